@@ -1,0 +1,35 @@
+//! An alert on its way from a rule to a notification.
+
+use crate::labels::Labels;
+
+/// The label that names an alert.
+pub const ALERT_NAME: &str = "alertname";
+
+/// One alert, as rules send it and the alertmanager keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Its identity.
+    pub labels: Labels,
+    /// Text for people; not part of the identity.
+    pub annotations: Labels,
+    /// When it began to fire, Unix milliseconds.
+    pub starts_at_ms: i64,
+    /// When it ended, or when it counts as ended unless it is sent again.
+    pub ends_at_ms: i64,
+    /// The page that explains it; may be empty.
+    pub generator_url: String,
+}
+
+impl Alert {
+    /// The name, or the empty string.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.labels.get(ALERT_NAME).unwrap_or("")
+    }
+
+    /// Whether it has ended by `now_ms`.
+    #[must_use]
+    pub fn is_resolved_at(&self, now_ms: i64) -> bool {
+        self.ends_at_ms <= now_ms
+    }
+}

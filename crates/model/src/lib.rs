@@ -1,0 +1,22 @@
+//! Values of the domain, without behaviour towards the world.
+//!
+//! In from `wire`, configuration files and queries; out to every engine and service.
+//! Pure: no clock, no files, no sockets, no threads.
+
+pub mod alert;
+pub mod duration;
+pub mod float;
+pub mod labels;
+pub mod matcher;
+pub mod metadata;
+pub mod regex;
+pub mod relabel;
+pub mod sample;
+
+pub use alert::Alert;
+pub use duration::Duration;
+pub use labels::{Labels, LabelsBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use metadata::{Metadata, MetricType};
+pub use regex::Regex;
+pub use sample::{STALE_NAN, STALE_NAN_BITS, Sample, TimeRange, is_stale};

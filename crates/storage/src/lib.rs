@@ -1,0 +1,18 @@
+//! The seams between engines and services, and what composes them.
+//!
+//! In from `scrape`, `rules` and other writers through [`Appendable`]; out to `promql` and `api` through
+//! [`Queryable`]. The engine behind them (`tsdb`, [`MemStore`], a merge of several) is the binary's choice.
+//! Sync: no tokio, no sockets, no clock.
+
+mod error;
+mod memory;
+mod merge;
+mod seam;
+
+pub use error::{AppendError, QueryError, StorageError};
+pub use memory::MemStore;
+pub use merge::{Merged, merge_series};
+pub use seam::{
+    AppendStats, Appendable, Appender, Queryable, SelectHints, Series, SeriesRef, SeriesSet, TimestampColumn,
+    VecSeriesSet,
+};
