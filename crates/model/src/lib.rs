@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod regex;
 pub mod relabel;
 pub mod sample;
+pub mod yaml;
 
 pub use alert::Alert;
 pub use duration::Duration;
