@@ -1,0 +1,143 @@
+//! The stages of `cargo xtask test`, cheap ones first. Each can be run alone: `cargo xtask test lint tidy`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{Counts, counted, root};
+use crate::{install, tidy};
+
+type Stage = fn() -> Result<Counts>;
+
+/// In the order in which they run. A failure in the first three does not hide the others' results.
+const STAGES: &[(&str, Stage)] = &[
+    ("format", format),
+    ("tidy", tidy_stage),
+    ("lint", lint),
+    ("unit", unit),
+    ("promqltest", promqltest_stage),
+    ("ui", ui),
+    ("integration", integration),
+];
+
+/// Runs the stages named, or all; ends with the plain line `N passed, M failed`.
+pub fn test(names: &[String]) -> Result<bool> {
+    if let Some(unknown) = names.iter().find(|name| STAGES.iter().all(|(stage, _)| stage != name)) {
+        let known: Vec<_> = STAGES.iter().map(|(stage, _)| *stage).collect();
+        bail!("no stage {unknown:?}; there are: {}", known.join(" "));
+    }
+    let mut total = Counts::default();
+    let mut failed_stages = Vec::new();
+    for (name, stage) in STAGES.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|n| n == name))
+    {
+        println!("\n=== {name}");
+        let counts = stage().unwrap_or_else(|err| {
+            println!("{name}: {err:#}");
+            Counts { passed: 0, failed: 1 }
+        });
+        if counts.failed > 0 {
+            failed_stages.push(*name);
+        }
+        total.add(counts);
+    }
+    if !failed_stages.is_empty() {
+        println!("\nfailed stages: {}", failed_stages.join(" "));
+    }
+    println!("\n{} passed, {} failed", total.passed, total.failed);
+    Ok(total.failed == 0)
+}
+
+/// `cargo xtask promqltest DIR`
+pub fn promqltest(args: &[String]) -> Result<bool> {
+    let Some(dir) = args.first() else { bail!("usage: cargo xtask promqltest DIR") };
+    let dir = std::path::absolute(dir)?;
+    let counts =
+        counted(cargo(&["run", "--quiet", "--package", "testkit", "--bin", "promqltest", "--"]).arg(dir))?;
+    Ok(counts.failed == 0)
+}
+
+/// `cargo xtask fuzz SECONDS`
+pub fn fuzz(args: &[String]) -> Result<bool> {
+    let seconds: u32 =
+        args.first().and_then(|arg| arg.parse().ok()).context("usage: cargo xtask fuzz SECONDS")?;
+    let mut total = Counts::default();
+    for entry in std::fs::read_dir(root().join("fuzz/fuzz_targets"))? {
+        let path = entry?.path();
+        let target = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let limit = format!("-max_total_time={seconds}");
+        let mut command = Command::new("cargo");
+        command.args(["+nightly", "fuzz", "run", &target, "--", &limit]);
+        total.add(counted(&mut command)?);
+    }
+    Ok(total.failed == 0)
+}
+
+fn format() -> Result<Counts> {
+    counted(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn tidy_stage() -> Result<Counts> {
+    let passed = tidy::run()?.print();
+    Ok(Counts { passed: u64::from(passed), failed: u64::from(!passed) })
+}
+
+fn lint() -> Result<Counts> {
+    // The page is not looked at here, so it is not built either.
+    let mut command = cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+    counted(command.env("HINOMI_SKIP_UI", "1"))
+}
+
+fn unit() -> Result<Counts> {
+    let mut command = cargo(&["test", "--workspace", "--lib", "--bins", "--quiet"]);
+    let mut counts = counted(command.env("HINOMI_SKIP_UI", "1"))?;
+    // Tests of crates over their public surface; the binary's own need the release build and come last.
+    let mut command = cargo(&["test", "--workspace", "--exclude", "hinomi", "--test", "*", "--quiet"]);
+    counts.add(counted(command.env("HINOMI_SKIP_UI", "1"))?);
+    Ok(counts)
+}
+
+/// Upstream's PromQL scripts, when the shared test data lies beside the checkout.
+fn promqltest_stage() -> Result<Counts> {
+    let dir = shared().join("testdata/promqltest");
+    if !dir.is_dir() {
+        println!("left out: {} is not there (set HINOMI_SHARED)", dir.display());
+        return Ok(Counts::default());
+    }
+    let mut command = cargo(&["run", "--quiet", "--package", "testkit", "--bin", "promqltest", "--"]);
+    counted(command.arg(dir))
+}
+
+fn ui() -> Result<Counts> {
+    install::check_node()?;
+    let ui = root().join("ui");
+    let npm = |args: &[&str]| {
+        let mut command = Command::new("npm");
+        command.args(args).current_dir(&ui);
+        counted(&mut command)
+    };
+    npm(&["ci", "--no-audit", "--no-fund", "--prefer-offline"])?;
+    let mut counts = npm(&["run", "lint"])?;
+    counts.add(npm(&["test"])?);
+    Ok(counts)
+}
+
+/// The binary as people run it: release build, page included, against real peers.
+fn integration() -> Result<Counts> {
+    install::debian_packages()?;
+    install::check_node()?;
+    // One at a time: the tests measure time and memory, and two cores are not many.
+    let args = ["test", "--release", "--package", "hinomi", "--test", "it", "--", "--test-threads", "1"];
+    counted(&mut cargo(&args))
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args);
+    command
+}
+
+/// Facts and recordings shared between our projects, beside the checkout.
+fn shared() -> PathBuf {
+    std::env::var_os("HINOMI_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from)
+}
