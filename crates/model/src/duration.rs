@@ -101,7 +101,10 @@ impl FromStr for Duration {
             }
             n_units_passed = idx + 1;
             let count: i64 = rest[..n_digits].parse().map_err(|_| DurationError::Range)?;
-            ms = count.checked_mul(UNITS[idx].1).and_then(|part| ms.checked_add(part)).ok_or(DurationError::Range)?;
+            ms = count
+                .checked_mul(UNITS[idx].1)
+                .and_then(|part| ms.checked_add(part))
+                .ok_or(DurationError::Range)?;
             rest = &rest[n_digits + n_letters..];
         }
         if ms > i64::MAX / 1_000_000 {
