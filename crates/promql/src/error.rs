@@ -1,0 +1,54 @@
+//! Why a query was refused or ended early.
+
+use crate::parse::ast::Span;
+
+/// The query is not PromQL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line_col}: parse error: {message}")]
+pub struct ParseError {
+    /// Where, in bytes of the query.
+    pub span: Span,
+    /// Where, as `line:col` counted from one, or what upstream says when there is no position.
+    pub line_col: String,
+    /// What is wrong, in Prometheus' words where it has any.
+    pub message: String,
+}
+
+impl ParseError {
+    pub(crate) fn new(query: &str, span: Span, message: impl Into<String>) -> Self {
+        Self { span, line_col: span.start_in(query), message: message.into() }
+    }
+}
+
+/// The query is PromQL, but has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// The data does not allow the operation; text in Prometheus' words.
+    #[error("{0}")]
+    Execution(String),
+    /// Parsed, but this version cannot evaluate it.
+    #[error("{0} is not evaluated yet by this version")]
+    Unsupported(String),
+    /// More samples than `--query.max-samples`.
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// Ran past its deadline (`--query.timeout`).
+    #[error("query timed out in expression evaluation")]
+    Timeout,
+    /// Told to stop.
+    #[error("query was canceled in expression evaluation")]
+    Canceled,
+    /// The store failed.
+    #[error("{0}")]
+    Storage(storage::QueryError),
+}
+
+impl From<storage::QueryError> for EvalError {
+    fn from(err: storage::QueryError) -> Self {
+        match err {
+            storage::QueryError::Canceled => Self::Canceled,
+            other => Self::Storage(other),
+        }
+    }
+}

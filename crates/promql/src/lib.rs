@@ -1,0 +1,26 @@
+//! Parses and evaluates PromQL over any [`storage::Queryable`].
+//!
+//! In from `api` and `rules`: query text and times; out to them: a [`Value`] and [`Annotations`].
+//! Sync: no tokio, no sockets, no wall clock; deadlines come in as a [`stdx::Clock`].
+//! Agrees with Prometheus 3.14; differences are listed in docs/differences.md.
+//! What is parsed but not evaluated yet answers with [`EvalError::Unsupported`], never with a wrong number.
+
+mod annotations;
+mod error;
+mod eval;
+mod func;
+mod limits;
+mod parse;
+mod value;
+
+pub use annotations::Annotations;
+pub use error::{EvalError, ParseError};
+pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
+pub use func::{FUNCTIONS, Function};
+pub use limits::{DEPTH_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX};
+pub use parse::ast::{
+    AggregateOp, At, BinaryOp, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, FillValues, Offset,
+    SelectorExtension, Span, UnaryOp, ValueType, VectorMatching, VectorSelector,
+};
+pub use parse::{metric_selector, parse};
+pub use value::{MatrixSeries, Output, Value, VectorSample};

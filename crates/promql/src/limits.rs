@@ -1,0 +1,16 @@
+//! Named limits. Every one has an error that names it.
+
+/// Longest query text in bytes. Chosen: far above any dashboard's, far below harm.
+pub const QUERY_BYTES_MAX: usize = 1 << 20;
+
+/// Deepest nesting of an expression. Chosen: recursion over it fits well inside a 2 MB thread stack.
+pub const DEPTH_MAX: usize = 200;
+
+/// Most steps of one range or subquery. Subqueries may be long; the API has its own limit of 11,000 points.
+pub const STEPS_MAX: i64 = 50_000_000;
+
+/// Samples held in memory by one query, as Prometheus' `--query.max-samples`.
+pub const SAMPLES_MAX_DEFAULT: u64 = 50_000_000;
+
+/// How far back an instant selector looks, as Prometheus' `--query.lookback-delta`.
+pub const LOOKBACK_DEFAULT_MS: i64 = 5 * 60_000;

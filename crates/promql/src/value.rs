@@ -1,0 +1,70 @@
+//! What a query answers.
+
+use model::Labels;
+
+use crate::annotations::Annotations;
+
+/// The answer of a query: its value and what should be said about it.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The value.
+    pub value: Value,
+    /// Warnings and infos, with positions in the query.
+    pub annotations: Annotations,
+}
+
+/// One of PromQL's four types of value.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A number.
+    Scalar {
+        /// Unix milliseconds.
+        t_ms: i64,
+        /// The number.
+        value: f64,
+    },
+    /// A text.
+    String {
+        /// Unix milliseconds.
+        t_ms: i64,
+        /// The text.
+        text: String,
+    },
+    /// Series with one value each, in the order that the expression gives (sorted ones stay sorted).
+    Vector(Vec<VectorSample>),
+    /// Series with several values each, sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// A series with one value.
+#[derive(Debug, Clone)]
+pub struct VectorSample {
+    /// Its identity.
+    pub labels: Labels,
+    /// Unix milliseconds.
+    pub t_ms: i64,
+    /// The value.
+    pub value: f64,
+}
+
+/// A series with several values.
+#[derive(Debug, Clone)]
+pub struct MatrixSeries {
+    /// Its identity.
+    pub labels: Labels,
+    /// Unix milliseconds and value, by rising time.
+    pub points: Vec<(i64, f64)>,
+}
+
+impl Value {
+    /// How the HTTP API names the type: `scalar`, `string`, `vector`, `matrix`.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Scalar { .. } => "scalar",
+            Self::String { .. } => "string",
+            Self::Vector(_) => "vector",
+            Self::Matrix(_) => "matrix",
+        }
+    }
+}
