@@ -1,0 +1,574 @@
+//! `http_config` as Prometheus defines it: authentication, TLS, proxy, headers of a client.
+//!
+//! In from configuration files; out to [`crate::HttpClient`]. Checked while it is read, so that errors have a line.
+//! Semantics and wording from Prometheus' `common/config`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::Secret;
+
+/// Headers that belong to other settings or to HTTP itself, and so cannot be set by `http_headers`.
+const RESERVED_HEADERS: [&str; 22] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+/// How a client connects and who it says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "HttpClientKeys")]
+pub struct HttpClientConfig {
+    /// User name and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// The `Authorization` header; `bearer_token` and `bearer_token_file` end up here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+    /// Certificates, and what of the server's is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_config: Option<TlsConfig>,
+    /// Through which server requests go.
+    #[serde(flatten)]
+    pub proxy: ProxyConfig,
+    /// Whether 3xx answers are followed, up to ten times.
+    pub follow_redirects: bool,
+    /// Whether HTTP/2 may be used. The client speaks HTTP/1.1, which every server of HTTP/2 does too.
+    pub enable_http2: bool,
+    /// More headers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub http_headers: BTreeMap<String, HeaderConfig>,
+}
+
+impl Default for HttpClientConfig {
+    fn default() -> Self {
+        Self {
+            basic_auth: None,
+            authorization: None,
+            tls_config: None,
+            proxy: ProxyConfig::default(),
+            follow_redirects: true,
+            enable_http2: true,
+            http_headers: BTreeMap::new(),
+        }
+    }
+}
+
+impl HttpClientConfig {
+    /// Takes relative file names as relative to `dir`, the configuration file's own directory.
+    pub fn set_directory(&mut self, dir: &Path) {
+        if let Some(auth) = &mut self.basic_auth {
+            join(dir, &mut auth.username_file);
+            join(dir, &mut auth.password_file);
+        }
+        if let Some(auth) = &mut self.authorization {
+            join(dir, &mut auth.credentials_file);
+        }
+        if let Some(tls) = &mut self.tls_config {
+            tls.set_directory(dir);
+        }
+        for header in self.http_headers.values_mut() {
+            for file in &mut header.files {
+                *file = dir.join(&*file);
+            }
+        }
+    }
+}
+
+pub(crate) fn join(dir: &Path, file: &mut Option<PathBuf>) {
+    if let Some(path) = file {
+        *path = dir.join(&*path);
+    }
+}
+
+/// The keys as they stand in a file, for types that carry them inline beside their own (`scrape_configs`,
+/// `alertmanagers`): such a type lists the same fields and calls [`HttpClientConfig::try_from`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "named as in the file, explained at HttpClientConfig")]
+pub struct HttpClientKeys {
+    pub basic_auth: Option<BasicAuth>,
+    pub authorization: Option<Authorization>,
+    pub oauth2: Option<serde::de::IgnoredAny>,
+    pub bearer_token: Option<Secret>,
+    pub bearer_token_file: Option<PathBuf>,
+    pub tls_config: Option<TlsConfig>,
+    pub proxy_url: Option<Secret>,
+    pub no_proxy: Option<String>,
+    pub proxy_from_environment: Option<bool>,
+    pub proxy_connect_header: Option<BTreeMap<String, Vec<Secret>>>,
+    pub follow_redirects: Option<bool>,
+    pub enable_http2: Option<bool>,
+    pub http_headers: Option<BTreeMap<String, HeaderConfig>>,
+}
+
+/// Checks what no single key can tell.
+impl TryFrom<HttpClientKeys> for HttpClientConfig {
+    type Error = String;
+
+    fn try_from(keys: HttpClientKeys) -> Result<Self, String> {
+        let bearer_token = keys.bearer_token.filter(|token| !token.is_empty());
+        let bearer_token_file = keys.bearer_token_file.filter(|file| !file.as_os_str().is_empty());
+        let n_bearer = usize::from(bearer_token.is_some()) + usize::from(bearer_token_file.is_some());
+        if n_bearer > 1 {
+            return Err("at most one of bearer_token & bearer_token_file must be configured".to_owned());
+        }
+        if n_bearer > 0 && (keys.basic_auth.is_some() || keys.oauth2.is_some()) {
+            return Err(
+                "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"
+                    .to_owned(),
+            );
+        }
+        if n_bearer > 0 && keys.authorization.is_some() {
+            return Err("authorization is not compatible with bearer_token & bearer_token_file".to_owned());
+        }
+        let n_auth = [keys.basic_auth.is_some(), keys.oauth2.is_some(), keys.authorization.is_some()];
+        if n_auth.into_iter().filter(|is_set| *is_set).count() > 1 {
+            return Err("at most one of basic_auth, oauth2 & authorization must be configured".to_owned());
+        }
+        if keys.oauth2.is_some() {
+            return Err("oauth2 is not served yet: use authorization with credentials_file, \
+                        and let another program renew the token in that file"
+                .to_owned());
+        }
+        let bearer = Authorization {
+            credentials: bearer_token.unwrap_or_default(),
+            credentials_file: bearer_token_file,
+            ..Authorization::default()
+        };
+        let authorization = if n_bearer > 0 { Some(bearer) } else { keys.authorization };
+        let http_headers = keys.http_headers.unwrap_or_default();
+        check_headers(&http_headers)?;
+        Ok(Self {
+            basic_auth: keys.basic_auth,
+            authorization,
+            tls_config: keys.tls_config,
+            proxy: ProxyConfig::new(
+                keys.proxy_url,
+                keys.no_proxy,
+                keys.proxy_from_environment.unwrap_or(false),
+                keys.proxy_connect_header.unwrap_or_default(),
+            )?,
+            follow_redirects: keys.follow_redirects.unwrap_or(true),
+            enable_http2: keys.enable_http2.unwrap_or(true),
+            http_headers,
+        })
+    }
+}
+
+fn check_headers(headers: &BTreeMap<String, HeaderConfig>) -> Result<(), String> {
+    for name in headers.keys() {
+        let lower = name.to_ascii_lowercase();
+        if RESERVED_HEADERS.contains(&lower.as_str()) {
+            return Err(format!("setting header {name:?} is not allowed"));
+        }
+        if http::HeaderName::try_from(lower.as_str()).is_err() {
+            return Err(format!("header name {name:?} is not valid"));
+        }
+    }
+    Ok(())
+}
+
+/// User name and password of HTTP basic authentication.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "BasicAuthKeys")]
+pub struct BasicAuth {
+    /// The name, unless it stands in a file.
+    pub username: String,
+    /// A file that holds the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username_file: Option<PathBuf>,
+    /// The password, unless it stands in a file.
+    #[serde(skip_serializing_if = "Secret::is_empty")]
+    pub password: Secret,
+    /// A file that holds the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BasicAuthKeys {
+    username: Option<String>,
+    username_file: Option<PathBuf>,
+    username_ref: Option<serde::de::IgnoredAny>,
+    password: Option<Secret>,
+    password_file: Option<PathBuf>,
+    password_ref: Option<serde::de::IgnoredAny>,
+}
+
+impl TryFrom<BasicAuthKeys> for BasicAuth {
+    type Error = String;
+
+    fn try_from(keys: BasicAuthKeys) -> Result<Self, String> {
+        if keys.username_ref.is_some() || keys.password_ref.is_some() {
+            return Err("username_ref and password_ref need a secret manager, which is not served yet: \
+                        use username_file and password_file"
+                .to_owned());
+        }
+        let auth = Self {
+            username: keys.username.unwrap_or_default(),
+            username_file: keys.username_file.filter(|file| !file.as_os_str().is_empty()),
+            password: keys.password.unwrap_or_default(),
+            password_file: keys.password_file.filter(|file| !file.as_os_str().is_empty()),
+        };
+        if !auth.username.is_empty() && auth.username_file.is_some() {
+            return Err("at most one of basic_auth username & username_file must be configured".to_owned());
+        }
+        if !auth.password.is_empty() && auth.password_file.is_some() {
+            return Err("at most one of basic_auth password & password_file must be configured".to_owned());
+        }
+        Ok(auth)
+    }
+}
+
+/// The `Authorization` header: a type and credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "AuthorizationKeys")]
+pub struct Authorization {
+    /// `Bearer` unless told otherwise.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The credentials, unless they stand in a file.
+    #[serde(skip_serializing_if = "Secret::is_empty")]
+    pub credentials: Secret,
+    /// A file that holds the credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<PathBuf>,
+}
+
+impl Default for Authorization {
+    fn default() -> Self {
+        Self { kind: "Bearer".to_owned(), credentials: Secret::default(), credentials_file: None }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthorizationKeys {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    credentials: Option<Secret>,
+    credentials_file: Option<PathBuf>,
+    credentials_ref: Option<serde::de::IgnoredAny>,
+}
+
+impl TryFrom<AuthorizationKeys> for Authorization {
+    type Error = String;
+
+    fn try_from(keys: AuthorizationKeys) -> Result<Self, String> {
+        if keys.credentials_ref.is_some() {
+            return Err(
+                "credentials_ref needs a secret manager, which is not served yet: use credentials_file"
+                    .to_owned(),
+            );
+        }
+        let kind = keys.kind.unwrap_or_default();
+        let kind = if kind.trim().is_empty() { "Bearer".to_owned() } else { kind.trim().to_owned() };
+        if kind.eq_ignore_ascii_case("basic") {
+            return Err(
+                "authorization type cannot be set to \"basic\", use \"basic_auth\" instead".to_owned()
+            );
+        }
+        let auth = Self {
+            kind,
+            credentials: keys.credentials.unwrap_or_default(),
+            credentials_file: keys.credentials_file.filter(|file| !file.as_os_str().is_empty()),
+        };
+        if !auth.credentials.is_empty() && auth.credentials_file.is_some() {
+            return Err(
+                "at most one of authorization credentials & credentials_file must be configured".to_owned()
+            );
+        }
+        Ok(auth)
+    }
+}
+
+/// A version of TLS that a user may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the file")]
+pub enum TlsVersion {
+    TLS10,
+    TLS11,
+    TLS12,
+    TLS13,
+}
+
+/// Certificates, and what of the server's is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "TlsKeys")]
+pub struct TlsConfig {
+    /// Authorities, PEM; empty for the machine's own.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ca: String,
+    /// A file with authorities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate, PEM.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cert: String,
+    /// A file with the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// The client's key, PEM.
+    #[serde(skip_serializing_if = "Secret::is_empty")]
+    pub key: Secret,
+    /// A file with the client's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// The name to ask for and to check, instead of the URL's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub server_name: String,
+    /// Whether any certificate will do.
+    pub insecure_skip_verify: bool,
+    /// Oldest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_version: Option<TlsVersion>,
+    /// Newest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_version: Option<TlsVersion>,
+}
+
+impl TlsConfig {
+    /// Takes relative file names as relative to `dir`.
+    pub fn set_directory(&mut self, dir: &Path) {
+        join(dir, &mut self.ca_file);
+        join(dir, &mut self.cert_file);
+        join(dir, &mut self.key_file);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsKeys {
+    ca: Option<String>,
+    ca_file: Option<PathBuf>,
+    cert: Option<String>,
+    cert_file: Option<PathBuf>,
+    key: Option<Secret>,
+    key_file: Option<PathBuf>,
+    server_name: Option<String>,
+    insecure_skip_verify: Option<bool>,
+    min_version: Option<TlsVersion>,
+    max_version: Option<TlsVersion>,
+}
+
+impl TryFrom<TlsKeys> for TlsConfig {
+    type Error = String;
+
+    fn try_from(keys: TlsKeys) -> Result<Self, String> {
+        let file = |file: Option<PathBuf>| file.filter(|path| !path.as_os_str().is_empty());
+        let tls = Self {
+            ca: keys.ca.unwrap_or_default(),
+            ca_file: file(keys.ca_file),
+            cert: keys.cert.unwrap_or_default(),
+            cert_file: file(keys.cert_file),
+            key: keys.key.unwrap_or_default(),
+            key_file: file(keys.key_file),
+            server_name: keys.server_name.unwrap_or_default(),
+            insecure_skip_verify: keys.insecure_skip_verify.unwrap_or(false),
+            min_version: keys.min_version,
+            max_version: keys.max_version,
+        };
+        if !tls.ca.is_empty() && tls.ca_file.is_some() {
+            return Err("at most one of ca and ca_file must be configured".to_owned());
+        }
+        if !tls.cert.is_empty() && tls.cert_file.is_some() {
+            return Err("at most one of cert and cert_file must be configured".to_owned());
+        }
+        if !tls.key.is_empty() && tls.key_file.is_some() {
+            return Err("at most one of key and key_file must be configured".to_owned());
+        }
+        let (has_cert, has_key) =
+            (!tls.cert.is_empty() || tls.cert_file.is_some(), !tls.key.is_empty() || tls.key_file.is_some());
+        if has_cert && !has_key {
+            return Err(
+                "exactly one of key or key_file must be configured when a client certificate is configured"
+                    .to_owned(),
+            );
+        }
+        if has_key && !has_cert {
+            return Err(
+                "exactly one of cert or cert_file must be configured when a client key is configured"
+                    .to_owned(),
+            );
+        }
+        if let (Some(min), Some(max)) = (tls.min_version, tls.max_version)
+            && min > max
+        {
+            return Err(
+                "tls_config.max_version must be greater than or equal to tls_config.min_version".to_owned()
+            );
+        }
+        if tls.max_version.is_some_and(|max| max < TlsVersion::TLS12) {
+            return Err(
+                "tls_config.max_version: TLS 1.0 and 1.1 are not spoken; use TLS12 or TLS13".to_owned()
+            );
+        }
+        Ok(tls)
+    }
+}
+
+/// Through which server requests go.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ProxyConfig {
+    /// The proxy, `http://` or `https://`; may hold a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<Secret>,
+    /// Hosts to be reached directly, separated by commas.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub no_proxy: String,
+    /// Whether `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` decide.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_from_environment: bool,
+    /// Headers sent with `CONNECT`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub proxy_connect_header: BTreeMap<String, Vec<Secret>>,
+}
+
+impl ProxyConfig {
+    fn new(
+        proxy_url: Option<Secret>,
+        no_proxy: Option<String>,
+        proxy_from_environment: bool,
+        proxy_connect_header: BTreeMap<String, Vec<Secret>>,
+    ) -> Result<Self, String> {
+        let proxy_url = proxy_url.filter(|url| !url.is_empty());
+        let no_proxy = no_proxy.unwrap_or_default();
+        if proxy_from_environment && (proxy_url.is_some() || !no_proxy.is_empty()) {
+            let key = if proxy_url.is_some() { "proxy_url" } else { "no_proxy" };
+            return Err(format!("if proxy_from_environment is configured, {key} must not be configured"));
+        }
+        if proxy_url.is_none() && !no_proxy.is_empty() {
+            return Err("if no_proxy is configured, proxy_url must also be configured".to_owned());
+        }
+        if proxy_url.is_none() && !proxy_from_environment && !proxy_connect_header.is_empty() {
+            return Err(
+                "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be \
+                        configured"
+                    .to_owned(),
+            );
+        }
+        if let Some(url) = &proxy_url {
+            let parsed = Url::parse(url.expose()).map_err(|err| format!("proxy_url is not a URL: {err}"))?;
+            if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
+                return Err(format!(
+                    "proxy_url: scheme {:?} is not spoken; use http or https",
+                    parsed.scheme()
+                ));
+            }
+        }
+        Ok(Self { proxy_url, no_proxy, proxy_from_environment, proxy_connect_header })
+    }
+}
+
+/// The values of one header.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeaderConfig {
+    /// Values that may be shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    /// Values that may not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Secret>,
+    /// Files that hold values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let got = match model::yaml::parse::<HttpClientConfig>("c.yml", text) {
+            Ok(config) => serde_json::to_string(&config).unwrap(),
+            Err(err) => err.to_string(),
+        };
+        assert_eq!(got, expected, "{text}");
+    }
+
+    const REST: &str = r#""follow_redirects":true,"enable_http2":true}"#;
+
+    #[test]
+    fn reads_and_shows_without_secrets() {
+        check("", &format!("{{{REST}"));
+        check(
+            "basic_auth: {username: u, password: hunter2}",
+            &format!(r#"{{"basic_auth":{{"username":"u","password":"<secret>"}},{REST}"#),
+        );
+        check(
+            "bearer_token: hunter2",
+            &format!(r#"{{"authorization":{{"type":"Bearer","credentials":"<secret>"}},{REST}"#),
+        );
+        check(
+            "proxy_url: http://u:hunter2@proxy:3128\nfollow_redirects: no",
+            r#"{"proxy_url":"<secret>","follow_redirects":false,"enable_http2":true}"#,
+        );
+    }
+
+    #[test]
+    fn refuses_with_the_known_words() {
+        check(
+            "basic_auth: {username: u}\nauthorization: {credentials: x}",
+            "c.yml:1:1: at most one of basic_auth, oauth2 & authorization must be configured",
+        );
+        check(
+            "bearer_token: a\nbearer_token_file: b",
+            "c.yml:1:1: at most one of bearer_token & bearer_token_file must be configured",
+        );
+        check(
+            "authorization: {type: Basic}",
+            "c.yml:1:16: authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
+        );
+        check("basic_auht: {}", "c.yml:1:1: field basic_auht not found, did you mean basic_auth?");
+        check(
+            "tls_config: {cert_file: a}",
+            "c.yml:1:13: exactly one of key or key_file must be configured when a client certificate is configured",
+        );
+        check("no_proxy: a", "c.yml:1:1: if no_proxy is configured, proxy_url must also be configured");
+        check(
+            "proxy_url: socks5://a:1",
+            "c.yml:1:1: proxy_url: scheme \"socks5\" is not spoken; use http or https",
+        );
+        check(
+            "http_headers: {Authorization: {values: [a]}}",
+            "c.yml:1:1: setting header \"Authorization\" is not allowed",
+        );
+    }
+
+    #[test]
+    fn relative_files_follow_the_configuration_file() {
+        let mut config: HttpClientConfig = model::yaml::parse(
+            "c.yml",
+            "authorization: {credentials_file: token}\ntls_config: {ca_file: /ca.pem}",
+        )
+        .unwrap();
+        config.set_directory(Path::new("/etc/hinomi"));
+        assert_eq!(config.authorization.unwrap().credentials_file.unwrap(), Path::new("/etc/hinomi/token"));
+        assert_eq!(config.tls_config.unwrap().ca_file.unwrap(), Path::new("/ca.pem"));
+    }
+}

@@ -1,0 +1,232 @@
+//! Connections for the pooled client: direct, through a proxy, with TLS on top where the URL says https.
+//!
+//! Errors are [`Cause`]s, so that they come out of hyper's error chain in our own words.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::config::{HttpClientConfig, TlsConfig};
+use crate::error::{Cause, plain_io_error};
+use crate::proxy::{ProxyRules, ProxyServer};
+use crate::tls::{TlsFiles, client_config, plain_tls_error};
+
+/// Longest accepted answer to `CONNECT`. Chosen: a status line and some headers.
+const CONNECT_ANSWER_BYTES_MAX: usize = 8 << 10;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// One connection.
+pub(crate) struct Conn {
+    io: TokioIo<Box<dyn Stream>>,
+    /// Plain HTTP to a proxy: requests name the whole URL.
+    is_proxied: bool,
+}
+
+impl Connection for Conn {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.is_proxied)
+    }
+}
+
+impl Read for Conn {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl Write for Conn {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Makes connections.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tls: TlsConfig,
+    files: TlsFiles,
+    /// Made at the first https connection: a client that never needs TLS never reads the machine's authorities.
+    tls_client: Mutex<Option<Arc<ClientConfig>>>,
+    proxy: ProxyRules,
+    proxy_headers: Vec<(String, String)>,
+}
+
+impl Connector {
+    pub(crate) fn new(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules) -> Self {
+        let headers = config.proxy.proxy_connect_header.iter();
+        let proxy_headers = headers
+            .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.expose().to_owned())));
+        Self {
+            inner: Arc::new(Inner {
+                tls: config.tls_config.clone().unwrap_or_default(),
+                files,
+                tls_client: Mutex::new(None),
+                proxy,
+                proxy_headers: proxy_headers.collect(),
+            }),
+        }
+    }
+}
+
+impl tower::Service<Uri> for Connector {
+    type Response = Conn;
+    type Error = Cause;
+    type Future = Pin<Box<dyn Future<Output = Result<Conn, Cause>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { inner.connect(&uri).await })
+    }
+}
+
+impl Inner {
+    async fn connect(&self, uri: &Uri) -> Result<Conn, Cause> {
+        let is_https = uri.scheme_str() == Some("https");
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let Some(proxy) = self.proxy.choose(is_https, host, port) else {
+            let tcp = dial(host, port).await?;
+            let io =
+                if is_https { self.tls_over(tcp, host).await? } else { Box::new(tcp) as Box<dyn Stream> };
+            return Ok(Conn { io: TokioIo::new(io), is_proxied: false });
+        };
+        let to_proxy = self.dial_proxy(proxy).await?;
+        if !is_https {
+            return Ok(Conn { io: TokioIo::new(to_proxy), is_proxied: true });
+        }
+        let tunnel = self.tunnel(to_proxy, proxy, uri.host().unwrap_or_default(), port).await?;
+        Ok(Conn { io: TokioIo::new(self.tls_over(tunnel, host).await?), is_proxied: false })
+    }
+
+    async fn dial_proxy(&self, proxy: &ProxyServer) -> Result<Box<dyn Stream>, Cause> {
+        let (host, port) = proxy.addr();
+        let tcp = dial(&host, port).await.map_err(|cause| Cause::Proxy(cause.to_string()))?;
+        if proxy.url.scheme() == "https" { self.tls_over(tcp, &host).await } else { Ok(Box::new(tcp)) }
+    }
+
+    /// Asks the proxy for a tunnel.
+    async fn tunnel(
+        &self,
+        mut io: Box<dyn Stream>,
+        proxy: &ProxyServer,
+        host: &str,
+        port: u16,
+    ) -> Result<Box<dyn Stream>, Cause> {
+        let fail = |err: std::io::Error| Cause::Proxy(plain_io_error(&err));
+        let mut ask = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
+        if let Some(authorization) = proxy.authorization() {
+            ask += &format!("Proxy-Authorization: {authorization}\r\n");
+        }
+        for (name, value) in &self.proxy_headers {
+            ask += &format!("{name}: {value}\r\n");
+        }
+        ask += "\r\n";
+        io.write_all(ask.as_bytes()).await.map_err(fail)?;
+        let mut answer = Vec::new();
+        // Byte by byte, so that nothing of the tunnel itself is swallowed; the answer is short and comes once.
+        while !answer.ends_with(b"\r\n\r\n") {
+            if answer.len() >= CONNECT_ANSWER_BYTES_MAX {
+                return Err(Cause::Proxy("answer to CONNECT is too long".to_owned()));
+            }
+            match io.read_u8().await {
+                Ok(byte) => answer.push(byte),
+                Err(err) => return Err(fail(err)),
+            }
+        }
+        let status = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+        let is_ok = status.split(' ').nth(1).is_some_and(|code| code.starts_with('2') && code.len() == 3);
+        if is_ok { Ok(io) } else { Err(Cause::Proxy(status)) }
+    }
+
+    async fn tls_over<S: Stream + 'static>(&self, io: S, host: &str) -> Result<Box<dyn Stream>, Cause> {
+        let config = self.tls_client()?;
+        let name = if self.tls.server_name.is_empty() { host } else { &self.tls.server_name };
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| Cause::Tls(format!("tls: {name:?} is not a name a certificate can have")))?;
+        let handshake = TlsConnector::from(config).connect(name, io).await;
+        let stream = handshake.map_err(|err| {
+            let tls = err.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+            match tls {
+                Some(tls) => Cause::Tls(plain_tls_error(tls)),
+                None if err.kind() == std::io::ErrorKind::UnexpectedEof => Cause::Eof,
+                None => Cause::Tls(format!("tls: {}", plain_io_error(&err))),
+            }
+        })?;
+        Ok(Box::new(stream))
+    }
+
+    fn tls_client(&self) -> Result<Arc<ClientConfig>, Cause> {
+        let mut made = self.tls_client.lock();
+        if let Some(config) = made.as_ref() {
+            return Ok(Arc::clone(config));
+        }
+        let config = client_config(&self.tls, &self.files).map_err(|err| Cause::Tls(err.to_string()))?;
+        *made = Some(Arc::clone(&config));
+        Ok(config)
+    }
+}
+
+/// A TCP connection to the first address of `host` that answers.
+async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
+    let lookup = tokio::net::lookup_host((host, port)).await;
+    let addrs = lookup.map_err(|err| Cause::Lookup { host: host.to_owned(), reason: lookup_reason(&err) })?;
+    let mut last = Cause::Lookup { host: host.to_owned(), reason: "no such host".to_owned() };
+    for addr in addrs {
+        match TcpStream::connect(addr).await {
+            Ok(tcp) => {
+                // Requests are one write; waiting for more to send would only delay them.
+                let _ = tcp.set_nodelay(true);
+                return Ok(tcp);
+            }
+            Err(err) => last = Cause::Connect { addr: addr.to_string(), reason: plain_io_error(&err) },
+        }
+    }
+    Err(last)
+}
+
+/// The resolver's words: glibc says «Name or service not known» where Go says «no such host».
+fn lookup_reason(err: &std::io::Error) -> String {
+    let text = err.to_string();
+    match text.rsplit_once(": ").map_or(text.as_str(), |(_, reason)| reason) {
+        "Name or service not known" | "No address associated with hostname" => "no such host".to_owned(),
+        reason => reason.to_ascii_lowercase(),
+    }
+}

@@ -1,0 +1,22 @@
+//! HTTP plumbing: a client that speaks Prometheus' `http_config`, and a server with caps.
+//!
+//! In from `scrape`, `rules`, `alertmanager`, `api` and the binary; out to sockets.
+//! Knows nothing of samples. Every byte that comes in stands under a named limit.
+
+pub mod client;
+pub mod config;
+mod connect;
+pub mod decompress;
+mod error;
+pub mod gate;
+mod gzip_body;
+mod proxy;
+mod secret;
+pub mod server;
+mod tls;
+
+pub use client::{HttpClient, Limits, Request, Response};
+pub use config::{Authorization, BasicAuth, HttpClientConfig, TlsConfig};
+pub use error::{BuildError, HttpError};
+pub use gate::{Gate, GateError};
+pub use secret::Secret;

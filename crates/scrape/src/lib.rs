@@ -1,0 +1,1 @@
+//! Discovers targets and pulls samples on schedule.
