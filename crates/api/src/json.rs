@@ -1,0 +1,298 @@
+//! JSON text exactly as Prometheus writes it: order of keys as called, escaping and numbers as Go's encoders.
+//!
+//! In from every answer in `v1`; out to response bodies. Pure. Written straight into one buffer: a range answer has
+//! millions of numbers, and a tree of values would cost several times its size.
+//! Source of the forms: Prometheus 3 `web/api/v1/json_codec.go` and `util/jsonutil`, Go's `encoding/json`.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use model::Labels;
+
+/// A JSON text under construction. The caller opens and closes in pairs; commas come by themselves.
+#[derive(Debug, Default)]
+pub struct Json {
+    out: String,
+    needs_comma: bool,
+}
+
+impl Json {
+    /// An empty text.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.out
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// `{…}` around what `body` writes.
+    pub fn object(&mut self, body: impl FnOnce(&mut Self)) {
+        self.wrapped('{', '}', body);
+    }
+
+    /// `[…]` around what `body` writes.
+    pub fn array(&mut self, body: impl FnOnce(&mut Self)) {
+        self.wrapped('[', ']', body);
+    }
+
+    /// A key that needs no escaping; the next call writes its value.
+    pub fn key(&mut self, name: &'static str) -> &mut Self {
+        self.comma();
+        let _ = write!(self.out, "\"{name}\":");
+        self.needs_comma = false;
+        self
+    }
+
+    /// A key from data, escaped like [`Json::text`].
+    pub fn data_key(&mut self, name: &str) -> &mut Self {
+        self.text(name);
+        self.out.push(':');
+        self.needs_comma = false;
+        self
+    }
+
+    /// A string as `encoding/json` escapes it: `<`, `>`, `&`, U+2028 and U+2029, too.
+    pub fn text(&mut self, text: &str) {
+        self.comma();
+        push_escaped(&mut self.out, text, is_html_plain);
+    }
+
+    /// An array of strings.
+    pub fn texts<S: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = S>) {
+        self.array(|json| texts.into_iter().for_each(|text| json.text(text.as_ref())));
+    }
+
+    /// A label set as an object. Names and values are escaped as JSON demands and no further, as Prometheus 3 does.
+    pub fn labels(&mut self, labels: &Labels) {
+        self.object(|json| {
+            for (name, value) in labels {
+                json.comma();
+                push_escaped(&mut json.out, name, is_plain);
+                json.out.push(':');
+                push_escaped(&mut json.out, value, is_plain);
+            }
+        });
+    }
+
+    /// An integer.
+    pub fn int(&mut self, value: impl Into<i128>) {
+        self.comma();
+        let _ = write!(self.out, "{}", value.into());
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&mut self, value: bool) {
+        self.comma();
+        self.out.push_str(if value { "true" } else { "false" });
+    }
+
+    /// A number as `encoding/json` writes floats. Not for NaN and infinities, which JSON lacks: they become 0.
+    pub fn number(&mut self, value: f64) {
+        self.comma();
+        push_number(&mut self.out, value);
+    }
+
+    /// Unix milliseconds as seconds, with no or three digits after the point.
+    pub fn sample_time(&mut self, t_ms: i64) {
+        self.comma();
+        let sign = if t_ms < 0 { "-" } else { "" };
+        let (seconds, fraction) = (t_ms.unsigned_abs() / 1_000, t_ms.unsigned_abs() % 1_000);
+        let _ = match fraction {
+            0 => write!(self.out, "{sign}{seconds}"),
+            _ => write!(self.out, "{sign}{seconds}.{fraction:03}"),
+        };
+    }
+
+    /// A sample's value, a string: shortest digits, with an exponent below 1e-6 and from 1e21 on.
+    pub fn sample_value(&mut self, value: f64) {
+        self.comma();
+        self.out.push('"');
+        let abs = value.abs();
+        if value.is_finite() && abs != 0.0 && !(1e-6..1e21).contains(&abs) {
+            push_exponent(&mut self.out, value);
+        } else {
+            model::float::push_f(&mut self.out, value);
+        }
+        self.out.push('"');
+    }
+
+    /// Unix milliseconds as RFC 3339 in UTC; the fraction without trailing zeros. 0 is Go's zero time: «never».
+    pub fn time(&mut self, t_ms: i64) {
+        let text = match t_ms {
+            0 => "0001-01-01T00:00:00Z".to_owned(),
+            t_ms => Timestamp::from_millisecond(t_ms).unwrap_or(Timestamp::MAX).to_string(),
+        };
+        self.text(&text);
+    }
+
+    fn wrapped(&mut self, open: char, close: char, body: impl FnOnce(&mut Self)) {
+        self.comma();
+        self.out.push(open);
+        self.needs_comma = false;
+        body(self);
+        self.out.push(close);
+        self.needs_comma = true;
+    }
+
+    fn comma(&mut self) {
+        if self.needs_comma {
+            self.out.push(',');
+        }
+        self.needs_comma = true;
+    }
+}
+
+/// An alert's value: `strconv.FormatFloat(v, 'e', -1, 64)`.
+#[must_use]
+pub fn format_e(value: f64) -> String {
+    let mut out = String::new();
+    if value.is_finite() {
+        push_exponent(&mut out, value);
+    } else {
+        model::float::push_f(&mut out, value);
+    }
+    out
+}
+
+/// `encoding/json` on a float64: as `f`, or as `e` (exponent without leading zero) below 1e-6 and from 1e21 on.
+fn push_number(out: &mut String, value: f64) {
+    if !value.is_finite() {
+        out.push('0');
+        return;
+    }
+    let abs = value.abs();
+    if abs == 0.0 || (1e-6..1e21).contains(&abs) {
+        let _ = write!(out, "{value}");
+        return;
+    }
+    let mut text = String::new();
+    push_exponent(&mut text, value);
+    // Go turns e-09 into e-9, and leaves e+21.
+    out.push_str(&text.replace("e-0", "e-"));
+}
+
+/// Go's `'e'` with precision -1: at least two digits of exponent, always signed.
+fn push_exponent(out: &mut String, value: f64) {
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').expect("LowerExp always writes an exponent");
+    let exponent: i32 = exponent.parse().expect("LowerExp writes a decimal exponent");
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let _ = write!(out, "{digits}e{sign}{:02}", exponent.abs());
+}
+
+fn is_plain(c: char) -> bool {
+    c >= ' ' && c != '"' && c != '\\'
+}
+
+fn is_html_plain(c: char) -> bool {
+    is_plain(c) && !matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
+}
+
+fn push_escaped(out: &mut String, text: &str, plain: fn(char) -> bool) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| !plain(c)) {
+        let (before, from) = rest.split_at(at);
+        let c = from.chars().next().expect("find points at a character");
+        out.push_str(before);
+        let _ = match c {
+            '"' | '\\' => write!(out, "\\{c}"),
+            '\n' => write!(out, "\\n"),
+            '\r' => write!(out, "\\r"),
+            '\t' => write!(out, "\\t"),
+            c => write!(out, "\\u{:04x}", c as u32),
+        };
+        rest = &from[c.len_utf8()..];
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(write: impl FnOnce(&mut Json), expected: &str) {
+        let mut json = Json::new();
+        write(&mut json);
+        assert_eq!(json.finish(), expected);
+    }
+
+    #[test]
+    fn times_have_no_or_three_digits_after_the_point() {
+        for (t_ms, expected) in [
+            (0, "0"),
+            (1, "0.001"),
+            (10, "0.010"),
+            (1_050, "1.050"),
+            (1_435_781_430_781, "1435781430.781"),
+            (1_435_781_451_000, "1435781451"),
+            (-1, "-0.001"),
+            (-1_500, "-1.500"),
+            (i64::MIN, "-9223372036854775.808"),
+        ] {
+            check(|json| json.sample_time(t_ms), expected);
+        }
+    }
+
+    #[test]
+    fn values_are_spelled_as_prometheus_spells_them() {
+        for (value, expected) in [
+            (0.0, r#""0""#),
+            (-0.0, r#""-0""#),
+            (1.0, r#""1""#),
+            (0.1, r#""0.1""#),
+            (1e-6, r#""0.000001""#),
+            (9.9e-7, r#""9.9e-07""#),
+            (1e20, r#""100000000000000000000""#),
+            (1e21, r#""1e+21""#),
+            (-1.5e300, r#""-1.5e+300""#),
+            (f64::NAN, r#""NaN""#),
+            (f64::INFINITY, r#""+Inf""#),
+            (f64::NEG_INFINITY, r#""-Inf""#),
+        ] {
+            check(|json| json.sample_value(value), expected);
+        }
+        check(|json| json.number(0.000_000_9), "9e-7");
+        check(|json| json.number(0.000_234_5), "0.0002345");
+        check(|json| json.number(1e21), "1e+21");
+        assert_eq!(format_e(1.0), "1e+00");
+        assert_eq!(format_e(0.000_12), "1.2e-04");
+        assert_eq!(format_e(f64::INFINITY), "+Inf");
+    }
+
+    #[test]
+    fn texts_are_escaped_for_html_and_labels_are_not() {
+        check(|json| json.text("a<b>&\"\\\n\t\u{1}\u{2028}ü\u{7f}"), "\"a\\u003cb\\u003e\\u0026\\\"\\\\\\n\\t\\u0001\\u2028ü\u{7f}\"");
+        let labels = Labels::from_pairs([("b", "<&>\u{2028}"), ("a", "x\"\n\u{1}")]);
+        check(|json| json.labels(&labels), "{\"a\":\"x\\\"\\n\\u0001\",\"b\":\"<&>\u{2028}\"}");
+    }
+
+    #[test]
+    fn commas_come_by_themselves() {
+        check(
+            |json| {
+                json.object(|json| {
+                    json.key("a").array(|json| {
+                        json.int(1);
+                        json.bool(true);
+                        json.object(|_| {});
+                    });
+                    json.data_key("b\"").texts(["x", "y"]);
+                    json.key("t").time(1_500);
+                });
+            },
+            r#"{"a":[1,true,{}],"b\"":["x","y"],"t":"1970-01-01T00:00:01.5Z"}"#,
+        );
+    }
+}

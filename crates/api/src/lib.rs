@@ -1,0 +1,22 @@
+//! Answers over HTTP: Prometheus' API, health and metrics pages, the embedded web page.
+//!
+//! In from sockets through [`router`]; out to `promql`, the store and the services' views.
+//! The only place that knows result JSON. Async at the edge: whatever reads the store runs on blocking threads.
+//! Semantics and wording from Prometheus 3; differences are listed in docs/differences.md.
+
+mod error;
+mod json;
+mod lifecycle;
+mod metrics;
+mod params;
+mod respond;
+mod routes;
+mod state;
+mod ui;
+mod v1;
+
+pub use error::{ApiError, ErrorKind};
+pub use json::Json;
+pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
+pub use routes::router;
+pub use state::{BuildInfo, Command, ConfigStatus, Options, Services, Shell};

@@ -1,0 +1,63 @@
+//! The table of routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use crate::error::{ApiError, ErrorKind};
+use crate::state::Shell;
+use crate::v1::{query, series, status};
+use crate::{lifecycle, metrics, respond, ui};
+
+/// All routes, below the route prefix.
+pub fn router(shell: Arc<Shell>) -> Router {
+    let api = v1().fallback(unknown_endpoint).layer(from_fn_with_state(shell.clone(), lifecycle::cors));
+    let reload = post(lifecycle::reload).put(lifecycle::reload).fallback(lifecycle::method_not_allowed);
+    let quit = post(lifecycle::quit).put(lifecycle::quit).fallback(lifecycle::method_not_allowed);
+    let routes = Router::new()
+        .nest("/api/v1", api)
+        .route("/api", get(unknown_endpoint))
+        .route("/api/{*path}", get(unknown_endpoint).post(unknown_endpoint))
+        .route("/-/healthy", get(lifecycle::healthy))
+        .route("/-/ready", get(lifecycle::ready))
+        .route("/-/reload", reload)
+        .route("/-/quit", quit)
+        .route("/metrics", get(metrics::page))
+        .fallback(ui::serve)
+        .layer(from_fn(respond::compress))
+        .layer(from_fn_with_state(shell.clone(), metrics::count));
+    let prefix = shell.options.route_prefix.trim_end_matches('/').to_owned();
+    if prefix.is_empty() {
+        return routes.with_state(shell);
+    }
+    let home = format!("{prefix}/");
+    let root = move || std::future::ready(Redirect::to(&home));
+    Router::new().nest(&prefix, routes).route("/", get(root)).with_state(shell)
+}
+
+fn v1() -> Router<Arc<Shell>> {
+    Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/series", get(series::series).post(series::series))
+        .route("/labels", get(series::label_names).post(series::label_names))
+        .route("/label/{name}/values", get(series::label_values))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/flags", get(status::flags))
+        .route("/status/config", get(status::config))
+        .route("/status/walreplay", get(status::wal_replay))
+}
+
+async fn unknown_endpoint(State(_): State<Arc<Shell>>, uri: http::Uri) -> Response {
+    let mut response =
+        ApiError::new(ErrorKind::NotFound, format!("no such endpoint: {}", uri.path())).into_response();
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}

@@ -1,0 +1,195 @@
+//! What handlers hold: services that appear when the server is ready, and facts known from the start.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use stdx::Clock;
+use stdx::metrics::Registry;
+use storage::Queryable;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::params::{FORM_BYTES_MAX, Params};
+use crate::respond::text_response;
+
+/// What a request may ask the whole program to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Read the configuration again; the answer is an error for people.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// Stop.
+    Quit,
+}
+
+/// What the binary knows of itself.
+#[derive(Debug, Clone, Default)]
+pub struct BuildInfo {
+    /// `0.1.0`
+    pub version: &'static str,
+    /// Commit.
+    pub revision: &'static str,
+    /// Branch.
+    pub branch: &'static str,
+    /// Who built it.
+    pub build_user: &'static str,
+    /// When, `20260604-00:58:54`.
+    pub build_date: &'static str,
+    /// Compiler; stands where Prometheus names Go's version.
+    pub compiler: &'static str,
+}
+
+/// The running configuration, as status pages show it.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigStatus {
+    /// The text, secrets masked.
+    pub yaml: String,
+    /// Whether the last attempt to load it went well.
+    pub reload_success: bool,
+    /// When that was, Unix milliseconds.
+    pub loaded_at_ms: i64,
+}
+
+/// Settings of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Every flag with its value.
+    pub flags: BTreeMap<String, String>,
+    /// What `buildinfo` says.
+    pub build: BuildInfo,
+    /// `--web.page-title`
+    pub page_title: String,
+    /// Path before every route, `/` or `/x`.
+    pub route_prefix: String,
+    /// How this server is reached from outside, without a slash at the end.
+    pub external_url: url::Url,
+    /// Port of the first listener, to know our own address among targets.
+    pub listen_port: u16,
+    /// Whether `/-/reload` may be used.
+    pub allow_reload: bool,
+    /// Whether `/-/quit` may be used.
+    pub allow_quit: bool,
+    /// `--web.cors.origin`, anchored; `None` for any origin.
+    pub cors_origin: Option<model::Regex>,
+    /// Working directory, for `runtimeinfo`.
+    pub working_dir: String,
+    /// This host, for `runtimeinfo`.
+    pub hostname: String,
+    /// Retention in words, `15d or 10GiB`.
+    pub retention: String,
+    /// When the process began, Unix milliseconds.
+    pub started_at_ms: i64,
+}
+
+/// Known from the first moment on; the router's state.
+pub struct Shell {
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) registry: Registry,
+    pub(crate) config: Arc<ArcSwap<ConfigStatus>>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) services: OnceLock<Arc<Services>>,
+    pub(crate) is_stopping: AtomicBool,
+    pub(crate) metrics: Metrics,
+}
+
+impl Shell {
+    /// A server that is not ready yet: everything but health and metrics answers 503.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        registry: Registry,
+        config: Arc<ArcSwap<ConfigStatus>>,
+        commands: mpsc::Sender<Command>,
+    ) -> Arc<Self> {
+        let metrics = Metrics::register(&registry);
+        let (services, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
+        Arc::new(Self { options, clock, registry, config, commands, services, is_stopping, metrics })
+    }
+
+    /// From now on requests are answered. Only the first call counts.
+    pub fn set_ready(&self, services: Services) {
+        let _ = self.services.set(Arc::new(services));
+        self.metrics.ready.set(1.0);
+    }
+
+    /// From now on requests are refused with 503.
+    pub fn set_stopping(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.metrics.ready.set(0.0);
+    }
+
+    /// The services, unless the server is still starting or already stopping.
+    pub(crate) fn ready(&self) -> Option<&Arc<Services>> {
+        self.services.get().filter(|_| !self.is_stopping.load(Ordering::Relaxed))
+    }
+
+    /// 503 as Prometheus says it.
+    pub(crate) fn unavailable(&self) -> Response {
+        let stopping = if self.is_stopping.load(Ordering::Relaxed) { "true" } else { "false" };
+        let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+        response.headers_mut().insert("x-prometheus-stopping", HeaderValue::from_static(stopping));
+        response
+    }
+}
+
+impl std::fmt::Debug for Shell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shell").finish_non_exhaustive()
+    }
+}
+
+/// What answers need; there once the store is open.
+pub struct Services {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The store.
+    pub queryable: Arc<dyn Queryable>,
+    /// The query engine; swapped when the configuration changes.
+    pub engine: Arc<ArcSwap<promql::Engine>>,
+    /// As many as queries may run at once.
+    pub query_permits: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+/// Extractor: the services, or 503 while there are none.
+pub(crate) struct Shared(pub(crate) Arc<Services>);
+
+impl FromRequestParts<Arc<Shell>> for Shared {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, shell: &Arc<Shell>) -> Result<Self, Response> {
+        shell.ready().cloned().map(Self).ok_or_else(|| shell.unavailable())
+    }
+}
+
+/// Extractor: parameters of the URL and, for POST, of the form in the body.
+impl FromRequest<Arc<Shell>> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &Arc<Shell>) -> Result<Self, ApiError> {
+        let query = request.uri().query().unwrap_or("").to_owned();
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_form = content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
+        if request.method() != Method::POST || !is_form {
+            return Ok(Self::new(&query, b""));
+        }
+        let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await.map_err(|err| {
+            ApiError::bad_data(format!("error parsing form values (at most {FORM_BYTES_MAX} bytes): {err}"))
+        })?;
+        Ok(Self::new(&query, &body))
+    }
+}

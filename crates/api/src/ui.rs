@@ -1,0 +1,109 @@
+//! The web page, built by `build.rs` into the binary: files with their gzip form, and the page itself for its routes.
+//!
+//! Nothing from outside: the policy sent with the page lets the browser load from this server only.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::respond::{accepts_gzip, text_response, typed_response};
+use crate::state::Shell;
+
+/// One embedded file.
+struct Asset {
+    /// Relative to the page's root, `assets/index-3f2a.js`.
+    path: &'static str,
+    content_type: &'static str,
+    /// Quoted hash of the content.
+    etag: &'static str,
+    plain: &'static [u8],
+    /// Empty where packing does not pay.
+    gzip: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+
+/// Scripts and styles from here alone. Styles may stand in elements: the graph and component libraries set them there.
+const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; \
+                      base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
+
+/// The page; sent with its base path and title filled in, never as a plain file.
+const PAGE: &str = "index.html";
+
+/// Files whose names hold a hash of their content never change.
+const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
+
+/// Everything that no other route answers: a file, or the page for one of its own routes.
+pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+    }
+    let path = request.uri().path().trim_start_matches('/');
+    if let Some(asset) = find(path).filter(|asset| asset.path != PAGE) {
+        return send(asset, request.headers());
+    }
+    // A path with a dot in its last part names a file; the page's own routes have none.
+    let is_file = path != PAGE && path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+    if is_file || path.starts_with("-/") || path.starts_with("debug/") {
+        return text_response(StatusCode::NOT_FOUND, "404 page not found\n");
+    }
+    match find(PAGE) {
+        Some(page) => send_page(page, &shell),
+        None => text_response(StatusCode::NOT_FOUND, "this build has no web page\n"),
+    }
+}
+
+fn find(path: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path == path)
+}
+
+/// The page with its base path and title filled in, so that it works under a route prefix.
+fn send_page(page: &Asset, shell: &Shell) -> Response {
+    let prefix = shell.options.route_prefix.trim_end_matches('/');
+    let title = escape(&shell.options.page_title);
+    let text = String::from_utf8_lossy(page.plain)
+        .replacen("<base href=\"/\"", &format!("<base href=\"{}/\"", escape(prefix)), 1)
+        .replacen("<title>Hinomi</title>", &format!("<title>{title}</title>"), 1);
+    let mut response = typed_response(StatusCode::OK, page.content_type, text);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn send(asset: &'static Asset, request: &HeaderMap) -> Response {
+    let is_known = request.get_all(IF_NONE_MATCH).iter().any(|value| {
+        value.to_str().is_ok_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag))
+    });
+    let packed = accepts_gzip(request) && !asset.gzip.is_empty();
+    let (status, body) = match is_known {
+        true => (StatusCode::NOT_MODIFIED, Body::empty()),
+        false => (StatusCode::OK, Body::from(if packed { asset.gzip } else { asset.plain })),
+    };
+    let mut response = typed_response(status, asset.content_type, body);
+    let headers = response.headers_mut();
+    headers.insert(ETAG, HeaderValue::from_static(asset.etag));
+    let cache = if asset.path.starts_with("assets/") { CACHE_FOREVER } else { "no-cache" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if packed && !is_known {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

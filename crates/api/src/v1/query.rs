@@ -1,0 +1,246 @@
+//! `query`, `query_range`, `query_exemplars`, `format_query`: parameters to a worker thread to JSON.
+//!
+//! A query waits for a permit, then runs on a blocking thread until the text of its answer is complete; when the client
+//! goes away or the time is over, its token stops it.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use promql::{CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryOptions, RangeParams, Value, ValueType};
+use storage::Queryable;
+
+use crate::error::{ApiError, ErrorKind};
+use crate::json::Json;
+use crate::params::{POINTS_MAX, Params};
+use crate::respond::{Remarks, envelope, json_response, success};
+use crate::state::{Services, Shared};
+
+/// `GET|POST /api/v1/query`
+pub(crate) async fn instant(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    let limit = params.limit()?;
+    let t_ms = params.time_or("time", api.clock.now_ms())?;
+    let request = QueryRequest::new(&params, limit)?;
+    let expr = parse(params.get("query"))?;
+    request.run(&api, move |engine, queryable, opts| engine.instant(queryable, &expr, t_ms, opts)).await
+}
+
+/// `GET|POST /api/v1/query_range`
+pub(crate) async fn range(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    let limit = params.limit()?;
+    let steps = range_params(&params)?;
+    let request = QueryRequest::new(&params, limit)?;
+    let expr = parse(params.get("query"))?;
+    if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
+        let name = expr.value_type();
+        let why = format!("invalid expression type \"{name}\" for range query, must be Scalar or instant Vector");
+        return Err(ApiError::parameter("query", why));
+    }
+    request.run(&api, move |engine, queryable, opts| engine.range(queryable, &expr, steps, opts)).await
+}
+
+/// `GET|POST /api/v1/query_exemplars`. Exemplars are not stored, so that the empty list is the true answer.
+pub(crate) async fn exemplars(params: Params) -> Result<Response, ApiError> {
+    let range = params.range()?;
+    if range.end_ms < range.start_ms {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+    }
+    let expr = promql::parse(params.get("query")).map_err(|err| ApiError::bad_data(err.to_string()))?;
+    if expr.selectors().is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(success(|json| json.array(|_| {})))
+}
+
+fn parse(query: &str) -> Result<Expr, ApiError> {
+    promql::parse(query).map_err(|err| ApiError::parameter("query", err))
+}
+
+fn range_params(params: &Params) -> Result<RangeParams, ApiError> {
+    let start_ms = params.time("start")?;
+    let end_ms = params.time("end")?;
+    if end_ms < start_ms {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step_ms = crate::params::parse_duration(params.get("step")).map_err(|why| ApiError::parameter("step", why))?;
+    if step_ms <= 0 {
+        let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", why));
+    }
+    if end_ms.saturating_sub(start_ms) / step_ms > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    Ok(RangeParams { start_ms, end_ms, step_ms })
+}
+
+/// What query and range query have in common.
+struct QueryRequest {
+    limit: Option<usize>,
+    timeout: Option<Duration>,
+    lookback_ms: Option<i64>,
+    stats: String,
+}
+
+/// Where the time of a query went, in seconds.
+struct Timings {
+    queued: f64,
+    evaluated: f64,
+}
+
+impl QueryRequest {
+    fn new(params: &Params, limit: Option<usize>) -> Result<Self, ApiError> {
+        let timeout = params.duration("timeout")?;
+        let timeout = timeout.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        let lookback_ms = params.duration("lookback_delta").map_err(|_| {
+            let text = model::labels::quoted(params.get("lookback_delta"));
+            ApiError::bad_data(format!(
+                "error parsing lookback delta duration: cannot parse {text} to a valid duration"
+            ))
+        })?;
+        let lookback_ms = lookback_ms.filter(|ms| *ms > 0);
+        Ok(Self { limit, timeout, lookback_ms, stats: params.get("stats").to_owned() })
+    }
+
+    /// Waits for a permit, evaluates on a blocking thread, and writes the answer there, too.
+    async fn run(
+        self,
+        api: &Services,
+        eval: impl FnOnce(&Engine, &dyn Queryable, &QueryOptions) -> Result<Output, EvalError> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let engine = api.engine.load_full();
+        let timeout = self.timeout.unwrap_or(Duration::MAX).min(engine.options().timeout);
+        let queued_at = api.clock.monotonic();
+        let deadline = Deadline::after(api.clock.clone(), timeout);
+        let permit = tokio::time::timeout(timeout, api.query_permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
+        };
+        let started_at = api.clock.monotonic();
+        let cancel = CancelToken::new();
+        // Dropped when the client goes away: hyper drops this future then.
+        let _stop = StopOnDrop(cancel.clone());
+        let opts = QueryOptions { lookback_ms: self.lookback_ms, cancel, deadline: Some(deadline) };
+        let (queryable, clock) = (api.queryable.clone(), api.clock.clone());
+        let body = tokio::task::spawn_blocking(move || {
+            let _held = permit;
+            let output = eval(&engine, &*queryable, &opts).map_err(|err| eval_error(&err))?;
+            let timings = Timings {
+                queued: (started_at - queued_at).as_secs_f64(),
+                evaluated: (clock.monotonic() - started_at).as_secs_f64(),
+            };
+            Ok::<_, ApiError>(self.encode(output, &timings))
+        });
+        let body = body.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the query ended by a panic"))??;
+        Ok(json_response(StatusCode::OK, body))
+    }
+
+    fn encode(&self, mut output: Output, timings: &Timings) -> String {
+        let mut remarks = Remarks::from_annotations(&output.annotations);
+        if truncate(&mut output.value, self.limit) {
+            remarks.warn("results truncated due to limit");
+        }
+        if !matches!(self.stats.as_str(), "" | "true" | "all") {
+            remarks.warn(format!(
+                "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, \
+                 use \"true\" or \"all\"",
+                model::labels::quoted(&self.stats)
+            ));
+        }
+        envelope(&remarks, |json| {
+            json.object(|json| {
+                json.key("resultType").text(output.value.type_name());
+                push_value(json.key("result"), &output.value);
+                if !self.stats.is_empty() {
+                    push_stats(json.key("stats"), timings);
+                }
+            });
+        })
+    }
+}
+
+/// Stops the query when nobody waits for it any more.
+struct StopOnDrop(CancelToken);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn eval_error(err: &EvalError) -> ApiError {
+    let kind = match err {
+        EvalError::Timeout => ErrorKind::Timeout,
+        EvalError::Canceled => ErrorKind::Canceled,
+        EvalError::Storage(_) => ErrorKind::Internal,
+        _ => ErrorKind::Execution,
+    };
+    ApiError::new(kind, super::chain(err))
+}
+
+/// Cuts a vector or matrix to `limit` series; true when something was cut.
+fn truncate(value: &mut Value, limit: Option<usize>) -> bool {
+    let Some(limit) = limit else { return false };
+    match value {
+        Value::Vector(samples) if samples.len() > limit => samples.truncate(limit),
+        Value::Matrix(series) if series.len() > limit => series.truncate(limit),
+        _ => return false,
+    }
+    true
+}
+
+fn push_value(json: &mut Json, value: &Value) {
+    match value {
+        // Scalars and texts go through Go's own encoder: a float for the time, and no exponent in the value.
+        Value::Scalar { t_ms, value } => json.array(|json| {
+            json.number(*t_ms as f64 / 1_000.0);
+            json.text(&model::float::format_f(*value));
+        }),
+        Value::String { t_ms, text } => json.array(|json| {
+            json.number(*t_ms as f64 / 1_000.0);
+            json.text(text);
+        }),
+        Value::Vector(samples) => json.array(|json| {
+            for sample in samples {
+                json.object(|json| {
+                    json.key("metric").labels(&sample.labels);
+                    push_point(json.key("value"), sample.t_ms, sample.value);
+                });
+            }
+        }),
+        Value::Matrix(series) => json.array(|json| {
+            for series in series {
+                json.object(|json| {
+                    json.key("metric").labels(&series.labels);
+                    if !series.points.is_empty() {
+                        json.key("values").array(|json| {
+                            series.points.iter().for_each(|(t_ms, value)| push_point(json, *t_ms, *value));
+                        });
+                    }
+                });
+            }
+        }),
+    }
+}
+
+fn push_point(json: &mut Json, t_ms: i64, value: f64) {
+    json.array(|json| {
+        json.sample_time(t_ms);
+        json.sample_value(value);
+    });
+}
+
+/// Timings alone: samples are not counted, and a made-up count would be worse than none.
+fn push_stats(json: &mut Json, timings: &Timings) {
+    json.object(|json| {
+        json.key("timings").object(|json| {
+            json.key("evalTotalTime").number(timings.evaluated);
+            json.key("resultSortTime").number(0.0);
+            json.key("queryPreparationTime").number(0.0);
+            json.key("innerEvalTime").number(timings.evaluated);
+            json.key("execQueueTime").number(timings.queued);
+            json.key("execTotalTime").number(timings.queued + timings.evaluated);
+        });
+    });
+}

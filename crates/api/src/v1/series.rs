@@ -1,0 +1,169 @@
+//! `series`, `labels`, `label/<name>/values`: what is stored, without samples.
+//!
+//! These read the index only, yet on a large store that takes a while: they run on blocking threads, too, under the
+//! same permits as queries.
+
+use std::collections::BTreeSet;
+
+use axum::extract::Path;
+use axum::response::Response;
+use http::StatusCode;
+use model::{Labels, Matcher, TimeRange};
+use storage::{Queryable, SelectHints};
+
+use crate::error::{ApiError, ErrorKind};
+use crate::params::Params;
+use crate::respond::{Remarks, envelope, json_response};
+use crate::state::{Services, Shared};
+
+/// Prefix of label names whose other characters are written as `_<hex>_`. From Prometheus.
+const ESCAPED_PREFIX: &str = "U__";
+
+/// `GET|POST /api/v1/series`
+pub(crate) async fn series(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    if params.all("match[]").next().is_none() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let limit = params.limit()?;
+    let range = params.range()?;
+    let sets = params.matcher_sets().map_err(|why| ApiError::parameter("match[]", why))?;
+    read(&api, move |queryable| {
+        let mut found = BTreeSet::new();
+        let hints = SelectHints { function: "series".to_owned(), labels_only: true, ..SelectHints::default() };
+        for matchers in &sets {
+            let mut set = queryable.select(matchers, range, &hints)?;
+            while let Some(series) = set.next()? {
+                found.insert(series.labels);
+            }
+        }
+        let mut found: Vec<Labels> = found.into_iter().collect();
+        let remarks = truncate(&mut found, limit);
+        Ok(envelope(&remarks, |json| json.array(|json| found.iter().for_each(|labels| json.labels(labels)))))
+    })
+    .await
+}
+
+/// `GET|POST /api/v1/labels`
+pub(crate) async fn label_names(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    let limit = params.limit()?;
+    let range = params.range()?;
+    let sets = params.matcher_sets().map_err(ApiError::bad_data)?;
+    read(&api, move |queryable| {
+        let names = union(&sets, |matchers| queryable.label_names(matchers, range))?;
+        Ok(encode_names(names, limit))
+    })
+    .await
+}
+
+/// `GET /api/v1/label/<name>/values`
+pub(crate) async fn label_values(
+    Shared(api): Shared,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let name = unescape_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data("invalid label name: \"\""));
+    }
+    let limit = params.limit()?;
+    let range: TimeRange = params.range()?;
+    let sets = params.matcher_sets().map_err(ApiError::bad_data)?;
+    read(&api, move |queryable| {
+        let values = union(&sets, |matchers| queryable.label_values(&name, matchers, range))?;
+        Ok(encode_names(values, limit))
+    })
+    .await
+}
+
+/// Runs `answer` on a blocking thread under a query permit.
+pub(crate) async fn read(
+    api: &Services,
+    answer: impl FnOnce(&dyn Queryable) -> Result<String, storage::QueryError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let timeout = api.engine.load().options().timeout;
+    let permit = tokio::time::timeout(timeout, api.query_permits.clone().acquire_owned()).await;
+    let Ok(Ok(permit)) = permit else {
+        return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
+    };
+    let queryable = api.queryable.clone();
+    let body = tokio::task::spawn_blocking(move || {
+        let _held = permit;
+        answer(&*queryable)
+    });
+    let body = body.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the read ended by a panic"))?;
+    let body = body.map_err(|err| ApiError::new(ErrorKind::Internal, super::chain(&err)))?;
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// What `get` finds for any of `sets`, sorted; for everything when there is no set.
+fn union(
+    sets: &[Vec<Matcher>],
+    get: impl Fn(&[Matcher]) -> Result<Vec<String>, storage::QueryError>,
+) -> Result<Vec<String>, storage::QueryError> {
+    if let [] | [_] = sets {
+        return get(sets.first().map_or(&[], Vec::as_slice));
+    }
+    let mut all = BTreeSet::new();
+    for matchers in sets {
+        all.extend(get(matchers)?);
+    }
+    Ok(all.into_iter().collect())
+}
+
+fn encode_names(mut names: Vec<String>, limit: Option<usize>) -> String {
+    let remarks = truncate(&mut names, limit);
+    envelope(&remarks, |json| json.texts(&names))
+}
+
+fn truncate<T>(list: &mut Vec<T>, limit: Option<usize>) -> Remarks {
+    let mut remarks = Remarks::default();
+    if let Some(limit) = limit
+        && list.len() > limit
+    {
+        list.truncate(limit);
+        remarks.warn("results truncated due to limit");
+    }
+    remarks
+}
+
+/// `U__a_2e_b` → `a.b`; a name not of that form stays as it is.
+fn unescape_name(name: &str) -> String {
+    let Some(escaped) = name.strip_prefix(ESCAPED_PREFIX) else { return name.to_owned() };
+    let mut out = String::new();
+    let mut rest = escaped;
+    while let Some((before, after)) = rest.split_once('_') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('_') {
+            out.push('_');
+            rest = after;
+            continue;
+        }
+        let decoded = after.split_once('_').and_then(|(hex, after)| {
+            let c = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)?;
+            Some((c, after))
+        });
+        let Some((c, after)) = decoded else { return name.to_owned() };
+        out.push(c);
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescape_name;
+
+    #[test]
+    fn escaped_names_are_read() {
+        for (name, expected) in [
+            ("job", "job"),
+            ("U__http_2e_status", "http.status"),
+            ("U__a__b", "a_b"),
+            ("U___e5__3042_", "å\u{3042}"),
+            ("U__a_zz_", "U__a_zz_"),
+            ("U__a_2e", "U__a_2e"),
+        ] {
+            assert_eq!(unescape_name(name), expected, "{name}");
+        }
+    }
+}
