@@ -4,6 +4,7 @@
 //! Pure except for [`clock::SystemClock`] and [`dir::DiskDir`], the one reader of the wall clock
 //! and the one user of `std::fs`.
 
+pub mod bits;
 pub mod clock;
 pub mod dir;
 pub mod metrics;
