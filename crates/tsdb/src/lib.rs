@@ -1,0 +1,16 @@
+//! Stores samples: head, WAL, chunks, index, blocks, compaction, retention.
+//!
+//! In from writers through `storage::Appendable`, out to readers through `storage::Queryable`; `hinomi` calls
+//! [`Db::sync`] and [`Db::maintain`] from its maintenance driver. Layouts: docs/formats/{wal,chunk,block,index}.md.
+//! Sync: no tokio, no threads, no sockets, no clock; time comes in as `now_ms`, files through `stdx::Dir`.
+
+pub mod chunk;
+mod db;
+mod error;
+mod options;
+mod report;
+
+pub use db::Db;
+pub use error::TsdbError;
+pub use options::{Durability, Options};
+pub use report::{MaintenanceReport, NamedCount, OpenReport, Quarantined, Stats};

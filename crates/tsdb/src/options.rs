@@ -1,0 +1,60 @@
+//! What an operator may set about the store, with the defaults.
+
+use stdx::metrics::Registry;
+
+/// Two hours, the length of blocks cut from the head. From Prometheus.
+pub(crate) const BLOCK_MS_DEFAULT: i64 = 2 * 60 * 60 * 1000;
+/// Fifteen days. From Prometheus.
+pub(crate) const RETENTION_MS_DEFAULT: i64 = 15 * 24 * 60 * 60 * 1000;
+/// Series the head takes before it refuses new ones. Chosen: about 2 GB of memory.
+pub(crate) const SERIES_MAX_DEFAULT: u64 = 2_000_000;
+/// Bytes after which the WAL begins a new segment. Chosen: replay holds one segment in memory.
+pub(crate) const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
+/// How far ahead of the clock a sample may lie. From Prometheus' scrape loop.
+pub(crate) const AHEAD_MAX_MS_DEFAULT: i64 = 10 * 60 * 1000;
+
+/// What the return of a commit promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The batch survives `kill -9`; power loss only after the next [`crate::Db::sync`].
+    #[default]
+    Interval,
+    /// The batch survives power loss: every commit waits for the disk.
+    Strict,
+}
+
+/// Settings of a [`crate::Db`].
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Blocks wholly older than this go; 0 keeps them for ever.
+    pub retention_ms: i64,
+    /// The oldest blocks go while blocks and WAL are larger than this; 0 for no limit.
+    pub retention_bytes: u64,
+    /// Length of the blocks cut from the head; must be positive.
+    pub block_ms: i64,
+    /// Series in the head before new ones are refused.
+    pub series_max: u64,
+    /// Size at which the WAL begins a new segment.
+    pub segment_bytes: u64,
+    /// How far ahead of `now_ms` a sample may lie before it is out of bounds.
+    pub ahead_max_ms: i64,
+    /// What a commit promises.
+    pub durability: Durability,
+    /// Where the store's own metrics are registered.
+    pub registry: Registry,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retention_ms: RETENTION_MS_DEFAULT,
+            retention_bytes: 0,
+            block_ms: BLOCK_MS_DEFAULT,
+            series_max: SERIES_MAX_DEFAULT,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            ahead_max_ms: AHEAD_MAX_MS_DEFAULT,
+            durability: Durability::default(),
+            registry: Registry::new(),
+        }
+    }
+}
