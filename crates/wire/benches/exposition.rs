@@ -29,9 +29,16 @@ fn made_up() -> Vec<Vec<u8>> {
     use std::fmt::Write as _;
     let mut page = String::new();
     for family in 0..120 {
-        let _ = writeln!(page, "# HELP node_made_up_{family}_total Made up.\n# TYPE node_made_up_{family}_total counter");
+        let _ = writeln!(
+            page,
+            "# HELP node_made_up_{family}_total Made up.\n# TYPE node_made_up_{family}_total counter"
+        );
         for cpu in 0..10 {
-            let _ = writeln!(page, "node_made_up_{family}_total{{cpu=\"{cpu}\",mode=\"idle\"}} {}.25", family * 7919 + cpu);
+            let _ = writeln!(
+                page,
+                "node_made_up_{family}_total{{cpu=\"{cpu}\",mode=\"idle\"}} {}.25",
+                family * 7919 + cpu
+            );
         }
     }
     vec![page.into_bytes()]

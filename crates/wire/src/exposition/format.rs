@@ -56,7 +56,11 @@ impl Format {
             return Err(FormatError::Protobuf(header.to_owned()));
         }
         fallback.ok_or_else(|| {
-            if header.trim().is_empty() { FormatError::Blank } else { FormatError::Unsupported(header.to_owned()) }
+            if header.trim().is_empty() {
+                FormatError::Blank
+            } else {
+                FormatError::Unsupported(header.to_owned())
+            }
         })
     }
 }
@@ -72,7 +76,9 @@ mod tests {
         assert_eq!(format("Text/Plain"), Ok(Format::Text004));
         assert_eq!(format("application/openmetrics-text; version=0.0.1"), Ok(Format::OpenMetrics100));
         assert!(format("").is_err_and(|err| err.contains("blank Content-Type")));
-        assert!(format("text/html").is_err_and(|err| err.contains(r#"unsupported Content-Type "text/html""#)));
+        assert!(
+            format("text/html").is_err_and(|err| err.contains(r#"unsupported Content-Type "text/html""#))
+        );
         assert!(format("application/vnd.google.protobuf; encoding=delimited").is_err());
         assert_eq!(Format::from_content_type("", Some(Format::Text004)), Ok(Format::Text004));
     }

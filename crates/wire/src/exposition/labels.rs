@@ -64,7 +64,7 @@ impl SampleEntry<'_> {
 
     fn pairs(&self) -> Result<Vec<Pair<'_>>, Fail> {
         let mut pairs = Vec::with_capacity(8);
-        let (name, inside) = match self.raw.find(['{', '"']) {
+        let (name, inside) = match self.raw.find('{') {
             Some(brace) => (self.raw[..brace].trim_end_matches([' ', '\t']), brace + 1),
             None => (self.raw, self.raw.len()),
         };
@@ -121,7 +121,10 @@ fn fill(builder: &mut LabelsBuilder, mut pairs: Vec<Pair<'_>>) -> Result<(), Fai
             return Err(Fail::new(*at, format!("label name {} is not unique: invalid sample", quoted(name))));
         }
         if name.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
-            return Err(Fail::new(*at, format!("label name or value is longer than {LABEL_BYTES_MAX} bytes")));
+            return Err(Fail::new(
+                *at,
+                format!("label name or value is longer than {LABEL_BYTES_MAX} bytes"),
+            ));
         }
         builder.set(name, value);
     }

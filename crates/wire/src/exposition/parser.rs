@@ -53,7 +53,8 @@ impl<'a> Parser<'a> {
             return Ok(text);
         }
         let bytes = &self.body[start..end];
-        std::str::from_utf8(bytes).map_err(|_| Fail::new(start, format!("invalid UTF-8 {what}: {}", excerpt(bytes))))
+        std::str::from_utf8(bytes)
+            .map_err(|_| Fail::new(start, format!("invalid UTF-8 {what}: {}", excerpt(bytes))))
     }
 
     fn next_text(&mut self) -> Result<Option<Entry<'a>>, Fail> {
@@ -212,7 +213,10 @@ impl<'a> Parser<'a> {
                 let fits = text.is_empty() || name.strip_suffix(text).is_some_and(|base| base.ends_with('_'));
                 if !fits {
                     let (unit, name) = (model::labels::quoted(text), model::labels::quoted(&name));
-                    return Err(Fail::new(name_end + 1, format!("unit {unit} not a suffix of metric {name}")));
+                    return Err(Fail::new(
+                        name_end + 1,
+                        format!("unit {unit} not a suffix of metric {name}"),
+                    ));
                 }
                 Ok(Some(Entry::Unit { name, unit: text }))
             }
@@ -235,7 +239,8 @@ impl<'a> Parser<'a> {
         if self.byte(pos) == Some(b' ') && self.byte(pos + 1) != Some(b'#') {
             let at = pos + 1;
             let (seconds, end) = self.spaced_value(pos, "timestamp")?;
-            t_ms = Some(to_ms(seconds).ok_or_else(|| Fail::new(at, format!("invalid timestamp {seconds}")))?);
+            t_ms =
+                Some(to_ms(seconds).ok_or_else(|| Fail::new(at, format!("invalid timestamp {seconds:e}")))?);
             pos = end;
         }
         let mut exemplar = None;
@@ -260,7 +265,8 @@ impl<'a> Parser<'a> {
         let mut t_ms = None;
         if self.byte(pos) == Some(b' ') {
             let (seconds, end) = self.spaced_value(pos, "exemplar timestamp")?;
-            let ms = to_ms(seconds).ok_or_else(|| Fail::new(pos + 1, format!("invalid exemplar timestamp {seconds}")));
+            let ms = to_ms(seconds)
+                .ok_or_else(|| Fail::new(pos + 1, format!("invalid exemplar timestamp {seconds:e}")));
             t_ms = Some(ms?);
             pos = end;
         }
