@@ -1,0 +1,18 @@
+//! The binary as people run it, against real peers: exporters, Prometheus, promtool, amtool, an SMTP server, a browser.
+//!
+//! `cargo xtask test integration` builds it and installs the peers. Loopback only; every process a test starts is ended
+//! with it. What a test waits for has a deadline, and the failure says what was not seen.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test outside the product: it runs processes and keeps time")]
+
+mod harness;
+
+mod alert_path;
+mod bad_input;
+mod browser;
+mod clients;
+mod exporters;
+mod kill9;
+mod oracle;
+mod reload;
+mod startup;
+mod tutorial;

@@ -1,0 +1,64 @@
+//! SIGHUP and POST /-/reload: a good file takes effect, a broken one changes nothing and is named with its place.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::harness::target::{Reply, Target};
+use crate::harness::{Hinomi, wait_for};
+
+fn config(job: &str, target: &Target) -> String {
+    format!(
+        "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: {job}\n  static_configs:\n  - targets: ['{}']\n",
+        target.address
+    )
+}
+
+fn config_path(server: &Hinomi) -> PathBuf {
+    server.folder.path().join("prometheus.yml")
+}
+
+fn wait_job(server: &Hinomi, job: &str) {
+    wait_for(job, Duration::from_secs(10), || server.number(&format!("up{{job=\"{job}\"}}")).filter(|up| *up == 1.0));
+}
+
+#[test]
+fn a_changed_file_takes_effect_by_signal_and_by_post() {
+    let target = Target::start(|_| Reply::text("m 1\n"));
+    let server = Hinomi::start(Some(&config("one", &target)), &["--web.enable-lifecycle"]);
+    wait_job(&server, "one");
+    std::fs::write(config_path(&server), config("two", &target)).unwrap();
+    server.process.signal("HUP");
+    wait_job(&server, "two");
+    std::fs::write(config_path(&server), config("three", &target)).unwrap();
+    let answer = server.post("/-/reload", "text/plain", "");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    wait_job(&server, "three");
+    // The old targets' series end at once, by staleness markers.
+    assert_eq!(server.number("count(up{job=~\"one|two\"})"), None);
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_is_named_with_line_and_column() {
+    let target = Target::start(|_| Reply::text("m 1\n"));
+    let server = Hinomi::start(Some(&config("one", &target)), &["--web.enable-lifecycle"]);
+    wait_job(&server, "one");
+    let good = config("two", &target);
+    for (broken, place) in [
+        (format!("{good}  scrape_intervall: 5s\n"), "prometheus.yml:7:3"),
+        (format!("{good}  scrape_interval: fast\n"), "prometheus.yml:7:20"),
+        (good.replace("static_configs:", "static_configs: ["), "prometheus.yml:"),
+        (format!("{good}  relabel_configs:\n  - regex: '('\n    target_label: x\n"), "prometheus.yml:8"),
+        (format!("{good}rule_files: [nope.yml, 'rules-*.yml']\nalerting: 5\n"), "prometheus.yml:8"),
+        (format!("{good}- job_name: two\n"), "two"),
+    ] {
+        std::fs::write(config_path(&server), &broken).unwrap();
+        let answer = server.post("/-/reload", "text/plain", "");
+        assert_eq!(answer.status, 500, "{broken}");
+        assert!(answer.body.contains(place), "{place} for\n{broken}in {}", answer.body);
+    }
+    assert_eq!(server.number("up{job=\"one\"}"), Some(1.0), "the old file still holds");
+    let shown = server.get("/api/v1/status/config").json();
+    assert!(shown["data"]["yaml"].as_str().unwrap().contains("one"));
+    let metrics = server.get("/metrics").body;
+    assert!(metrics.contains("config_last_reload_successful 0"), "{metrics}");
+}
