@@ -47,8 +47,14 @@ fn a_dead_service_is_said_once_and_its_return_once() {
     server.process.kill9();
     server.restart();
     let quiet_until = crate::harness::now_secs() + 8.0;
-    wait_for("some quiet time", Duration::from_secs(20), || (crate::harness::now_secs() > quiet_until).then_some(()));
-    assert_eq!((mail.messages().len(), hook.requests().len(), slack.requests().len()), (1, 1, 1), "grouped, and once");
+    wait_for("some quiet time", Duration::from_secs(20), || {
+        (crate::harness::now_secs() > quiet_until).then_some(())
+    });
+    assert_eq!(
+        (mail.messages().len(), hook.requests().len(), slack.requests().len()),
+        (1, 1, 1),
+        "grouped, and once"
+    );
 
     let message = &mail.messages()[0];
     assert!(message.contains("SUBJECT: ") && message.contains("店が落ちた"), "{message}");
@@ -56,12 +62,19 @@ fn a_dead_service_is_said_once_and_its_return_once() {
     for address in &addresses {
         assert!(message.contains(address.as_str()), "{address} is named: {message}");
     }
-    let payload: Value = serde_json::from_str(&hook.requests()[0].body).unwrap();
+    let request = &hook.requests()[0];
+    assert_eq!(request.path, "/hook");
+    let is_json = |header: &String| header.eq_ignore_ascii_case("content-type: application/json");
+    assert!(request.headers.iter().any(is_json), "{:?}", request.headers);
+    let payload: Value = serde_json::from_str(&request.body).unwrap();
     assert_eq!(payload["version"], "4");
     assert_eq!(payload["status"], "firing");
     assert_eq!(payload["alerts"].as_array().unwrap().len(), 2, "both in one notification: {payload}");
     assert_eq!(payload["commonLabels"]["alertname"], "店が落ちた");
-    assert_eq!(payload["alerts"][0]["annotations"]["summary"], format!("{} is down", first_instance(&payload)));
+    assert_eq!(
+        payload["alerts"][0]["annotations"]["summary"],
+        format!("{} is down", first_instance(&payload))
+    );
 
     let _back = addresses.map(|address| Target::start_on(&address, serve));
     wait_for("resolved mail", Duration::from_secs(30), || (mail.messages().len() == 2).then_some(()));
@@ -70,7 +83,9 @@ fn a_dead_service_is_said_once_and_its_return_once() {
     assert_eq!(payload["status"], "resolved", "{payload}");
     assert_eq!(payload["alerts"].as_array().unwrap().len(), 2, "{payload}");
     let quiet_until = crate::harness::now_secs() + 6.0;
-    wait_for("some quiet time", Duration::from_secs(20), || (crate::harness::now_secs() > quiet_until).then_some(()));
+    wait_for("some quiet time", Duration::from_secs(20), || {
+        (crate::harness::now_secs() > quiet_until).then_some(())
+    });
     assert_eq!((mail.messages().len(), hook.requests().len(), slack.requests().len()), (2, 2, 2), "and once");
 }
 

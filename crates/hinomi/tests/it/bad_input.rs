@@ -69,9 +69,21 @@ fn bad_requests_are_answered_in_words() {
         (bad(&format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000))), 400, ""),
         ("/api/v1/query".to_owned(), 400, "query"),
         ("/api/v1/query?query=up&time=yesterday".to_owned(), 400, "yesterday"),
-        ("/api/v1/query_range?query=up&start=2&end=1&step=1".to_owned(), 400, "end timestamp must not be before start time"),
-        ("/api/v1/query_range?query=up&start=1&end=2&step=0".to_owned(), 400, "zero or negative query resolution step"),
-        ("/api/v1/query_range?query=up&start=0&end=100000&step=1".to_owned(), 400, "exceeded maximum resolution of 11,000 points"),
+        (
+            "/api/v1/query_range?query=up&start=2&end=1&step=1".to_owned(),
+            400,
+            "end timestamp must not be before start time",
+        ),
+        (
+            "/api/v1/query_range?query=up&start=1&end=2&step=0".to_owned(),
+            400,
+            "zero or negative query resolution step",
+        ),
+        (
+            "/api/v1/query_range?query=up&start=0&end=100000&step=1".to_owned(),
+            400,
+            "exceeded maximum resolution of 11,000 points",
+        ),
         ("/api/v1/series".to_owned(), 400, "match[]"),
         ("/api/v1/series?match[]={}".to_owned(), 400, "at least one non-empty matcher"),
         ("/api/v1/label/a%20b/values?match[]=up&start=x".to_owned(), 400, ""),
@@ -105,7 +117,12 @@ fn bad_requests_are_answered_in_words() {
 fn broken_http_does_not_disturb_others() {
     let server = Hinomi::start(None, &[]);
     let address = server.base.trim_start_matches("http://");
-    for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"GET / HTTP/9.9\r\n\r\n", b"\r\n\r\n\r\n", b"POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\nx"] {
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\r\n\r\n\r\n",
+        b"POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\nx",
+    ] {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         stream.write_all(bytes).unwrap();
@@ -130,12 +147,24 @@ fn wrong_files_are_named_with_line_and_column() {
             assert!(all.contains(word), "{word:?} for\n{text}\nin {all}");
         }
     };
-    check("config", "scrape_configs:\n- job_name: a\n  scrape_timeout: 2m\n", &["file.yml:", "scrape timeout greater than scrape interval"]);
+    check(
+        "config",
+        "scrape_configs:\n- job_name: a\n  scrape_timeout: 2m\n",
+        &["file.yml:", "scrape timeout greater than scrape interval"],
+    );
     check("config", "global:\n  scrape_intervall: 1s\n", &["file.yml:2:3", "scrape_intervall"]);
     check("config", "a: [\n", &["file.yml:"]);
     check("config", "remote_write:\n- url: http://x\n", &["remote_write"]);
-    check("rules", "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: rate(\n", &["file.yml:5", "parse error"]);
-    check("rules", "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: up\n    annotations:\n      a: '{{ .x'\n", &["file.yml:"]);
+    check(
+        "rules",
+        "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: rate(\n",
+        &["file.yml:5", "parse error"],
+    );
+    check(
+        "rules",
+        "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: up\n    annotations:\n      a: '{{ .x'\n",
+        &["file.yml:"],
+    );
     let good = folder.path().join("good.yml");
     std::fs::write(&good, "global: {scrape_interval: 5s}\n").unwrap();
     let (code, out, err) = output(binary().args(["check", "config"]).arg(&good));

@@ -9,7 +9,9 @@ use crate::harness::{Hinomi, output, wait_for};
 #[test]
 fn chromium_walks_every_page() {
     let server = Hinomi::start(None, &[]);
-    wait_for("rates of this host", Duration::from_secs(10), || server.number("sum(rate(node_cpu_seconds_total[1m]))"));
+    wait_for("rates of this host", Duration::from_secs(10), || {
+        server.number("sum(rate(node_cpu_seconds_total[1m]))")
+    });
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let screenshots = screenshots_folder(&root);
     let (code, out, err) = output(

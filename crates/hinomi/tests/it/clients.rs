@@ -39,9 +39,11 @@ fn promtool_queries_work() {
     assert!(promtool(&server, &["range", "URL", "node_load1"]).contains("node_load1{"));
     assert!(promtool(&server, &["series", "--match=node_load1", "URL"]).contains("node_load1"));
     assert!(promtool(&server, &["labels", "URL", "job"]).contains("host"));
-    let (code, out, err) = output(Command::new("/usr/bin/promtool").args(["check", "healthy", "--url", &server.base]));
+    let (code, out, err) =
+        output(Command::new("/usr/bin/promtool").args(["check", "healthy", "--url", &server.base]));
     assert_eq!(code, 0, "{out}{err}");
-    let (code, out, err) = output(Command::new("/usr/bin/promtool").args(["query", "instant", &server.base, "rate("]));
+    let (code, out, err) =
+        output(Command::new("/usr/bin/promtool").args(["query", "instant", &server.base, "rate("]));
     assert_ne!(code, 0, "{out}");
     assert!(err.contains("parse error"), "{err}");
 }
@@ -63,14 +65,25 @@ fn amtool_alerts_and_silences_work() {
     assert!(amtool(&["alert", "query", "severity=page"]).contains("Always"));
     assert!(!amtool(&["alert", "query", "severity=none"]).contains("Always"));
 
-    let id = amtool(&["silence", "add", "alertname=Always", "--comment=quiet please", "--author=me", "--duration=1h"]);
+    let id = amtool(&[
+        "silence",
+        "add",
+        "alertname=Always",
+        "--comment=quiet please",
+        "--author=me",
+        "--duration=1h",
+    ]);
     let id = id.trim();
     assert_eq!(id.len(), 36, "a silence's id: {id}");
     assert!(amtool(&["silence", "query"]).contains("quiet please"));
-    wait_for("silenced", Duration::from_secs(5), || (!amtool(&["alert", "query"]).contains("Always")).then_some(()));
+    wait_for("silenced", Duration::from_secs(5), || {
+        (!amtool(&["alert", "query"]).contains("Always")).then_some(())
+    });
     assert!(amtool(&["alert", "query", "--silenced"]).contains("Always"));
     amtool(&["silence", "expire", id]);
-    wait_for("active again", Duration::from_secs(5), || amtool(&["alert", "query"]).contains("Always").then_some(()));
+    wait_for("active again", Duration::from_secs(5), || {
+        amtool(&["alert", "query"]).contains("Always").then_some(())
+    });
     assert!(!amtool(&["silence", "query"]).contains("quiet please"));
     assert!(amtool(&["silence", "query", "--expired"]).contains("quiet please"));
     amtool(&["alert", "add", "alertname=ByHand", "node=a", "--annotation=summary=x"]);

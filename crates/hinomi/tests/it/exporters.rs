@@ -59,7 +59,9 @@ fn recorder_instance(config: &str) -> String {
 /// Read with none of our code: label text by hand, values by the standard library.
 fn expected_series(bodies: &[String], instance: &str) -> BTreeMap<Labels, Vec<f64>> {
     let mut series: BTreeMap<Labels, Vec<f64>> = BTreeMap::new();
-    for line in bodies.iter().flat_map(|body| body.lines()).filter(|line| !line.starts_with('#') && !line.is_empty()) {
+    for line in
+        bodies.iter().flat_map(|body| body.lines()).filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
         let (name_and_labels, value) = line.rsplit_once(' ').unwrap();
         let (name, rest) = name_and_labels.split_once('{').unwrap_or((name_and_labels, ""));
         let mut labels = Labels::from([
@@ -99,7 +101,8 @@ fn stored_series(server: &Hinomi) -> BTreeMap<Labels, Vec<f64>> {
     let result = server.query("{job=\"node\"}[10m]", None);
     let series = result.as_array().unwrap().iter().map(|series| {
         let labels = series["metric"].as_object().unwrap();
-        let labels = labels.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+        let labels =
+            labels.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
         let values = series["values"].as_array().unwrap();
         let values = values.iter().map(|pair| number(pair[1].as_str().unwrap())).collect();
         (labels, values)

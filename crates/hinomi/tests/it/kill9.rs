@@ -46,7 +46,10 @@ fn nothing_acknowledged_is_lost_in_thirty_kills() {
     }
     let n_samples: usize = seen.values().map(BTreeMap::len).sum();
     println!("{ROUNDS} kills, {} series read back, {n_samples} samples compared at the end", seen.len());
-    assert!(n_rounds_with_samples > ROUNDS * 8 / 10, "the load must go on between kills: {n_rounds_with_samples}");
+    assert!(
+        n_rounds_with_samples > ROUNDS * 8 / 10,
+        "the load must go on between kills: {n_rounds_with_samples}"
+    );
 }
 
 /// Counts up with every scrape, in many series.
@@ -66,7 +69,9 @@ fn read(server: &Hinomi) -> Seen {
     let result = server.query("{__name__=~\"seq|up\", n=~\".?.?0|\"}[1h]", None);
     let series = result.as_array().unwrap().iter().map(|series| {
         let samples = series["values"].as_array().unwrap().iter();
-        let samples = samples.map(|pair| ((pair[0].as_f64().unwrap() * 1000.0).round() as u64, pair[1].as_str().unwrap().to_owned()));
+        let samples = samples.map(|pair| {
+            ((pair[0].as_f64().unwrap() * 1000.0).round() as u64, pair[1].as_str().unwrap().to_owned())
+        });
         (series["metric"].to_string(), samples.collect())
     });
     series.collect()

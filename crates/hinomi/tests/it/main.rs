@@ -2,7 +2,14 @@
 //!
 //! `cargo xtask test integration` builds it and installs the peers. Loopback only; every process a test starts is ended
 //! with it. What a test waits for has a deadline, and the failure says what was not seen.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test outside the product: it runs processes and keeps time")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    reason = "a test outside the product: it runs processes and keeps time"
+)]
 
 mod harness;
 

@@ -98,7 +98,9 @@ fn sixty_queries_agree_with_prometheus() {
     let prometheus = peers::prometheus(folder.path(), &config);
     let server = Hinomi::start(Some(&config), &[]);
     let started = now_secs();
-    wait_for("gathered data", Duration::from_secs(120), || (now_secs() - started > GATHERED_SECS).then_some(()));
+    wait_for("gathered data", Duration::from_secs(120), || {
+        (now_secs() - started > GATHERED_SECS).then_some(())
+    });
 
     // Both have seen all slots up to here: half-way into the slot before the last whole one.
     let end = ((now_secs() / SLOT_SECS as f64).floor() - 2.0) * SLOT_SECS as f64 + 2.5;
@@ -111,13 +113,18 @@ fn sixty_queries_agree_with_prometheus() {
             let (ours, theirs) = (server.get(&path), get(&format!("{}{path}", prometheus.base())).unwrap());
             let (ours_json, theirs_json) = (ours.json(), theirs.json());
             if ours.status != theirs.status || !same(&data(&ours_json, expr), &data(&theirs_json, expr)) {
-                differences.push(format!("{expr}\n  ours   {}\n  theirs {}", short(&ours.body), short(&theirs.body)));
+                differences.push(format!(
+                    "{expr}\n  ours   {}\n  theirs {}",
+                    short(&ours.body),
+                    short(&theirs.body)
+                ));
             }
         }
     }
     println!("{} queries, instant and range", QUERIES.len());
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
-    let empty = QUERIES.iter().filter(|expr| server.query(expr, Some(end)).as_array().is_some_and(Vec::is_empty));
+    let empty =
+        QUERIES.iter().filter(|expr| server.query(expr, Some(end)).as_array().is_some_and(Vec::is_empty));
     assert!(empty.count() <= 5, "most queries must have an answer to compare");
 }
 
@@ -129,7 +136,9 @@ fn slotted_proxy(upstream: String) -> Target {
         let mut current = current.lock().unwrap();
         if current.0 != slot {
             let body = get(&format!("{upstream}/metrics")).unwrap().body;
-            let stamp = |line: &str| if line.starts_with('#') { format!("{line}\n") } else { format!("{line} {}\n", slot * 1000) };
+            let stamp = |line: &str| {
+                if line.starts_with('#') { format!("{line}\n") } else { format!("{line} {}\n", slot * 1000) }
+            };
             *current = (slot, body.lines().map(stamp).collect());
         }
         Reply::text(current.1.clone())
@@ -160,7 +169,9 @@ fn same(a: &Value, b: &Value) -> bool {
 
 fn within_ulps(a: &str, b: &str) -> bool {
     match (a.parse::<f64>(), b.parse::<f64>()) {
-        (Ok(a), Ok(b)) => a == b || a.is_sign_positive() == b.is_sign_positive() && a.to_bits().abs_diff(b.to_bits()) <= 2,
+        (Ok(a), Ok(b)) => {
+            a == b || a.is_sign_positive() == b.is_sign_positive() && a.to_bits().abs_diff(b.to_bits()) <= 2
+        }
         _ => false,
     }
 }

@@ -18,7 +18,9 @@ fn config_path(server: &Hinomi) -> PathBuf {
 }
 
 fn wait_job(server: &Hinomi, job: &str) {
-    wait_for(job, Duration::from_secs(10), || server.number(&format!("up{{job=\"{job}\"}}")).filter(|up| *up == 1.0));
+    wait_for(job, Duration::from_secs(10), || {
+        server.number(&format!("up{{job=\"{job}\"}}")).filter(|up| *up == 1.0)
+    });
 }
 
 #[test]

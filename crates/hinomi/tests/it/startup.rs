@@ -81,9 +81,8 @@ fn a_second_server_on_the_same_data_or_port_is_refused_with_a_reason() {
     let server = Hinomi::start(None, &[]);
     let data = server.folder.path().join("data");
     let other_port = format!("--web.listen-address=127.0.0.1:{}", free_port());
-    let (code, _, err) = output(
-        binary().arg("server").arg(other_port).arg(format!("--storage.tsdb.path={}", data.display())),
-    );
+    let (code, _, err) =
+        output(binary().arg("server").arg(other_port).arg(format!("--storage.tsdb.path={}", data.display())));
     assert_ne!(code, 0);
     assert!(err.contains("data") && err.contains("lock") || err.contains("another"), "{err}");
 

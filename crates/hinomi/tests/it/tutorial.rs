@@ -70,8 +70,13 @@ fn the_tutorial_works_as_written() {
         (active.len() == 4 && active.iter().all(|target| target["health"] == "up")).then_some(())
     });
     let pools = server.get("/api/v1/targets").json()["data"]["activeTargets"].clone();
-    let urls: Vec<_> = pools.as_array().unwrap().iter().map(|t| t["scrapeUrl"].as_str().unwrap().to_owned()).collect();
-    let probe = format!("http://{}/probe?module=http_2xx&target=http%3A%2F%2F{}", blackbox.address, node.address.replace(':', "%3A"));
+    let urls: Vec<_> =
+        pools.as_array().unwrap().iter().map(|t| t["scrapeUrl"].as_str().unwrap().to_owned()).collect();
+    let probe = format!(
+        "http://{}/probe?module=http_2xx&target=http%3A%2F%2F{}",
+        blackbox.address,
+        node.address.replace(':', "%3A")
+    );
     assert!(urls.contains(&probe), "{probe} in {urls:?}");
 
     for (expr, expected) in [
@@ -84,7 +89,9 @@ fn the_tutorial_works_as_written() {
         wait_for(expr, Duration::from_secs(20), || server.number(expr).filter(|got| *got == expected));
     }
     wait_for("rates", Duration::from_secs(20), || {
-        server.number("count(avg without (cpu) (rate(node_cpu_seconds_total[1m])))").filter(|modes| *modes >= 8.0)
+        server
+            .number("count(avg without (cpu) (rate(node_cpu_seconds_total[1m])))")
+            .filter(|modes| *modes >= 8.0)
     });
     // A drop-in shows nothing that Prometheus would not show.
     assert_eq!(server.number("count(up)"), Some(4.0));

@@ -39,13 +39,16 @@ impl MailServer {
         let mut command = Command::new("/usr/bin/python3");
         command.arg(script).arg(port.to_string()).arg(&cert).arg(&key).arg(&inbox).args([USER, PASSWORD]);
         let process = Process::start(&mut command, &folder.join("smtp.log"));
-        wait_for("SMTP server", Duration::from_secs(15), || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        wait_for("SMTP server", Duration::from_secs(15), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         Self { _process: process, port, ca_file: cert, inbox }
     }
 
     /// All messages so far, whole, oldest first.
     pub fn messages(&self) -> Vec<String> {
-        let mut paths: Vec<_> = std::fs::read_dir(&self.inbox).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut paths: Vec<_> =
+            std::fs::read_dir(&self.inbox).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.retain(|path| path.extension().is_some_and(|ext| ext == "eml"));
         paths.sort();
         paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()

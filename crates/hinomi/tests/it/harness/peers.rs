@@ -39,9 +39,15 @@ pub fn node_exporter(folder: &Path) -> Peer {
 
 pub fn blackbox_exporter(folder: &Path) -> Peer {
     let config = folder.join("blackbox.yml");
-    std::fs::write(&config, "modules:\n  http_2xx:\n    prober: http\n    http:\n      preferred_ip_protocol: ip4\n").unwrap();
+    std::fs::write(
+        &config,
+        "modules:\n  http_2xx:\n    prober: http\n    http:\n      preferred_ip_protocol: ip4\n",
+    )
+    .unwrap();
     start(folder, "prometheus-blackbox-exporter", "/metrics", |command, address| {
-        command.arg(format!("--config.file={}", config.display())).arg(format!("--web.listen-address={address}"));
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--web.listen-address={address}"));
     })
 }
 

@@ -23,7 +23,11 @@ pub struct Reply {
 
 impl Reply {
     pub fn text(body: impl Into<String>) -> Self {
-        Self { status: 200, headers: vec!["Content-Type: text/plain; version=0.0.4".to_owned()], body: body.into().into_bytes() }
+        Self {
+            status: 200,
+            headers: vec!["Content-Type: text/plain; version=0.0.4".to_owned()],
+            body: body.into().into_bytes(),
+        }
     }
 }
 
@@ -73,7 +77,12 @@ impl Drop for Target {
     }
 }
 
-fn serve(stream: TcpStream, reply: &dyn Fn(&Request) -> Reply, log: &Mutex<Vec<Request>>, stopped: &AtomicBool) {
+fn serve(
+    stream: TcpStream,
+    reply: &dyn Fn(&Request) -> Reply,
+    log: &Mutex<Vec<Request>>,
+    stopped: &AtomicBool,
+) {
     let Ok(write_half) = stream.try_clone() else { return };
     let (mut reader, mut writer) = (BufReader::new(stream), write_half);
     while let Some(request) = read_request(&mut reader) {
