@@ -118,11 +118,14 @@ fn position(index: &Value, len: usize) -> Result<usize, String> {
 
 fn index(args: &[Value]) -> Result<Value, String> {
     let (first, indexes) = args.split_first().ok_or("index of untyped nil")?;
+    if matches!(first, Value::Nil) {
+        return Err("index of untyped nil".to_owned());
+    }
     let mut item = first.clone();
     for index in indexes {
         item = index_once(&item, index)?;
     }
-    if matches!(first, Value::Nil) { Err("index of untyped nil".to_owned()) } else { Ok(item) }
+    Ok(item)
 }
 
 fn at<T: Clone>(list: &[T], index: &Value) -> Result<T, String> {

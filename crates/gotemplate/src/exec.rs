@@ -278,10 +278,10 @@ impl<'t> Exec<'t> {
         let mark = self.variables.len();
         match pipe.decl.as_slice() {
             [] => {}
-            [one] if pipe.is_assign => self.assign(one, element.clone()),
+            [one] if pipe.is_assign => self.assign(one, element.clone())?,
             [first, second] if pipe.is_assign => {
-                self.assign(first, key);
-                self.assign(second, element.clone());
+                self.assign(first, key)?;
+                self.assign(second, element.clone())?;
             }
             [_] => self.variables[mark - 1].1 = element.clone(),
             _ => {
@@ -294,10 +294,12 @@ impl<'t> Exec<'t> {
         Ok(flow)
     }
 
-    fn assign(&mut self, name: &str, value: Value) {
-        if let Some((_, slot)) = self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
-            *slot = value;
+    fn assign(&mut self, name: &str, value: Value) -> Done<()> {
+        match self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
+            Some((_, slot)) => *slot = value,
+            None => return self.fail(format!("undefined variable: {name}")),
         }
+        Ok(())
     }
 
     fn template(&mut self, dot: &Value, name: &str, pipe: Option<&'t Pipe>) -> Done<()> {
@@ -328,7 +330,7 @@ impl<'t> Exec<'t> {
         let value = value.unwrap_or_default();
         for name in &pipe.decl {
             if pipe.is_assign {
-                self.assign(name, value.clone());
+                self.assign(name, value.clone())?;
             } else {
                 self.variables.push((name, value.clone()));
             }

@@ -523,8 +523,9 @@ fn number(token: &Token) -> Parsed<OperandKind> {
     };
     let sign = if negative { -1 } else { 1 };
     if let Some(whole) = whole {
-        let int = i64::try_from(sign * whole).ok();
-        return Ok(OperandKind::Number { int, float: (sign * whole) as f64, text });
+        let overflow = |_| format!("integer overflow: {}", quote(&text));
+        let int = i64::try_from(sign * whole).map_err(overflow)?;
+        return Ok(OperandKind::Number { int: Some(int), float: int as f64, text });
     }
     let is_decimal = lower.bytes().all(|b| b.is_ascii_digit() || b".e+-".contains(&b));
     match lower.parse::<f64>() {

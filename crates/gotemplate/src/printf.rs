@@ -206,6 +206,8 @@ impl<'a> Printer<'a> {
             self.out.push_str(&format!("%!{verb}(BADINDEX)"));
         } else if let Some(arg) = self.args.get(self.arg_idx) {
             self.arg_idx += 1;
+            // `%+v` means «with field names», not «with a sign».
+            flags.plus &= verb != 'v';
             push_verb(&mut self.out, arg, verb, &flags);
         } else {
             self.out.push_str(&format!("%!{verb}(MISSING)"));
