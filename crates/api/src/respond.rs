@@ -1,24 +1,14 @@
-//! Bodies of answers: the envelope with data, warnings and infos, and compression when the client asks for it.
+//! Bodies of answers: the envelope with data, warnings and infos. Compression is `net::server`'s.
 
-use std::io::Write as _;
-
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::middleware::Next;
+use axum::body::Body;
 use axum::response::Response;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 
 use crate::json::Json;
 
 /// Warnings and infos each in one answer; the rest is counted. From Prometheus.
 const REMARKS_MAX: usize = 10;
-
-/// Bodies below this many bytes travel as they are. Chosen: they fit one packet either way.
-const COMPRESS_FROM_BYTES: usize = 1_024;
-
-/// Bodies from this many bytes on are compressed away from the async threads. Chosen: about 1 ms of work.
-const COMPRESS_ASIDE_FROM_BYTES: usize = 64 << 10;
 
 /// What is said beside an answer.
 #[derive(Debug, Default)]
@@ -86,72 +76,9 @@ pub(crate) fn typed_response(status: StatusCode, content_type: &'static str, bod
     response
 }
 
-/// Middleware: gzip for clients that accept it, unless the handler has encoded the body itself.
-pub(crate) async fn compress(request: Request, next: Next) -> Response {
-    let is_wanted = accepts_gzip(request.headers());
-    let response = next.run(request).await;
-    if response.headers().contains_key(CONTENT_ENCODING) || response.status() == StatusCode::NOT_MODIFIED {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    parts.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-    if !is_wanted {
-        return Response::from_parts(parts, body);
-    }
-    // Bodies are whole already, so that collecting one costs nothing.
-    let Ok(plain) = axum::body::to_bytes(body, usize::MAX).await else {
-        return text_response(StatusCode::INTERNAL_SERVER_ERROR, "the answer was lost\n");
-    };
-    if plain.len() < COMPRESS_FROM_BYTES {
-        return Response::from_parts(parts, Body::from(plain));
-    }
-    let packed = if plain.len() < COMPRESS_ASIDE_FROM_BYTES {
-        gzip(&plain)
-    } else {
-        let aside = plain.clone();
-        tokio::task::spawn_blocking(move || gzip(&aside)).await.unwrap_or_else(|_| Vec::new())
-    };
-    if packed.is_empty() {
-        return Response::from_parts(parts, Body::from(plain));
-    }
-    parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    parts.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(Bytes::from(packed)))
-}
-
-/// Whether `Accept-Encoding` names gzip, and not with `q=0`.
-pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let quality = quality.trim().strip_prefix("q=").map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
-        matches!(name.trim(), "gzip" | "x-gzip" | "*") && quality > 0.0
-    })
-}
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    // Writing to memory does not fail; an empty answer makes the caller send the plain body.
-    encoder.write_all(plain).and_then(|()| encoder.finish()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gzip_is_sent_to_those_who_ask() {
-        let check = |value: &str, expected: bool| {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, value.parse().unwrap());
-            assert_eq!(accepts_gzip(&headers), expected, "{value}");
-        };
-        check("gzip, deflate, br", true);
-        check("deflate;q=0.5, gzip;q=1.0", true);
-        check("*", true);
-        check("gzip;q=0", false);
-        check("identity", false);
-    }
 
     #[test]
     fn remarks_beyond_ten_are_counted() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
@@ -12,7 +12,7 @@ use http::StatusCode;
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
 use crate::v1::{query, series, status};
-use crate::{lifecycle, metrics, respond, ui};
+use crate::{lifecycle, metrics, ui};
 
 /// All routes, below the route prefix.
 pub fn router(shell: Arc<Shell>) -> Router {
@@ -29,7 +29,6 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .route("/-/quit", quit)
         .route("/metrics", get(metrics::page))
         .fallback(ui::serve)
-        .layer(from_fn(respond::compress))
         .layer(from_fn_with_state(shell.clone(), metrics::count));
     let prefix = shell.options.route_prefix.trim_end_matches('/').to_owned();
     if prefix.is_empty() {

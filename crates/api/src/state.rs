@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, StatusCode};
 use stdx::Clock;
 use stdx::metrics::Registry;
 use storage::Queryable;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::ApiError;
 use crate::metrics::Metrics;
@@ -155,8 +155,8 @@ pub struct Services {
     pub queryable: Arc<dyn Queryable>,
     /// The query engine; swapped when the configuration changes.
     pub engine: Arc<ArcSwap<promql::Engine>>,
-    /// As many as queries may run at once.
-    pub query_permits: Arc<Semaphore>,
+    /// Lets as many queries run at once as `--query.max-concurrency` says.
+    pub query_gate: net::Gate,
 }
 
 impl std::fmt::Debug for Services {

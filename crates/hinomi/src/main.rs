@@ -1,3 +1,64 @@
 //! The binary: reads flags and file, builds every part, runs and stops them in order.
+//!
+//! Errors go to stderr; the exit code is 0 when all went well, 1 when not, 2 when the command line is wrong.
 
-fn main() {}
+mod build;
+mod cli;
+mod flags;
+mod log;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use crate::cli::Invocation;
+
+/// Exit code for a wrong command line.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Err(err) = flags::refuse_unserved(args.iter().filter_map(|arg| arg.to_str())) {
+        return usage(&format!("{err:#}"));
+    }
+    let invocation = match cli::parse(args) {
+        Ok(invocation) => invocation,
+        Err(err) if err.kind() == ErrorKind::DisplayVersion => {
+            say(&cli::version());
+            return ExitCode::SUCCESS;
+        }
+        Err(err) => {
+            let _ = err.print();
+            return if err.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match invocation {
+        Invocation::Server(values) => server::run(&values),
+        _ => Ok(()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(USAGE)
+}
+
+/// A line for the user on stdout.
+#[expect(clippy::print_stdout, reason = "the answer to a command belongs on stdout")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(err: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(err.source(), |cause| cause.source());
+    causes.fold(err.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -6,6 +6,24 @@ pub(crate) mod status;
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::Duration;
+
+use net::GateError;
+use net::gate::Permit;
+
+use crate::error::{ApiError, ErrorKind};
+use crate::state::Services;
+
+/// Waits for the right to run a query.
+pub(crate) async fn enter(api: &Services, timeout: Duration) -> Result<Permit, ApiError> {
+    api.query_gate.enter(timeout).await.map_err(|err| {
+        let message = match err {
+            GateError::Timeout => "query timed out in query queue".to_owned(),
+            err @ GateError::QueueFull { .. } => format!("{err} (setting: --query.max-concurrency)"),
+        };
+        ApiError::new(ErrorKind::Timeout, message)
+    })
+}
 
 /// An error with its causes, `a: b: c`: the edge is where chains are printed.
 pub(crate) fn chain(err: &dyn Error) -> String {

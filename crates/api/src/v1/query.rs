@@ -113,10 +113,7 @@ impl QueryRequest {
         let timeout = self.timeout.unwrap_or(Duration::MAX).min(engine.options().timeout);
         let queued_at = api.clock.monotonic();
         let deadline = Deadline::after(api.clock.clone(), timeout);
-        let permit = tokio::time::timeout(timeout, api.query_permits.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else {
-            return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
-        };
+        let permit = super::enter(api, timeout).await?;
         let started_at = api.clock.monotonic();
         let cancel = CancelToken::new();
         // Dropped when the client goes away: hyper drops this future then.

@@ -81,10 +81,7 @@ pub(crate) async fn read(
     answer: impl FnOnce(&dyn Queryable) -> Result<String, storage::QueryError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let timeout = api.engine.load().options().timeout;
-    let permit = tokio::time::timeout(timeout, api.query_permits.clone().acquire_owned()).await;
-    let Ok(Ok(permit)) = permit else {
-        return Err(ApiError::new(ErrorKind::Timeout, "query timed out in query queue"));
-    };
+    let permit = super::enter(api, timeout).await?;
     let queryable = api.queryable.clone();
     let body = tokio::task::spawn_blocking(move || {
         let _held = permit;

@@ -1,0 +1,182 @@
+//! The command line: which command, with which values. Prometheus' style of flags on top of clap.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::flags::{self, Flag, Kind, Values};
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run the server.
+    Server(Values),
+    /// Look at configuration files.
+    CheckConfig(Vec<PathBuf>),
+    /// Look at rule files.
+    CheckRules(Vec<PathBuf>),
+    /// Ask a server.
+    Query(QueryArgs),
+}
+
+/// One question to a server.
+#[derive(Debug)]
+pub struct QueryArgs {
+    /// `http://localhost:9090`
+    pub server: String,
+    /// PromQL.
+    pub expr: String,
+    /// Parameters of the API call besides the query.
+    pub params: Vec<(&'static str, String)>,
+    /// A range query.
+    pub is_range: bool,
+    /// Print the API's JSON as it is.
+    pub as_json: bool,
+}
+
+const ABOUT: &str = "Watches machines and services: collects, stores, queries, alerts and shows, from one binary.";
+
+const SERVER_ABOUT: &str = "Runs the server: scrape, store, query, rules, Alertmanager, web page, this host's own metrics";
+
+const AFTER_HELP: &str = "Without a command, hinomi is hinomi server.\nThe first start needs nothing else: run it and open http://127.0.0.1:9090";
+
+/// The whole command line.
+#[must_use]
+pub fn command() -> Command {
+    let files = |what: &'static str| {
+        Arg::new("files").value_name("FILE").help(what).num_args(1..).required(true).value_parser(clap::value_parser!(PathBuf))
+    };
+    let check = Command::new("check")
+        .about("Checks files without running anything")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("config")
+                .about("Checks configuration files and the rule files they name")
+                .arg(files("Prometheus configuration file")),
+        )
+        .subcommand(Command::new("rules").about("Checks rule files").arg(files("Rule file")));
+    Command::new("hinomi")
+        .about(ABOUT)
+        .after_help(AFTER_HELP)
+        .version(crate::build::VERSION)
+        .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
+        .subcommand_precedence_over_arg(true)
+        .args(server_args())
+        .subcommand(server_command())
+        .subcommand(check)
+        .subcommand(query_command())
+}
+
+fn server_command() -> Command {
+    Command::new("server").about(SERVER_ABOUT).args(server_args())
+}
+
+fn query_command() -> Command {
+    let server = Arg::new("server").value_name("URL").help("Server to ask, http://127.0.0.1:9090").required(true);
+    let expr = Arg::new("expr").value_name("EXPR").help("PromQL expression").required(true).allow_hyphen_values(true);
+    let time = |name: &'static str, help: &'static str| Arg::new(name).long(name).value_name("TIME").help(help);
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the answer's JSON");
+    Command::new("query")
+        .about("Asks a running server")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("instant")
+                .about("Evaluates an expression at one time")
+                .args([server.clone(), expr.clone(), json.clone()])
+                .arg(time("time", "RFC 3339 or Unix seconds; now by default")),
+        )
+        .subcommand(
+            Command::new("range")
+                .about("Evaluates an expression over a range of time")
+                .args([server, expr, json])
+                .arg(time("start", "RFC 3339 or Unix seconds; an hour before the end by default"))
+                .arg(time("end", "RFC 3339 or Unix seconds; now by default"))
+                .arg(Arg::new("step").long("step").value_name("DURATION").default_value("1m").help("Distance of steps")),
+        )
+}
+
+/// The arguments for every flag; a switch has two, one hidden.
+fn server_args() -> Vec<Arg> {
+    let mut args = Vec::new();
+    for flag in flags::SERVER {
+        let default = match flag.default {
+            "" | "false" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        let arg = Arg::new(flag.name).long(flag.name).help(format!("{}{default}", flag.help));
+        match flag.kind {
+            Kind::Switch => {
+                let no = no_name(flag);
+                args.push(Arg::new(no).long(no).hide(true).action(ArgAction::SetTrue).overrides_with(flag.name));
+                args.push(arg.action(ArgAction::SetTrue).overrides_with(no));
+            }
+            Kind::Value(name) => args.push(arg.value_name(name).action(ArgAction::Set)),
+            Kind::Repeated(name) => args.push(arg.value_name(name).action(ArgAction::Append)),
+        }
+    }
+    args
+}
+
+/// `no-x` for a switch; made once for each of the few switches.
+fn no_name(flag: &Flag) -> &'static str {
+    match flag.name {
+        "web.enable-lifecycle" => "no-web.enable-lifecycle",
+        name => unreachable!("switch {name} has no negative form in the table"),
+    }
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// clap's, which prints itself: also for `--help` and `--version`.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    Ok(match matches.subcommand() {
+        Some(("server", sub)) => Invocation::Server(values(sub)),
+        Some(("check", sub)) => match sub.subcommand() {
+            Some(("rules", sub)) => Invocation::CheckRules(paths(sub)),
+            Some((_, sub)) => Invocation::CheckConfig(paths(sub)),
+            None => Invocation::CheckConfig(Vec::new()),
+        },
+        Some(("query", sub)) => Invocation::Query(query_args(sub)),
+        _ => Invocation::Server(values(&matches)),
+    })
+}
+
+fn values(matches: &ArgMatches) -> Values {
+    Values::new(|flag| match flag.kind {
+        Kind::Switch => Some(vec![matches.get_flag(flag.name).to_string()]),
+        Kind::Value(_) | Kind::Repeated(_) => {
+            matches.get_many::<String>(flag.name).map(|values| values.cloned().collect())
+        }
+    })
+}
+
+fn paths(matches: &ArgMatches) -> Vec<PathBuf> {
+    matches.get_many("files").map(|files| files.cloned().collect()).unwrap_or_default()
+}
+
+fn query_args(matches: &ArgMatches) -> QueryArgs {
+    let (kind, matches) = matches.subcommand().expect("clap demands one of two subcommands");
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let is_range = kind == "range";
+    let names: &[&'static str] = if is_range { &["start", "end", "step"] } else { &["time"] };
+    QueryArgs {
+        server: text("server").unwrap_or_default(),
+        expr: text("expr").unwrap_or_default(),
+        params: names.iter().filter_map(|name| Some((*name, text(name)?))).collect(),
+        is_range,
+        as_json: matches.get_flag("json"),
+    }
+}
+
+/// `hinomi, version 0.1.0 (branch: main, revision: 1234abcd)`, as Prometheus words it.
+#[must_use]
+pub fn version() -> String {
+    let (version, branch, revision) = (crate::build::VERSION, crate::build::BRANCH, crate::build::REVISION);
+    format!("hinomi, version {version} (branch: {branch}, revision: {revision})")
+}

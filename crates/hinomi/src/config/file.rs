@@ -1,0 +1,159 @@
+//! The keys of the configuration file. What Prometheus knows and this version does not serve is refused at its line.
+
+use std::path::Path;
+
+use model::yaml::null_as_default;
+use scrape::{GlobalConfig, ScrapeConfigFile};
+use serde::{Deserialize, Deserializer};
+
+use super::Own;
+
+/// One function for each key that is known but not served, so that the error stands at the key's value.
+macro_rules! refuse {
+    ($($key:ident: $hint:literal),* $(,)?) => {$(
+        fn $key<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+            Err(serde::de::Error::custom(concat!(stringify!($key), " is not served yet: ", $hint)))
+        }
+    )*};
+}
+
+refuse! {
+    remote_write: "remove the section; samples are kept here",
+    remote_read: "remove the section",
+    otlp: "remove the section; nothing is received over OTLP",
+    tracing: "remove the section; no traces are sent",
+    storage: "set --storage.tsdb.retention.time and --storage.tsdb.retention.size instead",
+}
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ConfigFile {
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) global: GlobalConfig,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) rule_files: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) scrape_configs: Vec<ScrapeConfigFile>,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) scrape_config_files: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) alerting: rules::AlertingConfig,
+    #[serde(deserialize_with = "own_keys")]
+    pub(super) hinomi: Option<OwnKeys>,
+    /// Tunes Go's garbage collector, which is not here.
+    #[serde(deserialize_with = "null_as_default")]
+    #[expect(dead_code, reason = "its one key has no meaning here, and is no error either")]
+    runtime: Runtime,
+    #[serde(deserialize_with = "remote_write")]
+    remote_write: (),
+    #[serde(deserialize_with = "remote_read")]
+    remote_read: (),
+    #[serde(deserialize_with = "otlp")]
+    otlp: (),
+    #[serde(deserialize_with = "tracing")]
+    tracing: (),
+    #[serde(deserialize_with = "storage")]
+    storage: (),
+}
+
+/// `runtime`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Runtime {
+    #[expect(dead_code, reason = "Go's runtime is not here")]
+    gogc: Option<i64>,
+}
+
+/// A file named by `scrape_config_files`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ScrapeFile {
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) scrape_configs: Vec<ScrapeConfigFile>,
+}
+
+/// `hinomi`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct OwnKeys {
+    host_metrics: Option<bool>,
+    self_metrics: Option<bool>,
+    builtin_rules: Option<BuiltinRules>,
+    #[serde(deserialize_with = "null_as_default")]
+    alertmanager: AlertmanagerKeys,
+}
+
+/// `hinomi.builtin_rules`: a switch, or a list of those that are off.
+#[derive(Debug)]
+enum BuiltinRules {
+    Switch(bool),
+    Some(BuiltinKeys),
+}
+
+impl<'de> Deserialize<'de> for BuiltinRules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> serde::de::Visitor<'de> for Either {
+            type Value = BuiltinRules;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("true, false, or a mapping with the key disabled")
+            }
+
+            fn visit_bool<E>(self, is_on: bool) -> Result<BuiltinRules, E> {
+                Ok(BuiltinRules::Switch(is_on))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BuiltinRules, E> {
+                match text {
+                    "yes" | "on" => Ok(BuiltinRules::Switch(true)),
+                    "no" | "off" => Ok(BuiltinRules::Switch(false)),
+                    _ => Err(E::custom("builtin_rules must be true, false, or a mapping with the key disabled")),
+                }
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<BuiltinRules, A::Error> {
+                let keys = BuiltinKeys::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(BuiltinRules::Some(keys))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BuiltinKeys {
+    #[serde(deserialize_with = "null_as_default")]
+    disabled: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AlertmanagerKeys {
+    config_file: Option<String>,
+}
+
+/// The key without a value counts as there.
+fn own_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OwnKeys>, D::Error> {
+    Ok(Some(Option::<OwnKeys>::deserialize(deserializer)?.unwrap_or_default()))
+}
+
+impl OwnKeys {
+    /// Under the key everything is on unless it is switched off.
+    pub(super) fn resolve(self, dir: &Path) -> Own {
+        let (builtin_rules, builtin_disabled) = match self.builtin_rules {
+            None => (true, Vec::new()),
+            Some(BuiltinRules::Switch(is_on)) => (is_on, Vec::new()),
+            Some(BuiltinRules::Some(keys)) => (true, keys.disabled),
+        };
+        Own {
+            host_metrics: self.host_metrics.unwrap_or(true),
+            self_metrics: self.self_metrics.unwrap_or(true),
+            builtin_rules,
+            builtin_disabled,
+            alertmanager_file: self.alertmanager.config_file.filter(|file| !file.is_empty()).map(|file| dir.join(file)),
+        }
+    }
+}

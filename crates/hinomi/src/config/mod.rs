@@ -1,0 +1,160 @@
+//! The configuration file: Prometheus' own, plus the key `hinomi:` for what is ours.
+//!
+//! In from a path; out to the server, which hands each section to the crate that owns it. Loading reads every file the
+//! configuration names and changes nothing, so that a reload either takes all of it or none.
+
+mod file;
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use model::yaml::{self, YamlError};
+use scrape::{GlobalConfig, ScrapeConfig};
+use stdx::{Dir, DiskDir};
+
+use file::{ConfigFile, ScrapeFile};
+
+/// Everything the server runs on.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// `global`
+    pub(crate) global: GlobalConfig,
+    /// All jobs, `scrape_config_files` included.
+    pub(crate) jobs: Vec<ScrapeConfig>,
+    /// Rule files as they are on the disk now.
+    pub(crate) rule_files: Vec<RuleFile>,
+    /// `alerting`
+    pub(crate) alerting: rules::AlertingConfig,
+    /// `hinomi`
+    pub(crate) own: Own,
+    /// For the status page: secrets replaced.
+    pub(crate) shown: String,
+    /// The key `hinomi` is there, or there is no file at all.
+    pub(crate) has_own: bool,
+}
+
+/// One rule file.
+#[derive(Debug)]
+pub(crate) struct RuleFile {
+    /// As the rules page names it.
+    pub(crate) name: String,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+/// What `hinomi:` sets, or what holds without it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Own {
+    /// This host is watched as job `host`.
+    pub(crate) host_metrics: bool,
+    /// This process is watched as job `hinomi`.
+    pub(crate) self_metrics: bool,
+    /// The rules that come with the program.
+    pub(crate) builtin_rules: bool,
+    /// Names of rules among them that are off.
+    pub(crate) builtin_disabled: Vec<String>,
+    /// Configuration of the Alertmanager inside.
+    pub(crate) alertmanager_file: Option<PathBuf>,
+}
+
+/// Why a configuration cannot be used: one line for each thing wrong.
+#[derive(Debug)]
+pub(crate) struct ConfigErrors(pub(crate) Vec<String>);
+
+impl std::fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl From<YamlError> for ConfigErrors {
+    fn from(err: YamlError) -> Self {
+        Self(vec![err.to_string()])
+    }
+}
+
+impl Config {
+    /// What runs without a file: this host, this process, the built-in rules.
+    pub(crate) fn without_file() -> Self {
+        // Fifteen seconds, so that the first graph has a shape within a minute.
+        let text = "global: {scrape_interval: 15s, evaluation_interval: 15s}\nhinomi: {}\n";
+        Self::parse("(built in)", text, Path::new("."), &DiskDir::anywhere())
+            .expect("a test reads this text")
+    }
+
+    /// Reads the file at `path` and the files it names.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        let disk = DiskDir::anywhere();
+        let text = read(&disk, path).map_err(|why| ConfigErrors(vec![format!("{name}: {why}")]))?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&name, &text, dir, &disk)
+    }
+
+    /// From the text of a file in `dir`, whose other files are read through `disk`.
+    fn parse(name: &str, text: &str, dir: &Path, disk: &dyn Dir) -> Result<Self, ConfigErrors> {
+        let file: ConfigFile = yaml::parse(name, text)?;
+        let shown = show::masked(name, text)?;
+        let mut wrong = Vec::new();
+        let mut jobs = file.scrape_configs;
+        for path in expand(&file.scrape_config_files, dir, &mut wrong) {
+            let shown = path.display().to_string();
+            let parsed = read(disk, &path)
+                .map_err(|why| format!("{shown}: {why}"))
+                .and_then(|text| yaml::parse::<ScrapeFile>(&shown, &text).map_err(|err| err.to_string()));
+            match parsed {
+                Ok(more) => jobs.extend(more.scrape_configs),
+                Err(why) => wrong.push(why),
+            }
+        }
+        let mut rule_files = Vec::new();
+        for path in expand(&file.rule_files, dir, &mut wrong) {
+            let name = path.display().to_string();
+            match read(disk, &path) {
+                Ok(text) => rule_files.push(RuleFile { name, text }),
+                Err(why) => wrong.push(format!("{name}: {why}")),
+            }
+        }
+        let jobs = scrape::config::resolve(jobs, &file.global, dir).unwrap_or_else(|err| {
+            wrong.push(format!("{name}: {err}"));
+            Vec::new()
+        });
+        let has_own = file.hinomi.is_some();
+        let own = file.hinomi.map(|own| own.resolve(dir)).unwrap_or_default();
+        let taken = [("host", own.host_metrics, "host_metrics"), ("hinomi", own.self_metrics, "self_metrics")];
+        for (job, is_on, key) in taken {
+            if is_on && jobs.iter().any(|config| config.job == job) {
+                wrong.push(format!(
+                    "{name}: job name {job:?} belongs to hinomi.{key}; rename the job, or set hinomi.{key}: false"
+                ));
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(ConfigErrors(wrong));
+        }
+        let mut alerting = file.alerting;
+        alerting.set_directory(dir);
+        Ok(Self { global: file.global, jobs, rule_files, alerting, own, shown, has_own })
+    }
+}
+
+/// The files that patterns name, relative to `dir`; a plain name stays even when no such file is there, so that the
+/// error names it.
+fn expand(patterns: &[String], dir: &Path, wrong: &mut Vec<String>) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for pattern in patterns {
+        let full = dir.join(pattern);
+        match scrape::glob::expand(&full) {
+            Ok(found) => paths.extend(found),
+            Err(err) => wrong.push(format!("{pattern}: {err}")),
+        }
+    }
+    paths
+}
+
+fn read(disk: &dyn Dir, path: &Path) -> Result<String, String> {
+    let bytes = disk.read(path).map_err(|err| err.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned())
+}

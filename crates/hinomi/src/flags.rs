@@ -1,0 +1,273 @@
+//! The server's flags: one table for parsing, help, `/api/v1/status/flags` and the documentation.
+//!
+//! Names, defaults and meaning are Prometheus' where it has the flag. Those of its flags that are not served yet are
+//! refused by name: a flag that is ignored is worse than one that is missing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+/// How a flag takes its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `--x`, `--no-x`
+    Switch,
+    /// `--x=<value>`; the text stands for the value in help.
+    Value(&'static str),
+    /// As `Value`, any number of times.
+    Repeated(&'static str),
+}
+
+/// One flag.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// Without the dashes.
+    pub name: &'static str,
+    /// How it takes its value.
+    pub kind: Kind,
+    /// Its value when it is not given; `false` for switches.
+    pub default: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+}
+
+const fn flag(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, kind, default, help }
+}
+
+const FILE: Kind = Kind::Value("FILE");
+const DURATION: Kind = Kind::Value("DURATION");
+const NUMBER: Kind = Kind::Value("N");
+const SIZE: Kind = Kind::Value("SIZE");
+
+/// Every flag of `hinomi server`, in the order of the help.
+pub const SERVER: &[Flag] = &[
+    flag("config.file", FILE, "", "Prometheus configuration file. Without it: this host, Hinomi itself and the built-in rules"),
+    flag("storage.tsdb.path", Kind::Value("DIR"), "data", "Where samples, alert state and silences are kept"),
+    flag("storage.tsdb.retention.time", DURATION, "15d", "How long samples are kept; 0 for ever"),
+    flag("storage.tsdb.retention.size", SIZE, "0", "Most bytes of samples, oldest go first; units B, KB, MB, GB, TB; 0 for no limit"),
+    flag("web.listen-address", Kind::Repeated("ADDR"), "127.0.0.1:9090", "Address to answer on, repeatable; 0.0.0.0:9090 opens it to the network"),
+    flag("web.external-url", Kind::Value("URL"), "", "How this server is reached from outside, for links in notifications"),
+    flag("web.route-prefix", Kind::Value("PATH"), "", "Path before every page; by default the path of --web.external-url"),
+    flag("web.enable-lifecycle", Kind::Switch, "false", "Allow POST /-/reload and /-/quit from anywhere; reload is always allowed when listening on loopback only"),
+    flag("web.max-connections", NUMBER, "512", "Most connections at once"),
+    flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
+    flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
+    flag("web.cors.origin", Kind::Value("REGEX"), ".*", "Origins whose pages may read the API"),
+    flag("query.timeout", DURATION, "2m", "How long one query may take"),
+    flag("query.max-concurrency", NUMBER, "20", "Most queries at once; more wait"),
+    flag("query.max-samples", NUMBER, "50000000", "Most samples one query may hold in memory"),
+    flag("query.lookback-delta", DURATION, "5m", "How far back a query looks for the latest sample"),
+    flag("rules.alert.for-outage-tolerance", DURATION, "1h", "Longest outage after which pending alerts are taken up again"),
+    flag("rules.alert.for-grace-period", DURATION, "10m", "Least time between a restart and firing, for alerts that were pending"),
+    flag("rules.alert.resend-delay", DURATION, "1m", "Least time before an alert is sent again"),
+    flag("alertmanager.config-file", FILE, "", "Configuration of the Alertmanager inside; without it alerts are shown and not sent"),
+    flag("alertmanager.notification-queue-capacity", NUMBER, "10000", "Most alerts waiting for each Alertmanager of the alerting section"),
+    flag("log.level", Kind::Value("LEVEL"), "info", "error, warn, info or debug"),
+    flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),
+];
+
+/// Prometheus' flags that are not served, with what to do instead.
+const UNSERVED: &[(&str, &str)] = &[
+    ("agent", "agent mode is not there yet; run the server"),
+    ("alertmanager.drain-notification-queue-on-shutdown", "the queue is given up to 5 s at shutdown; remove the flag"),
+    ("alertmanager.notification-batch-size", "remove the flag"),
+    ("alertmanager.timeout", "set timeout in the alerting section"),
+    ("auto-gomaxprocs", "it tunes Go's runtime; remove the flag"),
+    ("auto-gomemlimit", "it tunes Go's runtime; remove the flag"),
+    ("auto-gomemlimit.ratio", "it tunes Go's runtime; remove the flag"),
+    ("auto-gomemlimit.refresh-interval", "it tunes Go's runtime; remove the flag"),
+    ("config.auto-reload", "reload with SIGHUP or POST /-/reload"),
+    ("config.auto-reload-interval", "reload with SIGHUP or POST /-/reload"),
+    ("enable-feature", "no feature flag of Prometheus is served yet; remove the flag"),
+    ("rules.max-concurrent-evals", "groups run side by side already; remove the flag"),
+    ("scrape.adjust-timestamps", "remove the flag"),
+    ("scrape.discovery-reload-interval", "remove the flag"),
+    ("scrape.timestamp-tolerance", "remove the flag"),
+    ("storage.agent.path", "agent mode is not there yet; run the server"),
+    ("storage.remote.flush-deadline", "remote write is not there yet"),
+    ("storage.remote.read-concurrent-limit", "remote read is not there yet"),
+    ("storage.remote.read-max-bytes-in-frame", "remote read is not there yet"),
+    ("storage.remote.read-sample-limit", "remote read is not there yet"),
+    ("storage.tsdb.allow-overlapping-blocks", "remove the flag"),
+    ("storage.tsdb.allow-overlapping-compaction", "remove the flag"),
+    ("storage.tsdb.head-chunks-write-queue-size", "remove the flag"),
+    ("storage.tsdb.max-block-duration", "the store chooses lengths of blocks; remove the flag"),
+    ("storage.tsdb.min-block-duration", "the store chooses lengths of blocks; remove the flag"),
+    ("storage.tsdb.no-lockfile", "the data directory is always locked; remove the flag"),
+    ("storage.tsdb.retention", "use --storage.tsdb.retention.time"),
+    ("storage.tsdb.samples-per-chunk", "remove the flag"),
+    ("storage.tsdb.wal-compression", "the store has its own log format; remove the flag"),
+    ("storage.tsdb.wal-compression-type", "the store has its own log format; remove the flag"),
+    ("storage.tsdb.wal-segment-size", "the store has its own log format; remove the flag"),
+    ("web.config.file", "TLS and users for this server are not there yet; put a proxy in front, or listen on loopback"),
+    ("web.console.libraries", "console templates are not served; remove the flag"),
+    ("web.console.templates", "console templates are not served; remove the flag"),
+    ("web.enable-admin-api", "the admin API is not there yet"),
+    ("web.enable-otlp-receiver", "the OTLP receiver is not there yet"),
+    ("web.enable-remote-write-receiver", "the remote write receiver is not there yet"),
+    ("web.max-notifications-subscribers", "remove the flag"),
+    ("web.remote-write-receiver.accepted-protobuf-messages", "the remote write receiver is not there yet"),
+    ("web.user-assets", "the web page is inside the binary; remove the flag"),
+];
+
+/// Refuses the flags of Prometheus that are known and not served.
+///
+/// # Errors
+/// Names the first one, with what to do instead.
+pub fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    for arg in args {
+        let Some(name) = arg.strip_prefix("--") else { continue };
+        let name = name.split('=').next().unwrap_or(name);
+        let name = name.strip_prefix("no-").unwrap_or(name);
+        if let Some((name, hint)) = UNSERVED.iter().find(|(unserved, _)| *unserved == name) {
+            bail!("Prometheus' flag --{name} is not served by this version: {hint}");
+        }
+    }
+    Ok(())
+}
+
+/// The values of all flags.
+#[derive(Debug, Clone)]
+pub struct Values {
+    values: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Values {
+    /// From what clap found, with defaults for the rest.
+    #[must_use]
+    pub fn new(given: impl Fn(&Flag) -> Option<Vec<String>>) -> Self {
+        let value = |flag: &Flag| given(flag).unwrap_or_else(|| vec![flag.default.to_owned()]);
+        Self { values: SERVER.iter().map(|flag| (flag.name, value(flag))).collect() }
+    }
+
+    /// Every flag as text, for the status page.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(name, values)| ((*name).to_owned(), values.join(","))).collect()
+    }
+
+    /// Every value of `name`.
+    #[must_use]
+    pub fn list(&self, name: &str) -> &[String] {
+        self.values.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The value of `name`.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.list(name).first().map_or("", String::as_str)
+    }
+
+    /// Whether the switch `name` is on.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.text(name) == "true"
+    }
+
+    /// A duration in milliseconds.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn duration_ms(&self, name: &str) -> Result<i64> {
+        let text = self.text(name);
+        let duration: model::Duration = text.parse().map_err(|err| anyhow!("--{name}: {err}"))?;
+        Ok(duration.as_ms())
+    }
+
+    /// A duration above zero.
+    ///
+    /// # Errors
+    /// When it is none, or zero.
+    pub fn positive_duration(&self, name: &str) -> Result<Duration> {
+        match self.duration_ms(name)? {
+            0 => bail!("--{name}: must be more than 0"),
+            ms => Ok(Duration::from_millis(ms.unsigned_abs())),
+        }
+    }
+
+    /// A count above zero.
+    ///
+    /// # Errors
+    /// When it is none, or zero.
+    pub fn count(&self, name: &str) -> Result<u64> {
+        let text = self.text(name);
+        let count: u64 = text.parse().with_context(|| format!("--{name}: not a number: {text:?}"))?;
+        if count == 0 {
+            bail!("--{name}: must be more than 0");
+        }
+        Ok(count)
+    }
+
+    /// A size in bytes. Units are powers of 1024, as in Prometheus.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn bytes(&self, name: &str) -> Result<u64> {
+        parse_bytes(self.text(name)).with_context(|| format!("--{name}"))
+    }
+}
+
+fn parse_bytes(text: &str) -> Result<u64> {
+    let n_digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(n_digits);
+    let shift = match unit {
+        "" if number == "0" => 0,
+        "B" => 0,
+        "KB" | "KiB" => 10,
+        "MB" | "MiB" => 20,
+        "GB" | "GiB" => 30,
+        "TB" | "TiB" => 40,
+        "PB" | "PiB" => 50,
+        "EB" | "EiB" => 60,
+        _ => bail!("not a size: {text:?}; write it with a unit, as in 512MB or 10GB"),
+    };
+    let number: f64 = number.parse().map_err(|_| anyhow!("not a size: {text:?}"))?;
+    let bytes = number * 2f64.powi(shift);
+    if bytes > u64::MAX as f64 {
+        bail!("size out of range: {text:?}");
+    }
+    Ok(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        for (text, expected) in [
+            ("0", Ok(0)),
+            ("512MB", Ok(512 << 20)),
+            ("10GiB", Ok(10 << 30)),
+            ("1.5KB", Ok(1_536)),
+            ("7B", Ok(7)),
+            ("7", Err("not a size: \"7\"; write it with a unit, as in 512MB or 10GB")),
+            ("xMB", Err("not a size: \"xMB\"; write it with a unit, as in 512MB or 10GB")),
+            ("1000000000EB", Err("size out of range: \"1000000000EB\"")),
+        ] {
+            let got = parse_bytes(text).map_err(|err| err.to_string());
+            assert_eq!(got.as_ref().map_err(String::as_str), expected.as_ref().map_err(|err| *err), "{text}");
+        }
+    }
+
+    #[test]
+    fn unserved_flags_are_refused_by_name() {
+        let err = refuse_unserved(["server", "--enable-feature=x"]).unwrap_err();
+        assert_eq!(
+            err.to_string(),
+            "Prometheus' flag --enable-feature is not served by this version: no feature flag of Prometheus is \
+             served yet; remove the flag"
+        );
+        assert!(refuse_unserved(["--no-storage.tsdb.wal-compression"]).is_err());
+        assert!(refuse_unserved(["--config.file=agent", "--web.page-title", "agent"]).is_ok());
+    }
+
+    #[test]
+    fn no_flag_is_both_served_and_refused() {
+        for flag in SERVER {
+            assert!(!UNSERVED.iter().any(|(name, _)| *name == flag.name), "{}", flag.name);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Runs the server: builds every part from flags and file, starts them in order, stops them in reverse.
+//!
+//! Order of start: the data directory opens while the API already answers 503; then Alertmanager, rules, scraping.
+//! Order of stop: scraping, rules, Alertmanager, API, store; within five seconds, a second signal ends at once.
+
+mod listen;
+mod maintenance;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use arc_swap::ArcSwap;
+use stdx::metrics::Registry;
+use stdx::{Clock, DiskDir, SystemClock};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::flags::Values;
+
+/// Queries that may wait for a place. Chosen: enough for a page of panels for each of a hundred readers.
+const QUERIES_WAITING_MAX: usize = 1_000;
+
+/// Threads that drive sockets and timers. Chosen: they never compute, so that two serve any number of targets.
+const WORKER_THREADS: usize = 2;
+
+/// Requests to reload or stop that may wait.
+const COMMANDS_MAX: usize = 8;
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// When a flag, the configuration, the data directory or a port cannot be used.
+pub fn run(flags: &Values) -> Result<()> {
+    crate::log::start(flags.text("log.level"), flags.text("log.format"))?;
+    let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        // Queries, and a few threads for ingest, files and maintenance beside them.
+        .max_blocking_threads(n_queries + 16)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(serve(flags))
+}
+
+async fn serve(flags: &Values) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let registry = Registry::new();
+    let listeners = listen::bind(flags.list("web.listen-address")).await?;
+    let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
+    let config = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
+    let options = web_options(flags, &listeners, &*clock)?;
+    let shell = api::Shell::new(options, clock.clone(), registry.clone(), config.clone(), commands);
+    let stop_http = CancellationToken::new();
+    let http = listen::serve(listeners, flags, api::router(shell.clone()), &registry, &stop_http)?;
+
+    let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
+    let db = Arc::new(open_store(flags, &data_path, &registry, &*clock).await?);
+    let engine = Arc::new(ArcSwap::from_pointee(promql::Engine::new(engine_options(flags)?)));
+    let query_gate = net::Gate::new(
+        "query",
+        usize::try_from(flags.count("query.max-concurrency")?)?,
+        QUERIES_WAITING_MAX,
+        &registry,
+    );
+    let maintenance = maintenance::spawn(db.clone(), clock.clone());
+    shell.set_ready(api::Services { clock: clock.clone(), queryable: db.clone(), engine, query_gate });
+    info!("server is ready to receive web requests");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        Some(_) = requests.recv() => {}
+    }
+    info!("stopping");
+    shell.set_stopping();
+    stop_http.cancel();
+    http.await?;
+    maintenance.abort();
+    db.close().context("cannot close the store")?;
+    Ok(())
+}
+
+fn engine_options(flags: &Values) -> Result<promql::EngineOptions> {
+    Ok(promql::EngineOptions {
+        lookback_ms: flags.duration_ms("query.lookback-delta")?,
+        samples_max: flags.count("query.max-samples")?,
+        timeout: flags.positive_duration("query.timeout")?,
+        ..promql::EngineOptions::default()
+    })
+}
+
+async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dyn Clock) -> Result<tsdb::Db> {
+    let options = tsdb::Options {
+        retention_ms: flags.duration_ms("storage.tsdb.retention.time")?,
+        retention_bytes: flags.bytes("storage.tsdb.retention.size")?,
+        registry: registry.clone(),
+        ..tsdb::Options::default()
+    };
+    let dir = DiskDir::open(path).with_context(|| format!("cannot use data directory {}", path.display()))?;
+    let now_ms = clock.now_ms();
+    let opened = tokio::task::spawn_blocking(move || tsdb::Db::open(Arc::new(dir), options, now_ms)).await?;
+    let (db, report) = opened.with_context(|| format!("cannot open data directory {}", path.display()))?;
+    for line in report.warnings() {
+        warn!("{line}");
+    }
+    Ok(db)
+}
+
+fn web_options(flags: &Values, listeners: &[listen::Listener], clock: &dyn Clock) -> Result<api::Options> {
+    let first = listeners.first().ok_or_else(|| anyhow!("--web.listen-address: none given"))?;
+    let external_url = external_url(flags, first)?;
+    let route_prefix = match flags.text("web.route-prefix") {
+        "" => external_url.path(),
+        prefix => prefix,
+    };
+    let route_prefix = format!("/{}", route_prefix.trim_matches('/'));
+    let is_loopback = listeners.iter().all(|listener| listener.addr.ip().is_loopback());
+    let lifecycle = flags.is_on("web.enable-lifecycle");
+    let origin = flags.text("web.cors.origin");
+    let cors_origin = match origin {
+        ".*" => None,
+        origin => Some(model::Regex::new(origin).map_err(|err| anyhow!("--web.cors.origin: {err}"))?),
+    };
+    let retention = match flags.text("storage.tsdb.retention.size") {
+        "0" => flags.text("storage.tsdb.retention.time").to_owned(),
+        size => format!("{} or {size}", flags.text("storage.tsdb.retention.time")),
+    };
+    Ok(api::Options {
+        flags: flags.all(),
+        build: build_info(),
+        page_title: flags.text("web.page-title").to_owned(),
+        route_prefix,
+        external_url,
+        listen_port: first.addr.port(),
+        allow_reload: lifecycle || is_loopback,
+        allow_quit: lifecycle,
+        cors_origin,
+        working_dir: std::env::current_dir().unwrap_or_default().display().to_string(),
+        hostname: hostname(),
+        retention,
+        started_at_ms: clock.now_ms(),
+    })
+}
+
+fn build_info() -> api::BuildInfo {
+    api::BuildInfo {
+        version: crate::build::VERSION,
+        revision: crate::build::REVISION,
+        branch: crate::build::BRANCH,
+        build_user: "",
+        build_date: crate::build::DATE,
+        compiler: crate::build::COMPILER,
+    }
+}
+
+/// `--web.external-url`, or `http://<host>:<port>/` as Prometheus makes it up.
+fn external_url(flags: &Values, first: &listen::Listener) -> Result<url::Url> {
+    let text = flags.text("web.external-url");
+    if text.is_empty() {
+        let host = if first.addr.ip().is_loopback() { first.addr.ip().to_string() } else { hostname() };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        return Ok(url::Url::parse(&format!("http://{host}:{}/", first.addr.port()))?);
+    }
+    let url = url::Url::parse(text).with_context(|| format!("--web.external-url: {text:?} is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(anyhow!("--web.external-url: {text:?} must begin with http:// or https://"));
+    }
+    Ok(url)
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
