@@ -96,8 +96,8 @@ pub enum ParseFloatError {
 
 /// Powers of ten that a float holds exactly.
 const EXACT_TENS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 
 /// `ParseFloat(text, 64)`: decimal and hexadecimal floats, `inf`, `infinity` and `nan` in any case, underscores
@@ -319,7 +319,9 @@ mod tests {
         check("0x1p-1075", Ok((0, "0")));
         check("0x1.8p-1075", Ok((1, "5e-324")));
         check("0x1.fffffffffffff7p1023", Ok((0x7fef_ffff_ffff_ffff, "1.7976931348623157e+308")));
-        for text in ["", ".", "1e", "1e+", "e5", "--1", "+nan", "infinit", "1__0", "_1", "1_", "0x1", "0xp1", "1 "] {
+        for text in
+            ["", ".", "1e", "1e+", "e5", "--1", "+nan", "infinit", "1__0", "_1", "1_", "0x1", "0xp1", "1 "]
+        {
             check(text, Err(ParseFloatError::Syntax));
         }
         for text in ["1e400", "-1e400", "0x1p1024", "0x1.fffffffffffff8p1023"] {
