@@ -12,9 +12,14 @@ pub fn push_f(out: &mut String, value: f64) {
     if push_special(out, value) {
         return;
     }
-    // Rust's Display for f64 is shortest round-trip without exponent, as Go's 'f' with precision -1.
-    use std::fmt::Write as _;
-    let _ = write!(out, "{value}");
+    // Fast path: whole numbers below 10^15 are their own shortest digits. Minus zero is no whole number of i64.
+    if value.fract() == 0.0 && value.abs() < 1e15 && (value != 0.0 || value.is_sign_positive()) {
+        use std::fmt::Write as _;
+        let _ = write!(out, "{}", value as i64);
+        return;
+    }
+    // Slow path: all others.
+    push_plain(out, value, &ShortestDigits::of(value));
 }
 
 /// `FormatFloat(v, 'g', -1, 64)`: as [`push_f`], but with an exponent when it is below -4 or at least 6:
@@ -60,16 +65,91 @@ fn push_with_exponent_from(out: &mut String, value: f64, exponent_min: i32) {
     if push_special(out, value) {
         return;
     }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("LowerExp always writes an exponent");
-    let exponent: i32 = exponent.parse().expect("LowerExp writes a decimal exponent");
+    let shortest = ShortestDigits::of(value);
+    let exponent = shortest.n_before_point - 1;
     if (-4..exponent_min).contains(&exponent) {
-        push_f(out, value);
+        push_plain(out, value, &shortest);
         return;
+    }
+    if value.is_sign_negative() {
+        out.push('-');
+    }
+    let (first, others) = shortest.as_str().split_at(1);
+    out.push_str(first);
+    if !others.is_empty() {
+        out.push('.');
+        out.push_str(others);
     }
     use std::fmt::Write as _;
     let sign = if exponent < 0 { '-' } else { '+' };
-    let _ = write!(out, "{digits}e{sign}{:02}", exponent.abs());
+    let _ = write!(out, "e{sign}{:02}", exponent.abs());
+}
+
+/// The shortest digits that come back, the nearest of these to the value, ties to even: what Go takes, and what
+/// std's `Display` misses in ties such as 786283752699922.25.
+struct ShortestDigits {
+    digits: [u8; 24],
+    len: usize,
+    /// Where the point stands: the value is 0.digits · 10^this.
+    n_before_point: i32,
+}
+
+impl ShortestDigits {
+    /// Of a finite value.
+    fn of(value: f64) -> Self {
+        let mut buffer = ryu::Buffer::new();
+        let text = buffer.format_finite(value.abs());
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let exponent: i32 = exponent.parse().expect("ryu writes a decimal exponent");
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut shortest = Self { digits: [0; 24], len: 0, n_before_point: exponent + whole.len() as i32 };
+        for digit in whole.bytes().chain(fraction.bytes()) {
+            if shortest.len == 0 && digit == b'0' {
+                // A leading zero only moves the point.
+                shortest.n_before_point -= 1;
+                continue;
+            }
+            shortest.digits[shortest.len] = digit;
+            shortest.len += 1;
+        }
+        while shortest.len > 0 && shortest.digits[shortest.len - 1] == b'0' {
+            shortest.len -= 1;
+        }
+        if shortest.len == 0 {
+            return Self { digits: [b'0'; 24], len: 1, n_before_point: 1 };
+        }
+        shortest
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.digits[..self.len]).expect("ASCII digits")
+    }
+}
+
+/// Without exponent.
+fn push_plain(out: &mut String, value: f64, shortest: &ShortestDigits) {
+    if value.is_sign_negative() {
+        out.push('-');
+    }
+    let digits = shortest.as_str();
+    let zeros = |out: &mut String, n: usize| out.extend(std::iter::repeat_n('0', n));
+    match usize::try_from(shortest.n_before_point) {
+        Ok(n_before) if n_before >= digits.len() => {
+            out.push_str(digits);
+            zeros(out, n_before - digits.len());
+        }
+        Ok(n_before) if n_before > 0 => {
+            let (whole, fraction) = digits.split_at(n_before);
+            out.push_str(whole);
+            out.push('.');
+            out.push_str(fraction);
+        }
+        _ => {
+            out.push_str("0.");
+            zeros(out, shortest.n_before_point.unsigned_abs() as usize);
+            out.push_str(digits);
+        }
+    }
 }
 
 fn push_special(out: &mut String, value: f64) -> bool {
@@ -334,6 +414,10 @@ mod tests {
         assert_eq!(format_f(1e21), "1000000000000000000000");
         assert_eq!(format_f(-0.0), "-0");
         assert_eq!(format_f(0.1), "0.1");
+        assert_eq!(format_f(786283752699922.25), "786283752699922.2");
+        assert_eq!(format_f(97869655054931.625), "97869655054931.62");
+        assert_eq!(format_f(1e15), "1000000000000000");
+        assert_eq!(format_f(-123.0), "-123");
         assert_eq!(format_f(f64::NAN), "NaN");
         assert_eq!(format_f(f64::INFINITY), "+Inf");
         assert_eq!(format_g(1e20), "1e+20");
