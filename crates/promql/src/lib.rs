@@ -11,9 +11,10 @@ mod eval;
 mod func;
 mod limits;
 mod parse;
+mod plan;
 mod value;
 
-pub use annotations::Annotations;
+pub use annotations::{Annotations, Severity};
 pub use error::{EvalError, ParseError};
 pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
 pub use func::{FUNCTIONS, Function};

@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use model::Labels;
 use stdx::Clock;
 use storage::Queryable;
 
+use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
+use super::evaluator::Evaluator;
+use super::range::Samples;
 use crate::error::EvalError;
-use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT};
-use crate::parse::ast::Expr;
-use crate::value::Output;
+use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, STEPS_MAX};
+use crate::parse::ast::{Expr, ValueType};
+use crate::plan::duration::QueryTimes;
+use crate::value::{MatrixSeries, Output, Value, VectorSample};
 
 /// How all queries of an engine run.
 #[derive(Debug, Clone)]
@@ -144,11 +149,24 @@ impl Engine {
         t_ms: i64,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
-        let _ = (queryable, expr, t_ms, opts);
-        Err(EvalError::Unsupported("any expression".to_owned()))
+        let times = QueryTimes { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
+        let mut ev = self.evaluator(queryable, expr, times, opts);
+        if expr.value_type() == ValueType::Matrix {
+            let series = ev.matrix(expr, t_ms)?;
+            return Ok(Output { value: raw_matrix(series)?, annotations: ev.annotations });
+        }
+        let value = match ev.eval(expr, Grid::instant(t_ms))? {
+            Evaluated::Scalar(values) => Value::Scalar { t_ms, value: values[0] },
+            Evaluated::Text(text) => Value::String { t_ms, text },
+            Evaluated::Vector(columns) => {
+                let sample = |c: Column| VectorSample { value: c.values[0], labels: c.labels, t_ms };
+                Value::Vector(ev.finish(columns)?.into_iter().map(sample).collect())
+            }
+        };
+        Ok(Output { value, annotations: ev.annotations })
     }
 
-    /// The values of `expr`, a scalar or instant vector, at each step; a [`Value::Matrix`](crate::Value::Matrix).
+    /// The values of `expr`, a scalar or instant vector, at each step; a [`Value::Matrix`].
     ///
     /// # Errors
     /// As [`Engine::instant`], and when `expr` has another type or `params` name no step.
@@ -159,7 +177,80 @@ impl Engine {
         params: RangeParams,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
-        let _ = (queryable, expr, params, opts);
-        Err(EvalError::Unsupported("any expression".to_owned()))
+        let value_type = expr.value_type();
+        if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+            let quoted = model::labels::quoted(&value_type.to_string());
+            let message =
+                format!("invalid expression type {quoted} for range query, must be Scalar or instant Vector");
+            return Err(EvalError::Execution(message));
+        }
+        let grid = grid_of(params)?;
+        let RangeParams { start_ms, end_ms, step_ms } = params;
+        let mut ev = self.evaluator(queryable, expr, QueryTimes { start_ms, end_ms, step_ms }, opts);
+        let columns = match ev.eval(expr, grid)? {
+            Evaluated::Scalar(values) => vec![Column::full(Labels::empty(), values)],
+            Evaluated::Text(_) => Vec::new(),
+            Evaluated::Vector(columns) => ev.finish(columns)?,
+        };
+        let mut series: Vec<MatrixSeries> =
+            columns.into_iter().map(|column| to_series(column, grid)).collect();
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(Output { value: Value::Matrix(series), annotations: ev.annotations })
     }
+
+    fn evaluator<'a>(
+        &'a self,
+        queryable: &'a dyn Queryable,
+        expr: &'a Expr,
+        times: QueryTimes,
+        opts: &'a QueryOptions,
+    ) -> Evaluator<'a> {
+        Evaluator {
+            queryable,
+            options: &self.options,
+            query_options: opts,
+            query: expr.query(),
+            times,
+            annotations: crate::Annotations::default(),
+            n_samples: 0,
+        }
+    }
+}
+
+fn grid_of(params: RangeParams) -> Result<Grid, EvalError> {
+    let RangeParams { start_ms, end_ms, step_ms } = params;
+    if step_ms <= 0 {
+        return Err(EvalError::Execution(
+            "zero or negative query resolution step widths are not accepted".to_owned(),
+        ));
+    }
+    if end_ms < start_ms {
+        return Ok(Grid { start_ms, step_ms, n_steps: 0 });
+    }
+    let n_steps = end_ms.saturating_sub(start_ms) / step_ms + 1;
+    if n_steps > STEPS_MAX {
+        return Err(EvalError::Execution(format!("query has {n_steps} steps, more than {STEPS_MAX}")));
+    }
+    Ok(Grid { start_ms, step_ms, n_steps: n_steps as usize })
+}
+
+fn to_series(column: Column, grid: Grid) -> MatrixSeries {
+    let points = (0..grid.n_steps).filter_map(|step| Some((grid.t_ms(step), column.get(step)?))).collect();
+    MatrixSeries { labels: column.labels, points }
+}
+
+/// The range vector of an instant query.
+fn raw_matrix(series: Vec<Samples>) -> Result<Value, EvalError> {
+    let to_series = |mut s: Samples| {
+        if s.drop_name {
+            s.labels = without_metadata(&s.labels);
+        }
+        MatrixSeries { labels: s.labels, points: s.t_ms.into_iter().zip(s.values).collect() }
+    };
+    let mut series: Vec<_> = series.into_iter().map(to_series).collect();
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+        return Err(same_labelset());
+    }
+    Ok(Value::Matrix(series))
 }

@@ -1,5 +1,21 @@
 //! The functions: the table of types and arities, and what each computes.
 
+pub(crate) mod civil;
+mod dispatch;
+pub(crate) mod hash;
+mod histogram;
+mod histogram_calls;
+mod label;
+mod math;
+mod over_time;
+mod range_calls;
+pub(crate) mod rate;
+mod sort;
+pub(crate) mod sum;
+pub(crate) mod window;
+
+pub(crate) use dispatch::call;
+
 use crate::parse::ast::ValueType;
 
 /// A function's signature.

@@ -449,9 +449,13 @@ impl Expr {
             ExprKind::Number { .. } | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix { .. } => {
                 Vec::new()
             }
-            ExprKind::Subquery { expr, .. } | ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => vec![expr],
+            ExprKind::Subquery { expr, .. } | ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => {
+                vec![expr]
+            }
             ExprKind::Call { args, .. } => args.iter().collect(),
-            ExprKind::Aggregate { param, expr, .. } => param.iter().map(AsRef::as_ref).chain([&**expr]).collect(),
+            ExprKind::Aggregate { param, expr, .. } => {
+                param.iter().map(AsRef::as_ref).chain([&**expr]).collect()
+            }
             ExprKind::Binary { lhs, rhs, .. } => vec![lhs, rhs],
         }
     }

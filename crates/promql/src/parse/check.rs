@@ -29,7 +29,9 @@ impl Checker<'_> {
         let span = expr.span;
         match &mut expr.kind {
             ExprKind::Number { .. } | ExprKind::String(_) => {}
-            ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => self.selector(selector, span)?,
+            ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => {
+                self.selector(selector, span)?
+            }
             ExprKind::Subquery { expr: inner, .. } => {
                 let got = self.check(inner)?;
                 if got != ValueType::Vector {
@@ -37,7 +39,10 @@ impl Checker<'_> {
                         ValueType::Matrix => "matrix".to_owned(),
                         other => other.to_string(),
                     };
-                    return self.fail(span, format!("subquery is only allowed on instant vector, got {got} instead"));
+                    return self.fail(
+                        span,
+                        format!("subquery is only allowed on instant vector, got {got} instead"),
+                    );
                 }
             }
             ExprKind::Paren(inner) => {
@@ -88,13 +93,15 @@ impl Checker<'_> {
         let (n_args, n_types, name) = (args.len(), func.args.len(), quoted(func.name));
         if func.variadic == 0 {
             if n_args != n_types {
-                return self.fail(span, format!("expected {n_types} argument(s) in call to {name}, got {n_args}"));
+                return self
+                    .fail(span, format!("expected {n_types} argument(s) in call to {name}, got {n_args}"));
             }
         } else {
             let n_min = n_types - 1;
             let n_max = n_min + usize::try_from(func.variadic).unwrap_or(0);
             if n_args < n_min {
-                let message = format!("expected at least {n_min} argument(s) in call to {name}, got {n_args}");
+                let message =
+                    format!("expected at least {n_min} argument(s) in call to {name}, got {n_args}");
                 return self.fail(span, message);
             }
             if func.variadic > 0 && n_args > n_max {
@@ -117,7 +124,8 @@ impl Checker<'_> {
     fn info_selector(&self, arg: &Expr, span: Span) -> Result<()> {
         let got = arg.value_type();
         if got != ValueType::Vector {
-            return self.fail(span, format!("expected type instant vector in call to function \"info\", got {got}"));
+            return self
+                .fail(span, format!("expected type instant vector in call to function \"info\", got {got}"));
         }
         match &arg.kind {
             ExprKind::Vector(selector) if selector.name.is_empty() => Ok(()),
@@ -143,7 +151,8 @@ impl Checker<'_> {
         let op = *op;
         let (left, right) = (self.check(lhs)?, self.check(rhs)?);
         if *return_bool && !op.is_comparison() {
-            return self.fail(self.op_span(lhs, rhs), "bool modifier can only be used on comparison operators");
+            return self
+                .fail(self.op_span(lhs, rhs), "bool modifier can only be used on comparison operators");
         }
         let both_scalar = left == ValueType::Scalar && right == ValueType::Scalar;
         if op.is_comparison() && !*return_bool && both_scalar {
@@ -155,7 +164,9 @@ impl Checker<'_> {
         if op.is_set() && pairing.cardinality == Cardinality::OneToOne {
             pairing.cardinality = Cardinality::ManyToMany;
         }
-        if pairing.on && let Some(label) = pairing.labels.iter().find(|label| pairing.include.contains(label)) {
+        if pairing.on
+            && let Some(label) = pairing.labels.iter().find(|label| pairing.include.contains(label))
+        {
             let message = format!("label {} must not occur in ON and GROUP clause at once", quoted(label));
             return self.fail(self.op_span(lhs, rhs), message);
         }
@@ -190,7 +201,8 @@ impl Checker<'_> {
 
     fn scalar_operator(&self, op: BinaryOp, _both_scalar: bool, span: Span) -> Result<()> {
         if op.is_set() {
-            let message = format!("set operator {} not allowed in binary scalar expression", quoted(op.as_str()));
+            let message =
+                format!("set operator {} not allowed in binary scalar expression", quoted(op.as_str()));
             return self.fail(span, message);
         }
         Ok(())

@@ -48,13 +48,36 @@ pub(crate) struct LexError {
 }
 
 pub(crate) const AGGREGATORS: [&str; 14] = [
-    "sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk", "count_values", "quantile",
-    "limitk", "limit_ratio",
+    "sum",
+    "avg",
+    "count",
+    "min",
+    "max",
+    "group",
+    "stddev",
+    "stdvar",
+    "topk",
+    "bottomk",
+    "count_values",
+    "quantile",
+    "limitk",
+    "limit_ratio",
 ];
 const WORD_OPERATORS: [&str; 4] = ["and", "or", "unless", "atan2"];
 const MODIFIERS: [&str; 13] = [
-    "offset", "smoothed", "anchored", "by", "without", "on", "ignoring", "group_left", "group_right", "fill",
-    "fill_left", "fill_right", "bool",
+    "offset",
+    "smoothed",
+    "anchored",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "fill",
+    "fill_left",
+    "fill_right",
+    "bool",
 ];
 const PREPROCESSORS: [&str; 6] = ["start", "end", "step", "range", "max_of", "min_of"];
 /// The only words read inside brackets.
@@ -206,9 +229,7 @@ impl<'a> Lexer<'a> {
             '-' => self.sign("-"),
             '^' => self.sign("^"),
             '=' if next == Some('=') => self.sign("=="),
-            '=' if next == Some('~') => {
-                self.fail(format!("unexpected character after '=': {}", rune(next)))
-            }
+            '=' if next == Some('~') => self.fail(format!("unexpected character after '=': {}", rune(next))),
             '=' => Ok(self.emit(Token::Assign)),
             '!' if next == Some('=') => self.sign("!="),
             '!' => self.fail(format!("unexpected character after '!': {}", rune(next))),

@@ -7,15 +7,17 @@ use super::parser::{Parser, Result};
 pub(super) fn number_or_duration(parser: &Parser<'_>, item: Item) -> Result<(f64, bool)> {
     let text = parser.text(item);
     if item.token == Token::Duration {
-        let duration: model::Duration =
-            text.parse().map_err(|err: model::duration::DurationError| parser.error(item.span, err.to_string()))?;
+        let duration: model::Duration = text
+            .parse()
+            .map_err(|err: model::duration::DurationError| parser.error(item.span, err.to_string()))?;
         return Ok((duration.as_ms() as f64 / 1000.0, true));
     }
     match number(text) {
         Some(value) => Ok((value, false)),
         None => {
             let quoted = model::labels::quoted(text);
-            let message = format!("error parsing number: strconv.ParseFloat: parsing {quoted}: invalid syntax");
+            let message =
+                format!("error parsing number: strconv.ParseFloat: parsing {quoted}: invalid syntax");
             Err(parser.error(item.span, message))
         }
     }

@@ -7,8 +7,8 @@ use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
 
 use super::ast::{
-    AggregateOp, At, BinaryOp, Cardinality, Expr, ExprKind, FillValues, Offset, SelectorExtension, Span, UnaryOp,
-    VectorMatching, VectorSelector,
+    AggregateOp, At, BinaryOp, Cardinality, Expr, ExprKind, FillValues, Offset, SelectorExtension, Span,
+    UnaryOp, VectorMatching, VectorSelector,
 };
 use super::lexer::{AGGREGATORS, Item, LexError, Lexer, Token};
 use super::literal;
@@ -149,7 +149,8 @@ impl<'a> Parser<'a> {
             return Ok(item);
         }
         let query = self.query;
-        let item = self.lexer.next().map_err(|LexError { span, message }| ParseError::new(query, span, message))?;
+        let item =
+            self.lexer.next().map_err(|LexError { span, message }| ParseError::new(query, span, message))?;
         self.ahead = Some(item);
         Ok(item)
     }
@@ -226,14 +227,17 @@ impl<'a> Parser<'a> {
             let right_min = if op == BinaryOp::Pow { op.precedence() } else { op.precedence() + 1 };
             let rhs = Box::new(self.expr(right_min)?);
             let span = lhs.span.to(rhs.span);
-            let kind = ExprKind::Binary { op, lhs: Box::new(lhs), rhs, return_bool, matching: Some(matching) };
+            let kind =
+                ExprKind::Binary { op, lhs: Box::new(lhs), rhs, return_bool, matching: Some(matching) };
             lhs = Expr::new(kind, span);
         }
     }
 
     pub(super) fn check_depth(&self, n_more: usize, item: Item) -> Result<()> {
         if self.depth + n_more > DEPTH_MAX {
-            return Err(self.error(item.span, format!("expression is nested more than {DEPTH_MAX} levels deep")));
+            return Err(
+                self.error(item.span, format!("expression is nested more than {DEPTH_MAX} levels deep"))
+            );
         }
         Ok(())
     }
@@ -331,8 +335,9 @@ impl<'a> Parser<'a> {
     fn call(&mut self, name: Item) -> Result<Expr> {
         let (args, close) = self.arguments()?;
         let word = self.text(name);
-        let func = func::find(word)
-            .ok_or_else(|| self.error(name.span, format!("unknown function with name {}", model::labels::quoted(word))))?;
+        let func = func::find(word).ok_or_else(|| {
+            self.error(name.span, format!("unknown function with name {}", model::labels::quoted(word)))
+        })?;
         Ok(Expr::new(ExprKind::Call { func, args }, name.span.to(close.span)))
     }
 
@@ -350,7 +355,9 @@ impl<'a> Parser<'a> {
                 Token::Comma => {
                     self.take()?;
                     if matches!(self.peek()?.token, Token::RightParen | Token::Comma) {
-                        return Err(self.error(item.span, "trailing commas not allowed in function call args"));
+                        return Err(
+                            self.error(item.span, "trailing commas not allowed in function call args")
+                        );
                     }
                 }
                 _ => return Err(self.unexpected(item)),

@@ -7,8 +7,8 @@ use model::labels::{METRIC_NAME, is_legacy_label_name, quoted};
 use model::{Duration, MatchOp};
 
 use super::ast::{
-    At, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, Offset, SelectorExtension, UnaryOp, VectorMatching,
-    VectorSelector,
+    At, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, Offset, SelectorExtension, UnaryOp,
+    VectorMatching, VectorSelector,
 };
 
 struct Joined<'a, T>(&'a [T]);

@@ -1,0 +1,289 @@
+//! Aggregation operators: groups first, then series after series, each over all steps.
+
+use std::collections::HashMap;
+
+use model::Labels;
+use model::float::{format_f, format_g};
+use model::labels::METRIC_NAME;
+
+use super::column::{Column, Grid, only};
+use super::evaluator::{Evaluator, Result};
+use super::top;
+use crate::error::EvalError;
+use crate::func::sum::{Mean, Sum, quantile};
+use crate::parse::ast::{AggregateOp, Expr, ExprKind, Span};
+
+/// `by (…)` or `without (…)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grouping<'a> {
+    pub(crate) labels: &'a [String],
+    pub(crate) without: bool,
+}
+
+impl Grouping<'_> {
+    fn of(&self, labels: &Labels) -> Labels {
+        if !self.without {
+            return only(labels, self.labels);
+        }
+        let hidden = |name: &str| name == METRIC_NAME || self.labels.iter().any(|l| l == name);
+        Labels::from_sorted(labels.iter().filter(|(name, _)| !hidden(name)))
+    }
+}
+
+/// Series of one group, by index.
+pub(crate) struct Group {
+    pub(crate) labels: Labels,
+    pub(crate) members: Vec<usize>,
+}
+
+fn groups(columns: &[Column], grouping: Grouping<'_>) -> Vec<Group> {
+    let mut known: HashMap<Labels, usize> = HashMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    for (idx, column) in columns.iter().enumerate() {
+        let labels = grouping.of(&column.labels);
+        let group = *known.entry(labels.clone()).or_insert_with(|| {
+            groups.push(Group { labels, members: Vec::new() });
+            groups.len() - 1
+        });
+        groups[group].members.push(idx);
+    }
+    groups
+}
+
+pub(crate) fn eval(
+    ev: &mut Evaluator<'_>,
+    op: AggregateOp,
+    grouping: Grouping<'_>,
+    param: Option<&Expr>,
+    inner: &Expr,
+    grid: Grid,
+) -> Result<Vec<Column>> {
+    if op == AggregateOp::CountValues {
+        return count_values(ev, grouping, param, inner, grid);
+    }
+    let params = match param {
+        Some(param) => ev.scalar(param, grid)?,
+        None => Vec::new(),
+    };
+    let columns = ev.vector(inner, grid)?;
+    let param_span = param.map_or_else(Span::default, |param| param.unwrapped().span);
+    let groups = groups(&columns, grouping);
+    match op {
+        AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
+            if !check_params(ev, op, &params, param_span)? {
+                return Ok(Vec::new());
+            }
+            return top::eval(ev, op, &params, columns, &groups, grid);
+        }
+        AggregateOp::Quantile => warn_quantiles(ev, &params, param_span),
+        _ => {}
+    }
+    let mut results = Vec::with_capacity(groups.len());
+    for group in groups {
+        ev.check_stop()?;
+        let mut result = match op {
+            AggregateOp::Quantile => quantiles(&columns, &group, &params, grid),
+            _ => simple(op, &columns, &group, grid),
+        };
+        result.drop_name = group.members.iter().any(|idx| columns[*idx].drop_name);
+        if !result.is_absent() {
+            results.push(result);
+        }
+    }
+    Ok(results)
+}
+
+/// Least and greatest, without NaN; infinite when there is none.
+fn bounds(params: &[f64]) -> (f64, f64) {
+    params.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), v| (min.min(*v), max.max(*v)))
+}
+
+/// Whether any step can have a result.
+fn check_params(ev: &mut Evaluator<'_>, op: AggregateOp, params: &[f64], span: Span) -> Result<bool> {
+    let has_nan = params.iter().any(|p| p.is_nan());
+    let (min, max) = bounds(params);
+    let fail = |text: String| Err(EvalError::Execution(text));
+    if op == AggregateOp::LimitRatio {
+        if params.iter().all(|p| *p == 0.0) {
+            return Ok(false);
+        }
+        if has_nan {
+            return fail("Ratio value is NaN".to_owned());
+        }
+        let text = |got: f64, cap: &str| {
+            format!("ratio value should be between -1 and 1, got {}, capping to {cap}", format_g(got))
+        };
+        if max > 1.0 {
+            ev.warn(span, text(max, "1"));
+        }
+        if min < -1.0 {
+            ev.warn(span, text(min, "-1"));
+        }
+        return Ok(true);
+    }
+    if max < 1.0 && !has_nan {
+        return Ok(false);
+    }
+    if has_nan {
+        return fail("Parameter value is NaN".to_owned());
+    }
+    if min <= i64::MIN as f64 {
+        return fail(format!("Scalar value {} underflows int64", format_g(min)));
+    }
+    if max >= i64::MAX as f64 {
+        return fail(format!("Scalar value {} overflows int64", format_g(max)));
+    }
+    Ok(true)
+}
+
+pub(crate) fn quantile_warning(q: f64) -> String {
+    format!("quantile value should be between 0 and 1, got {}", format_g(q))
+}
+
+fn warn_quantiles(ev: &mut Evaluator<'_>, params: &[f64], span: Span) {
+    let (min, max) = bounds(params);
+    if params.iter().any(|p| p.is_nan()) {
+        ev.warn(span, quantile_warning(f64::NAN));
+    }
+    if max > 1.0 {
+        ev.warn(span, quantile_warning(max));
+    }
+    if min < 0.0 {
+        ev.warn(span, quantile_warning(min));
+    }
+}
+
+/// What one group has gathered at one step.
+#[derive(Clone, Copy)]
+enum Gathered {
+    Sum(Sum),
+    Mean(Mean),
+    Value(f64),
+    /// Welford: count, mean, sum of squared differences.
+    Spread(f64, f64, f64),
+}
+
+impl Gathered {
+    fn first(op: AggregateOp, value: f64) -> Self {
+        match op {
+            AggregateOp::Sum => Self::Sum(Sum { sum: value, lost: 0.0 }),
+            AggregateOp::Avg => Self::Mean(Mean::first(value)),
+            AggregateOp::Stddev | AggregateOp::Stdvar => {
+                Self::Spread(1.0, value, if value.is_finite() { 0.0 } else { f64::NAN })
+            }
+            AggregateOp::Min | AggregateOp::Max => Self::Value(value),
+            _ => Self::Value(1.0),
+        }
+    }
+
+    fn add(&mut self, op: AggregateOp, value: f64) {
+        match self {
+            Self::Sum(sum) => *sum = sum.add(value),
+            Self::Mean(mean) => mean.add(value),
+            Self::Spread(n, mean, squares) => {
+                *n += 1.0;
+                let delta = value - *mean;
+                *mean += delta / *n;
+                *squares += delta * (value - *mean);
+            }
+            Self::Value(known) => match op {
+                AggregateOp::Max if *known < value || known.is_nan() => *known = value,
+                AggregateOp::Min if *known > value || known.is_nan() => *known = value,
+                AggregateOp::Count => *known += 1.0,
+                _ => {}
+            },
+        }
+    }
+
+    fn result(self, op: AggregateOp) -> f64 {
+        match self {
+            Self::Sum(sum) => sum.total(),
+            Self::Mean(mean) => mean.mean(),
+            Self::Value(value) => value,
+            Self::Spread(n, _, squares) if op == AggregateOp::Stddev => (squares / n).sqrt(),
+            Self::Spread(n, _, squares) => squares / n,
+        }
+    }
+}
+
+fn simple(op: AggregateOp, columns: &[Column], group: &Group, grid: Grid) -> Column {
+    let mut gathered: Vec<Option<Gathered>> = vec![None; grid.n_steps];
+    for column in group.members.iter().map(|idx| &columns[*idx]) {
+        for (step, slot) in gathered.iter_mut().enumerate() {
+            if !column.present[step] {
+                continue;
+            }
+            match slot {
+                Some(known) => known.add(op, column.values[step]),
+                None => *slot = Some(Gathered::first(op, column.values[step])),
+            }
+        }
+    }
+    let mut result = Column::absent(group.labels.clone(), grid.n_steps);
+    for (step, slot) in gathered.into_iter().enumerate() {
+        if let Some(known) = slot {
+            result.set(step, known.result(op));
+        }
+    }
+    result
+}
+
+fn quantiles(columns: &[Column], group: &Group, params: &[f64], grid: Grid) -> Column {
+    let mut result = Column::absent(group.labels.clone(), grid.n_steps);
+    let mut values = Vec::with_capacity(group.members.len());
+    for step in 0..grid.n_steps {
+        values.clear();
+        values.extend(group.members.iter().filter_map(|idx| columns[*idx].get(step)));
+        if !values.is_empty() {
+            result.set(step, quantile(params[step], &mut values));
+        }
+    }
+    result
+}
+
+fn count_values(
+    ev: &mut Evaluator<'_>,
+    grouping: Grouping<'_>,
+    param: Option<&Expr>,
+    inner: &Expr,
+    grid: Grid,
+) -> Result<Vec<Column>> {
+    let Some(ExprKind::String(label)) = param.map(|param| &param.unwrapped().kind) else {
+        return Err(EvalError::Execution("count_values needs the name of a label".to_owned()));
+    };
+    if label.is_empty() {
+        return Err(EvalError::Execution("invalid label name \"\"".to_owned()));
+    }
+    let mut kept = grouping.labels.to_vec();
+    if !grouping.without {
+        kept.push(label.clone());
+    }
+    let grouping = Grouping { labels: &kept, without: grouping.without };
+    let columns = ev.vector(inner, grid)?;
+    let mut known: HashMap<Labels, usize> = HashMap::new();
+    let mut results: Vec<Column> = Vec::new();
+    for column in &columns {
+        ev.check_stop()?;
+        let mut last: Option<(u64, usize)> = None;
+        for step in 0..grid.n_steps {
+            let Some(value) = column.get(step) else {
+                continue;
+            };
+            let idx = match last {
+                Some((bits, idx)) if bits == value.to_bits() => idx,
+                _ => {
+                    let named = column.labels.to_builder().set(label, &format_f(value)).build();
+                    let labels = grouping.of(&named);
+                    *known.entry(labels.clone()).or_insert_with(|| {
+                        results.push(Column::absent(labels, grid.n_steps));
+                        results.len() - 1
+                    })
+                }
+            };
+            last = Some((value.to_bits(), idx));
+            let n = results[idx].get(step).unwrap_or(0.0);
+            results[idx].set(step, n + 1.0);
+        }
+    }
+    Ok(results)
+}

@@ -1,0 +1,179 @@
+//! A series of an intermediate result: one value per step, some of them absent; and the steps themselves.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use model::Labels;
+use model::labels::METRIC_NAME;
+
+use crate::error::EvalError;
+
+/// Labels that are dropped together with the metric's name, as they describe it.
+const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
+/// The steps of an evaluation, `start_ms + i * step_ms`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grid {
+    pub(crate) start_ms: i64,
+    pub(crate) step_ms: i64,
+    pub(crate) n_steps: usize,
+}
+
+impl Grid {
+    /// A single step.
+    pub(crate) fn instant(t_ms: i64) -> Self {
+        Self { start_ms: t_ms, step_ms: 1, n_steps: 1 }
+    }
+
+    pub(crate) fn t_ms(&self, step: usize) -> i64 {
+        self.start_ms.saturating_add(self.step_ms.saturating_mul(step as i64))
+    }
+
+    /// The last step; the start when there is none.
+    pub(crate) fn end_ms(&self) -> i64 {
+        self.t_ms(self.n_steps.saturating_sub(1))
+    }
+
+    pub(crate) fn is_instant(&self) -> bool {
+        self.n_steps == 1
+    }
+}
+
+/// One series over the steps of a grid.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) labels: Labels,
+    /// With delayed name removal: the name goes at the end of the query.
+    pub(crate) drop_name: bool,
+    pub(crate) values: Vec<f64>,
+    /// Where `values` count.
+    pub(crate) present: Vec<bool>,
+}
+
+impl Column {
+    pub(crate) fn absent(labels: Labels, n_steps: usize) -> Self {
+        Self { labels, drop_name: false, values: vec![0.0; n_steps], present: vec![false; n_steps] }
+    }
+
+    pub(crate) fn full(labels: Labels, values: Vec<f64>) -> Self {
+        let present = vec![true; values.len()];
+        Self { labels, drop_name: false, values, present }
+    }
+
+    pub(crate) fn get(&self, step: usize) -> Option<f64> {
+        self.present[step].then(|| self.values[step])
+    }
+
+    pub(crate) fn set(&mut self, step: usize, value: f64) {
+        self.values[step] = value;
+        self.present[step] = true;
+    }
+
+    pub(crate) fn n_present(&self) -> usize {
+        self.present.iter().filter(|p| **p).count()
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        !self.present.iter().any(|p| *p)
+    }
+
+    /// The same value at `n_steps` steps.
+    fn repeated(self, n_steps: usize) -> Self {
+        let (value, present) = (self.values[0], self.present[0]);
+        Self { values: vec![value; n_steps], present: vec![present; n_steps], ..self }
+    }
+
+    /// Takes the values of `other`; false when both have one at the same step.
+    fn absorb(&mut self, other: &Self) -> bool {
+        for (step, present) in other.present.iter().enumerate() {
+            if *present {
+                if self.present[step] {
+                    return false;
+                }
+                self.set(step, other.values[step]);
+            }
+        }
+        true
+    }
+}
+
+/// What an expression evaluates to.
+#[derive(Debug, Clone)]
+pub(crate) enum Evaluated {
+    /// One value per step.
+    Scalar(Vec<f64>),
+    /// A text.
+    Text(String),
+    /// Series, in the order that the expression gives.
+    Vector(Vec<Column>),
+}
+
+impl Evaluated {
+    pub(crate) fn n_samples(&self) -> u64 {
+        match self {
+            Self::Scalar(values) => values.len() as u64,
+            Self::Text(_) => 0,
+            Self::Vector(columns) => columns.iter().map(|c| c.n_present() as u64).sum(),
+        }
+    }
+
+    /// A value of one step, repeated.
+    pub(crate) fn repeated(self, n_steps: usize) -> Self {
+        match self {
+            Self::Scalar(values) => Self::Scalar(vec![values[0]; n_steps]),
+            Self::Text(text) => Self::Text(text),
+            Self::Vector(columns) => Self::Vector(columns.into_iter().map(|c| c.repeated(n_steps)).collect()),
+        }
+    }
+}
+
+pub(crate) fn same_labelset() -> EvalError {
+    EvalError::Execution("vector cannot contain metrics with the same labelset".to_owned())
+}
+
+/// Without the name and what describes it.
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
+    without(labels, &METADATA_LABELS)
+}
+
+/// Without the labels in `names`.
+pub(crate) fn without<S: AsRef<str>>(labels: &Labels, names: &[S]) -> Labels {
+    if labels.iter().all(|(name, _)| !names.iter().any(|n| n.as_ref() == name)) {
+        return labels.clone();
+    }
+    Labels::from_sorted(labels.iter().filter(|(name, _)| !names.iter().any(|n| n.as_ref() == *name)))
+}
+
+/// Only the labels in `names`.
+pub(crate) fn only<S: AsRef<str>>(labels: &Labels, names: &[S]) -> Labels {
+    Labels::from_sorted(labels.iter().filter(|(name, _)| names.iter().any(|n| n.as_ref() == *name)))
+}
+
+/// Joins series that came to have the same labels.
+///
+/// # Errors
+/// When two of them have a value at the same step.
+pub(crate) fn merge_equal(columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
+    let mut seen: HashMap<Labels, usize> = HashMap::with_capacity(columns.len());
+    let mut merged: Vec<Column> = Vec::with_capacity(columns.len());
+    for column in columns {
+        match seen.entry(column.labels.clone()) {
+            Entry::Vacant(slot) => {
+                slot.insert(merged.len());
+                merged.push(column);
+            }
+            Entry::Occupied(slot) => {
+                if !merged[*slot.get()].absorb(&column) {
+                    return Err(same_labelset());
+                }
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// Whether two series have the same labels.
+pub(crate) fn has_equal(columns: &[Column]) -> bool {
+    let mut seen = std::collections::HashSet::with_capacity(columns.len());
+    columns.iter().any(|column| !seen.insert(&column.labels))
+}

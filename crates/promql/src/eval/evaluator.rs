@@ -1,0 +1,231 @@
+//! Walks the expression: one call per node, for all steps of a grid at once.
+
+use storage::Queryable;
+
+use super::column::{Column, Evaluated, Grid, has_equal, merge_equal, same_labelset, without_metadata};
+use super::engine::{EngineOptions, QueryOptions};
+use super::{aggregate, binop, range, selector, subquery};
+use crate::annotations::Annotations;
+use crate::error::EvalError;
+use crate::func;
+use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType};
+use crate::plan::duration::QueryTimes;
+use crate::plan::step_invariant::is_step_invariant;
+
+pub(crate) type Result<T> = std::result::Result<T, EvalError>;
+
+/// One running query.
+pub(crate) struct Evaluator<'a> {
+    pub(crate) queryable: &'a dyn Queryable,
+    pub(crate) options: &'a EngineOptions,
+    pub(crate) query_options: &'a QueryOptions,
+    pub(crate) query: &'a str,
+    /// The query's own times.
+    pub(crate) times: QueryTimes,
+    pub(crate) annotations: Annotations,
+    /// Samples in memory now.
+    pub(crate) n_samples: u64,
+}
+
+impl Evaluator<'_> {
+    pub(crate) fn lookback_ms(&self) -> i64 {
+        self.query_options.lookback_ms.unwrap_or(self.options.lookback_ms)
+    }
+
+    /// Whether names are dropped by each operation rather than at the end.
+    pub(crate) fn drops_names_at_once(&self) -> bool {
+        !self.options.delayed_name_removal
+    }
+
+    /// Ends the query when it was told to, or has run too long. Called at least once per series.
+    pub(crate) fn check_stop(&self) -> Result<()> {
+        if self.query_options.cancel.is_canceled() {
+            return Err(EvalError::Canceled);
+        }
+        if self.query_options.deadline.as_ref().is_some_and(super::Deadline::has_passed) {
+            return Err(EvalError::Timeout);
+        }
+        Ok(())
+    }
+
+    /// Counts `n` more samples in memory.
+    pub(crate) fn hold(&mut self, n: u64) -> Result<()> {
+        self.n_samples += n;
+        if self.n_samples > self.options.samples_max {
+            return Err(EvalError::TooManySamples);
+        }
+        Ok(())
+    }
+
+    /// Whether `n` more samples would still fit, for a moment.
+    pub(crate) fn check_fits(&self, n: u64) -> Result<()> {
+        if self.n_samples + n > self.options.samples_max {
+            return Err(EvalError::TooManySamples);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn warn(&mut self, span: Span, text: impl Into<String>) {
+        self.annotations.warn(self.query, span, text);
+    }
+
+    pub(crate) fn info(&mut self, span: Span, text: impl Into<String>) {
+        self.annotations.info(self.query, span, text);
+    }
+
+    /// Evaluates `expr`, which is no range vector, at every step of `grid`.
+    pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Evaluated> {
+        self.check_stop()?;
+        let held = self.n_samples;
+        let result = if grid.n_steps > 1 && is_step_invariant(expr) {
+            self.eval_node(expr, Grid::instant(grid.start_ms))?.repeated(grid.n_steps)
+        } else {
+            self.eval_node(expr, grid)?
+        };
+        // The operands are gone; only the result stays.
+        self.n_samples = held;
+        self.hold(result.n_samples())?;
+        Ok(result)
+    }
+
+    fn eval_node(&mut self, expr: &Expr, grid: Grid) -> Result<Evaluated> {
+        if grid.n_steps == 0 {
+            return Ok(match expr.value_type() {
+                ValueType::Scalar => Evaluated::Scalar(Vec::new()),
+                ValueType::String => Evaluated::Text(String::new()),
+                ValueType::Vector | ValueType::Matrix => Evaluated::Vector(Vec::new()),
+            });
+        }
+        match &expr.kind {
+            ExprKind::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.n_steps])),
+            ExprKind::String(text) => Ok(Evaluated::Text(text.clone())),
+            ExprKind::Paren(inner) => self.eval(inner, grid),
+            ExprKind::Vector(selector) => Ok(Evaluated::Vector(selector::eval(self, selector, grid)?)),
+            ExprKind::Unary { op, expr: inner } => self.unary(*op, inner, grid),
+            ExprKind::Aggregate { op, grouping, without, param, expr: inner } => {
+                let group = aggregate::Grouping { labels: grouping, without: *without };
+                let columns = aggregate::eval(self, *op, group, param.as_deref(), inner, grid)?;
+                Ok(Evaluated::Vector(columns))
+            }
+            ExprKind::Call { func, args } => func::call(self, func, args, expr.span, grid),
+            ExprKind::Binary { op, lhs, rhs, return_bool, matching } => {
+                let operator = binop::Operator { op: *op, return_bool: *return_bool, span: expr.span };
+                match matching {
+                    Some(matching) => {
+                        let (lhs, rhs) = (self.vector(lhs, grid)?, self.vector(rhs, grid)?);
+                        binop::vectors(self, operator, matching, lhs, rhs, grid)
+                    }
+                    None => self.with_scalar(operator, lhs, rhs, grid),
+                }
+            }
+            ExprKind::Matrix { .. } | ExprKind::Subquery { .. } => {
+                Err(EvalError::Execution("cannot do range evaluation of matrix selector".to_owned()))
+            }
+        }
+    }
+
+    fn with_scalar(
+        &mut self,
+        operator: binop::Operator,
+        lhs: &Expr,
+        rhs: &Expr,
+        grid: Grid,
+    ) -> Result<Evaluated> {
+        match (self.eval(lhs, grid)?, self.eval(rhs, grid)?) {
+            (Evaluated::Scalar(lhs), Evaluated::Scalar(rhs)) => binop::scalars(operator.op, &lhs, &rhs),
+            (Evaluated::Vector(columns), Evaluated::Scalar(scalars)) => {
+                binop::vector_scalar(self, operator, columns, &scalars, false)
+            }
+            (Evaluated::Scalar(scalars), Evaluated::Vector(columns)) => {
+                binop::vector_scalar(self, operator, columns, &scalars, true)
+            }
+            _ => Err(operand_mismatch(operator.op)),
+        }
+    }
+
+    fn unary(&mut self, op: UnaryOp, inner: &Expr, grid: Grid) -> Result<Evaluated> {
+        let value = self.eval(inner, grid)?;
+        if op == UnaryOp::Plus {
+            return Ok(value);
+        }
+        match value {
+            Evaluated::Scalar(values) => Ok(Evaluated::Scalar(values.into_iter().map(|v| -v).collect())),
+            Evaluated::Vector(mut columns) => {
+                for column in &mut columns {
+                    column.values.iter_mut().for_each(|v| *v = -*v);
+                    self.drop_name(column);
+                }
+                let columns = if self.drops_names_at_once() { merge_equal(columns)? } else { columns };
+                Ok(Evaluated::Vector(columns))
+            }
+            Evaluated::Text(_) => Err(operand_mismatch(BinaryOp::Sub)),
+        }
+    }
+
+    /// Evaluates `expr`, which must be an instant vector.
+    pub(crate) fn vector(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<Column>> {
+        match self.eval(expr, grid)? {
+            Evaluated::Vector(columns) => Ok(columns),
+            _ => Err(EvalError::Execution("expected an instant vector".to_owned())),
+        }
+    }
+
+    /// Evaluates `expr`, which must be a scalar: one value per step.
+    pub(crate) fn scalar(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<f64>> {
+        match self.eval(expr, grid)? {
+            Evaluated::Scalar(values) => Ok(values),
+            _ => Err(EvalError::Execution("expected a scalar".to_owned())),
+        }
+    }
+
+    /// Drops the name of `column`, now or at the end.
+    pub(crate) fn drop_name(&self, column: &mut Column) {
+        column.drop_name = true;
+        if self.drops_names_at_once() {
+            column.labels = without_metadata(&column.labels);
+        }
+    }
+
+    /// Settles the result of an operation that worked step by step: series with equal labels become one.
+    pub(crate) fn settle(&self, columns: Vec<Column>, grid: Grid) -> Result<Vec<Column>> {
+        if !self.drops_names_at_once() && grid.is_instant() {
+            // Told apart at the end, when names are dropped.
+            return Ok(columns);
+        }
+        merge_equal(columns)
+    }
+
+    /// Settles the result of an operation that worked series by series: equal labels are an error.
+    pub(crate) fn settle_series(&self, columns: Vec<Column>) -> Result<Vec<Column>> {
+        if self.drops_names_at_once() && has_equal(&columns) {
+            return Err(same_labelset());
+        }
+        Ok(columns)
+    }
+
+    /// Drops the names that were kept so far.
+    pub(crate) fn finish(&self, mut columns: Vec<Column>) -> Result<Vec<Column>> {
+        columns.retain(|column| !column.is_absent());
+        if self.drops_names_at_once() {
+            return Ok(columns);
+        }
+        for column in columns.iter_mut().filter(|c| c.drop_name) {
+            column.labels = without_metadata(&column.labels);
+        }
+        merge_equal(columns)
+    }
+
+    /// The series of a range vector at a single step, as they are.
+    pub(crate) fn matrix(&mut self, expr: &Expr, t_ms: i64) -> Result<Vec<range::Samples>> {
+        let grid = Grid::instant(t_ms);
+        match &expr.unwrapped().kind {
+            ExprKind::Matrix { selector, range } => range::raw(self, selector, range, t_ms),
+            ExprKind::Subquery { .. } => subquery::eval(self, expr.unwrapped(), grid).map(|s| s.series),
+            _ => Err(EvalError::Execution("expected a range vector".to_owned())),
+        }
+    }
+}
+
+fn operand_mismatch(op: BinaryOp) -> EvalError {
+    EvalError::Execution(format!("operator {:?} not allowed for these operands", op.as_str()))
+}

@@ -1,0 +1,53 @@
+//! Subqueries: an instant vector evaluated on its own steps, read as a range vector.
+//!
+//! The steps are multiples of the step's length since 1970, so that they do not move with the query.
+
+use model::is_stale;
+
+use super::column::Grid;
+use super::evaluator::{Evaluator, Result};
+use super::range::{Ranged, Samples};
+use super::selector::Reference;
+use crate::error::EvalError;
+use crate::limits::STEPS_MAX;
+use crate::parse::ast::{Expr, ExprKind};
+
+/// Evaluates the subquery `expr` for all steps of `grid`.
+pub(crate) fn eval(ev: &mut Evaluator<'_>, expr: &Expr, grid: Grid) -> Result<Ranged> {
+    let ExprKind::Subquery { expr: inner, range, step, offset, at } = &expr.kind else {
+        return Err(EvalError::Execution("expected a subquery".to_owned()));
+    };
+    let range_ms = ev.times.positive_ms(range)?;
+    let step_ms = match step {
+        Some(step) => ev.times.positive_ms(step)?,
+        None => ev.options.subquery_step_ms,
+    };
+    if step_ms <= 0 {
+        return Err(EvalError::Execution("subquery step must be at least 1ms".to_owned()));
+    }
+    let reference = Reference::new(&ev.times, *at, ev.times.offset_ms(offset.as_ref())?);
+    let (first_ms, last_ms) = reference.bounds(grid);
+    let left_ms = first_ms.saturating_sub(range_ms);
+    let start_ms = left_ms.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
+    let n_steps = if start_ms > last_ms { 0 } else { (last_ms - start_ms) / step_ms + 1 };
+    if n_steps > STEPS_MAX {
+        return Err(EvalError::Execution(format!("subquery has {n_steps} steps, more than {STEPS_MAX}")));
+    }
+    let inner_grid = Grid { start_ms, step_ms, n_steps: n_steps as usize };
+    let columns = ev.vector(inner, inner_grid)?;
+    let mut series = Vec::with_capacity(columns.len());
+    for column in columns {
+        let mut samples =
+            Samples { labels: column.labels, drop_name: column.drop_name, ..Samples::default() };
+        for step in 0..inner_grid.n_steps {
+            if column.present[step] && !is_stale(column.values[step]) {
+                samples.t_ms.push(inner_grid.t_ms(step));
+                samples.values.push(column.values[step]);
+            }
+        }
+        if !samples.values.is_empty() {
+            series.push(samples);
+        }
+    }
+    Ok(Ranged { series, reference, range_ms, extension: None })
+}

@@ -1,0 +1,80 @@
+//! Unix seconds to calendar dates, in UTC. Method: Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// A day and a time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Civil {
+    pub(crate) year: i64,
+    /// 1 to 12.
+    pub(crate) month: i64,
+    /// 1 to 31.
+    pub(crate) day: i64,
+    pub(crate) hour: i64,
+    pub(crate) minute: i64,
+    pub(crate) second: i64,
+    /// 0 is Sunday.
+    pub(crate) weekday: i64,
+    /// 1 to 366.
+    pub(crate) year_day: i64,
+}
+
+impl Civil {
+    pub(crate) fn from_unix(seconds: i64) -> Self {
+        let days = seconds.div_euclid(SECONDS_PER_DAY);
+        let rest = seconds.rem_euclid(SECONDS_PER_DAY);
+        // Days since 0000-03-01, in eras of 400 years.
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_from_march + 2) / 153;
+        let day = day_from_march - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let days_before: i64 = (1..month).map(|m| days_in_month(year, m)).sum();
+        Self {
+            year,
+            month,
+            day,
+            hour: rest / 3600,
+            minute: rest / 60 % 60,
+            second: rest % 60,
+            weekday: (days + 4).rem_euclid(7),
+            year_day: days_before + day,
+        }
+    }
+}
+
+/// 28 to 31.
+pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// `2006-01-02T15:04:05Z`.
+pub(crate) fn rfc3339(seconds: i64) -> String {
+    let Civil { year, month, day, hour, minute, second, .. } = Civil::from_unix(seconds);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_leap_years_and_times_before_1970() {
+        let check = |seconds, expected: &str| assert_eq!(rfc3339(seconds), expected);
+        check(0, "1970-01-01T00:00:00Z");
+        check(951_782_400, "2000-02-29T00:00:00Z");
+        check(-1, "1969-12-31T23:59:59Z");
+        check(4_102_444_800, "2100-01-01T00:00:00Z");
+        assert_eq!(Civil::from_unix(951_782_400).year_day, 60);
+        assert_eq!(Civil::from_unix(0).weekday, 4);
+    }
+}

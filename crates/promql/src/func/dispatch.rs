@@ -1,0 +1,238 @@
+//! From a call in the query to the code that computes it; functions of instant vectors and scalars.
+
+use std::f64::consts::PI;
+
+use model::labels::METRIC_NAME;
+use model::{Labels, LabelsBuilder, MatchOp};
+
+use super::civil::{Civil, days_in_month};
+use super::{Function, histogram_calls, label, math, range_calls, sort};
+use crate::error::EvalError;
+use crate::eval::column::{Column, Evaluated, Grid};
+use crate::eval::evaluator::{Evaluator, Result};
+use crate::eval::selector;
+use crate::parse::ast::{Expr, ExprKind, Span, ValueType};
+
+/// Functions that only native histograms give a result for, or that need what is not stored yet.
+const NOT_YET: [&str; 7] = [
+    "histogram_avg",
+    "histogram_count",
+    "histogram_stddev",
+    "histogram_stdvar",
+    "histogram_sum",
+    "info",
+    "start_timestamp",
+];
+
+/// Evaluates `func(args)` at every step of `grid`.
+pub(crate) fn call(
+    ev: &mut Evaluator<'_>,
+    func: &'static Function,
+    args: &[Expr],
+    span: Span,
+    grid: Grid,
+) -> Result<Evaluated> {
+    let name = func.name;
+    if NOT_YET.contains(&name) {
+        return Err(EvalError::Unsupported(format!("function {name}()")));
+    }
+    if args.iter().any(|arg| arg.value_type() == ValueType::Matrix) {
+        return range_calls::call(ev, name, args, grid).map(Evaluated::Vector);
+    }
+    if func.returns == ValueType::Scalar {
+        return scalar_call(ev, name, args, grid).map(Evaluated::Scalar);
+    }
+    let columns = match name {
+        "label_replace" => label::replace(ev, args, grid)?,
+        "label_join" => label::join(ev, args, grid)?,
+        "histogram_quantile" => histogram_calls::quantile(ev, args, grid)?,
+        "histogram_quantiles" => histogram_calls::quantiles(ev, args, grid)?,
+        "histogram_fraction" => histogram_calls::fraction(ev, args, grid)?,
+        "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
+            sort::call(ev, name, args, span, grid)?
+        }
+        "absent" => absent(ev, &args[0], grid)?,
+        "vector" => vec![Column::full(Labels::empty(), ev.scalar(&args[0], grid)?)],
+        "timestamp" => timestamp(ev, &args[0], grid)?,
+        "clamp" | "clamp_min" | "clamp_max" => clamp(ev, name, args, grid)?,
+        "round" => round(ev, args, grid)?,
+        _ => elementwise(ev, name, args, grid)?,
+    };
+    Ok(Evaluated::Vector(columns))
+}
+
+fn scalar_call(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) -> Result<Vec<f64>> {
+    let times = ev.times;
+    let constant = |value: f64| Ok(vec![value; grid.n_steps]);
+    match name {
+        "time" => Ok((0..grid.n_steps).map(|step| grid.t_ms(step) as f64 / 1000.0).collect()),
+        "pi" => constant(PI),
+        "start" => constant(times.start_ms as f64 / 1000.0),
+        "end" => constant(times.end_ms as f64 / 1000.0),
+        "range" => constant((times.end_ms - times.start_ms) as f64 / 1000.0),
+        "step" => constant(times.step_ms as f64 / 1000.0),
+        "min_of" | "max_of" => {
+            let (a, b) = (ev.scalar(&args[0], grid)?, ev.scalar(&args[1], grid)?);
+            let pick = if name == "min_of" { math::min } else { math::max };
+            Ok(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect())
+        }
+        "scalar" => {
+            let columns = ev.vector(&args[0], grid)?;
+            let only = |step: usize| {
+                let mut values = columns.iter().filter_map(|c| c.get(step));
+                match (values.next(), values.next()) {
+                    (Some(value), None) => value,
+                    _ => f64::NAN,
+                }
+            };
+            Ok((0..grid.n_steps).map(only).collect())
+        }
+        _ => Err(unknown(name)),
+    }
+}
+
+fn unknown(name: &str) -> EvalError {
+    EvalError::Unsupported(format!("function {name}()"))
+}
+
+/// Applies `f` to every value of `columns` and drops their names.
+fn map(
+    ev: &Evaluator<'_>,
+    mut columns: Vec<Column>,
+    grid: Grid,
+    f: impl Fn(usize, f64) -> f64,
+) -> Result<Vec<Column>> {
+    for column in &mut columns {
+        ev.check_stop()?;
+        for (step, value) in column.values.iter_mut().enumerate() {
+            *value = f(step, *value);
+        }
+        ev.drop_name(column);
+    }
+    ev.settle(columns, grid)
+}
+
+/// Functions of single numbers, and dates.
+fn elementwise(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) -> Result<Vec<Column>> {
+    if let Some(f) = math::unary(name) {
+        let columns = ev.vector(&args[0], grid)?;
+        return map(ev, columns, grid, |_, v| f(v));
+    }
+    let Some(f) = date_part(name) else {
+        return Err(unknown(name));
+    };
+    match args.first() {
+        Some(arg) => {
+            let columns = ev.vector(arg, grid)?;
+            map(ev, columns, grid, |_, v| f(&Civil::from_unix(go_int(v))))
+        }
+        None => {
+            // Truncates toward zero, as the division of integers does upstream.
+            let value = |step: usize| f(&Civil::from_unix(grid.t_ms(step) / 1000));
+            Ok(vec![Column::full(Labels::empty(), (0..grid.n_steps).map(value).collect())])
+        }
+    }
+}
+
+/// Truncates; what does not fit becomes the least integer, as on upstream's usual machine. Kept within what dates allow.
+fn go_int(value: f64) -> i64 {
+    const SECONDS_MAX: i64 = i64::MAX / 4;
+    if value.is_nan() { -SECONDS_MAX } else { (value as i64).clamp(-SECONDS_MAX, SECONDS_MAX) }
+}
+
+fn date_part(name: &str) -> Option<fn(&Civil) -> f64> {
+    Some(match name {
+        "minute" => |d| d.minute as f64,
+        "hour" => |d| d.hour as f64,
+        "day_of_week" => |d| d.weekday as f64,
+        "day_of_month" => |d| d.day as f64,
+        "day_of_year" => |d| d.year_day as f64,
+        "days_in_month" => |d| days_in_month(d.year, d.month) as f64,
+        "month" => |d| d.month as f64,
+        "year" => |d| d.year as f64,
+        _ => return None,
+    })
+}
+
+fn clamp(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) -> Result<Vec<Column>> {
+    let mut columns = ev.vector(&args[0], grid)?;
+    let mut bounds = Vec::new();
+    for arg in &args[1..] {
+        bounds.push(ev.scalar(arg, grid)?);
+    }
+    let limits = |step: usize| match name {
+        "clamp" => (bounds[0][step], bounds[1][step]),
+        "clamp_min" => (bounds[0][step], f64::INFINITY),
+        _ => (f64::NEG_INFINITY, bounds[0][step]),
+    };
+    for column in &mut columns {
+        for step in 0..grid.n_steps {
+            let (min, max) = limits(step);
+            column.values[step] = math::max(min, math::min(max, column.values[step]));
+            column.present[step] &= !(max < min);
+        }
+        ev.drop_name(column);
+    }
+    columns.retain(|column| !column.is_absent());
+    ev.settle(columns, grid)
+}
+
+fn round(ev: &mut Evaluator<'_>, args: &[Expr], grid: Grid) -> Result<Vec<Column>> {
+    let columns = ev.vector(&args[0], grid)?;
+    let to = match args.get(1) {
+        Some(arg) => ev.scalar(arg, grid)?,
+        None => vec![1.0; grid.n_steps],
+    };
+    map(ev, columns, grid, |step, value| math::round(value, to[step]))
+}
+
+/// Of a bare selector the samples' own times, of anything else the step's.
+fn timestamp(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec<Column>> {
+    match &arg.unwrapped().kind {
+        ExprKind::Vector(selector) => {
+            let columns = selector::timestamps(ev, selector, grid)?;
+            map(ev, columns, grid, |_, t| t)
+        }
+        _ => {
+            let columns = ev.vector(arg, grid)?;
+            map(ev, columns, grid, |step, _| grid.t_ms(step) as f64 / 1000.0)
+        }
+    }
+}
+
+fn absent(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec<Column>> {
+    let columns = ev.vector(arg, grid)?;
+    let mut result = Column::absent(absent_labels(arg), grid.n_steps);
+    for step in 0..grid.n_steps {
+        if !columns.iter().any(|c| c.present[step]) {
+            result.set(step, 1.0);
+        }
+    }
+    Ok(if result.is_absent() { Vec::new() } else { vec![result] })
+}
+
+/// The labels that a series would have had, as far as the selector fixes them.
+pub(crate) fn absent_labels(arg: &Expr) -> Labels {
+    let (ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. }) = &arg.unwrapped().kind else {
+        return Labels::empty();
+    };
+    let mut builder = LabelsBuilder::new();
+    let mut seen = Vec::new();
+    for matcher in selector.matchers.iter().filter(|m| m.name != METRIC_NAME) {
+        if matcher.op == MatchOp::Equal && !seen.contains(&&matcher.name) {
+            builder.set(&matcher.name, &matcher.value);
+            seen.push(&matcher.name);
+        } else {
+            builder.remove(&matcher.name);
+        }
+    }
+    builder.build()
+}
+
+/// The text of a string argument.
+pub(crate) fn text(arg: &Expr) -> Result<&str> {
+    match &arg.unwrapped().kind {
+        ExprKind::String(text) => Ok(text),
+        _ => Err(EvalError::Execution("expected a string".to_owned())),
+    }
+}
