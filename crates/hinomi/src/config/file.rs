@@ -141,16 +141,16 @@ fn own_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OwnKeys
 }
 
 impl OwnKeys {
-    /// Under the key everything is on unless it is switched off.
+    /// With a file everything of ours is off until it is switched on: a drop-in adds no series and no alerts.
     pub(super) fn resolve(self, dir: &Path) -> Own {
         let (builtin_rules, builtin_disabled) = match self.builtin_rules {
-            None => (true, Vec::new()),
+            None => (false, Vec::new()),
             Some(BuiltinRules::Switch(is_on)) => (is_on, Vec::new()),
             Some(BuiltinRules::Some(keys)) => (true, keys.disabled),
         };
         Own {
-            host_metrics: self.host_metrics.unwrap_or(true),
-            self_metrics: self.self_metrics.unwrap_or(true),
+            host_metrics: self.host_metrics.unwrap_or(false),
+            self_metrics: self.self_metrics.unwrap_or(false),
             builtin_rules,
             builtin_disabled,
             alertmanager_file: self.alertmanager.config_file.filter(|file| !file.is_empty()).map(|file| dir.join(file)),

@@ -14,6 +14,17 @@ use stdx::{Dir, DiskDir};
 
 use file::{ConfigFile, ScrapeFile};
 
+/// What runs without a file.
+const WITHOUT_FILE: &str = "\
+global:
+  scrape_interval: 15s
+  evaluation_interval: 15s
+hinomi:
+  host_metrics: true
+  self_metrics: true
+  builtin_rules: true
+";
+
 /// Everything the server runs on.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -31,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) shown: String,
     /// The key `hinomi` is there, or there is no file at all.
     pub(crate) has_own: bool,
+    /// What is odd and no error.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One rule file.
@@ -78,9 +91,8 @@ impl From<YamlError> for ConfigErrors {
 impl Config {
     /// What runs without a file: this host, this process, the built-in rules.
     pub(crate) fn without_file() -> Self {
-        // Fifteen seconds, so that the first graph has a shape within a minute.
-        let text = "global: {scrape_interval: 15s, evaluation_interval: 15s}\nhinomi: {}\n";
-        Self::parse("(built in)", text, Path::new("."), &DiskDir::anywhere())
+        // Fifteen seconds between scrapes, so that the first graph has a shape within a minute.
+        Self::parse("(built in)", WITHOUT_FILE, Path::new("."), &DiskDir::anywhere())
             .expect("a test reads this text")
     }
 
@@ -97,28 +109,28 @@ impl Config {
     fn parse(name: &str, text: &str, dir: &Path, disk: &dyn Dir) -> Result<Self, ConfigErrors> {
         let file: ConfigFile = yaml::parse(name, text)?;
         let shown = show::masked(name, text)?;
-        let mut wrong = Vec::new();
+        let mut found = Findings::default();
         let mut jobs = file.scrape_configs;
-        for path in expand(&file.scrape_config_files, dir, &mut wrong) {
+        for path in expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found) {
             let shown = path.display().to_string();
             let parsed = read(disk, &path)
                 .map_err(|why| format!("{shown}: {why}"))
                 .and_then(|text| yaml::parse::<ScrapeFile>(&shown, &text).map_err(|err| err.to_string()));
             match parsed {
                 Ok(more) => jobs.extend(more.scrape_configs),
-                Err(why) => wrong.push(why),
+                Err(why) => found.errors.push(why),
             }
         }
         let mut rule_files = Vec::new();
-        for path in expand(&file.rule_files, dir, &mut wrong) {
+        for path in expand("rule_files", &file.rule_files, dir, disk, &mut found) {
             let name = path.display().to_string();
             match read(disk, &path) {
                 Ok(text) => rule_files.push(RuleFile { name, text }),
-                Err(why) => wrong.push(format!("{name}: {why}")),
+                Err(why) => found.errors.push(format!("{name}: {why}")),
             }
         }
         let jobs = scrape::config::resolve(jobs, &file.global, dir).unwrap_or_else(|err| {
-            wrong.push(format!("{name}: {err}"));
+            found.errors.push(format!("{name}: {err}"));
             Vec::new()
         });
         let has_own = file.hinomi.is_some();
@@ -126,32 +138,45 @@ impl Config {
         let taken = [("host", own.host_metrics, "host_metrics"), ("hinomi", own.self_metrics, "self_metrics")];
         for (job, is_on, key) in taken {
             if is_on && jobs.iter().any(|config| config.job == job) {
-                wrong.push(format!(
+                found.errors.push(format!(
                     "{name}: job name {job:?} belongs to hinomi.{key}; rename the job, or set hinomi.{key}: false"
                 ));
             }
         }
-        if !wrong.is_empty() {
-            return Err(ConfigErrors(wrong));
+        if !found.errors.is_empty() {
+            return Err(ConfigErrors(found.errors));
         }
         let mut alerting = file.alerting;
         alerting.set_directory(dir);
-        Ok(Self { global: file.global, jobs, rule_files, alerting, own, shown, has_own })
+        Ok(Self { global: file.global, jobs, rule_files, alerting, own, shown, has_own, warnings: found.warnings })
     }
 }
 
-/// The files that patterns name, relative to `dir`; a plain name stays even when no such file is there, so that the
-/// error names it.
-fn expand(patterns: &[String], dir: &Path, wrong: &mut Vec<String>) -> Vec<PathBuf> {
+/// The files that patterns of the key `key` name, relative to `dir`.
+fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mut Findings) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for pattern in patterns {
-        let full = dir.join(pattern);
-        match scrape::glob::expand(&full) {
-            Ok(found) => paths.extend(found),
-            Err(err) => wrong.push(format!("{pattern}: {err}")),
+        // As Prometheus: wildcards in the last element only.
+        let head = Path::new(pattern).parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        if head.contains('*') {
+            found.errors.push(format!("invalid {key} path {pattern:?}: wildcards may stand in the file's name only"));
+            continue;
         }
+        let full = dir.join(pattern).display().to_string();
+        let files: Vec<_> = scrape::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
+        if files.is_empty() {
+            found.warnings.push(format!("{key}: {full} names no file that is there"));
+        }
+        paths.extend(files);
     }
     paths
+}
+
+/// What was found wrong, or odd.
+#[derive(Default)]
+struct Findings {
+    errors: Vec<String>,
+    warnings: Vec<String>,
 }
 
 fn read(disk: &dyn Dir, path: &Path) -> Result<String, String> {

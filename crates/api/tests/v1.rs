@@ -1,0 +1,234 @@
+//! The API over the reference store: exact JSON, as Prometheus writes it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{BuildInfo, ConfigStatus, Options, Services, Shell};
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt as _;
+use model::Labels;
+use stdx::TestClock;
+use stdx::metrics::Registry;
+use storage::{Appendable as _, MemStore};
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+
+/// 1435781430.781, as in Prometheus' documentation.
+const NOW_MS: i64 = 1_435_781_430_781;
+
+struct Server {
+    router: axum::Router,
+    shell: Arc<Shell>,
+    store: Arc<MemStore>,
+    clock: Arc<TestClock>,
+    registry: Registry,
+}
+
+impl Server {
+    /// A server that is still starting.
+    fn starting() -> Self {
+        let clock = Arc::new(TestClock::new());
+        clock.jump_wall_ms(NOW_MS);
+        let options = Options {
+            flags: BTreeMap::from([("config.file".to_owned(), "a.yml".to_owned())]),
+            build: BuildInfo { version: "0.1.0", ..BuildInfo::default() },
+            page_title: "Hinomi".to_owned(),
+            route_prefix: "/".to_owned(),
+            external_url: "http://example.org:9090/".parse().unwrap(),
+            listen_port: 9090,
+            allow_reload: false,
+            allow_quit: false,
+            cors_origin: None,
+            working_dir: "/".to_owned(),
+            hostname: "h".to_owned(),
+            retention: "15d".to_owned(),
+            started_at_ms: NOW_MS,
+        };
+        let registry = Registry::new();
+        let config = Arc::new(ArcSwap::from_pointee(ConfigStatus::default()));
+        let (commands, _) = mpsc::channel(1);
+        let shell = Shell::new(options, clock.clone(), registry.clone(), config, commands);
+        let store = Arc::new(MemStore::new());
+        Self { router: api::router(shell.clone()), shell, store, clock, registry }
+    }
+
+    fn start() -> Self {
+        let server = Self::starting();
+        let mut batch = server.store.appender(NOW_MS);
+        for (job, value) in [("prometheus", 1.0), ("a<b>&\"", 0.0)] {
+            let labels = Labels::from_pairs([("__name__", "up"), ("job", job)]);
+            batch.append(None, &labels, NOW_MS - 15_781, value).unwrap();
+        }
+        batch.commit().unwrap();
+        server.shell.set_ready(Services {
+            clock: server.clock.clone(),
+            queryable: server.store.clone(),
+            engine: Arc::new(ArcSwap::from_pointee(promql::Engine::default())),
+            query_gate: net::Gate::new("query", 4, 4, &server.registry),
+        });
+        server
+    }
+
+    async fn send(&self, request: Request<Body>) -> (u16, String) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn check(&self, path: &str, status: u16, expected: &str) {
+        assert_eq!(self.get(path).await, (status, expected.to_owned()), "{path}");
+    }
+
+    async fn check_error(&self, path: &str, status: u16, kind: &str, message: &str) {
+        let expected = format!(r#"{{"status":"error","errorType":"{kind}","error":"{message}"}}"#);
+        self.check(path, status, &expected).await;
+    }
+}
+
+#[tokio::test]
+async fn queries_answer_as_prometheus_does() {
+    let server = Server::start();
+    let check = async |path: &str, data: &str| {
+        server.check(&format!("/api/v1/{path}"), 200, &format!(r#"{{"status":"success","data":{data}}}"#)).await;
+    };
+    check("query?query=1", r#"{"resultType":"scalar","result":[1435781430.781,"1"]}"#).await;
+    check("query?query=1e21&time=1435781430.78", r#"{"resultType":"scalar","result":[1435781430.78,"1000000000000000000000"]}"#).await;
+    check("query?query=%22a%3Cb%22", r#"{"resultType":"string","result":[1435781430.781,"a\u003cb"]}"#).await;
+    check("query?query=nope", r#"{"resultType":"vector","result":[]}"#).await;
+    check(
+        "query?query=up",
+        r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a<b>&\""},"value":[1435781430.781,"0"]},{"metric":{"__name__":"up","job":"prometheus"},"value":[1435781430.781,"1"]}]}"#,
+    )
+    .await;
+    check(
+        "query?query=up%7Bjob=%22prometheus%22%7D[1m]",
+        r#"{"resultType":"matrix","result":[{"metric":{"__name__":"up","job":"prometheus"},"values":[[1435781415,"1"]]}]}"#,
+    )
+    .await;
+    check(
+        "query_range?query=up%7Bjob=%22prometheus%22%7D/1e7&start=1435781420&end=1435781430.5&step=5",
+        r#"{"resultType":"matrix","result":[{"metric":{"job":"prometheus"},"values":[[1435781420,"1e-07"],[1435781425,"1e-07"],[1435781430,"1e-07"]]}]}"#,
+    )
+    .await;
+    check("series?match[]=up&limit=0", r#"[{"__name__":"up","job":"a<b>&\""},{"__name__":"up","job":"prometheus"}]"#).await;
+    check("labels", r#"["__name__","job"]"#).await;
+    check("label/job/values", r#"["a\u003cb\u003e\u0026\"","prometheus"]"#).await;
+    check("label/job/values?match[]=up{job=%22prometheus%22}&match[]=nope", r#"["prometheus"]"#).await;
+    check("query_exemplars?query=up", "[]").await;
+    check("status/walreplay", r#"{"min":0,"max":0,"current":0}"#).await;
+    check("status/flags", r#"{"config.file":"a.yml"}"#).await;
+    check("format_query?query=up%2Bsum(x)", r#""up + sum(x)""#).await;
+}
+
+#[tokio::test]
+async fn limits_cut_and_say_so() {
+    let server = Server::start();
+    let cut = r#","warnings":["results truncated due to limit"]}"#;
+    for path in ["series?match[]=up&limit=1", "labels?limit=1", "label/job/values?limit=1", "query?query=up&limit=1"] {
+        let (status, body) = server.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(status, 200, "{body}");
+        assert!(body.ends_with(cut), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_named() {
+    let server = Server::start();
+    let bad = async |path: &str, message: &str| {
+        server.check_error(&format!("/api/v1/{path}"), 400, "bad_data", message).await;
+    };
+    bad("query", r#"invalid parameter \"query\": unknown position: parse error: no expression found in input"#).await;
+    bad("query?query=up%7B", r#"invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces"#).await;
+    bad("query?query=1&time=x", r#"invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp"#).await;
+    bad("query?query=1&timeout=x", r#"invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"#).await;
+    bad("query?query=1&limit=x", r#"invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"#).await;
+    bad("query_range?query=up&start=a&end=2&step=x", r#"invalid parameter \"start\": cannot parse \"a\" to a valid timestamp"#).await;
+    bad("query_range?query=up&start=1&end=0&step=1", r#"invalid parameter \"end\": end timestamp must not be before start time"#).await;
+    bad("query_range?query=up&start=1&end=2&step=0", r#"invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"#).await;
+    bad("query_range?query=up&start=1&end=2", r#"invalid parameter \"step\": cannot parse \"\" to a valid duration"#).await;
+    bad("query_range?query=up&start=1&end=100000&step=1", "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)").await;
+    bad("query_range?query=up[5m]&start=1&end=2&step=1", r#"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"#).await;
+    bad("series", "no match[] parameter provided").await;
+    bad("series?match[]={}", r#"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"#).await;
+    bad("labels?match[]=up%7B", "1:4: parse error: unexpected end of input inside braces").await;
+    server.check_error("/api/v1/nope", 404, "not_found", "no such endpoint: /api/v1/nope").await;
+    server.check_error("/api/nope", 404, "not_found", "no such endpoint: /api/nope").await;
+}
+
+#[tokio::test]
+async fn forms_work_as_urls_do() {
+    let server = Server::start();
+    let post = |body: String| {
+        Request::post("/api/v1/query?query=2")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap()
+    };
+    let (status, body) = server.send(post("query=1&time=7".to_owned())).await;
+    assert_eq!((status, body.as_str()), (200, r#"{"status":"success","data":{"resultType":"scalar","result":[7,"1"]}}"#));
+    let (status, body) = server.send(post("x".repeat(11 << 20))).await;
+    assert_eq!(status, 400);
+    assert!(body.contains("error parsing form values"), "{body}");
+}
+
+#[tokio::test]
+async fn until_ready_only_health_and_metrics_answer() {
+    let server = Server::starting();
+    server.check("/-/healthy", 200, "Hinomi is Healthy.\n").await;
+    server.check("/-/ready", 503, "Service Unavailable").await;
+    server.check("/api/v1/query?query=1", 503, "Service Unavailable").await;
+    assert!(server.get("/metrics").await.1.contains("prometheus_ready 0\n"));
+    let server = Server::start();
+    server.check("/-/ready", 200, "Hinomi is Ready.\n").await;
+    server.shell.set_stopping();
+    server.check("/api/v1/query?query=1", 503, "Service Unavailable").await;
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_read_the_api() {
+    let server = Server::start();
+    let preflight = Request::options("/api/v1/query").header("origin", "http://x").body(Body::empty()).unwrap();
+    let response = server.router.clone().oneshot(preflight).await.unwrap();
+    assert_eq!(response.status(), 204);
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    assert_eq!(response.headers()["access-control-allow-methods"], "GET, POST, OPTIONS");
+}
+
+#[tokio::test]
+async fn reload_needs_leave_and_post() {
+    let server = Server::start();
+    server.check("/-/reload", 405, "Only POST or PUT requests allowed").await;
+    let (status, body) = server.send(Request::post("/-/reload").body(Body::empty()).unwrap()).await;
+    assert_eq!(status, 403, "{body}");
+}
+
+#[tokio::test]
+async fn unknown_pages_are_the_page_and_unknown_files_are_not() {
+    let server = Server::start();
+    for path in ["/", "/explore?g0.expr=up", "/hosts/a"] {
+        let (status, body) = server.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(body.contains("<title>Hinomi</title>"), "{body}");
+    }
+    server.check("/nope.js", 404, "404 page not found\n").await;
+    server.check("/-/nope", 404, "404 page not found\n").await;
+}
+
+#[tokio::test]
+async fn a_query_waits_no_longer_than_its_timeout() {
+    let server = Server::start();
+    tokio::time::timeout(Duration::from_secs(5), async {
+        server.check_error("/api/v1/query?query=up&timeout=0", 503, "timeout", "query timed out in expression evaluation").await;
+    })
+    .await
+    .unwrap();
+}
