@@ -8,6 +8,7 @@
 
 mod fast;
 mod parse;
+mod search;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +18,7 @@ use regex_syntax::hir::{Hir, Look};
 
 use fast::Shape;
 pub use parse::NEST_MAX;
+pub use search::SearchRegex;
 
 /// A compiled expression may take this much memory. Chosen: thousands of host names with unescaped dots fit.
 pub const REGEX_BYTES_MAX: usize = 32 << 20;
