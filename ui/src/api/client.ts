@@ -1,0 +1,139 @@
+/**
+ * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
+ */
+import type { AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, QueryData, RuleGroup, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
+
+/** Longer query strings go as a form in a POST body. */
+const MAX_URL = 4000;
+
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    /** HTTP status; 0 when nothing answered. */
+    readonly status: number,
+    readonly kind: string,
+    readonly hint: string,
+    /** Command that repeats the request. */
+    readonly curl: string,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+export interface Answer<T> {
+  data: T;
+  warnings: string[];
+  /** Milliseconds from request to parsed answer. */
+  took: number;
+}
+
+function shellQuote(text: string): string {
+  return `'${text.replace(/'/g, `'\\''`)}'`;
+}
+
+export function curlOf(method: string, path: string, params?: URLSearchParams, body?: string): string {
+  const url = `${globalThis.location?.origin ?? ""}${path}`;
+  if (params && [...params].length > 0) {
+    const data = [...params].map(([k, v]) => `--data-urlencode ${shellQuote(`${k}=${v}`)}`).join(" ");
+    return `curl ${method === "GET" ? "-G " : ""}${shellQuote(url)} ${data}`;
+  }
+  if (body !== undefined) return `curl -X ${method} -H 'Content-Type: application/json' -d ${shellQuote(body)} ${shellQuote(url)}`;
+  return method === "GET" ? `curl ${shellQuote(url)}` : `curl -X ${method} ${shellQuote(url)}`;
+}
+
+async function send(method: string, path: string, opts: { params?: URLSearchParams | undefined; json?: unknown; signal?: AbortSignal | undefined }): Promise<{ response: Response; text: string; curl: string }> {
+  const { params, json, signal } = opts;
+  const body = json === undefined ? undefined : JSON.stringify(json);
+  const curl = curlOf(method, path, params, body);
+  let url = path;
+  let verb = method;
+  const init: RequestInit = { headers: { Accept: "application/json" }, credentials: "same-origin" };
+  if (signal) init.signal = signal;
+  if (params) {
+    const text = params.toString();
+    if (method === "GET" && text.length > MAX_URL) {
+      verb = "POST";
+      init.body = params;
+    } else if (text !== "") url = `${path}?${text}`;
+  }
+  if (body !== undefined) {
+    init.body = body;
+    init.headers = { ...init.headers, "Content-Type": "application/json" };
+  }
+  init.method = verb;
+  let response: Response;
+  try {
+    response = await fetch(url, init);
+  } catch (e) {
+    if (e instanceof DOMException && e.name === "AbortError") throw e;
+    throw new ApiError(e instanceof Error ? e.message : String(e), 0, "network", "", curl);
+  }
+  return { response, text: await response.text(), curl };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Prometheus API v1: unwraps the envelope. */
+export async function v1<T>(path: string, params?: Record<string, string | readonly string[] | undefined>, signal?: AbortSignal): Promise<Answer<T>> {
+  const p = new URLSearchParams();
+  for (const [k, v] of Object.entries(params ?? {})) {
+    if (v === undefined) continue;
+    if (typeof v === "string") p.set(k, v);
+    else for (const one of v) p.append(k, one);
+  }
+  const begun = performance.now();
+  const { response, text, curl } = await send("GET", `/api/v1/${path}`, { params: p, signal });
+  const env = parse(text) as Envelope<T> | undefined;
+  if (env === undefined || typeof env !== "object" || env === null) {
+    throw new ApiError(text.trim().slice(0, 400) || response.statusText, response.status, "http", "", curl);
+  }
+  if (env.status !== "success" || env.data === undefined) {
+    throw new ApiError(env.error ?? response.statusText, response.status, env.errorType ?? "http", env.hint ?? "", curl);
+  }
+  return { data: env.data, warnings: [...(env.warnings ?? []), ...(env.infos ?? [])], took: performance.now() - begun };
+}
+
+/** Alertmanager API v2: the body is the answer. */
+export async function v2<T>(method: "GET" | "POST" | "DELETE", path: string, opts: { params?: URLSearchParams; json?: unknown; signal?: AbortSignal } = {}): Promise<T> {
+  const { response, text, curl } = await send(method, `/api/v2/${path}`, opts);
+  const body = parse(text);
+  if (!response.ok) {
+    const said = typeof body === "string" ? body : typeof body === "object" && body !== null && "message" in body ? String(body.message) : text.trim().slice(0, 400);
+    throw new ApiError(said || response.statusText, response.status, "http", "", curl);
+  }
+  if (method === "GET" && body === undefined) throw new ApiError(text.trim().slice(0, 200), response.status, "http", "", curl);
+  return body as T;
+}
+
+export const api = {
+  query: (query: string, time: number | undefined, signal?: AbortSignal) => v1<QueryData>("query", { query, time: time?.toString() }, signal),
+  queryRange: (query: string, start: number, end: number, step: number, signal?: AbortSignal) =>
+    v1<MatrixData>("query_range", { query, start: start.toString(), end: end.toString(), step: step.toString() }, signal),
+  series: (match: readonly string[], start: number, end: number, signal?: AbortSignal) => v1<LabelMap[]>("series", { "match[]": match, start: start.toString(), end: end.toString() }, signal),
+  labelValues: (label: string, match?: readonly string[], signal?: AbortSignal) => v1<string[]>(`label/${encodeURIComponent(label)}/values`, { "match[]": match }, signal),
+  targets: (signal?: AbortSignal) => v1<TargetsData>("targets", { state: "active" }, signal),
+  rules: (signal?: AbortSignal) => v1<{ groups: RuleGroup[] }>("rules", {}, signal),
+  alerts: (signal?: AbortSignal) => v1<{ alerts: ApiAlert[] }>("alerts", {}, signal),
+  metadata: (signal?: AbortSignal) => v1<Record<string, MetricMeta[]>>("metadata", {}, signal),
+  buildinfo: (signal?: AbortSignal) => v1<BuildInfo>("status/buildinfo", {}, signal),
+  runtimeinfo: (signal?: AbortSignal) => v1<RuntimeInfo>("status/runtimeinfo", {}, signal),
+  flags: (signal?: AbortSignal) => v1<Record<string, string>>("status/flags", {}, signal),
+  config: (signal?: AbortSignal) => v1<{ yaml: string }>("status/config", {}, signal),
+  tsdb: (signal?: AbortSignal) => v1<TsdbStatus>("status/tsdb", {}, signal),
+  amAlerts: (filters: readonly string[] = [], signal?: AbortSignal) => {
+    const params = new URLSearchParams();
+    for (const f of filters) params.append("filter", f);
+    return v2<AmAlert[]>("GET", "alerts", signal ? { params, signal } : { params });
+  },
+  amStatus: (signal?: AbortSignal) => v2<AmStatus>("GET", "status", signal ? { signal } : {}),
+  silences: (signal?: AbortSignal) => v2<AmSilence[]>("GET", "silences", signal ? { signal } : {}),
+  createSilence: (s: NewSilence) => v2<{ silenceID: string }>("POST", "silences", { json: s }),
+  expireSilence: (id: string) => v2<unknown>("DELETE", `silence/${encodeURIComponent(id)}`),
+};

@@ -1,0 +1,86 @@
+/**
+ * Server state as React sees it. Lists refresh with the page; range queries follow the shared clock on an aligned grid.
+ */
+import { keepPreviousData, useQueries, useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { mergeAlerts } from "../lib/alerts";
+import { alignRange, chooseStep, expandMacros } from "../lib/step";
+import { parseDuration } from "../lib/time";
+import { useView } from "../view";
+import { api } from "./client";
+
+const GC = 60_000;
+
+export function useTargets() {
+  const { every } = useView();
+  return useQuery({ queryKey: ["targets"], queryFn: ({ signal }) => api.targets(signal), refetchInterval: every });
+}
+
+export function useRules() {
+  const { every } = useView();
+  return useQuery({ queryKey: ["rules"], queryFn: ({ signal }) => api.rules(signal), refetchInterval: every });
+}
+
+export function useAlertRows() {
+  const { every } = useView();
+  const rules = useQuery({ queryKey: ["alerts"], queryFn: ({ signal }) => api.alerts(signal), refetchInterval: every });
+  const am = useQuery({ queryKey: ["am-alerts"], queryFn: ({ signal }) => api.amAlerts([], signal), refetchInterval: every, retry: 0 });
+  const rows = useMemo(() => mergeAlerts(rules.data?.data.alerts ?? [], am.data ?? []), [rules.data, am.data]);
+  return { rows, rules, am, loaded: rules.isFetched && am.isFetched };
+}
+
+export function useSilences() {
+  const { every } = useView();
+  return useQuery({ queryKey: ["silences"], queryFn: ({ signal }) => api.silences(signal), refetchInterval: every, retry: 0 });
+}
+
+/** Instant query; `time` undefined = the server's now, refreshed with the page. */
+export function useInstant(expr: string, time?: number, enabled = true) {
+  const { every } = useView();
+  return useQuery({
+    queryKey: ["query", expr, time ?? "now"],
+    queryFn: ({ signal }) => api.query(expr, time, signal),
+    refetchInterval: time === undefined ? every : false,
+    placeholderData: keepPreviousData,
+    gcTime: GC,
+    enabled: enabled && expr !== "",
+  });
+}
+
+/** Largest scrape interval of the targets, in seconds: no rate window may be shorter than four of them. */
+export function useScrapeInterval(instance?: string): number {
+  const targets = useTargets();
+  return useMemo(() => {
+    const list = (targets.data?.data.activeTargets ?? []).filter((t) => instance === undefined || t.labels.instance === instance);
+    const all = list.map((t) => (parseDuration(t.scrapeInterval) ?? 15_000) / 1000);
+    return all.length > 0 ? Math.min(300, Math.max(...all)) : 15;
+  }, [targets.data, instance]);
+}
+
+export interface RangeOptions {
+  /** CSS pixels. */
+  width: number;
+  scrape: number;
+  step?: number | undefined;
+  enabled?: boolean;
+}
+
+/** Several range queries on one grid. */
+export function useRange(exprs: readonly string[], opts: RangeOptions) {
+  const { range } = useView();
+  const step = opts.step ?? chooseStep(range.to - range.from, opts.width, Math.min(opts.scrape, 15));
+  const { start, end } = alignRange(range.from, range.to, step);
+  const seconds = (range.to - range.from) / 1000;
+  const list = useMemo(() => exprs.map((e) => expandMacros(e, step, opts.scrape, seconds)), [exprs.join("\n"), step, opts.scrape, seconds]);
+  const results = useQueries({
+    queries: list.map((expr) => ({
+      queryKey: ["range", expr, start, end, step],
+      queryFn: ({ signal }: { signal: AbortSignal }) => api.queryRange(expr, start, end, step, signal),
+      placeholderData: keepPreviousData,
+      gcTime: GC,
+      staleTime: Number.POSITIVE_INFINITY,
+      enabled: opts.enabled !== false && expr.trim() !== "",
+    })),
+  });
+  return { results, exprs: list, start, end, step, range };
+}

@@ -1,0 +1,180 @@
+/**
+ * What the server sends: Prometheus' HTTP API v1 and Alertmanager's v2. Types only.
+ */
+
+export type LabelMap = Record<string, string>;
+/** [seconds, value as text]. */
+export type SamplePair = [number, string];
+
+export interface HistogramValue {
+  count: string;
+  sum: string;
+  buckets?: [number, string, string, string][];
+}
+
+export interface VectorSample {
+  metric: LabelMap;
+  value?: SamplePair;
+  histogram?: [number, HistogramValue];
+}
+
+export interface MatrixSeries {
+  metric: LabelMap;
+  values?: SamplePair[];
+  histograms?: [number, HistogramValue][];
+}
+
+export type QueryData =
+  | { resultType: "vector"; result: VectorSample[] }
+  | { resultType: "matrix"; result: MatrixSeries[] }
+  | { resultType: "scalar"; result: SamplePair }
+  | { resultType: "string"; result: SamplePair };
+
+export interface MatrixData {
+  resultType: "matrix";
+  result: MatrixSeries[];
+}
+
+export interface Envelope<T> {
+  status: "success" | "error";
+  data?: T;
+  errorType?: string;
+  error?: string;
+  /** Ours: what to do about the error. */
+  hint?: string;
+  warnings?: string[];
+  infos?: string[];
+}
+
+export interface ActiveTarget {
+  discoveredLabels: LabelMap;
+  labels: LabelMap;
+  scrapePool: string;
+  scrapeUrl: string;
+  globalUrl: string;
+  lastError: string;
+  lastScrape: string;
+  /** Seconds. */
+  lastScrapeDuration: number;
+  health: "up" | "down" | "unknown";
+  scrapeInterval: string;
+  scrapeTimeout: string;
+}
+
+export interface TargetsData {
+  activeTargets: ActiveTarget[];
+  droppedTargets?: { discoveredLabels: LabelMap }[] | null;
+  droppedTargetCounts?: Record<string, number> | null;
+}
+
+export interface ApiAlert {
+  labels: LabelMap;
+  annotations: LabelMap;
+  state: "pending" | "firing" | "inactive" | "unknown";
+  activeAt: string;
+  value: string;
+  keepFiringSince?: string;
+}
+
+export interface ApiRule {
+  type: "alerting" | "recording";
+  name: string;
+  query: string;
+  health: "ok" | "err" | "unknown";
+  lastError?: string;
+  labels?: LabelMap;
+  annotations?: LabelMap;
+  /** Seconds. */
+  duration?: number;
+  keepFiringFor?: number;
+  state?: "inactive" | "pending" | "firing" | "unknown";
+  alerts?: ApiAlert[];
+  evaluationTime?: number;
+  lastEvaluation?: string;
+}
+
+export interface RuleGroup {
+  name: string;
+  file: string;
+  interval: number;
+  rules: ApiRule[];
+  evaluationTime?: number;
+  lastEvaluation?: string;
+}
+
+export interface BuildInfo {
+  version: string;
+  revision: string;
+  branch: string;
+  buildUser: string;
+  buildDate: string;
+  goVersion: string;
+}
+
+export type RuntimeInfo = Record<string, string | number | boolean>;
+
+export interface NameValue {
+  name: string;
+  value: number;
+}
+
+export interface TsdbStatus {
+  headStats: { numSeries: number; numLabelPairs: number; chunkCount: number; minTime: number; maxTime: number };
+  seriesCountByMetricName?: NameValue[] | null;
+  labelValueCountByLabelName?: NameValue[] | null;
+  memoryInBytesByLabelName?: NameValue[] | null;
+  seriesCountByLabelValuePair?: NameValue[] | null;
+}
+
+export interface MetricMeta {
+  type: string;
+  help: string;
+  unit: string;
+}
+
+export interface AmMatcher {
+  name: string;
+  value: string;
+  isRegex: boolean;
+  /** Absent means true. */
+  isEqual?: boolean;
+}
+
+export interface AmAlert {
+  labels: LabelMap;
+  annotations: LabelMap;
+  startsAt: string;
+  endsAt: string;
+  updatedAt: string;
+  generatorURL?: string;
+  fingerprint: string;
+  receivers: { name: string }[];
+  status: { state: "active" | "suppressed" | "unprocessed"; silencedBy: string[]; inhibitedBy: string[]; mutedBy?: string[] };
+}
+
+export interface AmSilence {
+  id: string;
+  matchers: AmMatcher[];
+  startsAt: string;
+  endsAt: string;
+  updatedAt: string;
+  createdBy: string;
+  comment: string;
+  status: { state: "active" | "pending" | "expired" };
+}
+
+export interface NewSilence {
+  id?: string;
+  matchers: AmMatcher[];
+  startsAt: string;
+  endsAt: string;
+  createdBy: string;
+  comment: string;
+}
+
+export interface AmStatus {
+  uptime: string;
+  versionInfo: Record<string, string>;
+  config: { original: string };
+  cluster: { status: string; name?: string; peers?: { name: string; address: string }[] };
+}

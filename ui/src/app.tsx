@@ -1,0 +1,56 @@
+/** Routes. Each page but the first is loaded when it is opened. */
+import { Component, type ReactNode, Suspense, lazy } from "react";
+import { Redirect, Route, Switch, useLocation, useSearch } from "wouter";
+import { Frame } from "./frame/Frame";
+import { classicRedirect } from "./lib/urlstate";
+import { ErrorBox, Waiting } from "./parts/parts";
+import { Overview } from "./pages/Overview";
+
+const Host = lazy(() => import("./pages/Host"));
+const Explore = lazy(() => import("./pages/Explore"));
+const Alerts = lazy(() => import("./pages/Alerts"));
+const Targets = lazy(() => import("./pages/Targets"));
+const Status = lazy(() => import("./pages/Status"));
+const NotFound = lazy(() => import("./pages/NotFound"));
+
+/** A fault on one page must not take the frame with it. */
+class Guard extends Component<{ children: ReactNode; path: string }, { error: unknown }> {
+  override state: { error: unknown } = { error: undefined };
+  static getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+  override componentDidUpdate(before: { path: string }) {
+    if (before.path !== this.props.path && this.state.error !== undefined) this.setState({ error: undefined });
+  }
+  override render() {
+    return this.state.error === undefined ? this.props.children : <ErrorBox error={this.state.error} />;
+  }
+}
+
+function Other() {
+  const [path] = useLocation();
+  const search = useSearch();
+  const to = classicRedirect(path, search);
+  return to === undefined ? <NotFound /> : <Redirect to={to} replace />;
+}
+
+export function App() {
+  const [path] = useLocation();
+  return (
+    <Frame>
+      <Guard path={path}>
+        <Suspense fallback={<Waiting />}>
+          <Switch>
+            <Route path="/"><Overview /></Route>
+            <Route path="/hosts/:instance">{(p) => <Host key={p.instance} instance={decodeURIComponent(p.instance)} />}</Route>
+            <Route path="/explore"><Explore /></Route>
+            <Route path="/alerts"><Alerts /></Route>
+            <Route path="/targets"><Targets /></Route>
+            <Route path="/status"><Status /></Route>
+            <Route><Other /></Route>
+          </Switch>
+        </Suspense>
+      </Guard>
+    </Frame>
+  );
+}

@@ -1,0 +1,206 @@
+/**
+ * The frame of every page: rail (bottom bar on a phone), top line, progress line, messages, keyboard.
+ */
+import { Menu } from "@mantine/core";
+import { useIsFetching } from "@tanstack/react-query";
+import { type ReactNode, Suspense, lazy, useEffect, useState } from "react";
+import { Link, useLocation } from "wouter";
+import { useAlertRows } from "../api/hooks";
+import { type Key, LANGUAGES, useT } from "../i18n";
+import { Icon, type IconName, Logo } from "../parts/icons";
+import { Shape } from "../parts/parts";
+import { type Theme, change, clock, dismiss, settings, toasts, useStore } from "../state";
+import { useLinkTo, useTicking } from "../view";
+import { useKeyboard } from "./keyboard";
+import { TimeRange } from "./TimeRange";
+
+const Palette = lazy(() => import("./Palette"));
+const Help = lazy(() => import("./Help"));
+
+const PAGES: readonly { path: string; icon: IconName; word: Key }[] = [
+  { path: "/", icon: "overview", word: "navOverview" },
+  { path: "/explore", icon: "explore", word: "navExplore" },
+  { path: "/alerts", icon: "alerts", word: "navAlerts" },
+  { path: "/targets", icon: "targets", word: "navTargets" },
+  { path: "/status", icon: "status", word: "navStatus" },
+];
+
+function active(path: string, page: string): boolean {
+  return page === "/" ? path === "/" || path.startsWith("/hosts/") : path === page || path.startsWith(`${page}/`);
+}
+
+function Progress() {
+  const busy = useIsFetching() > 0;
+  const [shown, setShown] = useState(false);
+  useEffect(() => {
+    if (!busy) {
+      setShown(false);
+      return;
+    }
+    const id = setTimeout(() => setShown(true), 100);
+    return () => clearTimeout(id);
+  }, [busy]);
+  return <div className={`progress${shown ? " on" : ""}`} aria-hidden="true" />;
+}
+
+function Crumbs() {
+  const [path] = useLocation();
+  const t = useT();
+  const to = useLinkTo();
+  const page = PAGES.find((p) => active(path, p.path));
+  const host = /^\/hosts\/(.+)$/.exec(path);
+  return (
+    <nav className="crumbs" aria-label={t("breadcrumbs")}>
+      <Link href={to("/")} className="crumb-home" aria-label="Hinomi">
+        <Logo size={20} />
+        <span className="brand">Hinomi</span>
+      </Link>
+      <span className="faint" aria-hidden="true">/</span>
+      {host ? (
+        <>
+          <Link href={to("/")}>{t("navOverview")}</Link>
+          <span className="faint" aria-hidden="true">/</span>
+          <span className="crumb-now mono">{decodeURIComponent(host[1] ?? "")}</span>
+        </>
+      ) : (
+        <span className="crumb-now">{page ? t(page.word) : t("notFound")}</span>
+      )}
+    </nav>
+  );
+}
+
+function SettingsMenu() {
+  const t = useT();
+  const s = useStore(settings);
+  const tick = (on: boolean) => (on ? <Icon name="check" size={14} /> : <span className="tick" />);
+  const themes: readonly (readonly [Theme, Key])[] = [["auto", "themeAuto"], ["light", "themeLight"], ["dark", "themeDark"]];
+  return (
+    <Menu position="right-end" shadow="none" withinPortal closeOnItemClick={false}>
+      <Menu.Target>
+        <button type="button" className="rail-item" data-testid="settings" title={t("settings")}>
+          <Icon name="settings" />
+          <span>{t("settings")}</span>
+        </button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>{t("theme")}</Menu.Label>
+        {themes.map(([v, word]) => (
+          <Menu.Item key={v} leftSection={tick(s.theme === v)} onClick={() => change({ theme: v })} data-testid={`theme-${v}`}>
+            {t(word)}
+          </Menu.Item>
+        ))}
+        <Menu.Divider />
+        <Menu.Label>{t("language")}</Menu.Label>
+        {LANGUAGES.map(([v, word]) => (
+          <Menu.Item key={v} leftSection={tick(s.lang === v)} onClick={() => change({ lang: v })} lang={v} data-testid={`lang-${v}`}>
+            {word}
+          </Menu.Item>
+        ))}
+        <Menu.Divider />
+        <Menu.Item leftSection={tick(s.zone === "utc")} onClick={() => change({ zone: s.zone === "utc" ? "local" : "utc" })}>
+          {t("timesInUtc")}
+        </Menu.Item>
+        <Menu.Item leftSection={tick(!s.dense)} onClick={() => change({ dense: !s.dense })}>
+          {t("comfortable")}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** Tells a screen reader when the number of firing alerts changes; shown on the rail for everyone. */
+function AlertCount() {
+  const { rows } = useAlertRows();
+  const t = useT();
+  const n = rows.filter((r) => r.state === "critical" || r.state === "warning").length;
+  const bad = rows.some((r) => r.state === "critical");
+  return (
+    <>
+      {n > 0 ? (
+        <span className={`count st-${bad ? "critical" : "warning"}`} aria-hidden="true">
+          <Shape state={bad ? "critical" : "warning"} size={9} />
+          {n}
+        </span>
+      ) : null}
+      <span className="offscreen" role="status" aria-live="polite">
+        {t("firingNow", { n })}
+      </span>
+    </>
+  );
+}
+
+function Toasts() {
+  const list = useStore(toasts);
+  const t = useT();
+  return (
+    <div className="toasts" role="status" aria-live="polite">
+      {list.map((x) => (
+        <div key={x.id} className={`toast${x.bad ? " bad" : ""}`} data-testid="toast">
+          <span>{x.text}</span>
+          {x.action ? (
+            <button type="button" className="textbtn" data-testid="toast-action" onClick={() => { x.action?.run(); dismiss(x.id); }}>
+              {x.action.label}
+            </button>
+          ) : null}
+          <button type="button" className="iconbtn" aria-label={t("close")} onClick={() => dismiss(x.id)}>
+            <Icon name="close" size={12} />
+          </button>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+export function Frame({ children }: { children: ReactNode }) {
+  const t = useT();
+  const [path] = useLocation();
+  const to = useLinkTo();
+  const s = useStore(settings);
+  useStore(clock);
+  const [open, setOpen] = useState<"search" | "help" | undefined>();
+  const refresh = useTicking();
+  useKeyboard({ search: () => setOpen("search"), help: () => setOpen("help") });
+  useEffect(() => {
+    const page = PAGES.find((p) => active(path, p.path));
+    const host = /^\/hosts\/(.+)$/.exec(path);
+    document.title = `${host ? decodeURIComponent(host[1] ?? "") : page ? t(page.word) : t("notFound")} · Hinomi`;
+  }, [path, t]);
+  return (
+    <div className={`frame${s.rail ? "" : " narrow"}${s.dense ? "" : " comfort"}`}>
+      <a className="skip" href="#content">{t("skip")}</a>
+      <Progress />
+      <nav className="rail" aria-label={t("pages")}>
+        {PAGES.map((p) => (
+          <Link key={p.path} href={to(p.path)} className={`rail-item${active(path, p.path) ? " on" : ""}`} aria-current={active(path, p.path) ? "page" : undefined} title={t(p.word)} data-testid={`nav-${p.word}`}>
+            <Icon name={p.icon} />
+            <span>{t(p.word)}</span>
+            {p.path === "/alerts" ? <AlertCount /> : null}
+          </Link>
+        ))}
+        <span className="rail-gap" />
+        <SettingsMenu />
+        <button type="button" className="rail-item rail-fold" onClick={() => change({ rail: !s.rail })} title={t(s.rail ? "railNarrow" : "railWide")} aria-expanded={s.rail}>
+          <Icon name="rail" />
+          <span>{t("railNarrow")}</span>
+        </button>
+      </nav>
+      <header className="top">
+        <Crumbs />
+        <button type="button" className="searchbtn" onClick={() => setOpen("search")} data-testid="open-search" aria-label={t("search")}>
+          <Icon name="search" size={14} />
+          <span>{t("searchHint")}</span>
+          <kbd>Ctrl K</kbd>
+        </button>
+        <TimeRange onRefresh={refresh} />
+      </header>
+      <main id="content" tabIndex={-1}>
+        {children}
+      </main>
+      <Toasts />
+      <Suspense fallback={null}>
+        {open === "search" ? <Palette onClose={() => setOpen(undefined)} /> : null}
+        {open === "help" ? <Help onClose={() => setOpen(undefined)} /> : null}
+      </Suspense>
+    </div>
+  );
+}

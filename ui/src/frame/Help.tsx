@@ -1,0 +1,54 @@
+/** `?`: what the keyboard and the mouse can do. */
+import { Modal } from "@mantine/core";
+import { type Key, useT } from "../i18n";
+
+const KEYS: readonly (readonly [string, Key])[] = [
+  ["Ctrl K", "keySearch"],
+  ["/", "keyFilter"],
+  ["g h", "keyHosts"],
+  ["g e", "keyExplore"],
+  ["g a", "keyAlerts"],
+  ["g t", "keyTargets"],
+  ["g s", "keyStatus"],
+  ["j k", "keyWalk"],
+  ["s", "keySilence"],
+  ["x", "keyOpen"],
+  ["← →", "keyCrosshair"],
+  ["?", "keyHelp"],
+];
+const MOUSE: readonly (readonly [Key, Key])[] = [
+  ["mouseDrag", "mouseDragDoes"],
+  ["mouseShift", "mouseShiftDoes"],
+  ["mouseDouble", "mouseDoubleDoes"],
+  ["mouseClick", "mouseClickDoes"],
+  ["mouseLegend", "mouseLegendDoes"],
+];
+
+export default function Help({ onClose }: { onClose: () => void }) {
+  const t = useT();
+  return (
+    <Modal opened onClose={onClose} title={t("help")} size={560} shadow="none" transitionProps={{ duration: 0 }} closeButtonProps={{ "aria-label": t("close") }}>
+      <table className="keys" data-testid="help">
+        <tbody>
+          {KEYS.map(([k, word]) => (
+            <tr key={k}>
+              <th scope="row"><kbd>{k}</kbd></th>
+              <td>{t(word)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <h3>{t("onGraphs")}</h3>
+      <table className="keys">
+        <tbody>
+          {MOUSE.map(([k, word]) => (
+            <tr key={k}>
+              <th scope="row">{t(k)}</th>
+              <td>{t(word)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Modal>
+  );
+}

@@ -1,0 +1,332 @@
+/** Alerts: what is wrong now, what is silenced, and which rules watch. */
+import { type MouseEvent, useEffect, useMemo, useState } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useLocation } from "wouter";
+import { api } from "../api/client";
+import type { AmSilence, ApiRule, RuleGroup } from "../api/types";
+import { useAlertRows, useRules, useSilences } from "../api/hooks";
+import { Link } from "wouter";
+import { useT } from "../i18n";
+import { type AlertRow, matcherText, matchersOf } from "../lib/alerts";
+import { matchesFilter } from "../lib/labels";
+import { SEVERITY } from "../lib/state";
+import { humanDuration } from "../lib/time";
+import { exploreLink } from "../lib/urlstate";
+import { showText } from "../lib/units";
+import { Icon } from "../parts/icons";
+import { Ago, CopyButton, Empty, ErrorBox, FilterBox, Instant, LabelList, Shape, StateMark, Waiting, useStateWord } from "../parts/parts";
+import { toast } from "../state";
+import { useLinkTo, useView } from "../view";
+import { hostPath } from "./Overview";
+import { SilenceForm } from "./SilenceForm";
+
+/** Rows drawn at once; more on request. A storm must not stop the page. */
+const SHOWN = 200;
+
+export default function Alerts() {
+  const t = useT();
+  const view = useView();
+  const [, navigate] = useLocation();
+  const { rows, rules, am, loaded } = useAlertRows();
+  const silences = useSilences();
+  const ruleGroups = useRules();
+  const params = new URLSearchParams(view.search);
+  const filter = params.get("q") ?? "";
+  const only = params.get("state");
+  const silenceText = params.get("silence");
+  const shown = useMemo(
+    () => rows.filter((r) => (only === null || r.state === only) && matchesFilter(filter, `${r.name} ${r.state} ${r.severity} ${r.summary} ${Object.entries(r.labels).map(([k, v]) => `${k}=${v} ${k}="${v}"`).join(" ")}`)),
+    [rows, filter, only],
+  );
+  const openSilence = (text: string) => view.set({ silence: text });
+  useEffect(() => {
+    const id = location.hash.slice(1);
+    if (id !== "" && loaded) document.getElementById(id)?.scrollIntoView();
+  }, [loaded]);
+  const nRules = ruleGroups.data?.data.groups.reduce((n, g) => n + g.rules.length, 0) ?? 0;
+  return (
+    <div className="page" data-testid="page-alerts">
+      <h1 className="offscreen">{t("navAlerts")}</h1>
+      <div className="toolbar">
+        <Counts rows={rows} only={only} pick={(state) => view.set({ state }, true)} />
+        <FilterBox value={filter} onChange={(q) => view.set({ q }, true)} placeholder={t("filterAlerts")} testid="filter-alerts" />
+        <span className="gap" />
+        <button type="button" className="btn" onClick={() => openSilence(filter !== "" && /[=~]/.test(filter) ? filter : "alertname=\"\"")} data-testid="new-silence">
+          <Icon name="silence" size={14} /> {t("newSilence")}
+        </button>
+      </div>
+      {rules.error ? <ErrorBox error={rules.error} title={t("errRules")} /> : null}
+      {am.error ? <ErrorBox error={am.error} title={t("errAlertmanager")} /> : null}
+      <section aria-label={t("wrongNow")} id="now">
+        {!loaded ? (
+          <Waiting />
+        ) : shown.length === 0 ? (
+          rows.length > 0 ? (
+            <Empty title={t("noMatch")} why={t("noMatchAlerts", { n: rows.length })}>
+              <button type="button" className="btn" onClick={() => view.set({ q: undefined, state: undefined }, true)}>{t("clearFilter")}</button>
+            </Empty>
+          ) : rules.error ? null : nRules === 0 ? (
+            <Empty title={t("noRules")} why={t("noRulesWhy")} code={"rule_files:\n  - rules.yml"} />
+          ) : (
+            <Empty title={t("allQuiet")} why={t("allQuietWhy", { n: nRules })}>
+              <LastEvaluation groups={ruleGroups.data?.data.groups ?? []} />
+            </Empty>
+          )
+        ) : (
+          <AlertTable rows={shown} silence={(r) => openSilence(matchersOf(r.labels).map(matcherText).join(", "))} filter={(k, v) => view.set({ q: `${filter === "" ? "" : `${filter} `}${k}=${v}` }, true)} silences={silences.data ?? []} />
+        )}
+      </section>
+      <SilenceList silences={silences.data} error={silences.error} rows={rows} edit={(text) => openSilence(text)} />
+      <Rules groups={ruleGroups.data?.data.groups} error={ruleGroups.error} filter={filter} />
+      {silenceText !== null ? <SilenceForm initial={silenceText} onClose={() => { view.set({ silence: undefined }, true); void navigate; }} /> : null}
+    </div>
+  );
+}
+
+function Counts({ rows, only, pick }: { rows: readonly AlertRow[]; only: string | null; pick: (s: string | undefined) => void }) {
+  const word = useStateWord();
+  const t = useT();
+  if (rows.length === 0) return null;
+  return (
+    <div className="counts" role="group" aria-label={t("alertsByState")}>
+      {SEVERITY.map((state) => {
+        const n = rows.filter((r) => r.state === state).length;
+        return n === 0 && only !== state ? null : (
+          <button type="button" key={state} className={`countbtn st-${state}`} aria-pressed={only === state} onClick={() => pick(only === state ? undefined : state)}>
+            <Shape state={state} /> <b>{n}</b> {word(state)}
+          </button>
+        );
+      })}
+    </div>
+  );
+}
+
+function LastEvaluation({ groups }: { groups: readonly RuleGroup[] }) {
+  const t = useT();
+  const last = Math.max(0, ...groups.map((g) => Date.parse(g.lastEvaluation ?? "")).filter(Number.isFinite));
+  return last > 0 ? <p className="faint">{t("lastEvaluation")}: <Ago at={last} /></p> : null;
+}
+
+function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertRow[]; silence: (r: AlertRow) => void; filter: (k: string, v: string) => void; silences: readonly AmSilence[] }) {
+  const t = useT();
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const [all, setAll] = useState(false);
+  const list = all ? rows : rows.slice(0, SHOWN);
+  const flip = (key: string) => {
+    const next = new Set(open);
+    if (!next.delete(key)) next.add(key);
+    setOpen(next);
+  };
+  return (
+    <>
+      <table className="tbl alerts" data-testid="alert-table">
+        <thead>
+          <tr>
+            <th scope="col" className="c-state">{t("state")}</th>
+            <th scope="col">{t("alert")}</th>
+            <th scope="col" className="phone-hide">{t("where")}</th>
+            <th scope="col" className="phone-hide">{t("summary")}</th>
+            <th scope="col" className="r">{t("since")}</th>
+            <th scope="col" className="actions"><span className="offscreen">{t("actions")}</span></th>
+          </tr>
+        </thead>
+        {list.map((r) => (
+          <tbody key={r.key}>
+            <tr className="clickable" data-testid="alert-row" data-state={r.state} tabIndex={0} data-row aria-expanded={open.has(r.key)} onClick={(e) => inside(e) || flip(r.key)} onKeyDown={(e) => e.key === "Enter" && e.target === e.currentTarget && flip(r.key)}>
+              <td><StateMark state={r.state} word={r.inhibitedBy.length > 0 && r.silencedBy.length === 0 ? t("inhibited") : undefined} /></td>
+              <td>
+                <b>{r.name}</b>
+                {r.severity !== "" ? <span className="faint"> {r.severity}</span> : null}
+                <span className="phone-only faint">{r.labels.instance ?? ""} {r.summary}</span>
+              </td>
+              <td className="phone-hide">{r.labels.instance ? <Link href={hostPath(r.labels.instance)} className="mono">{r.labels.instance}</Link> : <span className="faint">–</span>}{r.labels.service ?? r.labels.job ? <span className="faint"> {r.labels.service ?? r.labels.job}</span> : null}</td>
+              <td className="phone-hide cutoff" title={r.summary}>{r.summary}</td>
+              <td className="r"><Ago at={r.since} /></td>
+              <td className="actions">
+                {r.state === "pending" || r.silencedBy.length > 0 ? null : (
+                  <button type="button" className="btn small" data-key="s" data-testid="silence-alert" onClick={() => silence(r)}>{t("silence")}</button>
+                )}
+                <button type="button" className="offscreen" data-key="x" tabIndex={-1} onClick={() => flip(r.key)}>{t("details")}</button>
+              </td>
+            </tr>
+            {open.has(r.key) ? (
+              <tr className="detailrow">
+                <td colSpan={6}><AlertDetails row={r} filter={filter} silences={silences} /></td>
+              </tr>
+            ) : null}
+          </tbody>
+        ))}
+      </table>
+      {rows.length > list.length ? <button type="button" className="btn" onClick={() => setAll(true)}>{t("showAll", { n: rows.length })}</button> : null}
+    </>
+  );
+}
+
+/** A click on something that acts by itself does not fold the row. */
+function inside(e: MouseEvent): boolean {
+  return (e.target as HTMLElement).closest("a,button") !== null || (getSelection()?.toString() ?? "") !== "";
+}
+
+function exprOf(url: string): string | undefined {
+  try {
+    return new URL(url, location.origin).searchParams.get("g0.expr") ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function AlertDetails({ row: r, filter, silences }: { row: AlertRow; filter: (k: string, v: string) => void; silences: readonly AmSilence[] }) {
+  const t = useT();
+  const { search } = useView();
+  const expr = exprOf(r.generatorURL);
+  const runbook = r.annotations.runbook_url ?? r.annotations.runbook;
+  return (
+    <dl className="facts">
+      <div className="wide"><dt>{t("labels")}</dt><dd><LabelList labels={r.labels} onPick={filter} /></dd></div>
+      {Object.entries(r.annotations).map(([k, v]) => (
+        <div className="wide" key={k}><dt>{k}</dt><dd>{v}</dd></div>
+      ))}
+      <div><dt>{t("since")}</dt><dd><Instant at={r.since} /></dd></div>
+      {r.value === undefined ? null : <div><dt>{t("value")}</dt><dd>{showText(r.value, "short")}</dd></div>}
+      {r.receivers.length > 0 ? <div><dt>{t("receivers")}</dt><dd>{r.receivers.join(", ")}</dd></div> : null}
+      {r.silencedBy.map((id) => {
+        const s = silences.find((x) => x.id === id);
+        return <div className="wide" key={id}><dt>{t("silencedBy")}</dt><dd>{s ? `${s.createdBy}: ${s.comment}` : id}</dd></div>;
+      })}
+      <div className="wide links">
+        <dd>
+          {expr === undefined ? null : <Link className="textlink" href={exploreLink(expr, search)}>{t("openInExplore")}</Link>}
+          {runbook === undefined ? null : <a className="textlink" href={runbook} rel="noreferrer noopener" target="_blank">{t("runbook")} <Icon name="out" size={12} /></a>}
+        </dd>
+      </div>
+    </dl>
+  );
+}
+
+function SilenceList({ silences, error, rows, edit }: { silences: readonly AmSilence[] | undefined; error: unknown; rows: readonly AlertRow[]; edit: (text: string) => void }) {
+  const t = useT();
+  const client = useQueryClient();
+  const [old, setOld] = useState(false);
+  const live = (silences ?? []).filter((s) => s.status.state !== "expired").sort((a, b) => Date.parse(a.endsAt) - Date.parse(b.endsAt));
+  const gone = (silences ?? []).filter((s) => s.status.state === "expired").sort((a, b) => Date.parse(b.endsAt) - Date.parse(a.endsAt)).slice(0, 50);
+  const list = old ? [...live, ...gone] : live;
+  const again = () => {
+    void client.invalidateQueries({ queryKey: ["silences"] });
+    void client.invalidateQueries({ queryKey: ["am-alerts"] });
+  };
+  const expire = async (s: AmSilence) => {
+    try {
+      await api.expireSilence(s.id);
+      toast(t("silenceExpired"), {
+        action: {
+          label: t("undo"),
+          run: () =>
+            void api
+              .createSilence({ matchers: s.matchers, startsAt: new Date().toISOString(), endsAt: s.endsAt, createdBy: s.createdBy, comment: s.comment })
+              .then(() => toast(t("silenceBack")), (e: unknown) => toast(e instanceof Error ? e.message : String(e), { bad: true }))
+              .finally(again),
+        },
+      });
+    } catch (e) {
+      toast(e instanceof Error ? e.message : String(e), { bad: true });
+    }
+    again();
+  };
+  const hides = (s: AmSilence) => rows.filter((r) => r.silencedBy.includes(s.id)).length;
+  return (
+    <section className="section" id="silences" aria-label={t("silences")}>
+      <h2>{t("silences")} <span className="faint">{live.length}</span></h2>
+      {error || silences === undefined ? (
+        error ? <p className="note">{t("silencesUnavailable")}</p> : <Waiting />
+      ) : list.length === 0 ? (
+        <p className="note">{t("noSilences")}</p>
+      ) : (
+        <table className="tbl" data-testid="silence-table">
+          <thead>
+            <tr>
+              <th scope="col" className="c-state">{t("state")}</th>
+              <th scope="col">{t("matchers")}</th>
+              <th scope="col" className="r">{t("hides")}</th>
+              <th scope="col" className="phone-hide">{t("by")}</th>
+              <th scope="col" className="phone-hide">{t("comment")}</th>
+              <th scope="col" className="r">{t("ends")}</th>
+              <th scope="col" className="actions"><span className="offscreen">{t("actions")}</span></th>
+            </tr>
+          </thead>
+          <tbody>
+            {list.map((s) => (
+              <tr key={s.id} data-testid="silence-row" data-state={s.status.state} data-row tabIndex={0}>
+                <td><StateMark state={s.status.state === "pending" ? "pending" : "silenced"} word={t(s.status.state === "active" ? "silActive" : s.status.state === "pending" ? "silPending" : "silExpired")} /></td>
+                <td className="mono wrap">{s.matchers.map(matcherText).join(", ")}</td>
+                <td className="r">{s.status.state === "active" && hides(s) === 0 ? <span className="faint" title={t("hidesNothing")}>0</span> : s.status.state === "expired" ? "" : hides(s)}</td>
+                <td className="phone-hide">{s.createdBy}</td>
+                <td className="phone-hide wrap">{s.comment}</td>
+                <td className="r"><Ago at={Date.parse(s.endsAt)} /></td>
+                <td className="actions">
+                  {s.status.state === "expired" ? (
+                    <button type="button" className="btn small" onClick={() => edit(s.matchers.map(matcherText).join(", "))}>{t("again")}</button>
+                  ) : (
+                    <button type="button" className="btn small" data-testid="expire-silence" onClick={() => void expire(s)}>{t("expire")}</button>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {gone.length > 0 ? <button type="button" className="textbtn" onClick={() => setOld(!old)}>{old ? t("hideExpired") : t("showExpired", { n: gone.length })}</button> : null}
+    </section>
+  );
+}
+
+function ruleState(r: ApiRule) {
+  if (r.health === "err") return "critical" as const;
+  if (r.health === "unknown") return "unknown" as const;
+  return "ok" as const;
+}
+
+function Rules({ groups, error, filter }: { groups: readonly RuleGroup[] | undefined; error: unknown; filter: string }) {
+  const t = useT();
+  const to = useLinkTo();
+  void to;
+  const { search } = useView();
+  const n = groups?.reduce((sum, g) => sum + g.rules.length, 0) ?? 0;
+  return (
+    <section className="section" id="rules" aria-label={t("rules")}>
+      <h2>{t("rules")} <span className="faint">{n}</span></h2>
+      {error ? <ErrorBox error={error} /> : null}
+      {groups?.length === 0 ? <p className="note">{t("noRulesWhy")}</p> : null}
+      {(groups ?? []).map((g) => {
+        const rules = g.rules.filter((r) => matchesFilter(filter, `${g.name} ${r.name} ${r.query} ${Object.entries(r.labels ?? {}).map(([k, v]) => `${k}=${v}`).join(" ")}`));
+        if (rules.length === 0) return null;
+        return (
+          <div key={`${g.file}${g.name}`} className="rulegroup">
+            <h3>
+              {g.name} <span className="faint">{g.file}</span> <span className="faint">{t("everyInterval", { interval: humanDuration(g.interval) })}</span>
+            </h3>
+            <table className="tbl rules" data-testid="rule-table">
+              <thead className="offscreen">
+                <tr><th scope="col">{t("state")}</th><th scope="col">{t("rule")}</th><th scope="col">{t("query")}</th><th scope="col">{t("for")}</th><th scope="col">{t("alertsFiring")}</th><th scope="col">{t("actions")}</th></tr>
+              </thead>
+              <tbody>
+                {rules.map((r, i) => (
+                  <tr key={`${r.name}${i}`} data-testid="rule-row">
+                    <td className="c-state"><StateMark state={ruleState(r)} word={t(r.health === "ok" ? "healthOk" : r.health === "err" ? "healthErr" : "healthUnknown")} /></td>
+                    <td className="rulename"><b>{r.name}</b><span className="faint"> {r.type === "recording" ? t("recording") : (r.labels?.severity ?? "")}</span></td>
+                    <td className="mono wrap phone-hide">
+                      {r.query}
+                      {r.lastError ? <div className="st-critical wrap">{r.lastError}</div> : null}
+                    </td>
+                    <td className="r phone-hide">{r.duration !== undefined && r.duration > 0 ? humanDuration(r.duration) : ""}</td>
+                    <td className="r">{r.alerts && r.alerts.length > 0 ? <span className="mini"><Shape state={r.state === "firing" ? "warning" : "pending"} size={10} /> {r.alerts.length}</span> : null}</td>
+                    <td className="actions"><Link className="textlink" href={exploreLink(r.query, search)}>{t("navExplore")}</Link><CopyButton text={r.query} label={t("copyPromql")} /></td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        );
+      })}
+    </section>
+  );
+}
