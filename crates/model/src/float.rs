@@ -414,8 +414,9 @@ mod tests {
         assert_eq!(format_f(1e21), "1000000000000000000000");
         assert_eq!(format_f(-0.0), "-0");
         assert_eq!(format_f(0.1), "0.1");
-        assert_eq!(format_f(786283752699922.25), "786283752699922.2");
-        assert_eq!(format_f(97869655054931.625), "97869655054931.62");
+        // Exact ties: 786283752699922.25 and 97869655054931.625.
+        assert_eq!(format_f(786_283_752_699_922.0 + 0.25), "786283752699922.2");
+        assert_eq!(format_f(97_869_655_054_931.0 + 0.625), "97869655054931.62");
         assert_eq!(format_f(1e15), "1000000000000000");
         assert_eq!(format_f(-123.0), "-123");
         assert_eq!(format_f(f64::NAN), "NaN");
