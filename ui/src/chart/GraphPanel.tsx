@@ -17,7 +17,7 @@ import type { GraphQuery } from "../promql/host";
 import { useDark } from "../state";
 import { useView } from "../view";
 import { Chart, type Threshold } from "./chart";
-import { MAX_DRAWN, stats, toChartData } from "./data";
+import { MAX_DRAWN, inOrder, stats, toChartData } from "./data";
 import "uplot/dist/uPlot.min.css";
 
 export interface GraphPanelProps {
@@ -32,6 +32,8 @@ export interface GraphPanelProps {
   step?: number | undefined;
   /** Without a head of its own: Explore has the query above. */
   bare?: boolean;
+  /** Legend names that come first; the bottom of a stack. */
+  order?: readonly string[] | undefined;
   /** What to say when the answer is empty. */
   emptyText?: string;
 }
@@ -79,10 +81,10 @@ export function GraphPanel(props: GraphPanelProps) {
 
   const answers = results.map((r) => r.data);
   const ready = answers.some((a) => a !== undefined);
-  const data = useMemo(
-    () => toChartData(answers.map((a, i) => ({ result: a?.data.result ?? [], legend: queries[i]?.legend ?? "" })), start, end, step),
-    [...answers, start, end, step, queries.length],
-  );
+  const data = useMemo(() => {
+    const made = toChartData(answers.map((a, i) => ({ result: a?.data.result ?? [], legend: queries[i]?.legend ?? "" })), start, end, step);
+    return props.order ? { ...made, series: inOrder(made.series, props.order) } : made;
+  }, [...answers, start, end, step, queries, props.order]);
   const error = results.find((r) => r.error)?.error;
   const warnings = answers.flatMap((a) => a?.warnings ?? []);
   const stale = results.some((r) => r.isPlaceholderData);

@@ -39,7 +39,10 @@ export interface ChartEvents {
 
 const TOOLTIP_ROWS = 12;
 const EDGE_LABELS = 8;
-const FONT = '11px -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
+/** The page's own families: a canvas does not inherit them. */
+function font(px: number): string {
+  return `${px}px ${getComputedStyle(document.body).fontFamily}`;
+}
 
 interface Ink {
   text: string;
@@ -134,13 +137,14 @@ export class Chart {
     this.plot?.destroy();
     const ink = INK[model.dark ? "dark" : "light"];
     const grid: uPlot.Axis.Grid = { stroke: ink.grid, width: 1 };
-    const fill = model.dark ? 0.07 : 0.08;
+    // Fills over each other turn to mud; beyond a few lines only the lines are drawn.
+    const fill = !model.stacked && this.shown.length > 4 ? 0 : model.dark ? 0.07 : 0.08;
     const series: uPlot.Series[] = this.shown.map((s, i) => {
       const c = colour(s.colour, model.dark);
       return {
         stroke: c,
         width: 1.5,
-        fill: alpha(c, model.stacked ? fill * 2.5 : fill),
+        ...(fill > 0 ? { fill: alpha(c, model.stacked ? fill * 2.5 : fill) } : {}),
         spanGaps: false,
         points: { show: true, size: 4, fill: c, filter: () => loners(this.drawn[i] ?? []) },
       };
@@ -160,7 +164,7 @@ export class Chart {
       axes: [
         {
           stroke: ink.text,
-          font: FONT,
+          font: font(11),
           grid,
           ticks: { show: false },
           size: 24,
@@ -173,7 +177,7 @@ export class Chart {
         },
         {
           stroke: ink.text,
-          font: FONT,
+          font: font(11),
           grid,
           ticks: { show: false },
           gap: 6,
@@ -350,11 +354,11 @@ export class Chart {
   private axisWidth(u: uPlot, values: string[] | null): number {
     const ctx = u.ctx;
     ctx.save();
-    ctx.font = FONT;
+    ctx.font = font(11 * devicePixelRatio);
     const w = Math.max(0, ...(values ?? []).map((v) => ctx.measureText(v).width));
     ctx.restore();
     // Steps of 8 px, so that graphs below each other keep one left edge.
-    return Math.ceil((w + 12) / 8) * 8;
+    return Math.ceil((w / devicePixelRatio + 12) / 8) * 8;
   }
 
   private edgeWidth(model: ChartModel): number {
@@ -370,8 +374,9 @@ export class Chart {
     const r = devicePixelRatio;
     const { left, top, width, height } = u.bbox;
     ctx.save();
-    ctx.font = FONT.replace("11px", `${11 * r}px`);
+    ctx.font = font(11 * r);
     ctx.textBaseline = "middle";
+    ctx.textAlign = "left";
     for (const t of model.thresholds) {
       const y = u.valToPos(t.value, "y", true);
       if (y < top || y > top + height) continue;
@@ -425,12 +430,12 @@ export class Chart {
     if (!ctx) return Promise.resolve(null);
     ctx.fillStyle = ink.background;
     ctx.fillRect(0, 0, out.width, out.height);
-    ctx.font = `600 ${FONT.replace("11px", `${13 * r}px`)}`;
+    ctx.font = `600 ${font(13 * r)}`;
     ctx.fillStyle = ink.text;
     ctx.textBaseline = "middle";
     ctx.fillText(title, 8 * r, head / 2);
     ctx.drawImage(source, 0, head);
-    ctx.font = FONT.replace("11px", `${11 * r}px`);
+    ctx.font = font(11 * r);
     rows.forEach((s, i) => {
       const y = head + source.height + (i + 0.5) * 16 * r;
       ctx.fillStyle = colour(s.colour, model.dark);

@@ -33,6 +33,12 @@ export interface Part {
   legend: string;
 }
 
+/** Puts series with these names first, in this order; the others keep theirs. */
+export function inOrder(series: ChartSeries[], order: readonly string[]): ChartSeries[] {
+  const rank = (s: ChartSeries) => (order.includes(s.name) ? order.indexOf(s.name) : order.length);
+  return [...series].sort((a, b) => rank(a) - rank(b));
+}
+
 /** One grid for all parts; a missing step is null, so gaps stay gaps. NaN and infinities are null too. */
 export function toChartData(parts: readonly Part[], start: number, end: number, step: number): ChartData {
   const n = Math.max(1, Math.floor((end - start) / step + 1e-6) + 1);

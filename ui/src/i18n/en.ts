@@ -71,6 +71,7 @@ export const en = {
   statePending: "Pending",
   state: "State",
   ago: "{time} ago",
+  justNow: "now",
   inTime: "in {time}",
 
   range: "Time range",
@@ -96,6 +97,7 @@ export const en = {
   hintNotFound: "This server does not offer this part of the API.",
 
   hosts: "Hosts",
+  oneHost: "1 host",
   nHosts: "{n} hosts",
   hostsByState: "Hosts by state",
   filterHosts: "Filter: name, service, label=value, state",

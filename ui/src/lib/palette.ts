@@ -3,7 +3,7 @@
  * Pure. Colour never carries state here; state has its own colours and shapes.
  */
 
-export const LIGHT = ["#1f6fb5", "#c8690a", "#2b8a6b", "#a8327f", "#6b8e12", "#5b4bb5", "#b3882a", "#1c93a8", "#8c4a2f", "#5f6b7a"] as const;
+export const LIGHT = ["#1f6fb5", "#c8690a", "#2b8a6b", "#a8327f", "#6b8e12", "#5b4bb5", "#b3882a", "#0d9bb5", "#8c4a2f", "#5f6b7a"] as const;
 export const DARK = ["#6db3f2", "#f2a65a", "#5fd1a8", "#ec84c4", "#b3d35a", "#a99bf5", "#e6c66a", "#5fd0e0", "#d99a7c", "#a9b4c2"] as const;
 
 /** FNV-1a, 32 bit. */

@@ -92,7 +92,7 @@ function scaleFor(unit: Unit, magnitude: number): readonly [divisor: number, sym
     }
     case "count": {
       const i = Math.min(COUNT.length - 1, m < 1 ? 0 : Math.floor(Math.log10(m) / 3 + 1e-9));
-      return [1000 ** i, `${COUNT[i]?.trim() ?? ""}${i > 0 && unit.symbol ? " " : ""}${unit.symbol}`];
+      return [1000 ** i, `${COUNT[i]?.trim() ?? ""}${i > 0 && unit.symbol !== "" && !unit.symbol.startsWith("/") ? " " : ""}${unit.symbol}`];
     }
     case "duration": {
       if (m === 0) return [1, "s"];
@@ -129,6 +129,8 @@ export function show(value: number, id: UnitId = "none", decimals?: number): Sho
     if (Math.abs(shown) >= 1000) [divisor, symbol] = scaleFor(unit, raw * 1.01);
   }
   const scaled = raw / divisor;
+  // Hundredths of a percent are noise.
+  if (symbol === "%" && decimals === undefined && Math.abs(scaled) < 10) return { text: String(Number(scaled.toFixed(2))), unit: symbol };
   return { text: decimals === undefined ? round3(scaled) : scaled.toFixed(decimals), unit: symbol };
 }
 

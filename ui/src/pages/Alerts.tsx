@@ -305,6 +305,7 @@ function Rules({ groups, error, filter }: { groups: readonly RuleGroup[] | undef
               {g.name} <span className="faint">{g.file}</span> <span className="faint">{t("everyInterval", { interval: humanDuration(g.interval) })}</span>
             </h3>
             <table className="tbl rules" data-testid="rule-table">
+              <colgroup><col className="col-state" /><col className="col-name" /><col className="phone-hide" /><col className="col-num phone-hide" /><col className="col-num" /><col className="col-actions" /></colgroup>
               <thead className="offscreen">
                 <tr><th scope="col">{t("state")}</th><th scope="col">{t("rule")}</th><th scope="col">{t("query")}</th><th scope="col">{t("for")}</th><th scope="col">{t("alertsFiring")}</th><th scope="col">{t("actions")}</th></tr>
               </thead>

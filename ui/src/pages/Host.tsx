@@ -148,7 +148,7 @@ function HostGraph({ def, scrape }: { def: GraphDef; scrape: number }) {
   const limit = useInstant(def.thresholdExpr ?? "", undefined, def.thresholdExpr !== undefined);
   const value = sampleValue(vector(limit.data?.data)[0]);
   const thresholds = useMemo(() => (def.threshold && value !== undefined ? [{ value, name: t(def.threshold.key, { n: value }) }] : []), [def.threshold?.key, value, t]);
-  return <GraphPanel title={t(`graph_${def.id}` as Key)} queries={def.queries} unit={def.unit} stacked={def.stacked ?? false} max={def.max} thresholds={thresholds} scrape={scrape} />;
+  return <GraphPanel title={t(`graph_${def.id}` as Key)} queries={def.queries} unit={def.unit} stacked={def.stacked ?? false} order={def.order} max={def.max} thresholds={thresholds} scrape={scrape} />;
 }
 
 interface Disk {

@@ -163,7 +163,7 @@ function GroupRow({ group, folded, toggle }: { group: ServiceGroup; folded: bool
         <button type="button" className="groupbtn" aria-expanded={!folded} onClick={() => toggle(group.name)}>
           <Icon name={folded ? "right" : "chevron"} size={14} />
           <span className="groupname">{group.name}</span>
-          <span className="faint">{t("nHosts", { n: group.hosts.length })}</span>
+          <span className="faint">{group.hosts.length === 1 ? t("oneHost") : t("nHosts", { n: group.hosts.length })}</span>
           {SEVERITY.filter((s) => s !== "ok").map((s) => {
             const n = group.hosts.filter((h) => h.state === s).length;
             return n > 0 ? <span key={s} className={`mini st-${s}`}><Shape state={s} size={10} />{n}</span> : null;

@@ -89,7 +89,7 @@ export function Ago({ at, now }: { at: number | undefined; now?: number }) {
   const s = Math.round(((now ?? Math.max(own, at)) - at) / 1000);
   return (
     <time dateTime={new Date(at).toISOString()} title={formatInstant(at, zone, true)}>
-      {s < -1 ? t("inTime", { time: humanDuration(-s) }) : t("ago", { time: humanDuration(Math.max(0, s)) })}
+      {s >= -1 && s < 1 ? t("justNow") : s < -1 ? t("inTime", { time: humanDuration(-s) }) : t("ago", { time: humanDuration(Math.max(0, s)) })}
     </time>
   );
 }

@@ -23,6 +23,8 @@ export interface GraphDef {
   /** A query for the threshold's value, evaluated at the end of the range. */
   thresholdExpr?: string;
   queries: GraphQuery[];
+  /** Legend names from the bottom of the stack up. */
+  order?: readonly string[];
   /** Fixed colours by legend are never used: colour is by label hash. Series beyond this many are cut by topk in the query. */
   height?: number;
 }
@@ -42,6 +44,8 @@ export const REAL_FS = 'fstype!~"tmpfs|ramfs|devtmpfs|overlay|squashfs|iso9660|a
 const REAL_DISK = 'device!~"(loop|ram|fd|zram|dm-|md|sr)[0-9]+.*"';
 const REAL_NIC = 'device!~"lo|veth.*|docker.*|br-.*|cali.*|tap.*|virbr.*"';
 
+const CPU_ORDER = ["user", "system", "iowait", "softirq", "irq", "steal", "nice"] as const;
+
 /** Sections of one host's page, in order. `sel` is `instance="…"` and what else narrows it. */
 export function hostSections(sel: string): SectionDef[] {
   return [
@@ -50,7 +54,7 @@ export function hostSections(sel: string): SectionDef[] {
       needs: ["node_cpu_seconds_total"],
       collector: "cpu",
       graphs: [
-        { id: "cpuModes", unit: "percentunit", stacked: true, max: 1, queries: [{ expr: `avg by (mode) (rate(node_cpu_seconds_total{${sel},mode!="idle"}[${R}]))`, legend: "{{mode}}" }] },
+        { id: "cpuModes", unit: "percentunit", stacked: true, max: 1, order: CPU_ORDER, queries: [{ expr: `avg by (mode) (rate(node_cpu_seconds_total{${sel},mode!="idle"}[${R}]))`, legend: "{{mode}}" }] },
         {
           id: "load",
           unit: "short",
