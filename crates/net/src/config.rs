@@ -504,8 +504,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let got = match model::yaml::parse::<HttpClientConfig>("c.yml", text) {
-            Ok(config) => serde_json::to_string(&config).unwrap(),
+        // As it stands in real files: below a key.
+        let text = format!("http_config: {{{text}}}");
+        let got = match model::yaml::parse::<BTreeMap<String, HttpClientConfig>>("c.yml", &text) {
+            Ok(config) => serde_json::to_string(&config["http_config"]).unwrap(),
             Err(err) => err.to_string(),
         };
         assert_eq!(got, expected, "{text}");
@@ -525,7 +527,7 @@ mod tests {
             &format!(r#"{{"authorization":{{"type":"Bearer","credentials":"<secret>"}},{REST}"#),
         );
         check(
-            "proxy_url: http://u:hunter2@proxy:3128\nfollow_redirects: no",
+            "proxy_url: http://u:hunter2@proxy:3128, follow_redirects: no",
             r#"{"proxy_url":"<secret>","follow_redirects":false,"enable_http2":true}"#,
         );
     }
@@ -533,30 +535,30 @@ mod tests {
     #[test]
     fn refuses_with_the_known_words() {
         check(
-            "basic_auth: {username: u}\nauthorization: {credentials: x}",
-            "c.yml:1:1: at most one of basic_auth, oauth2 & authorization must be configured",
+            "basic_auth: {username: u}, authorization: {credentials: x}",
+            "c.yml:1:14: at most one of basic_auth, oauth2 & authorization must be configured",
         );
         check(
-            "bearer_token: a\nbearer_token_file: b",
-            "c.yml:1:1: at most one of bearer_token & bearer_token_file must be configured",
+            "bearer_token: a, bearer_token_file: b",
+            "c.yml:1:14: at most one of bearer_token & bearer_token_file must be configured",
         );
         check(
             "authorization: {type: Basic}",
-            "c.yml:1:16: authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
+            "c.yml:1:29: authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
         );
-        check("basic_auht: {}", "c.yml:1:1: field basic_auht not found, did you mean basic_auth?");
+        check("basic_auht: {}", "c.yml:1:14: field basic_auht not found, did you mean basic_auth?");
         check(
             "tls_config: {cert_file: a}",
-            "c.yml:1:13: exactly one of key or key_file must be configured when a client certificate is configured",
+            "c.yml:1:26: exactly one of key or key_file must be configured when a client certificate is configured",
         );
-        check("no_proxy: a", "c.yml:1:1: if no_proxy is configured, proxy_url must also be configured");
+        check("no_proxy: a", "c.yml:1:14: if no_proxy is configured, proxy_url must also be configured");
         check(
             "proxy_url: socks5://a:1",
-            "c.yml:1:1: proxy_url: scheme \"socks5\" is not spoken; use http or https",
+            "c.yml:1:14: proxy_url: scheme \"socks5\" is not spoken; use http or https",
         );
         check(
             "http_headers: {Authorization: {values: [a]}}",
-            "c.yml:1:1: setting header \"Authorization\" is not allowed",
+            "c.yml:1:14: setting header \"Authorization\" is not allowed",
         );
     }
 

@@ -1,1 +1,25 @@
 //! Discovers targets and pulls samples on schedule.
+//!
+//! In from `scrape_configs` ([`config`]), files of targets ([`discovery`]) and functions of this process
+//! ([`LocalTarget`]); out to a `storage::Appendable`. [`Manager`] runs it; `api` reads its [`View`].
+//! Only [`driver`] awaits; all else is sync and takes `now_ms`.
+
+pub mod cache;
+pub mod config;
+pub mod discovery;
+pub mod driver;
+mod fetch;
+pub mod glob;
+pub mod ingest;
+mod keys;
+pub mod local;
+pub mod metrics;
+pub mod pool;
+pub mod schedule;
+pub mod target;
+pub mod view;
+
+pub use config::{GlobalConfig, ScrapeConfig, ScrapeConfigError, ScrapeConfigFile};
+pub use driver::{Manager, ManagerOptions};
+pub use local::LocalTarget;
+pub use view::{ActiveTarget, DroppedTarget, Health, TargetMetadata, View};

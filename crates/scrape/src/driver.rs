@@ -1,0 +1,367 @@
+//! Runs the scrapes: the one module of this crate that awaits.
+//!
+//! One task per target sleeps until its schedule says so, fetches, and hands the page to a blocking thread that reads
+//! and stores it ([`record`]). One task per job asks discovery. A reload touches only what it changes.
+//! Invariant: after [`Manager::stop`] returned, nothing of this crate runs or writes.
+
+mod record;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use parking_lot::RwLock;
+use stdx::clock::Clock;
+use stdx::dir::Dir;
+use stdx::metrics::Registry;
+use storage::Appendable;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
+use crate::discovery::{Discovery, FileDiscovery, StaticDiscovery};
+use crate::fetch::{FetchError, Page, fetch};
+use crate::local::LocalTarget;
+use crate::metrics::ScrapeMetrics;
+use crate::pool::{Pool, Settings, Source, TargetState};
+use crate::schedule::{Schedule, Step, fnv1a};
+use crate::target::Target;
+use crate::view::View;
+
+/// Longest sleep, so that a wall clock that was set is noticed. Chosen.
+const SLEEP_MS_MAX: i64 = 10_000;
+/// How long [`Manager::stop`] waits for pages that are being stored.
+const STOP_TIMEOUT: StdDuration = StdDuration::from_secs(4);
+/// Pages being read at once are as many as there are processors, but no more than this. Chosen.
+const INGESTS_MAX: usize = 16;
+
+/// What a manager needs.
+#[derive(Clone)]
+pub struct ManagerOptions {
+    /// Tells the time of samples.
+    pub clock: Arc<dyn Clock>,
+    /// Takes them.
+    pub store: Arc<dyn Appendable>,
+    /// Reads files of targets; [`stdx::dir::DiskDir::anywhere`] outside of tests.
+    pub dir: Arc<dyn Dir>,
+    /// Where our own metrics go.
+    pub registry: Registry,
+    /// This machine's name: moves the schedule, and stands in global URLs.
+    pub host_name: String,
+}
+
+/// Why a configuration was not taken. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+#[error("error creating HTTP client for scrape config with job name {job:?}: {source}")]
+pub struct ApplyError {
+    /// Which job.
+    pub job: String,
+    /// What is wrong.
+    pub source: net::BuildError,
+}
+
+pub(crate) struct Shared {
+    pub(crate) options: ManagerOptions,
+    pub(crate) metrics: Arc<ScrapeMetrics>,
+    pools: RwLock<BTreeMap<String, Arc<Pool>>>,
+    locals: RwLock<Vec<Arc<Pool>>>,
+    /// Of the host's name and the external labels, so that two servers of a pair scrape at different moments.
+    seed: RwLock<u64>,
+    ingests: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Shared {
+    /// All jobs, local ones too, by name.
+    pub(crate) fn all_pools(&self) -> Vec<Arc<Pool>> {
+        let mut all: Vec<_> =
+            self.pools.read().values().cloned().chain(self.locals.read().iter().cloned()).collect();
+        all.sort_by(|a, b| a.job.cmp(&b.job));
+        all
+    }
+}
+
+/// Runs all scrapes of a server. Must be used within a tokio runtime.
+pub struct Manager {
+    shared: Arc<Shared>,
+    runtime: Handle,
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manager").field("view", &self.view()).finish_non_exhaustive()
+    }
+}
+
+impl Manager {
+    /// A manager without targets.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(options: ManagerOptions) -> Self {
+        let n_ingests = std::thread::available_parallelism().map_or(2, usize::from).min(INGESTS_MAX);
+        let seed = fnv1a(&[options.host_name.as_bytes()]);
+        Self {
+            shared: Arc::new(Shared {
+                metrics: Arc::new(ScrapeMetrics::new(&options.registry)),
+                options,
+                pools: RwLock::default(),
+                locals: RwLock::default(),
+                seed: RwLock::new(seed),
+                ingests: Arc::new(Semaphore::new(n_ingests)),
+                tasks: TaskTracker::new(),
+                stopping: CancellationToken::new(),
+            }),
+            runtime: Handle::current(),
+        }
+    }
+
+    /// What the API shows.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Adds a target inside this process and begins to scrape it. It stays through every reload.
+    pub fn add_local(&self, local: LocalTarget) {
+        let file: ScrapeConfigFile = model::yaml::parse("local", &format!("job_name: {:?}", local.job))
+            .expect("a job with nothing but a name");
+        let mut config = file
+            .resolve(&GlobalConfig::default(), std::path::Path::new(""))
+            .expect("a job with nothing but a name fits the defaults");
+        config.scrape_interval = local.interval;
+        config.scrape_timeout = config.scrape_timeout.min(local.interval);
+        let settings = Arc::new(Settings::new(config).expect("a client without files cannot fail"));
+        let pool = Arc::new(Pool::new(&local.job, Arc::clone(&settings), self.shared.stopping.child_token()));
+        let mut labels = local.labels.to_builder();
+        labels.set("job", &local.job);
+        let labels = labels.build();
+        let target = Target {
+            discovered: labels.clone(),
+            hash: fnv1a(&[labels.to_string().as_bytes(), local.shown_url.as_bytes()]),
+            labels,
+            url: Url::parse("local:///").expect("a constant"),
+            shown_url: local.shown_url,
+            interval: settings.config.scrape_interval,
+            timeout: settings.config.scrape_timeout,
+        };
+        let hash = target.hash;
+        let state = TargetState::new(target, Source::Local(local.source), settings, pool.gone.child_token());
+        let state = Arc::new(state);
+        pool.state.lock().targets.insert(hash, Arc::clone(&state));
+        self.shared.locals.write().push(Arc::clone(&pool));
+        spawn_loop(&self.shared, pool, state);
+    }
+
+    /// Makes `jobs` what is scraped. Jobs that did not change go on undisturbed; of changed ones, targets that stay
+    /// keep their history; those that are gone end with staleness markers.
+    ///
+    /// # Errors
+    /// When a job's TLS files cannot be used; then nothing has changed.
+    pub fn apply_config(&self, jobs: &[ScrapeConfig], global: &GlobalConfig) -> Result<(), ApplyError> {
+        let mut fresh = Vec::new();
+        for config in jobs {
+            let known = self.shared.pools.read().get(&config.job).cloned();
+            let is_same = known.as_ref().is_some_and(|pool| pool.settings.load().config == *config);
+            if !is_same {
+                let settings = Settings::new(config.clone())
+                    .map_err(|source| ApplyError { job: config.job.clone(), source })?;
+                fresh.push((known, Arc::new(settings)));
+            }
+        }
+        *self.shared.seed.write() =
+            fnv1a(&[self.shared.options.host_name.as_bytes(), global.external_labels.to_string().as_bytes()]);
+        self.shared.pools.write().retain(|name, pool| {
+            let is_wanted = jobs.iter().any(|config| config.job == *name);
+            if !is_wanted {
+                pool.gone.cancel();
+                self.shared.metrics.pool_targets.remove(&[name]);
+            }
+            is_wanted
+        });
+        for (known, settings) in fresh {
+            self.start_pool(known, settings);
+        }
+        Ok(())
+    }
+
+    /// Starts a job, or gives `known` its changed settings: its targets go on, and discovery begins anew.
+    fn start_pool(&self, known: Option<Arc<Pool>>, settings: Arc<Settings>) {
+        let job = settings.config.job.clone();
+        let pool = match known {
+            Some(known) => {
+                known.settings.store(Arc::clone(&settings));
+                known
+            }
+            None => Arc::new(Pool::new(&job, Arc::clone(&settings), self.shared.stopping.child_token())),
+        };
+        self.shared.pools.write().insert(job, Arc::clone(&pool));
+        let config = &settings.config;
+        let mut sources: Vec<Box<dyn Discovery>> = Vec::new();
+        sources.push(Box::new(StaticDiscovery::new(config.static_configs.clone())));
+        for sd in &config.file_sd_configs {
+            let (dir, metrics) = (Arc::clone(&self.shared.options.dir), Arc::clone(&self.shared.metrics));
+            sources.push(Box::new(FileDiscovery::new(sd.clone(), dir, metrics)));
+        }
+        let generation = pool.begin_discovery(sources.len());
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn_on(discover(shared, pool, sources, generation), &self.runtime);
+    }
+
+    /// Stops everything and waits until pages that are being stored are. Writes no staleness markers: after a restart
+    /// the series go on.
+    pub async fn stop(&self) {
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("scrapes did not stop in time");
+        }
+    }
+}
+
+fn spawn_loop(shared: &Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
+    shared.tasks.spawn(run(Arc::clone(shared), pool, state));
+}
+
+/// Asks the sources of one job for its targets, as often as they want to be asked.
+async fn discover(
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    mut sources: Vec<Box<dyn Discovery>>,
+    generation: u64,
+) {
+    let mut is_first = true;
+    loop {
+        let now_ms = shared.options.clock.now_ms();
+        let asked = tokio::task::spawn_blocking(move || {
+            let answers: Vec<_> = sources.iter_mut().map(|source| source.poll(now_ms)).collect();
+            (sources, answers)
+        });
+        let answers;
+        (sources, answers) = match asked.await {
+            Ok(asked) => asked,
+            Err(err) => {
+                tracing::error!(scrape_pool = pool.job, error = %err, "discovery failed; targets stay as they are");
+                return;
+            }
+        };
+        let has_changed = answers.iter().any(Option::is_some);
+        if (has_changed || is_first) && !shared.stopping.is_cancelled() {
+            if !pool.take_groups(generation, answers) {
+                // A reload has begun a discovery of its own.
+                return;
+            }
+            for state in pool.sync(&shared.metrics) {
+                spawn_loop(&shared, Arc::clone(&pool), state);
+            }
+        }
+        is_first = false;
+        let Some(pause_ms) = sources.iter().filter_map(|source| source.pause_ms()).min() else { return };
+        tokio::select! {
+            () = pool.gone.cancelled() => return,
+            () = tokio::time::sleep(millis(pause_ms)) => {}
+        }
+        if !pool.is_current(generation) {
+            return;
+        }
+    }
+}
+
+fn millis(ms: i64) -> StdDuration {
+    StdDuration::from_millis(ms.max(0).unsigned_abs())
+}
+
+/// Scrapes one target until it is gone.
+async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
+    let clock = Arc::clone(&shared.options.clock);
+    let schedule_of = |shared: &Shared, is_start: bool| {
+        let target = Arc::clone(&state.target.lock());
+        let hash = target.hash ^ *shared.seed.read();
+        match state.source {
+            Source::Local(_) if is_start => {
+                Schedule::with_warm_up(target.interval.as_ms(), hash, clock.now_ms())
+            }
+            _ => Schedule::new(target.interval.as_ms(), hash, clock.now_ms()),
+        }
+    };
+    let mut schedule = schedule_of(&shared, true);
+    loop {
+        match schedule.poll(clock.now_ms()) {
+            Step::Wait { ms } => tokio::select! {
+                () = state.gone.cancelled() => break,
+                () = state.changed.notified() => {
+                    let interval_ms = state.target.lock().interval.as_ms();
+                    if interval_ms != schedule.interval_ms() {
+                        schedule = schedule_of(&shared, false);
+                    }
+                }
+                () = tokio::time::sleep(millis(ms.min(SLEEP_MS_MAX))) => {}
+            },
+            Step::Scrape { t_ms, n_missed } => {
+                shared.metrics.missed.add(n_missed);
+                tokio::select! {
+                    () = state.gone.cancelled() => break,
+                    () = scrape(&shared, &pool, &state, t_ms) => {}
+                }
+            }
+        }
+    }
+    if !shared.stopping.is_cancelled() {
+        end(&shared, &state, schedule.next_ms(), schedule.interval_ms()).await;
+    }
+}
+
+/// One scrape of one target.
+async fn scrape(shared: &Arc<Shared>, pool: &Arc<Pool>, state: &Arc<TargetState>, t_ms: i64) {
+    let started = shared.options.clock.monotonic();
+    let settings = pool.settings.load_full();
+    let target = Arc::clone(&state.target.lock());
+    let over_limit = pool.state.lock().over_limit.clone();
+    let page = match (&state.source, over_limit) {
+        (_, Some(reason)) => Err(FetchError::TargetLimit(reason.to_string())),
+        (Source::Http, None) => fetch(&settings.client, &settings.config, &target, &settings.accept).await,
+        (Source::Local(source), None) => {
+            let source = Arc::clone(source);
+            let text = tokio::task::spawn_blocking(move || source()).await;
+            text.map_err(|err| FetchError::Local(err.to_string())).map(|text| Page {
+                body: text.into(),
+                encoding: String::new(),
+                content_type: "text/plain; version=0.0.4".to_owned(),
+            })
+        }
+    };
+    let permit = Arc::clone(&shared.ingests).acquire_owned().await.expect("the semaphore is never closed");
+    let scrape = record::Scraped { settings, target, page, t_ms, started };
+    let (shared, state) = (Arc::clone(shared), Arc::clone(state));
+    let recorded = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        record::record(&shared.options, &shared.metrics, &state, scrape);
+    });
+    if let Err(err) = recorded.await {
+        tracing::error!(error = %err, "a scrape could not be stored");
+    }
+}
+
+/// The target is gone: its series end with staleness markers where its next scrape would have been. Written only after
+/// another interval, as in Prometheus, so that a target that comes back in the meantime, in another job or after a
+/// second reload, goes on without a gap: the markers are then older than its samples, and refused.
+async fn end(shared: &Arc<Shared>, state: &Arc<TargetState>, next_ms: i64, interval_ms: i64) {
+    let wait_ms = next_ms - shared.options.clock.now_ms() + interval_ms + interval_ms / 10;
+    tokio::select! {
+        () = shared.stopping.cancelled() => return,
+        () = tokio::time::sleep(millis(wait_ms)) => {}
+    }
+    let (options, state) = (shared.options.clone(), Arc::clone(state));
+    let ended = tokio::task::spawn_blocking(move || record::end(&options, &state, next_ms));
+    if let Err(err) = ended.await {
+        tracing::error!(error = %err, "staleness markers could not be stored");
+    }
+}
+
+#[cfg(test)]
+mod tests;

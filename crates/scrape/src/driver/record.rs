@@ -1,0 +1,203 @@
+//! What happens to a page once it is here: decompressed, read, stored, reported. Runs on a blocking thread; sync.
+
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use net::decompress;
+use wire::exposition::Format;
+
+use super::ManagerOptions;
+use crate::config::ScrapeConfig;
+use crate::fetch::{FetchError, Page, decoded_bytes_max};
+use crate::ingest::{self, IngestError, IngestOptions, IngestStats, Report, ingest};
+use crate::metrics::ScrapeMetrics;
+use crate::pool::{Settings, Status, TargetState};
+use crate::target::Target;
+use crate::view::Health;
+
+/// A scrape as the driver leaves it.
+pub(super) struct Scraped {
+    pub(super) settings: Arc<Settings>,
+    pub(super) target: Arc<Target>,
+    pub(super) page: Result<Page, FetchError>,
+    pub(super) t_ms: i64,
+    /// On the monotonic clock.
+    pub(super) started: StdDuration,
+}
+
+/// A page ready to be read.
+struct Text {
+    body: bytes::Bytes,
+    format: Format,
+}
+
+/// Why a scrape failed.
+enum Failure {
+    BodyTooLarge(String),
+    Ingest(IngestError),
+    Other(String),
+}
+
+impl Failure {
+    fn text(&self) -> String {
+        match self {
+            Self::Ingest(err) => err.to_string(),
+            Self::BodyTooLarge(text) | Self::Other(text) => text.clone(),
+        }
+    }
+}
+
+/// Stores a scrape, whatever came of it, and notes how it went.
+pub(super) fn record(
+    options: &ManagerOptions,
+    metrics: &ScrapeMetrics,
+    state: &TargetState,
+    scraped: Scraped,
+) {
+    let Scraped { settings, target, page, t_ms, started } = scraped;
+    let config = &settings.config;
+    let ingest_started = options.clock.monotonic();
+    let text = page.map_err(from_fetch).and_then(|page| open(config, page));
+    let body_bytes = match &text {
+        Ok(text) => text.body.len() as f64,
+        Err(Failure::BodyTooLarge(_)) => -1.0,
+        Err(_) => 0.0,
+    };
+    let mut work = state.work.lock();
+    work.adopt(&settings, &target);
+    let work = &mut *work;
+
+    let mut appender = options.store.appender(t_ms);
+    let ingest_options = IngestOptions::new(config, &target.labels);
+    let mut stats = IngestStats::default();
+    let result = text.and_then(|text| {
+        let read = ingest(&text.body, text.format, t_ms, &mut work.cache, &mut *appender, &ingest_options);
+        match read {
+            Ok(all) => {
+                stats = all;
+                Ok(())
+            }
+            Err(refused) => {
+                stats = refused.stats;
+                Err(Failure::Ingest(refused.error))
+            }
+        }
+    });
+    if result.is_err() {
+        // Nothing of a bad page is stored. The first batch goes before the second begins: a store may have room for one.
+        drop(appender);
+        appender = options.store.appender(t_ms);
+        ingest::fail(t_ms, &mut work.cache, &mut *appender);
+    }
+    let duration_secs = options.clock.monotonic().saturating_sub(started).as_secs_f64();
+    let report = Report {
+        is_up: result.is_ok(),
+        duration_secs,
+        stats,
+        body_bytes,
+        timeout_secs: target.timeout.as_secs_f64(),
+        samples_max: config.limits.samples_max,
+    };
+    work.report.append(&report, t_ms, &mut *appender);
+    let mut last_error = result.as_ref().err().map(Failure::text).unwrap_or_default();
+    match appender.commit() {
+        Ok(committed) => metrics.samples.add(committed.n_samples),
+        Err(err) => {
+            metrics.commit_failures.inc();
+            last_error = format!("cannot store the scrape: {err}");
+            tracing::error!(scrape_pool = config.job, target = target.shown_url, error = %err, "cannot store a scrape");
+        }
+    }
+    count(metrics, &stats, result.as_ref().err());
+    metrics
+        .ingest_duration
+        .with(&[])
+        .observe((options.clock.monotonic().saturating_sub(ingest_started)).as_secs_f64());
+    metrics.duration.with(&[]).observe(duration_secs);
+    let left_out =
+        stats.n_out_of_order + stats.n_duplicates + stats.n_out_of_bounds + stats.n_over_series_limit > 0;
+    let mut status = state.status.lock();
+    log(config, &target, &status, &last_error, left_out.then_some(&stats));
+    let health = if last_error.is_empty() { Health::Up } else { Health::Down };
+    *status = Status {
+        health,
+        last_error,
+        last_scrape_ms: Some(t_ms),
+        last_duration_secs: duration_secs,
+        left_out,
+    };
+}
+
+/// The target is gone: all its series end at `t_ms`.
+pub(super) fn end(options: &ManagerOptions, state: &TargetState, t_ms: i64) {
+    let mut work = state.work.lock();
+    let mut appender = options.store.appender(t_ms);
+    ingest::end(t_ms, &mut work.cache, &mut *appender);
+    work.report.end(t_ms, &mut *appender);
+    if let Err(err) = appender.commit() {
+        tracing::error!(error = %err, "cannot store the staleness markers of a target that is gone");
+    }
+}
+
+fn from_fetch(err: FetchError) -> Failure {
+    match err {
+        FetchError::Http(err) if err.is_body_too_large() => Failure::BodyTooLarge(err.to_string()),
+        other => Failure::Other(other.to_string()),
+    }
+}
+
+/// Decompresses, and finds out the format.
+fn open(config: &ScrapeConfig, page: Page) -> Result<Text, Failure> {
+    let body = decompress::decode(&page.encoding, page.body, decoded_bytes_max(config));
+    let body = body.map_err(|err| from_fetch(FetchError::Http(err)))?;
+    let format = Format::from_content_type(&page.content_type, config.fallback_format);
+    Ok(Text { body, format: format.map_err(|err| Failure::Other(err.to_string()))? })
+}
+
+fn count(metrics: &ScrapeMetrics, stats: &IngestStats, failure: Option<&Failure>) {
+    metrics.out_of_order.add(stats.n_out_of_order);
+    metrics.duplicates.add(stats.n_duplicates);
+    metrics.out_of_bounds.add(stats.n_out_of_bounds);
+    metrics.series_limit.add(stats.n_over_series_limit);
+    let result = if failure.is_none() { "success" } else { "failure" };
+    metrics.scrapes.with(&[result]).inc();
+    match failure {
+        Some(Failure::BodyTooLarge(_)) => metrics.body_size_limit.inc(),
+        Some(Failure::Ingest(IngestError::SampleLimit)) => metrics.sample_limit.inc(),
+        Some(Failure::Ingest(IngestError::LabelLimit(_))) => metrics.label_limits.inc(),
+        _ => {}
+    }
+}
+
+/// Says what changed since the scrape before: a target that stays broken is logged once.
+fn log(
+    config: &ScrapeConfig,
+    target: &Target,
+    before: &Status,
+    last_error: &str,
+    left_out: Option<&IngestStats>,
+) {
+    let (scrape_pool, url) = (config.job.as_str(), target.shown_url.as_str());
+    if last_error.is_empty() && before.health == Health::Down {
+        tracing::info!(scrape_pool, target = url, "scrapes succeed again");
+    }
+    if !last_error.is_empty() && before.health != Health::Down {
+        tracing::warn!(
+            scrape_pool,
+            target = url,
+            error = last_error,
+            "scrape failed; further failures are not logged"
+        );
+    }
+    if let Some(stats) = left_out.filter(|_| !before.left_out) {
+        tracing::warn!(
+            scrape_pool,
+            target = url,
+            n_out_of_order = stats.n_out_of_order,
+            n_duplicates = stats.n_duplicates,
+            n_out_of_bounds = stats.n_out_of_bounds,
+            n_over_series_limit = stats.n_over_series_limit,
+            "samples were left out; further ones of this target are only counted"
+        );
+    }
+}

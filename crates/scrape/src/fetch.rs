@@ -1,0 +1,117 @@
+//! The HTTP side of a scrape: what is asked for, and which answers count.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use net::client::status_error;
+use net::{HttpClient, HttpError, Limits, Request};
+
+use crate::config::{EscapingScheme, ScrapeConfig, ScrapeProtocol};
+use crate::target::Target;
+
+/// Largest body where no `body_size_limit` is set, in bytes. Chosen: ten times the largest pages seen in the wild.
+pub(crate) const BODY_BYTES_MAX: usize = 512 << 20;
+/// How much longer than its text a compressed body may be: gzip's own header. Chosen.
+const GZIP_OVERHEAD_BYTES: usize = 1 << 10;
+/// Prometheus' weight of the first format is one tenth of this, and of the next ones less.
+const FIRST_WEIGHT: usize = 6;
+
+static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+
+/// A page as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Maybe compressed.
+    pub(crate) body: Bytes,
+    /// How.
+    pub(crate) encoding: String,
+    /// What.
+    pub(crate) content_type: String,
+}
+
+/// Most bytes of a decompressed body: a body that reaches `body_size_limit` is too large.
+pub(crate) fn decoded_bytes_max(config: &ScrapeConfig) -> usize {
+    match config.limits.body_bytes_max {
+        0 => BODY_BYTES_MAX,
+        limit => usize::try_from(limit - 1).unwrap_or(usize::MAX).min(BODY_BYTES_MAX),
+    }
+}
+
+/// `application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,…,*/*;q=0.2`
+pub(crate) fn accept(protocols: &[ScrapeProtocol], escaping: EscapingScheme) -> String {
+    let mut text = String::new();
+    let mut weight = FIRST_WEIGHT;
+    for protocol in protocols {
+        let Some(media_type) = protocol.media_type() else { continue };
+        text.push_str(media_type);
+        if matches!(protocol, ScrapeProtocol::PrometheusText100 | ScrapeProtocol::OpenMetricsText100) {
+            let _ = write!(text, ";escaping={}", escaping.as_str());
+        }
+        let _ = write!(text, ";q=0.{weight},");
+        weight = weight.saturating_sub(1).max(1);
+    }
+    let _ = write!(text, "*/*;q=0.{weight}");
+    text
+}
+
+/// Asks a target for its page.
+pub(crate) async fn fetch(
+    client: &HttpClient,
+    config: &ScrapeConfig,
+    target: &Target,
+    accept: &str,
+) -> Result<Page, FetchError> {
+    let mut request = Request::get(target.url.clone());
+    let text = |text: &str| HeaderValue::from_str(text).expect("made of ASCII by this module");
+    request.headers.insert(ACCEPT, text(accept));
+    let encoding = if config.enable_compression { "gzip" } else { "identity" };
+    request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+    request.headers.insert(TIMEOUT_HEADER.clone(), text(&target.timeout.as_secs_f64().to_string()));
+    let decoded_bytes_max = decoded_bytes_max(config);
+    let limits = Limits {
+        timeout: target.timeout.as_std(),
+        body_bytes_max: decoded_bytes_max.saturating_add(GZIP_OVERHEAD_BYTES),
+        decoded_bytes_max,
+    };
+    let response = client.send(request, &limits).await?;
+    if response.status != http::StatusCode::OK {
+        return Err(FetchError::Status(status_error(response.status)));
+    }
+    Ok(Page {
+        encoding: response.header(&CONTENT_ENCODING).to_owned(),
+        content_type: response.header(&CONTENT_TYPE).to_owned(),
+        body: response.body,
+    })
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("{0}")]
+    Http(#[from] HttpError),
+    #[error("{0}")]
+    Status(String),
+    /// `target_limit`.
+    #[error("{0}")]
+    TargetLimit(String),
+    /// A function of this process that panicked.
+    #[error("the source of this target failed: {0}")]
+    Local(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_is_prometheus() {
+        assert_eq!(
+            accept(&ScrapeProtocol::DEFAULT, EscapingScheme::AllowUtf8),
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        );
+    }
+}

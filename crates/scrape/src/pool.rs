@@ -1,0 +1,284 @@
+//! The targets of one job: which there should be ([`plan`], pure), which there are, and what each of them last said.
+//!
+//! In from discovery, through [`crate::driver`]; out to the driver's loops and to [`crate::view`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use model::Labels;
+use net::HttpClient;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::ScrapeCache;
+use crate::config::ScrapeConfig;
+use crate::discovery::TargetGroup;
+use crate::fetch;
+use crate::ingest::ReportSeries;
+use crate::local::PageFn;
+use crate::target::{Built, Target, build};
+use crate::view::Health;
+
+/// What all targets of a job share, until a reload replaces it.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: ScrapeConfig,
+    pub(crate) client: HttpClient,
+    pub(crate) accept: String,
+}
+
+impl Settings {
+    pub(crate) fn new(config: ScrapeConfig) -> Result<Self, net::BuildError> {
+        let client = HttpClient::new(&config.http)?;
+        let accept = fetch::accept(&config.scrape_protocols, config.name_escaping);
+        Ok(Self { config, client, accept })
+    }
+}
+
+/// Which targets there should be.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// By identity, so that two that are the same are one.
+    pub(crate) active: BTreeMap<u64, Target>,
+    /// At most as many as `keep_dropped_targets` allows.
+    pub(crate) dropped: Vec<Labels>,
+    pub(crate) n_dropped: usize,
+    /// With the reason.
+    pub(crate) failed: Vec<(Labels, String)>,
+    /// Why none of them may be scraped.
+    pub(crate) over_limit: Option<String>,
+}
+
+/// Applies relabelling and limits to everything discovery found.
+pub(crate) fn plan(config: &ScrapeConfig, groups: &[TargetGroup]) -> Plan {
+    let mut plan = Plan::default();
+    let kept_max = match config.dropped_targets_max {
+        0 => usize::MAX,
+        max => usize::try_from(max).unwrap_or(usize::MAX),
+    };
+    for group in groups {
+        for address in &group.targets {
+            match build(config, group, address) {
+                Built::Active(target) => {
+                    plan.active.insert(target.hash, *target);
+                }
+                Built::Dropped { discovered } => {
+                    plan.n_dropped += 1;
+                    if plan.dropped.len() < kept_max {
+                        plan.dropped.push(discovered);
+                    }
+                }
+                Built::Failed { discovered, reason } => plan.failed.push((discovered, reason)),
+            }
+        }
+    }
+    let n_active = plan.active.len() as u64;
+    if config.targets_max > 0 && n_active > config.targets_max {
+        plan.over_limit = Some(format!(
+            "target_limit exceeded (number of targets: {n_active}, limit: {})",
+            config.targets_max
+        ));
+    }
+    plan
+}
+
+/// Where pages come from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Http,
+    Local(PageFn),
+}
+
+/// What a target last said, for the page of targets.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Status {
+    pub(crate) health: Health,
+    pub(crate) last_error: String,
+    pub(crate) last_scrape_ms: Option<i64>,
+    pub(crate) last_duration_secs: f64,
+    /// Whether the last scrape left samples out, so that a target that always does is logged once.
+    pub(crate) left_out: bool,
+}
+
+/// What a scrape works with; locked while a page is read.
+pub(crate) struct Work {
+    pub(crate) cache: ScrapeCache,
+    pub(crate) report: ReportSeries,
+    /// As of the last scrape.
+    pub(crate) settings: Arc<Settings>,
+}
+
+impl Work {
+    /// Takes over changed settings; what was alive stays known.
+    pub(crate) fn adopt(&mut self, settings: &Arc<Settings>, target: &Target) {
+        if Arc::ptr_eq(&self.settings, settings) {
+            return;
+        }
+        let (old, new) = (&self.settings.config, &settings.config);
+        if old.metric_relabel_configs != new.metric_relabel_configs
+            || old.honor_labels != new.honor_labels
+            || old.name_validation != new.name_validation
+            || old.limits != new.limits
+        {
+            self.cache.forget_series();
+        }
+        if old.extra_scrape_metrics != new.extra_scrape_metrics {
+            self.report = ReportSeries::new(&target.labels, new.extra_scrape_metrics);
+        }
+        self.settings = Arc::clone(settings);
+    }
+}
+
+/// One target that is being scraped.
+pub(crate) struct TargetState {
+    /// Replaced when its interval or timeout changes; its identity never does.
+    pub(crate) target: Mutex<Arc<Target>>,
+    pub(crate) source: Source,
+    pub(crate) work: Mutex<Work>,
+    pub(crate) status: Mutex<Status>,
+    /// Cancelled when the target is gone.
+    pub(crate) gone: CancellationToken,
+    /// Told when `target` was replaced.
+    pub(crate) changed: Notify,
+}
+
+impl TargetState {
+    pub(crate) fn new(
+        target: Target,
+        source: Source,
+        settings: Arc<Settings>,
+        gone: CancellationToken,
+    ) -> Self {
+        let report = ReportSeries::new(&target.labels, settings.config.extra_scrape_metrics);
+        Self {
+            target: Mutex::new(Arc::new(target)),
+            source,
+            work: Mutex::new(Work { cache: ScrapeCache::new(), report, settings }),
+            status: Mutex::default(),
+            gone,
+            changed: Notify::new(),
+        }
+    }
+}
+
+/// One job.
+pub(crate) struct Pool {
+    pub(crate) job: String,
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) state: Mutex<PoolState>,
+    /// Cancelled when the job is gone; its targets' tokens are children.
+    pub(crate) gone: CancellationToken,
+}
+
+/// What discovery has led to.
+#[derive(Default)]
+pub(crate) struct PoolState {
+    /// What each source of discovery last said.
+    pub(crate) groups: Vec<Vec<TargetGroup>>,
+    pub(crate) targets: BTreeMap<u64, Arc<TargetState>>,
+    pub(crate) dropped: Vec<Labels>,
+    pub(crate) n_dropped: usize,
+    pub(crate) over_limit: Option<Arc<str>>,
+    /// Counts discoveries; only the newest may change anything.
+    generation: u64,
+}
+
+impl Pool {
+    pub(crate) fn new(job: &str, settings: Arc<Settings>, gone: CancellationToken) -> Self {
+        Self { job: job.to_owned(), settings: ArcSwap::new(settings), state: Mutex::default(), gone }
+    }
+
+    /// A new discovery with so many sources takes over; returns its generation.
+    pub(crate) fn begin_discovery(&self, n_sources: usize) -> u64 {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.groups = vec![Vec::new(); n_sources];
+        state.generation
+    }
+
+    /// Whether no newer discovery has taken over.
+    pub(crate) fn is_current(&self, generation: u64) -> bool {
+        self.state.lock().generation == generation
+    }
+
+    /// Keeps what sources found; `false` when a newer discovery has taken over.
+    pub(crate) fn take_groups(&self, generation: u64, answers: Vec<Option<Vec<TargetGroup>>>) -> bool {
+        let mut state = self.state.lock();
+        if state.generation != generation {
+            return false;
+        }
+        for (known, answer) in state.groups.iter_mut().zip(answers) {
+            if let Some(groups) = answer {
+                *known = groups;
+            }
+        }
+        true
+    }
+
+    /// Brings the targets in line with what discovery said last. Returns the new ones, whose loops the caller starts.
+    pub(crate) fn sync(&self, metrics: &crate::metrics::ScrapeMetrics) -> Vec<Arc<TargetState>> {
+        let settings = self.settings.load_full();
+        let mut state = self.state.lock();
+        let groups: Vec<TargetGroup> = state.groups.iter().flatten().cloned().collect();
+        let mut plan = plan(&settings.config, &groups);
+        for (discovered, reason) in &plan.failed {
+            metrics.sync_failed.with(&[&self.job]).inc();
+            tracing::warn!(scrape_pool = self.job, discovered_labels = %discovered, error = reason, "labels do not make a target");
+        }
+        if plan.over_limit.is_some() {
+            metrics.target_limit.inc();
+        }
+        state.over_limit = plan.over_limit.map(Arc::from);
+        state.dropped = plan.dropped;
+        state.n_dropped = plan.n_dropped;
+        state.targets.retain(|hash, known| {
+            let is_wanted = plan.active.contains_key(hash);
+            if !is_wanted {
+                known.gone.cancel();
+            }
+            is_wanted
+        });
+        let mut started = Vec::new();
+        while let Some((hash, target)) = plan.active.pop_first() {
+            if let Some(known) = state.targets.get(&hash) {
+                let mut current = known.target.lock();
+                if **current != target {
+                    *current = Arc::new(target);
+                    known.changed.notify_one();
+                }
+                continue;
+            }
+            let gone = self.gone.child_token();
+            let fresh = Arc::new(TargetState::new(target, Source::Http, Arc::clone(&settings), gone));
+            state.targets.insert(hash, Arc::clone(&fresh));
+            started.push(fresh);
+        }
+        metrics.pool_targets.with(&[&self.job]).set(state.targets.len() as f64);
+        started
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(addresses: &[&str]) -> Vec<TargetGroup> {
+        vec![TargetGroup {
+            targets: addresses.iter().map(|a| (*a).to_owned()).collect(),
+            ..TargetGroup::default()
+        }]
+    }
+
+    #[test]
+    fn same_targets_are_one_and_limits_hold() {
+        let config = crate::config::tests::job(
+            "job_name: a\ntarget_limit: 2\nkeep_dropped_targets: 1\nrelabel_configs:\n- {source_labels: [__address__], regex: 'drop.*', action: drop}",
+        );
+        let two = plan(&config, &groups(&["a:1", "a:1", "b:1", "drop1:1", "drop2:1"]));
+        assert_eq!((two.active.len(), two.dropped.len(), two.n_dropped, two.over_limit), (2, 1, 2, None));
+        let three = plan(&config, &groups(&["a:1", "b:1", "c:1"]));
+        assert_eq!(three.over_limit.unwrap(), "target_limit exceeded (number of targets: 3, limit: 2)");
+    }
+}

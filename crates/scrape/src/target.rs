@@ -1,0 +1,242 @@
+//! From an address and labels to a target: relabelling, the URL, the checks.
+//!
+//! In from [`crate::discovery`]; out to [`crate::pool`]. Pure. Semantics of Prometheus 3: no default port is added.
+
+use std::collections::BTreeMap;
+
+use model::relabel;
+use model::{Duration, Labels};
+use url::Url;
+
+use crate::config::ScrapeConfig;
+use crate::discovery::TargetGroup;
+use crate::schedule::fnv1a;
+
+/// Something to scrape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Labels of its series: those without `__` in front.
+    pub labels: Labels,
+    /// What discovery said, before relabelling.
+    pub discovered: Labels,
+    /// Where.
+    pub url: Url,
+    /// The same as the user would write it; unlike [`Url`] it keeps a default port.
+    pub shown_url: String,
+    /// Between scrapes.
+    pub interval: Duration,
+    /// Of one scrape.
+    pub timeout: Duration,
+    /// Of everything that makes it this target and no other; moves its offset.
+    pub hash: u64,
+}
+
+/// What became of an address.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Built {
+    /// A target.
+    Active(Box<Target>),
+    /// A rule dropped it, or no address was left.
+    Dropped {
+        /// What discovery said.
+        discovered: Labels,
+    },
+    /// Its labels do not make a target.
+    Failed {
+        /// What discovery said.
+        discovered: Labels,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Makes the target of one address of a group.
+#[must_use]
+pub fn build(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Built {
+    let discovered = seed(config, group, address);
+    let mut builder = discovered.to_builder();
+    if !relabel::process_builder(&mut builder, &config.relabel_configs) {
+        return Built::Dropped { discovered };
+    }
+    let labels = builder.build();
+    let Some(address) = labels.get("__address__") else {
+        return Built::Dropped { discovered };
+    };
+    match finish(config, &labels, address) {
+        Ok((url, shown_url, interval, timeout)) => {
+            builder.retain(|name, _| !name.starts_with("__meta_") && !name.starts_with("__tmp"));
+            if builder.get("instance").is_none() {
+                builder.set("instance", address);
+            }
+            let identity = builder.build().to_string();
+            builder.retain(|name, _| !name.starts_with("__"));
+            let hash = fnv1a(&[identity.as_bytes(), shown_url.as_bytes()]);
+            Built::Active(Box::new(Target {
+                labels: builder.build(),
+                discovered,
+                url,
+                shown_url,
+                interval,
+                timeout,
+                hash,
+            }))
+        }
+        Err(reason) => Built::Failed { discovered, reason },
+    }
+}
+
+/// The labels before relabelling: the job's settings, over them the group's labels, over them the address.
+fn seed(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Labels {
+    let mut pairs: BTreeMap<String, String> = BTreeMap::from([
+        ("job".to_owned(), config.job.clone()),
+        ("__scrape_interval__".to_owned(), config.scrape_interval.to_string()),
+        ("__scrape_timeout__".to_owned(), config.scrape_timeout.to_string()),
+        ("__metrics_path__".to_owned(), config.metrics_path.clone()),
+        ("__scheme__".to_owned(), config.scheme.clone()),
+    ]);
+    for (name, values) in &config.params {
+        if let Some(first) = values.first() {
+            pairs.insert(format!("__param_{name}"), first.clone());
+        }
+    }
+    pairs.extend(
+        group.labels.iter().filter(|(_, value)| !value.is_empty()).map(|(n, v)| (n.clone(), v.clone())),
+    );
+    pairs.insert("__address__".to_owned(), address.to_owned());
+    Labels::from_pairs(&pairs)
+}
+
+/// URL, interval and timeout from the labels that relabelling left.
+fn finish(
+    config: &ScrapeConfig,
+    labels: &Labels,
+    address: &str,
+) -> Result<(Url, String, Duration, Duration), String> {
+    if address.contains('/') {
+        return Err(format!("\"{address}\" is not a valid hostname"));
+    }
+    let duration = |label: &str, what: &str| -> Result<Duration, String> {
+        let text = labels.get(label).unwrap_or_default();
+        let duration: Duration = text.parse().map_err(|err| format!("error parsing {what}: {err}"))?;
+        if duration.is_zero() { Err(format!("{what} cannot be 0")) } else { Ok(duration) }
+    };
+    let interval = duration("__scrape_interval__", "scrape interval")?;
+    let timeout = duration("__scrape_timeout__", "scrape timeout")?;
+    if timeout > interval {
+        return Err(format!(
+            "scrape timeout cannot be greater than scrape interval (\"{timeout}\" > \"{interval}\")"
+        ));
+    }
+    let scheme = labels.get("__scheme__").unwrap_or("http");
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("scheme must be http or https, not {scheme:?}"));
+    }
+    let mut url =
+        Url::parse(&format!("{scheme}://{address}")).map_err(|err| format!("{address:?}: {err}"))?;
+    url.set_path(labels.get("__metrics_path__").unwrap_or_default());
+    let mut params = config.params.clone();
+    for (name, value) in labels {
+        if let Some(name) = name.strip_prefix("__param_") {
+            let values = params.entry(name.to_owned()).or_default();
+            match values.first_mut() {
+                Some(first) => value.clone_into(first),
+                None => values.push(value.to_owned()),
+            }
+        }
+    }
+    let pairs = params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    url.set_query((!query.is_empty()).then_some(query.as_str()));
+    let sep = if query.is_empty() { "" } else { "?" };
+    let shown_url = format!("{scheme}://{address}{}{sep}{query}", url.path());
+    Ok((url, shown_url, interval, timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(job: &str, address: &str, group_labels: &[(&str, &str)], expected: &str) {
+        let config = crate::config::tests::job(job);
+        let labels = group_labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let group = TargetGroup { targets: Vec::new(), labels };
+        let got = match build(&config, &group, address) {
+            Built::Active(target) => {
+                format!("{} {} {}/{}", target.shown_url, target.labels, target.interval, target.timeout)
+            }
+            Built::Dropped { .. } => "dropped".to_owned(),
+            Built::Failed { reason, .. } => reason,
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn labels_and_urls_are_prometheus() {
+        check("job_name: a", "h:9100", &[], r#"http://h:9100/metrics {instance="h:9100", job="a"} 1m/10s"#);
+        check("job_name: a", "h", &[], r#"http://h/metrics {instance="h", job="a"} 1m/10s"#);
+        check(
+            "job_name: a",
+            "h:80",
+            &[("x", "y"), ("job", "z")],
+            r#"http://h:80/metrics {instance="h:80", job="z", x="y"} 1m/10s"#,
+        );
+        check(
+            "job_name: a",
+            "[::1]:9100",
+            &[("__meta_x", "y")],
+            r#"http://[::1]:9100/metrics {instance="[::1]:9100", job="a"} 1m/10s"#,
+        );
+        check(
+            "{job_name: a, scheme: https, metrics_path: /p q, params: {b: ['1 2', '3'], a: [x]}}",
+            "h:1",
+            &[("__param_a", "z")],
+            r#"https://h:1/p%20q?a=z&b=1+2&b=3 {instance="h:1", job="a"} 1m/10s"#,
+        );
+        check(
+            "job_name: a",
+            "h:1",
+            &[("__scrape_interval__", "5s"), ("__scrape_timeout__", "5s")],
+            r#"http://h:1/metrics {instance="h:1", job="a"} 5s/5s"#,
+        );
+    }
+
+    #[test]
+    fn the_tutorials_blackbox_job_probes_through_the_exporter() {
+        let job = "job_name: blackbox\nmetrics_path: /probe\nparams: {module: [http_2xx]}\nrelabel_configs:\n\
+            - {source_labels: [__address__], target_label: __param_target}\n\
+            - {source_labels: [__param_target], target_label: instance}\n\
+            - {target_label: __address__, replacement: '127.0.0.1:9115'}\n";
+        check(
+            job,
+            "http://example.com/",
+            &[],
+            r#"http://127.0.0.1:9115/probe?module=http_2xx&target=http%3A%2F%2Fexample.com%2F {instance="http://example.com/", job="blackbox"} 1m/10s"#,
+        );
+    }
+
+    #[test]
+    fn what_makes_no_target_says_why() {
+        let drop_all = "{job_name: a, relabel_configs: [{action: drop, source_labels: [job], regex: a}]}";
+        check(drop_all, "h:1", &[], "dropped");
+        check(
+            "{job_name: a, relabel_configs: [{target_label: __address__, replacement: ''}]}",
+            "h:1",
+            &[],
+            "dropped",
+        );
+        check("job_name: a", "http://h:1/", &[], "\"http://h:1/\" is not a valid hostname");
+        check(
+            "job_name: a",
+            "h:1",
+            &[("__scrape_interval__", "5s")],
+            "scrape timeout cannot be greater than scrape interval (\"10s\" > \"5s\")",
+        );
+        check(
+            "job_name: a",
+            "h:1",
+            &[("__scrape_interval__", "x")],
+            "error parsing scrape interval: not a valid duration string: \"x\"",
+        );
+        check("job_name: a", "h:1", &[("__scheme__", "ftp")], "scheme must be http or https, not \"ftp\"");
+    }
+}
