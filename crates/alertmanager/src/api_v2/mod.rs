@@ -1,0 +1,127 @@
+//! API v2 without HTTP: query string and body in, status and JSON out. `api::v2` puts it on the wire.
+//!
+//! Paths, parameters, JSON and most wording are Alertmanager's, since `amtool` and others read them strictly.
+//! Bodies are capped by the caller at [`BODY_BYTES_MAX`]; texts inside at the limits below.
+
+mod alerts;
+mod groups;
+mod params;
+mod silences;
+mod status;
+
+use serde::Serialize;
+
+use crate::handle::Handle;
+
+/// Longest body of a POST, in bytes. Chosen: some ten thousand alerts.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// Longest value of a label, an annotation or a comment, in bytes. Chosen.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Most labels, and most annotations, of one alert. Chosen.
+const LABELS_MAX: usize = 256;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON, or empty. `Content-Type: application/json` when it is not empty; `Cache-Control: no-store` always.
+    pub body: String,
+}
+
+impl Reply {
+    fn json(value: &impl Serialize) -> Self {
+        let mut body =
+            serde_json::to_string(value).expect("texts, numbers and maps of texts always serialise");
+        body.push('\n');
+        Self { status: 200, body }
+    }
+
+    fn empty(status: u16) -> Self {
+        Self { status, body: String::new() }
+    }
+
+    /// A JSON string, as upstream's errors are.
+    fn error(status: u16, message: impl AsRef<str>) -> Self {
+        Self { status, ..Self::json(&message.as_ref()) }
+    }
+
+    /// What upstream's framework says about a body that does not have the required form.
+    fn invalid(code: u32, message: impl AsRef<str>) -> Self {
+        #[derive(Serialize)]
+        struct Invalid<'a> {
+            code: u32,
+            message: &'a str,
+        }
+        Self {
+            status: if code == 400 { 400 } else { 422 },
+            ..Self::json(&Invalid { code, message: message.as_ref() })
+        }
+    }
+}
+
+/// A name in an object, as receivers are listed.
+#[derive(Debug, Serialize)]
+struct Named {
+    name: String,
+}
+
+/// `GET`, `POST` and `DELETE` below `/api/v2`. `query` is the raw query string, without `?`.
+impl Handle {
+    /// `GET /api/v2/status`.
+    #[must_use]
+    pub fn get_status(&self) -> Reply {
+        status::get(self)
+    }
+
+    /// `GET /api/v2/receivers`.
+    #[must_use]
+    pub fn get_receivers(&self, query: &str) -> Reply {
+        status::get_receivers(self, query)
+    }
+
+    /// `GET /api/v2/alerts`.
+    #[must_use]
+    pub fn get_alerts(&self, query: &str) -> Reply {
+        alerts::get(self, query)
+    }
+
+    /// `POST /api/v2/alerts`. Valid alerts are kept even when others are refused.
+    #[must_use]
+    pub fn post_alerts(&self, body: &[u8]) -> Reply {
+        alerts::post(self, body)
+    }
+
+    /// `GET /api/v2/alerts/groups`.
+    #[must_use]
+    pub fn get_alert_groups(&self, query: &str) -> Reply {
+        groups::get(self, query)
+    }
+
+    /// `GET /api/v2/silences`.
+    #[must_use]
+    pub fn get_silences(&self, query: &str) -> Reply {
+        silences::list(self, query)
+    }
+
+    /// `POST /api/v2/silences`. Acknowledged silences survive `kill -9`.
+    #[must_use]
+    pub fn post_silences(&self, body: &[u8]) -> Reply {
+        silences::post(self, body)
+    }
+
+    /// `GET /api/v2/silence/{id}`.
+    #[must_use]
+    pub fn get_silence(&self, id: &str) -> Reply {
+        silences::get(self, id)
+    }
+
+    /// `DELETE /api/v2/silence/{id}`.
+    #[must_use]
+    pub fn delete_silence(&self, id: &str) -> Reply {
+        silences::delete(self, id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

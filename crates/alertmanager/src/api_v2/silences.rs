@@ -1,0 +1,245 @@
+//! `/api/v2/silences` and `/api/v2/silence/{id}`.
+
+use std::collections::BTreeMap;
+
+use model::{MatchOp, Matcher};
+use serde::{Deserialize, Serialize};
+
+use super::params::Params;
+use super::{Reply, TEXT_BYTES_MAX};
+use crate::handle::Handle;
+use crate::silence::{Silence, SilenceError, SilenceState};
+use crate::time::{api_rfc3339, parse_rfc3339};
+
+/// Most matchers of one silence. Chosen.
+const MATCHERS_MAX: usize = 256;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GettableSilence {
+    id: String,
+    status: State,
+    updated_at: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    comment: String,
+    created_by: String,
+    ends_at: String,
+    matchers: Vec<JsonMatcher>,
+    starts_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonMatcher {
+    is_equal: Option<bool>,
+    is_regex: Option<bool>,
+    name: Option<String>,
+    value: Option<String>,
+}
+
+impl From<&Matcher> for JsonMatcher {
+    fn from(matcher: &Matcher) -> Self {
+        Self {
+            is_equal: Some(matches!(matcher.op, MatchOp::Equal | MatchOp::Regex)),
+            is_regex: Some(matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex)),
+            name: Some(matcher.name.clone()),
+            value: Some(matcher.value.clone()),
+        }
+    }
+}
+
+fn gettable(silence: &Silence, now_ms: i64) -> GettableSilence {
+    GettableSilence {
+        id: silence.id.clone(),
+        status: State { state: silence.state_at(now_ms).text() },
+        updated_at: api_rfc3339(silence.updated_at_ms),
+        annotations: silence.annotations.clone(),
+        comment: silence.comment.clone(),
+        created_by: silence.created_by.clone(),
+        ends_at: api_rfc3339(silence.ends_at_ms),
+        matchers: silence.matchers.iter().map(JsonMatcher::from).collect(),
+        starts_at: api_rfc3339(silence.starts_at_ms),
+    }
+}
+
+/// Active ones by end, pending ones by start, expired ones by end, the latest first.
+pub(super) fn list(handle: &Handle, query: &str) -> Reply {
+    let params = Params::new(query);
+    let filter = match params.matchers("filter") {
+        Ok(filter) => filter,
+        Err(reply) => return reply,
+    };
+    handle.shared.look(|core, now_ms| {
+        let is_wanted = |silence: &&Silence| {
+            let state = silence.state_at(now_ms);
+            params.is_on(state.text()) && filter.iter().all(|wanted| silence.matchers.contains(wanted))
+        };
+        let mut silences: Vec<&Silence> = core.silences.iter().filter(is_wanted).collect();
+        silences.sort_by_key(|silence| {
+            let state = silence.state_at(now_ms);
+            match state {
+                SilenceState::Active => (state, silence.ends_at_ms),
+                SilenceState::Pending => (state, silence.starts_at_ms),
+                SilenceState::Expired => (state, silence.ends_at_ms.saturating_neg()),
+            }
+        });
+        Reply::json(&silences.into_iter().map(|silence| gettable(silence, now_ms)).collect::<Vec<_>>())
+    })
+}
+
+pub(super) fn get(handle: &Handle, id: &str) -> Reply {
+    if !is_uuid(id) {
+        return not_uuid(id);
+    }
+    handle.shared.look(|core, now_ms| match core.silences.get(id) {
+        Some(silence) => Reply::json(&gettable(silence, now_ms)),
+        None => Reply::empty(404),
+    })
+}
+
+pub(super) fn delete(handle: &Handle, id: &str) -> Reply {
+    if !is_uuid(id) {
+        return not_uuid(id);
+    }
+    match handle.shared.change(|core, now_ms| core.expire_silence(id, now_ms)) {
+        Ok(()) => Reply::empty(200),
+        Err(SilenceError::NotFound) => Reply::empty(404),
+        Err(err) => Reply::error(500, err.to_string()),
+    }
+}
+
+/// 8-4-4-4-12 hexadecimal digits.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+fn not_uuid(id: &str) -> Reply {
+    let id: String = id.chars().take(100).collect();
+    Reply::invalid(601, format!("silenceID in path must be of type uuid: {id:?}"))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostableSilence {
+    id: Option<String>,
+    matchers: Option<Vec<JsonMatcher>>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    created_by: Option<String>,
+    comment: Option<String>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    #[serde(rename = "silenceID")]
+    silence_id: String,
+}
+
+pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
+    let postable: PostableSilence = match serde_json::from_slice(body) {
+        Ok(postable) => postable,
+        Err(err) => {
+            return Reply::invalid(400, format!("parsing silence body from \"\" failed, because {err}"));
+        }
+    };
+    let silence = match read(postable) {
+        Ok(silence) => silence,
+        Err(reply) => return reply,
+    };
+    let Ok(new_id) = new_uuid() else { return Reply::error(500, "the system gives no random numbers") };
+    let changed = handle.shared.change(|core, now_ms| {
+        if silence.ends_at_ms < now_ms {
+            return Err(SilenceError::Invalid("end time can't be in the past".to_owned()));
+        }
+        core.set_silence(silence, new_id, now_ms)
+    });
+    match changed {
+        Ok(silence_id) => Reply::json(&Created { silence_id }),
+        Err(SilenceError::NotFound) => Reply::error(404, SilenceError::NotFound.to_string()),
+        Err(err) => Reply::error(400, err.to_string()),
+    }
+}
+
+fn read(postable: PostableSilence) -> Result<Silence, Reply> {
+    let required = |what: &str| Reply::invalid(602, format!("{what} in body is required"));
+    let matchers = postable.matchers.ok_or_else(|| required("matchers"))?;
+    if matchers.is_empty() {
+        return Err(Reply::invalid(612, "matchers in body should have at least 1 items"));
+    }
+    if matchers.len() > MATCHERS_MAX {
+        return Err(Reply::error(400, format!("invalid silence: more than {MATCHERS_MAX} matchers")));
+    }
+    let time = |what: &str, text: Option<String>| {
+        let text = text.ok_or_else(|| required(what))?;
+        parse_rfc3339(&text)
+            .ok_or_else(|| Reply::invalid(601, format!("{what} in body must be of type date-time: {text:?}")))
+    };
+    let silence = Silence {
+        id: postable.id.unwrap_or_default(),
+        matchers: matchers.into_iter().map(matcher).collect::<Result<_, _>>()?,
+        starts_at_ms: time("startsAt", postable.starts_at)?,
+        ends_at_ms: time("endsAt", postable.ends_at)?,
+        updated_at_ms: 0,
+        created_by: postable.created_by.ok_or_else(|| required("createdBy"))?,
+        comment: postable.comment.ok_or_else(|| required("comment"))?,
+        annotations: postable.annotations.unwrap_or_default(),
+    };
+    let annotations = silence.annotations.iter().flat_map(|(name, value)| [name, value]);
+    if [&silence.comment, &silence.created_by]
+        .into_iter()
+        .chain(annotations)
+        .any(|text| text.len() > TEXT_BYTES_MAX)
+    {
+        return Err(Reply::error(
+            400,
+            format!("invalid silence: a text is longer than {TEXT_BYTES_MAX} bytes"),
+        ));
+    }
+    if silence.starts_at_ms >= silence.ends_at_ms {
+        return Err(Reply::error(400, "failed to create silence: start time must be before end time"));
+    }
+    Ok(silence)
+}
+
+fn matcher(json: JsonMatcher) -> Result<Matcher, Reply> {
+    let required = |what: &str| Reply::invalid(602, format!("matchers.{what} in body is required"));
+    let name = json.name.ok_or_else(|| required("name"))?;
+    let value = json.value.ok_or_else(|| required("value"))?;
+    let is_regex = json.is_regex.ok_or_else(|| required("isRegex"))?;
+    let op = match (json.is_equal.unwrap_or(true), is_regex) {
+        (true, false) => MatchOp::Equal,
+        (false, false) => MatchOp::NotEqual,
+        (true, true) => MatchOp::Regex,
+        (false, true) => MatchOp::NotRegex,
+    };
+    if name.len() > TEXT_BYTES_MAX || value.len() > TEXT_BYTES_MAX {
+        return Err(Reply::error(
+            400,
+            format!("invalid silence: a matcher is longer than {TEXT_BYTES_MAX} bytes"),
+        ));
+    }
+    Matcher::new(op, name, value)
+        .map_err(|err| Reply::error(400, format!("invalid silence: invalid label matcher: {err}")))
+}
+
+/// A random one, version 4.
+fn new_uuid() -> Result<String, getrandom::Error> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes)?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}

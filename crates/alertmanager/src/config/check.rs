@@ -1,0 +1,355 @@
+//! From the file as written to a checked configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::labels::is_legacy_label_name;
+use model::yaml::YamlError;
+use model::{Duration, MatchOp, Matcher};
+use net::{HttpClientConfig, Secret};
+
+use super::raw::{
+    At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawReceiver, RawRoute,
+};
+use super::receivers::Source;
+use super::{Config, ConfigError, InhibitRuleConfig, Integration, Kind, Receiver, RouteConfig, render};
+use crate::interval::{self, Interval};
+use crate::matcher;
+use crate::route::GroupBy;
+
+/// Upstream's default of `resolve_timeout`.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How deep routes may nest; the tree is walked by recursion. Chosen: nobody writes more than ten.
+pub(super) const ROUTE_DEPTH_MAX: usize = 64;
+
+/// What is wrong and, when known, where.
+#[derive(Debug)]
+pub(super) struct Fault {
+    place: Option<(u64, u64)>,
+    what: String,
+}
+
+impl Fault {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self { place: None, what: what.into() }
+    }
+
+    pub(super) fn at<T>(at: &At<T>, what: impl Into<String>) -> Self {
+        Self { place: Some((at.line, at.column)), what: what.into() }
+    }
+
+    /// Keeps its own place, else takes that of `at`.
+    fn or_at<T>(self, at: &At<T>) -> Self {
+        Self { place: self.place.or(Some((at.line, at.column))), ..self }
+    }
+}
+
+/// What the checks of receivers need to know.
+pub(super) struct Checker<'a> {
+    pub(super) global: &'a RawGlobal,
+    dir: &'a Path,
+}
+
+impl Checker<'_> {
+    /// A receiver's own client settings take the place of the global ones as a whole.
+    pub(super) fn http(&self, own: Option<&HttpClientConfig>) -> HttpClientConfig {
+        let mut http = own.or(self.global.http_config.as_ref()).cloned().unwrap_or_default();
+        http.set_directory(self.dir);
+        http
+    }
+
+    /// A secret in place or in a file, not both.
+    pub(super) fn one_of(
+        &self,
+        inline: (&str, &Option<Secret>),
+        file: (&str, &Option<PathBuf>),
+    ) -> Result<Option<Source>, Fault> {
+        let inline_value = inline.1.as_ref().filter(|secret| !secret.is_empty());
+        let file_value = file.1.as_ref().filter(|path| !path.as_os_str().is_empty());
+        match (inline_value, file_value) {
+            (Some(_), Some(_)) => {
+                Err(Fault::new(format!("at most one of {} & {} must be configured", inline.0, file.0)))
+            }
+            (Some(secret), None) => Ok(Some(Source::Inline(secret.clone()))),
+            (None, Some(path)) => Ok(Some(Source::File(path.clone()))),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Reads and checks; `dir` is what relative names in `http_config` are relative to.
+pub(super) fn parse(file_name: &str, text: &str, dir: &Path) -> Result<Config, ConfigError> {
+    let mut raw: RawConfig = model::yaml::parse(file_name, text)?;
+    check(&mut raw, dir).map_err(|fault| {
+        let (line, column) = fault.place.unwrap_or((0, 0));
+        ConfigError::Yaml(YamlError { file: file_name.to_owned(), line, column, message: fault.what })
+    })
+}
+
+fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
+    if let Some(at) = &raw.tracing {
+        return Err(Fault::at(at, "tracing is not served yet: leave it out"));
+    }
+    if let Some(at) = &raw.event_recorder {
+        return Err(Fault::at(at, "event_recorder is not served yet: leave it out"));
+    }
+    let global = raw.global.get_or_insert_default();
+    global.resolve_timeout.get_or_insert(RESOLVE_TIMEOUT);
+    global.smtp_hello.get_or_insert_with(|| "localhost".to_owned());
+    global.smtp_require_tls.get_or_insert(true);
+    let original = render::to_yaml(raw);
+
+    let global = raw.global.as_ref().expect("put there above");
+    let checker = Checker { global, dir };
+    let receivers = check_receivers(raw.receivers.as_deref().unwrap_or_default(), &checker)?;
+    let intervals = check_intervals(raw)?;
+    let root = raw.route.as_ref().ok_or_else(|| Fault::new("no route provided in config"))?;
+    check_root(root)?;
+    let route = RouteCheck { receivers: &receivers, intervals: &intervals }.check(root, 0)?;
+    let rules = raw.inhibit_rules.iter().flatten().flatten();
+    let inhibit_rules = rules.map(check_inhibit_rule).collect::<Result<_, _>>()?;
+    Ok(Config {
+        resolve_timeout_ms: global.resolve_timeout.unwrap_or(RESOLVE_TIMEOUT).as_ms(),
+        route,
+        inhibit_rules,
+        receivers,
+        intervals,
+        templates: Vec::new(),
+        template_globs: raw.templates.clone().unwrap_or_default(),
+        original,
+    })
+}
+
+fn check_receivers(raw: &[At<RawReceiver>], checker: &Checker<'_>) -> Result<Vec<Receiver>, Fault> {
+    let mut receivers: Vec<Receiver> = Vec::new();
+    for at in raw {
+        let name = at.value.name.clone().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| Fault::at(at, "missing name in receiver"))?;
+        if receivers.iter().any(|known| known.name == name) {
+            return Err(Fault::at(at, format!("notification config name {name:?} is not unique")));
+        }
+        if let Some((key, place)) = at.value.unserved() {
+            return Err(Fault::at(place, format!("{key} is not served yet: use webhook, email or slack")));
+        }
+        let mut labels = at.value.labels.clone().unwrap_or_default();
+        if labels.insert("name".to_owned(), name.clone()).is_some_and(|old| old != name) {
+            return Err(Fault::at(at, "receiver label \"name\" must be the receiver's name"));
+        }
+        let integrations = check_integrations(&name, &at.value, checker).map_err(|fault| fault.or_at(at))?;
+        receivers.push(Receiver { name, labels, integrations });
+    }
+    Ok(receivers)
+}
+
+fn check_integrations(
+    name: &str,
+    raw: &RawReceiver,
+    checker: &Checker<'_>,
+) -> Result<Vec<Arc<Integration>>, Fault> {
+    let mut integrations = Vec::new();
+    let mut push = |idx, sends_resolved, kind| {
+        integrations.push(Arc::new(Integration { receiver: name.to_owned(), idx, sends_resolved, kind }));
+    };
+    for (idx, at) in raw.webhook_configs.iter().flatten().enumerate() {
+        let webhook = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
+        push(idx, at.value.sends_resolved(), Kind::Webhook(Box::new(webhook)));
+    }
+    for (idx, at) in raw.email_configs.iter().flatten().enumerate() {
+        let email = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
+        push(idx, at.value.sends_resolved(), Kind::Email(Box::new(email)));
+    }
+    for (idx, at) in raw.slack_configs.iter().flatten().enumerate() {
+        let slack = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
+        push(idx, at.value.sends_resolved(), Kind::Slack(Box::new(slack)));
+    }
+    Ok(integrations)
+}
+
+fn check_root(root: &At<RawRoute>) -> Result<(), Fault> {
+    let route = &root.value;
+    if route.receiver.as_ref().is_none_or(|name| name.value.is_empty()) {
+        return Err(Fault::at(root, "root route must specify a default receiver"));
+    }
+    let has = |map: &Option<BTreeMap<String, String>>| map.as_ref().is_some_and(|map| !map.is_empty());
+    if has(&route.equal)
+        || has(&route.match_re)
+        || route.matchers.as_ref().is_some_and(|list| !list.is_empty())
+    {
+        return Err(Fault::at(root, "root route must not have any matchers"));
+    }
+    if route.mute_time_intervals.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(Fault::at(root, "root route must not have any mute time intervals"));
+    }
+    if route.active_time_intervals.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(Fault::at(root, "root route must not have any active time intervals"));
+    }
+    if route.is_continue == Some(true) {
+        return Err(Fault::at(root, "cannot have continue in root route"));
+    }
+    Ok(())
+}
+
+/// What a route may refer to.
+struct RouteCheck<'a> {
+    receivers: &'a [Receiver],
+    intervals: &'a BTreeMap<String, Vec<Interval>>,
+}
+
+impl RouteCheck<'_> {
+    fn check(&self, at: &At<RawRoute>, depth: usize) -> Result<RouteConfig, Fault> {
+        if depth >= ROUTE_DEPTH_MAX {
+            return Err(Fault::at(at, format!("routes nest deeper than {ROUTE_DEPTH_MAX}")));
+        }
+        let raw = &at.value;
+        let receiver = raw.receiver.as_ref().filter(|name| !name.value.is_empty());
+        if let Some(name) = receiver
+            && !self.receivers.iter().any(|receiver| receiver.name == name.value)
+        {
+            return Err(Fault::at(name, format!("undefined receiver {:?} used in route", name.value)));
+        }
+        for (what, duration) in
+            [("group_interval", raw.group_interval), ("repeat_interval", raw.repeat_interval)]
+        {
+            if duration.is_some_and(Duration::is_zero) {
+                return Err(Fault::at(at, format!("{what} cannot be zero")));
+            }
+        }
+        for name in raw.labels.iter().flatten().map(|(name, _)| name).filter(|name| name.is_empty()) {
+            return Err(Fault::at(at, format!("invalid label name {name:?}")));
+        }
+        let routes = raw.routes.iter().flatten().map(|child| self.check(child, depth + 1));
+        let ms = |duration: Option<Duration>| duration.map(Duration::as_ms);
+        Ok(RouteConfig {
+            receiver: receiver.map(|name| name.value.clone()),
+            group_by: raw.group_by.as_ref().map(check_group_by).transpose()?,
+            matchers: check_matchers(&raw.equal, &raw.match_re, &raw.matchers)
+                .map_err(|fault| fault.or_at(at))?,
+            mute_intervals: self.interval_names(&raw.mute_time_intervals)?,
+            active_intervals: self.interval_names(&raw.active_time_intervals)?,
+            is_continue: raw.is_continue.unwrap_or(false),
+            routes: routes.collect::<Result<_, _>>()?,
+            group_wait_ms: ms(raw.group_wait),
+            group_interval_ms: ms(raw.group_interval),
+            repeat_interval_ms: ms(raw.repeat_interval),
+            labels: raw.labels.clone().unwrap_or_default(),
+        })
+    }
+
+    fn interval_names(&self, names: &Option<Vec<At<String>>>) -> Result<Vec<String>, Fault> {
+        let known = |name: &At<String>| {
+            if self.intervals.contains_key(&name.value) {
+                return Ok(name.value.clone());
+            }
+            Err(Fault::at(name, format!("undefined time interval {:?} used in route", name.value)))
+        };
+        names.iter().flatten().map(known).collect()
+    }
+}
+
+fn check_group_by(at: &At<Vec<String>>) -> Result<GroupBy, Fault> {
+    let has_all = at.value.iter().any(|name| name == "...");
+    let mut names = BTreeSet::new();
+    for name in at.value.iter().filter(|name| *name != "...") {
+        if name.is_empty() {
+            return Err(Fault::at(at, "invalid label name \"\" in group_by list"));
+        }
+        if !names.insert(name.clone()) {
+            return Err(Fault::at(at, format!("duplicated label {name:?} in group_by")));
+        }
+    }
+    match (has_all, names.is_empty()) {
+        (true, false) => {
+            Err(Fault::at(at, "cannot have wildcard group_by (`...`) and other labels at the same time"))
+        }
+        (true, true) => Ok(GroupBy::All),
+        (false, _) => Ok(GroupBy::Names(names)),
+    }
+}
+
+/// `match`, `match_re` and `matchers` together.
+fn check_matchers(
+    equal: &Option<BTreeMap<String, String>>,
+    regex: &Option<BTreeMap<String, String>>,
+    texts: &Option<Vec<At<String>>>,
+) -> Result<Vec<Matcher>, Fault> {
+    let mut matchers = Vec::new();
+    for (name, value) in equal.iter().flatten() {
+        matchers.push(Matcher::equal(legacy_name(name)?, value));
+    }
+    for (name, value) in regex.iter().flatten() {
+        // Upstream's anchored form, since route keys show it.
+        let value = format!("^(?:{value})$");
+        let matcher = Matcher::new(MatchOp::Regex, legacy_name(name)?, value);
+        matchers.push(matcher.map_err(|err| Fault::new(err.to_string()))?);
+    }
+    for at in texts.iter().flatten() {
+        matchers.extend(matcher::parse_matchers(&at.value).map_err(|err| Fault::at(at, err.to_string()))?);
+    }
+    Ok(matchers)
+}
+
+fn legacy_name(name: &str) -> Result<&str, Fault> {
+    if is_legacy_label_name(name) {
+        Ok(name)
+    } else {
+        Err(Fault::new(format!("invalid label name {name:?}")))
+    }
+}
+
+fn check_inhibit_rule(raw: &RawInhibitRule) -> Result<InhibitRuleConfig, Fault> {
+    let equal: BTreeSet<String> = raw.equal.iter().flatten().cloned().collect();
+    if equal.contains("") {
+        return Err(Fault::new("invalid label name \"\" in equal list"));
+    }
+    Ok(InhibitRuleConfig {
+        source: check_matchers(&raw.source_match, &raw.source_match_re, &raw.source_matchers)?,
+        target: check_matchers(&raw.target_match, &raw.target_match_re, &raw.target_matchers)?,
+        equal: equal.into_iter().collect(),
+    })
+}
+
+fn check_intervals(raw: &RawConfig) -> Result<BTreeMap<String, Vec<Interval>>, Fault> {
+    let mut intervals = BTreeMap::new();
+    let muting = raw.mute_time_intervals.iter().flatten().map(|at| ("mute time interval", at));
+    let named = raw.time_intervals.iter().flatten().map(|at| ("time interval", at));
+    for (what, at) in muting.chain(named) {
+        let RawNamedInterval { name, time_intervals } = &at.value;
+        let name = name.clone().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| Fault::at(at, format!("missing name in {what}")))?;
+        let list =
+            time_intervals.iter().flatten().map(|at| check_interval(at).map_err(|fault| fault.or_at(at)));
+        if intervals.insert(name.clone(), list.collect::<Result<_, _>>()?).is_some() {
+            return Err(Fault::at(at, format!("{what} {name:?} is not unique")));
+        }
+    }
+    Ok(intervals)
+}
+
+fn check_interval(at: &At<RawInterval>) -> Result<Interval, Fault> {
+    let raw = &at.value;
+    let spans = |list: &Option<Vec<At<String>>>, read: fn(&str) -> Result<interval::Span, String>| {
+        let read = |at: &At<String>| read(&at.value).map_err(|what| Fault::at(at, what));
+        list.iter().flatten().map(read).collect::<Result<Vec<_>, _>>()
+    };
+    let times = raw.times.iter().flatten().map(|at| {
+        let (start, end) = (at.value.start_time.as_deref(), at.value.end_time.as_deref());
+        let (Some(start), Some(end)) = (start, end) else {
+            return Err(Fault::at(at, "both start and end times must be provided"));
+        };
+        interval::time_span(start, end).map_err(|what| Fault::at(at, what))
+    });
+    let zone = match &raw.location {
+        Some(at) => interval::zone_of(&at.value).map_err(|what| Fault::at(at, what))?,
+        None => jiff::tz::TimeZone::UTC,
+    };
+    Ok(Interval {
+        times: times.collect::<Result<_, _>>()?,
+        weekdays: spans(&raw.weekdays, interval::weekday_span)?,
+        days_of_month: spans(&raw.days_of_month, interval::day_span)?,
+        months: spans(&raw.months, interval::month_span)?,
+        years: spans(&raw.years, interval::year_span)?,
+        zone,
+    })
+}

@@ -1,0 +1,187 @@
+//! The Alertmanager file: read strictly, checked as a whole, shown without secrets.
+//!
+//! In from the user's file, or the built-in one; out to the core (routes, rules, intervals) and to the notifiers.
+//! Keys, defaults, checks and most wording are Alertmanager's. What is known there and not served here is refused by
+//! name, never ignored.
+
+mod check;
+mod load;
+mod raw;
+mod receivers;
+mod render;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::Matcher;
+use model::yaml::YamlError;
+
+use crate::interval::Interval;
+use crate::route::GroupBy;
+
+pub(crate) use receivers::{Email, Slack, SlackAction, SlackField, Source, Webhook};
+
+/// What the program does without a file: one route by alert name, and a receiver that sends nowhere.
+const BUILTIN: &str = "route:\n  receiver: none\n  group_by: [alertname]\nreceivers:\n  - name: none\n";
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file says something that cannot be done; prints as `file:line:column: message`.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// A receiver's client cannot be made, for instance because a certificate is not there.
+    #[error("receiver {receiver:?}: {message}")]
+    Client {
+        /// Which receiver.
+        receiver: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A file of templates is no template.
+    #[error("{}: {message}", path.display())]
+    Template {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        message: String,
+    },
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long an alert fires that was reported without an end.
+    pub(crate) resolve_timeout_ms: i64,
+    pub(crate) route: RouteConfig,
+    pub(crate) inhibit_rules: Vec<InhibitRuleConfig>,
+    pub(crate) receivers: Vec<Receiver>,
+    pub(crate) intervals: BTreeMap<String, Vec<Interval>>,
+    /// Contents of the files behind `templates`, by path.
+    pub(crate) templates: Vec<(PathBuf, String)>,
+    /// Patterns of `templates`, not yet read.
+    template_globs: Vec<String>,
+    /// What the API shows: defaults filled in, secrets masked.
+    pub(crate) original: String,
+}
+
+/// A node of the route tree; `None` inherits.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteConfig {
+    pub(crate) receiver: Option<String>,
+    pub(crate) group_by: Option<GroupBy>,
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) mute_intervals: Vec<String>,
+    pub(crate) active_intervals: Vec<String>,
+    pub(crate) is_continue: bool,
+    pub(crate) routes: Vec<RouteConfig>,
+    pub(crate) group_wait_ms: Option<i64>,
+    pub(crate) group_interval_ms: Option<i64>,
+    pub(crate) repeat_interval_ms: Option<i64>,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// One inhibition rule.
+#[derive(Debug, Clone)]
+pub(crate) struct InhibitRuleConfig {
+    pub(crate) source: Vec<Matcher>,
+    pub(crate) target: Vec<Matcher>,
+    pub(crate) equal: Vec<String>,
+}
+
+/// Whom to tell, in one or more ways.
+#[derive(Debug, Clone)]
+pub(crate) struct Receiver {
+    pub(crate) name: String,
+    /// Static labels; `name` is always among them.
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) integrations: Vec<Arc<Integration>>,
+}
+
+/// One way of telling.
+#[derive(Debug, Clone)]
+pub(crate) struct Integration {
+    pub(crate) receiver: String,
+    /// Place in the receiver's list of this kind.
+    pub(crate) idx: usize,
+    pub(crate) sends_resolved: bool,
+    pub(crate) kind: Kind,
+}
+
+/// The kinds that are served.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Webhook(Box<Webhook>),
+    Email(Box<Email>),
+    Slack(Box<Slack>),
+}
+
+impl Integration {
+    /// Upstream's name of the kind, as in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Webhook(_) => "webhook",
+            Kind::Email(_) => "email",
+            Kind::Slack(_) => "slack",
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks `text`; `file_name` is for errors. Files that it names are not read: see [`Config::load`].
+    ///
+    /// # Errors
+    /// When it is not YAML, has an unknown key, contradicts itself, or asks for what is not served.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, ConfigError> {
+        check::parse(file_name, text, Path::new(""))
+    }
+
+    /// Reads and checks the file at `path`, and the template files it names, through `files`.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], and when a file cannot be read or a template is none.
+    pub fn load(files: &dyn stdx::Dir, path: &Path) -> Result<Self, ConfigError> {
+        load::load(files, path)
+    }
+
+    /// What the program does without a file: alerts are shown and sent nowhere.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::parse("built-in", BUILTIN).expect("a test reads it")
+    }
+
+    /// Names of the receivers, in the file's order.
+    pub fn receiver_names(&self) -> impl Iterator<Item = &str> {
+        self.receivers.iter().map(|receiver| receiver.name.as_str())
+    }
+
+    /// Whether any receiver sends anything.
+    #[must_use]
+    pub fn has_integrations(&self) -> bool {
+        self.receivers.iter().any(|receiver| !receiver.integrations.is_empty())
+    }
+
+    /// The effective configuration as YAML, secrets masked.
+    #[must_use]
+    pub fn masked_yaml(&self) -> &str {
+        &self.original
+    }
+
+    /// The receiver called `name`; the check saw to it that routes name only those there are.
+    pub(crate) fn receiver(&self, name: &str) -> Option<&Receiver> {
+        self.receivers.iter().find(|receiver| receiver.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! One aggregation group: alerts of one route with the same group labels, and when they are next looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::Labels;
+
+use crate::alert::{Alert, Fingerprint, sort_key};
+use crate::route::RouteIdx;
+
+/// Identity of a group within one configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupId {
+    pub(crate) route: RouteIdx,
+    pub(crate) labels: Labels,
+}
+
+/// A flush whose notifications are on their way.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    /// Integrations that have not answered for good.
+    pub(crate) n_pending: usize,
+    pub(crate) has_failed: bool,
+    /// Resolved alerts that go when all was told, with the time of the report that was told.
+    pub(crate) resolved: Vec<(Fingerprint, i64)>,
+}
+
+/// A group and its timer.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
+    pub(crate) next_flush_ms: i64,
+    pub(crate) has_flushed: bool,
+    pub(crate) flush: Option<Flush>,
+    /// Names of the intervals that muted the last flush.
+    pub(crate) muted_by: Vec<String>,
+}
+
+/// An alert as it was at the moment of a flush.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) alert: Arc<Alert>,
+    /// Fixed at the flush, so that an alert does not resolve while its message is being sent.
+    pub(crate) is_firing: bool,
+}
+
+impl Group {
+    /// An empty group whose first flush is at `next_flush_ms`.
+    pub(crate) fn new(next_flush_ms: i64) -> Self {
+        Self { alerts: BTreeMap::new(), next_flush_ms, has_flushed: false, flush: None, muted_by: Vec::new() }
+    }
+
+    /// Adds or renews an alert. One that began longer than `group_wait_ms` ago has waited elsewhere.
+    pub(crate) fn insert(
+        &mut self,
+        fingerprint: Fingerprint,
+        alert: Arc<Alert>,
+        group_wait_ms: i64,
+        now_ms: i64,
+    ) {
+        if !self.has_flushed && alert.starts_at_ms.saturating_add(group_wait_ms) < now_ms {
+            self.next_flush_ms = self.next_flush_ms.min(now_ms);
+        }
+        self.alerts.insert(fingerprint, alert);
+    }
+
+    /// All alerts at `now_ms`, by job, instance, labels.
+    pub(crate) fn snapshot(&self, now_ms: i64) -> Vec<Snapshot> {
+        let mut alerts: Vec<Snapshot> = self
+            .alerts
+            .iter()
+            .map(|(fingerprint, alert)| Snapshot {
+                fingerprint: *fingerprint,
+                alert: Arc::clone(alert),
+                is_firing: !alert.is_resolved_at(now_ms),
+            })
+            .collect();
+        alerts.sort_by(|a, b| sort_key(&a.alert.labels).cmp(&sort_key(&b.alert.labels)));
+        alerts
+    }
+
+    /// Ends a flush. Resolved alerts go when everybody was told, unless they were reported again since.
+    pub(crate) fn finish(&mut self, flush: &Flush) {
+        if flush.has_failed {
+            return;
+        }
+        for (fingerprint, updated_at_ms) in &flush.resolved {
+            if self.alerts.get(fingerprint).is_some_and(|alert| alert.updated_at_ms == *updated_at_ms) {
+                self.alerts.remove(fingerprint);
+            }
+        }
+    }
+}
+
+/// The fingerprints of those that fire, or of those that do not.
+pub(crate) fn fingerprints(alerts: &[Snapshot], is_firing: bool) -> BTreeSet<Fingerprint> {
+    alerts.iter().filter(|alert| alert.is_firing == is_firing).map(|alert| alert.fingerprint).collect()
+}

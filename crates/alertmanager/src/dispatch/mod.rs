@@ -1,0 +1,524 @@
+//! The sync core: alerts in, notifications out, and the timers between.
+//!
+//! In from `driver` (time, outcomes of attempts) and from the handle (alerts, silences, configuration); out as
+//! [`Action`]s that the driver carries out, and as [`Record`]s that the handle writes to the state file.
+//! Knows no socket, no file and no clock: time is an argument. Semantics are Alertmanager's dispatcher and pipeline:
+//! group, flush, inhibit, mute, silence, deduplicate, send, remember.
+//! Invariant: for one notification key at most one job exists, so that nobody is told twice at once.
+
+mod group;
+mod job;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+pub(crate) use group::{Group, GroupId, Snapshot};
+pub(crate) use job::{Job, JobId, Outcome, Reason};
+pub(crate) use view::AlertStatus;
+
+use crate::alert::{Alert, Fingerprint};
+use crate::config::{Config, Integration};
+use crate::inhibit::Inhibitor;
+use crate::metrics::Metrics;
+use crate::nflog::{self, Current, Entry, NotifyKey, NotifyLog};
+use crate::notify::Notification;
+use crate::route::RouteTree;
+use crate::silence::{Silence, SilenceError, Silences};
+use crate::state::Record;
+
+/// How many alerts are kept, resolved ones included. Chosen: some 100 MB of memory.
+pub const ALERTS_MAX: usize = 200_000;
+
+/// How many attempts of one receiver run at once; more wait. Chosen: enough for a slow mail server, few enough that a
+/// flood of groups does not become a flood of connections.
+pub const RECEIVER_ATTEMPTS_MAX: usize = 8;
+
+/// A flush has at least this long, however short the group interval is. From Alertmanager.
+const FLUSH_MS_MIN: i64 = 10_000;
+/// How often what is over is forgotten. Chosen.
+const GC_INTERVAL_MS: i64 = 60_000;
+/// How long a resolved alert is kept after its end. From Alertmanager's `--alerts.gc-interval`.
+const RESOLVED_KEEP_MS: i64 = 30 * 60_000;
+
+/// What the driver must do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Try to deliver, then tell [`Core::on_outcome`].
+    Send {
+        job: JobId,
+        integration: Arc<Integration>,
+        notification: Arc<Notification>,
+        /// When the attempt must be over.
+        deadline_ms: i64,
+    },
+}
+
+/// The whole state.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Arc<Config>,
+    pub(crate) routes: RouteTree,
+    pub(crate) silences: Silences,
+    pub(crate) nflog: NotifyLog,
+    pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
+    pub(crate) metrics: Arc<Metrics>,
+    inhibitor: Inhibitor,
+    groups: BTreeMap<GroupId, Group>,
+    jobs: BTreeMap<JobId, Job>,
+    /// Keys that a job is at work for.
+    busy: HashMap<NotifyKey, JobId>,
+    journal: Vec<Record>,
+    next_job: u64,
+    /// Counts configurations: groups of an older one are gone.
+    epoch: u64,
+    /// No group is flushed before.
+    start_ms: i64,
+    next_gc_ms: i64,
+    retention_ms: i64,
+    is_stopping: bool,
+}
+
+/// What does not change while the process runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CoreOptions {
+    /// How long silences are kept after their end, and log entries at most.
+    pub(crate) retention_ms: i64,
+    /// When the first group may be flushed.
+    pub(crate) start_ms: i64,
+}
+
+impl Core {
+    /// Without alerts, silences and memory; see `state` for what puts them back.
+    pub(crate) fn new(config: Arc<Config>, options: CoreOptions, metrics: Arc<Metrics>) -> Self {
+        Self {
+            routes: RouteTree::new(&config.route),
+            inhibitor: Inhibitor::new(&config.inhibit_rules),
+            config,
+            silences: Silences::default(),
+            nflog: NotifyLog::default(),
+            alerts: BTreeMap::new(),
+            metrics,
+            groups: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            busy: HashMap::new(),
+            journal: Vec::new(),
+            next_job: 0,
+            epoch: 0,
+            start_ms: options.start_ms,
+            next_gc_ms: i64::MIN,
+            retention_ms: options.retention_ms,
+            is_stopping: false,
+        }
+    }
+
+    /// Takes a report of an alert. `false` when [`ALERTS_MAX`] refuses a new one.
+    pub(crate) fn put_alert(&mut self, new: Alert, now_ms: i64) -> bool {
+        let fingerprint = Fingerprint::of(&new.labels);
+        let known = self.alerts.get(&fingerprint);
+        if known.is_none() && self.alerts.len() >= ALERTS_MAX {
+            self.metrics.alerts_limited.inc();
+            return false;
+        }
+        let kept =
+            Arc::new(known.map_or_else(|| new.clone(), |known| known.merged_with(new.clone(), now_ms)));
+        if known.is_none() {
+            self.inhibitor.insert(fingerprint, &kept.labels);
+        }
+        self.journal.push(Record::Alert(Arc::clone(&kept)));
+        self.alerts.insert(fingerprint, Arc::clone(&kept));
+        self.group(fingerprint, &kept, now_ms);
+        true
+    }
+
+    /// Puts an alert back from the state file.
+    pub(crate) fn restore_alert(&mut self, alert: Alert, now_ms: i64) {
+        let fingerprint = Fingerprint::of(&alert.labels);
+        let alert = Arc::new(alert);
+        self.inhibitor.insert(fingerprint, &alert.labels);
+        self.alerts.insert(fingerprint, Arc::clone(&alert));
+        self.group(fingerprint, &alert, now_ms);
+    }
+
+    /// Adds an alert to the groups its labels lead to.
+    fn group(&mut self, fingerprint: Fingerprint, alert: &Arc<Alert>, now_ms: i64) {
+        for idx in self.routes.matching(&alert.labels) {
+            let route = self.routes.get(idx);
+            let wait_ms = route.group_wait_ms;
+            let id = GroupId { route: idx, labels: route.group_labels(&alert.labels) };
+            let group = self.groups.entry(id).or_insert_with(|| Group::new(now_ms.saturating_add(wait_ms)));
+            group.insert(fingerprint, Arc::clone(alert), wait_ms, now_ms);
+        }
+    }
+
+    /// Takes a new configuration. Groups are built anew, their timers start again, the notification log keeps anybody
+    /// from being told twice. Attempts that are under way end as they would have.
+    pub(crate) fn reload(&mut self, config: Arc<Config>, now_ms: i64) {
+        self.routes = RouteTree::new(&config.route);
+        self.inhibitor = Inhibitor::new(&config.inhibit_rules);
+        self.config = config;
+        self.epoch += 1;
+        self.groups.clear();
+        let waiting: Vec<JobId> =
+            self.jobs.iter().filter(|(_, job)| !job.is_in_flight).map(|(id, _)| *id).collect();
+        for id in waiting {
+            self.forget_job(id);
+        }
+        let alerts: Vec<_> =
+            self.alerts.iter().map(|(fingerprint, alert)| (*fingerprint, Arc::clone(alert))).collect();
+        for (fingerprint, alert) in alerts {
+            self.inhibitor.insert(fingerprint, &alert.labels);
+            self.group(fingerprint, &alert, now_ms);
+        }
+    }
+
+    /// Creates or changes a silence; returns its id.
+    pub(crate) fn set_silence(
+        &mut self,
+        silence: Silence,
+        new_id: String,
+        now_ms: i64,
+    ) -> Result<String, SilenceError> {
+        let changed = self.silences.set(silence, new_id, now_ms)?;
+        let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
+        self.journal.extend(changed.into_iter().map(Record::Silence));
+        Ok(id)
+    }
+
+    /// Ends a silence.
+    pub(crate) fn expire_silence(&mut self, id: &str, now_ms: i64) -> Result<(), SilenceError> {
+        let changed = self.silences.expire(id, now_ms)?;
+        self.journal.extend(changed.map(Record::Silence));
+        Ok(())
+    }
+
+    /// What happened since the last call, for the state file.
+    pub(crate) fn take_journal(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.journal)
+    }
+
+    /// Starts nothing new from now on.
+    pub(crate) fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// How many attempts are under way.
+    pub(crate) fn n_in_flight(&self) -> usize {
+        self.jobs.values().filter(|job| job.is_in_flight).count()
+    }
+
+    /// When [`Core::poll`] has something to do next, if nothing happens before.
+    pub(crate) fn next_deadline_ms(&self) -> i64 {
+        if self.is_stopping {
+            return i64::MAX;
+        }
+        let flushes = self.groups.values().filter(|group| group.flush.is_none());
+        let flushes = flushes.map(|group| group.next_flush_ms.max(self.start_ms));
+        let attempts = self.jobs.values().filter(|job| !job.is_in_flight).map(|job| job.next_attempt_ms);
+        flushes.chain(attempts).min().unwrap_or(i64::MAX).min(self.next_gc_ms)
+    }
+
+    /// Advances to `now_ms`; returns what the driver must do, in order.
+    pub(crate) fn poll(&mut self, now_ms: i64) -> Vec<Action> {
+        if self.is_stopping {
+            return Vec::new();
+        }
+        if now_ms >= self.next_gc_ms {
+            self.collect_garbage(now_ms);
+            self.next_gc_ms = now_ms.saturating_add(GC_INTERVAL_MS);
+        }
+        if now_ms >= self.start_ms {
+            let is_due = |group: &Group| group.flush.is_none() && group.next_flush_ms <= now_ms;
+            let due: Vec<GroupId> =
+                self.groups.iter().filter(|(_, group)| is_due(group)).map(|(id, _)| id.clone()).collect();
+            for id in due {
+                self.flush(&id, now_ms);
+            }
+        }
+        self.attempts(now_ms)
+    }
+
+    /// The text that webhooks and the notification log know a group by.
+    fn group_key(&self, id: &GroupId) -> String {
+        format!("{}:{}", self.routes.get(id.route).key, id.labels)
+    }
+
+    /// Looks at one group: decides what to tell whom, and starts the jobs.
+    fn flush(&mut self, id: &GroupId, now_ms: i64) {
+        let route = self.routes.get(id.route).clone();
+        let Some(receiver) = self.config.receiver(&route.receiver).cloned() else { return };
+        let group_key = self.group_key(id);
+        let key_of = |integration: &Integration| NotifyKey {
+            group_key: group_key.clone(),
+            receiver: receiver.name.clone(),
+            integration: integration.name().to_owned(),
+            idx: integration.idx,
+        };
+        // After a reload an attempt of the old configuration may still run for the same key: wait for its outcome.
+        if receiver.integrations.iter().any(|integration| self.busy.contains_key(&key_of(integration))) {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.next_flush_ms = now_ms.saturating_add(100);
+            }
+            return;
+        }
+        let muted_by = self.muting_intervals(&route.mute_intervals, &route.active_intervals, now_ms);
+        let Some(group) = self.groups.get_mut(id) else { return };
+        group.next_flush_ms = now_ms.saturating_add(route.group_interval_ms);
+        group.has_flushed = true;
+        group.muted_by.clone_from(&muted_by);
+        let alerts = group.snapshot(now_ms);
+        let resolved = alerts.iter().filter(|alert| !alert.is_firing);
+        let resolved = resolved.map(|alert| (alert.fingerprint, alert.alert.updated_at_ms)).collect();
+        let mut flush = group::Flush { n_pending: 0, has_failed: false, resolved };
+        let audible = self.audible(alerts, &muted_by, !route.active_intervals.is_empty(), now_ms);
+        if !audible.is_empty() {
+            for integration in &receiver.integrations {
+                let started = self.start_job(id, &route, integration, key_of(integration), &audible, now_ms);
+                flush.n_pending += usize::from(started);
+            }
+        }
+        self.end_flush_if_done(id, flush);
+    }
+
+    /// Leaves out what is inhibited, muted or silenced, in this order.
+    fn audible(
+        &self,
+        alerts: Vec<Snapshot>,
+        muted_by: &[String],
+        has_active: bool,
+        now_ms: i64,
+    ) -> Vec<Snapshot> {
+        let suppressed = &self.metrics.suppressed;
+        let stored = |fingerprint| self.alerts.get(&fingerprint).map(|alert| &**alert);
+        let (loud, inhibited): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|snapshot| {
+            self.inhibitor.inhibited_by(&snapshot.alert.labels, now_ms, stored).is_none()
+        });
+        suppressed.with(&["inhibition"]).add(inhibited.len() as u64);
+        if !muted_by.is_empty() {
+            let reason = if has_active { "active_time_interval" } else { "mute_time_interval" };
+            suppressed.with(&[reason]).add(loud.len() as u64);
+            return Vec::new();
+        }
+        let is_loud = |snapshot: &Snapshot| !self.silences.is_silenced(&snapshot.alert.labels, now_ms);
+        let (loud, silenced): (Vec<_>, Vec<_>) = loud.into_iter().partition(is_loud);
+        suppressed.with(&["silence"]).add(silenced.len() as u64);
+        loud
+    }
+
+    /// Names of the intervals that keep a route quiet at `now_ms`; none when it may speak.
+    fn muting_intervals(&self, mute: &[String], active: &[String], now_ms: i64) -> Vec<String> {
+        let contains = |name: &String| {
+            self.config
+                .intervals
+                .get(name)
+                .is_some_and(|list| list.iter().any(|interval| interval.contains(now_ms)))
+        };
+        if !active.is_empty() && !active.iter().any(contains) {
+            return active.to_vec();
+        }
+        mute.iter().filter(|name| contains(name)).cloned().collect()
+    }
+
+    /// Decides for one integration; `true` when a job was started.
+    fn start_job(
+        &mut self,
+        group: &GroupId,
+        route: &crate::route::Route,
+        integration: &Arc<Integration>,
+        key: NotifyKey,
+        alerts: &[Snapshot],
+        now_ms: i64,
+    ) -> bool {
+        let (firing, resolved) = (group::fingerprints(alerts, true), group::fingerprints(alerts, false));
+        let current = Current {
+            firing: &firing,
+            resolved: &resolved,
+            sends_resolved: integration.sends_resolved,
+            repeat_interval_ms: route.repeat_interval_ms,
+        };
+        let Some(reason) = nflog::due(self.nflog.get(&key), &current, now_ms) else { return false };
+        let told: Vec<Snapshot> =
+            alerts.iter().filter(|alert| alert.is_firing || integration.sends_resolved).cloned().collect();
+        if told.is_empty() {
+            // Nothing to say to whom resolved alerts are not sent, but remembered: the next firing is news.
+            self.remember(key, firing, resolved, route.repeat_interval_ms, now_ms);
+            return false;
+        }
+        let notification = Notification {
+            receiver: integration.receiver.clone(),
+            group_key: key.group_key.clone(),
+            group_labels: group.labels.clone(),
+            route_labels: route.labels.clone(),
+            reason: reason.text(),
+            alerts: told,
+            now_ms,
+        };
+        let id = JobId(self.next_job);
+        self.next_job += 1;
+        self.metrics.notifications.with(&[integration.name()]).inc();
+        self.busy.insert(key.clone(), id);
+        let job = Job {
+            epoch: self.epoch,
+            group: group.clone(),
+            integration: Arc::clone(integration),
+            key,
+            notification: Arc::new(notification),
+            firing,
+            resolved,
+            repeat_interval_ms: route.repeat_interval_ms,
+            deadline_ms: now_ms.saturating_add(route.group_interval_ms.max(FLUSH_MS_MIN)),
+            next_attempt_ms: now_ms,
+            n_attempts: 0,
+            is_in_flight: false,
+        };
+        self.jobs.insert(id, job);
+        true
+    }
+
+    /// Starts the attempts that are due, as far as their receivers have room.
+    fn attempts(&mut self, now_ms: i64) -> Vec<Action> {
+        let mut running: HashMap<String, usize> = HashMap::new();
+        for job in self.jobs.values().filter(|job| job.is_in_flight) {
+            *running.entry(job.integration.receiver.clone()).or_default() += 1;
+        }
+        let is_due = |job: &Job| !job.is_in_flight && job.next_attempt_ms <= now_ms;
+        let due: Vec<JobId> = self.jobs.iter().filter(|(_, job)| is_due(job)).map(|(id, _)| *id).collect();
+        let mut actions = Vec::new();
+        for id in due {
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            if now_ms >= job.deadline_ms {
+                tracing::warn!(receiver = %job.key.receiver, integration = %job.key.integration,
+                    attempts = job.n_attempts, "notification given up: its group interval is over");
+                self.end_job(id, Some(Reason::Deadline));
+                continue;
+            }
+            let n_running = running.entry(job.integration.receiver.clone()).or_default();
+            if *n_running >= RECEIVER_ATTEMPTS_MAX {
+                // Looked at again when one of them ends; until then no busy loop.
+                job.next_attempt_ms = now_ms.saturating_add(100);
+                continue;
+            }
+            *n_running += 1;
+            job.is_in_flight = true;
+            job.n_attempts += 1;
+            self.metrics.requests.with(&[job.integration.name()]).inc();
+            actions.push(Action::Send {
+                job: id,
+                integration: Arc::clone(&job.integration),
+                notification: Arc::clone(&job.notification),
+                deadline_ms: job.deadline_ms,
+            });
+        }
+        actions
+    }
+
+    /// Takes what an attempt came to.
+    pub(crate) fn on_outcome(&mut self, id: JobId, outcome: &Outcome, now_ms: i64) {
+        let epoch = self.epoch;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.is_in_flight = false;
+        match outcome {
+            Outcome::Delivered => {
+                let (key, firing, resolved) = (job.key.clone(), job.firing.clone(), job.resolved.clone());
+                let repeat_interval_ms = job.repeat_interval_ms;
+                self.remember(key, firing, resolved, repeat_interval_ms, now_ms);
+                self.end_job(id, None);
+            }
+            Outcome::Failed { is_retryable, reason, message } => {
+                let integration = job.integration.name();
+                self.metrics.requests_failed.with(&[integration]).inc();
+                job.next_attempt_ms = now_ms.saturating_add(job.backoff_ms(id));
+                // A job of an older configuration has nobody to retry for: the new groups decide.
+                let is_over = !is_retryable || job.next_attempt_ms >= job.deadline_ms || job.epoch != epoch;
+                // Once for the first failure and once for the end; a server that is down is not worth a line per try.
+                if job.n_attempts == 1 || is_over {
+                    tracing::warn!(receiver = %job.key.receiver, integration, attempts = job.n_attempts,
+                        error = %message, gives_up = is_over, "notification attempt failed");
+                }
+                if is_over {
+                    self.end_job(id, Some(*reason));
+                }
+            }
+        }
+    }
+
+    /// Removes a job and, with the last one, ends its flush.
+    fn end_job(&mut self, id: JobId, failed: Option<Reason>) {
+        let Some(job) = self.forget_job(id) else { return };
+        if let Some(reason) = failed {
+            self.metrics.failed.with(&[job.integration.name(), reason.text()]).inc();
+        }
+        if job.epoch != self.epoch {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(&job.group) else { return };
+        let Some(mut flush) = group.flush.take() else { return };
+        flush.n_pending -= 1;
+        flush.has_failed |= failed.is_some();
+        self.end_flush_if_done(&job.group, flush);
+    }
+
+    fn forget_job(&mut self, id: JobId) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        self.busy.remove(&job.key);
+        Some(job)
+    }
+
+    /// Ends `flush` when nothing is pending, and with it the group when nothing is left in it.
+    fn end_flush_if_done(&mut self, id: &GroupId, flush: group::Flush) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        if flush.n_pending > 0 {
+            group.flush = Some(flush);
+            return;
+        }
+        group.finish(&flush);
+        if group.alerts.is_empty() {
+            self.groups.remove(id);
+        }
+    }
+
+    fn remember(
+        &mut self,
+        key: NotifyKey,
+        firing: std::collections::BTreeSet<Fingerprint>,
+        resolved: std::collections::BTreeSet<Fingerprint>,
+        repeat_interval_ms: i64,
+        now_ms: i64,
+    ) {
+        // Twice the repeat interval is long enough to decide; upstream's rule.
+        let keep_ms = self.retention_ms.min(repeat_interval_ms.saturating_mul(2));
+        let entry =
+            Entry { sent_at_ms: now_ms, expires_at_ms: now_ms.saturating_add(keep_ms), firing, resolved };
+        self.journal.push(Record::Notified(key.clone(), entry.clone()));
+        self.nflog.put(key, entry);
+    }
+
+    /// Forgets what is over: log entries, silences, and resolved alerts that no group waits to tell about.
+    fn collect_garbage(&mut self, now_ms: i64) {
+        let alive: std::collections::HashSet<String> =
+            self.groups.keys().map(|id| self.group_key(id)).collect();
+        let gone = self.nflog.collect_garbage(now_ms, |key| alive.contains(&key.group_key));
+        self.journal.extend(gone.into_iter().map(Record::NotifiedGone));
+        let gone = self.silences.collect_garbage(now_ms, self.retention_ms);
+        self.journal.extend(gone.into_iter().map(Record::SilenceGone));
+        let grouped: std::collections::HashSet<Fingerprint> =
+            self.groups.values().flat_map(|group| group.alerts.keys().copied()).collect();
+        let is_old = |alert: &Alert| alert.ends_at_ms.saturating_add(RESOLVED_KEEP_MS) <= now_ms;
+        let gone: Vec<Fingerprint> = self
+            .alerts
+            .iter()
+            .filter(|(id, alert)| is_old(alert) && !grouped.contains(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for fingerprint in gone {
+            if let Some(alert) = self.alerts.remove(&fingerprint) {
+                self.inhibitor.remove(fingerprint, &alert.labels);
+                self.journal.push(Record::AlertGone(fingerprint));
+            }
+        }
+        self.journal.push(Record::Alive(now_ms));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What the API and the web page see of the core: states of alerts and groups, computed when asked.
+
+use std::sync::Arc;
+
+use model::Labels;
+
+use super::Core;
+use crate::alert::{Alert, Fingerprint, sort_key};
+
+/// Whether an alert is heard, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct AlertStatus {
+    pub(crate) silenced_by: Vec<String>,
+    pub(crate) inhibited_by: Vec<Fingerprint>,
+    pub(crate) muted_by: Vec<String>,
+}
+
+impl AlertStatus {
+    /// `active` or `suppressed`.
+    pub(crate) fn state(&self) -> &'static str {
+        let is_active =
+            self.silenced_by.is_empty() && self.inhibited_by.is_empty() && self.muted_by.is_empty();
+        if is_active { "active" } else { "suppressed" }
+    }
+}
+
+/// A group as it is now.
+#[derive(Debug)]
+pub(crate) struct GroupView {
+    pub(crate) labels: Labels,
+    pub(crate) receiver: String,
+    pub(crate) route_labels: std::collections::BTreeMap<String, String>,
+    pub(crate) muted_by: Vec<String>,
+    /// By job, instance, labels.
+    pub(crate) alerts: Vec<(Fingerprint, Arc<Alert>)>,
+}
+
+impl Core {
+    /// The state of an alert with `labels`.
+    pub(crate) fn status_of(&self, labels: &Labels, now_ms: i64) -> AlertStatus {
+        let stored = |fingerprint| self.alerts.get(&fingerprint).map(|alert| &**alert);
+        AlertStatus {
+            silenced_by: self.silences.silencing(labels, now_ms),
+            inhibited_by: self.inhibitor.inhibited_by(labels, now_ms, stored).into_iter().collect(),
+            muted_by: Vec::new(),
+        }
+    }
+
+    /// Names of the receivers that `labels` lead to, in the order of the routes.
+    pub(crate) fn receivers_of(&self, labels: &Labels) -> Vec<String> {
+        self.routes.matching(labels).into_iter().map(|idx| self.routes.get(idx).receiver.clone()).collect()
+    }
+
+    /// All groups, by labels, then receiver.
+    pub(crate) fn group_views(&self) -> Vec<GroupView> {
+        let mut views: Vec<GroupView> = self
+            .groups
+            .iter()
+            .map(|(id, group)| {
+                let route = self.routes.get(id.route);
+                let mut alerts: Vec<_> =
+                    group.alerts.iter().map(|(f, alert)| (*f, Arc::clone(alert))).collect();
+                alerts.sort_by(|a, b| sort_key(&a.1.labels).cmp(&sort_key(&b.1.labels)));
+                GroupView {
+                    labels: id.labels.clone(),
+                    receiver: route.receiver.clone(),
+                    route_labels: route.labels.clone(),
+                    muted_by: group.muted_by.clone(),
+                    alerts,
+                }
+            })
+            .collect();
+        views.sort_by(|a, b| (&a.labels, &a.receiver).cmp(&(&b.labels, &b.receiver)));
+        views
+    }
+
+    /// How many groups there are.
+    pub(crate) fn n_groups(&self) -> usize {
+        self.groups.len()
+    }
+}

@@ -1,0 +1,289 @@
+//! The only part that awaits: carries out the core's actions and writes its journal.
+//!
+//! In from the binary, which spawns it; out through [`crate::notify`] to receivers and through `state` to disk.
+//! One task. Attempts run beside it and report back; the file is synced beside it too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use stdx::{Clock, Dir};
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError};
+use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason};
+use crate::handle::Handle;
+use crate::metrics::Metrics;
+use crate::notify::Notifier;
+use crate::state::Store;
+
+/// The longest sleep: the wall clock may be set while we wait, and nothing tells us.
+const SLEEP_MAX: Duration = Duration::from_secs(5);
+/// How long what was appended may wait to be synced.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How often gauges are brought up to date.
+const GAUGES_INTERVAL: Duration = Duration::from_secs(10);
+/// How long attempts under way may take to end at shutdown; the whole program has five seconds.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the alertmanager is built from.
+#[derive(Debug)]
+pub struct Options {
+    /// Checked; see [`Config::load`] and [`Config::builtin`].
+    pub config: Config,
+    /// Where the state file is kept, for this process alone.
+    pub dir: Arc<dyn Dir>,
+    /// Where files that the configuration names are read, usually `DiskDir::anywhere()`.
+    pub files: Arc<dyn Dir>,
+    /// Reads time.
+    pub clock: Arc<dyn Clock>,
+    /// Where metrics are declared.
+    pub registry: stdx::metrics::Registry,
+    /// Where people reach the web page; links in messages begin with it. Without a slash at the end.
+    pub external_url: String,
+    /// How long silences are kept after their end; Alertmanager's default is 120h.
+    pub retention: model::Duration,
+    /// No group is notified before this long after the start, so that alerts can gather.
+    pub start_delay: model::Duration,
+    /// What `GET /api/v2/status` says about the program.
+    pub build: BuildInfo,
+}
+
+/// About the program, for `GET /api/v2/status`.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "named as in the answer")]
+pub struct BuildInfo {
+    pub version: String,
+    pub revision: String,
+    pub branch: String,
+    pub build_user: String,
+    pub build_date: String,
+    /// Shown as `goVersion`, which clients require.
+    pub compiler: String,
+}
+
+/// The core and its file, always changed together.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) core: Core,
+    pub(crate) store: Store,
+}
+
+/// What handles and the driver share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) inner: Mutex<Inner>,
+    pub(crate) notifier: RwLock<Arc<Notifier>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) files: Arc<dyn Dir>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) external_url: String,
+    pub(crate) build: BuildInfo,
+    pub(crate) started_at_ms: i64,
+    pub(crate) wake: Notify,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shared {
+    /// Runs `change` on the core and writes down what it did, before anybody hears of it. Wakes the driver.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Core, i64) -> T) -> T {
+        let now_ms = self.clock.now_ms();
+        let mut inner = self.inner.lock();
+        let answer = change(&mut inner.core, now_ms);
+        let journal = inner.core.take_journal();
+        let Inner { core, store } = &mut *inner;
+        store.append(core, &journal, now_ms);
+        drop(inner);
+        self.wake.notify_one();
+        answer
+    }
+
+    /// Runs `look` on the core.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Core, i64) -> T) -> T {
+        look(&self.inner.lock().core, self.clock.now_ms())
+    }
+}
+
+/// Starts the alertmanager on the current tokio runtime.
+///
+/// State from the last run is put back first; damaged state is set aside and named, never an error.
+///
+/// # Errors
+/// When a template or a certificate of the configuration is not usable.
+pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
+    let metrics = Arc::new(Metrics::new(&options.registry));
+    let notifier = Notifier::new(&options.config, &options.external_url, Arc::clone(&options.files))?;
+    let now_ms = options.clock.now_ms();
+    let config = Arc::new(options.config);
+    set_config_gauges(&metrics, &config, now_ms);
+    let core_options = CoreOptions {
+        retention_ms: options.retention.as_ms(),
+        start_ms: now_ms.saturating_add(options.start_delay.as_ms()),
+    };
+    let mut core = Core::new(config, core_options, Arc::clone(&metrics));
+    let store = Store::open(options.dir, &mut core, Arc::clone(&metrics), now_ms);
+    let shared = Arc::new(Shared {
+        inner: Mutex::new(Inner { core, store }),
+        notifier: RwLock::new(Arc::new(notifier)),
+        clock: options.clock,
+        files: options.files,
+        metrics,
+        external_url: options.external_url,
+        build: options.build,
+        started_at_ms: now_ms,
+        wake: Notify::new(),
+        stop: CancellationToken::new(),
+        task: Mutex::new(None),
+    });
+    let task = tokio::spawn(run(Arc::clone(&shared)));
+    *shared.task.lock() = Some(task);
+    Ok(Handle::new(shared))
+}
+
+/// Gauges that change with the configuration only.
+pub(crate) fn set_config_gauges(metrics: &Metrics, config: &Config, now_ms: i64) {
+    metrics.reload_success.set(1.0);
+    metrics.reload_time.set(now_ms as f64 / 1e3);
+    metrics.receivers.set(config.receivers.len() as f64);
+    metrics
+        .integrations
+        .set(config.receivers.iter().map(|receiver| receiver.integrations.len()).sum::<usize>() as f64);
+    metrics.inhibition_rules.set(config.inhibit_rules.len() as f64);
+}
+
+type Attempts = JoinSet<(JobId, Outcome)>;
+
+async fn run(shared: Arc<Shared>) {
+    let mut attempts = Attempts::new();
+    let mut syncing: Option<JoinHandle<()>> = None;
+    let (mut last_sync, mut last_gauges) = (Duration::ZERO, None);
+    loop {
+        let actions = shared.poll();
+        for action in actions {
+            start(&shared, &mut attempts, action);
+        }
+        let now = shared.clock.monotonic();
+        if last_gauges.is_none_or(|last| now.saturating_sub(last) >= GAUGES_INTERVAL) {
+            shared.set_gauges();
+            last_gauges = Some(now);
+        }
+        if now.saturating_sub(last_sync) >= SYNC_INTERVAL
+            && syncing.as_ref().is_none_or(JoinHandle::is_finished)
+        {
+            syncing = shared.sync_file();
+            last_sync = now;
+        }
+        tokio::select! {
+            () = shared.stop.cancelled() => break,
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep(shared.sleep()) => {}
+            Some(done) = attempts.join_next() => shared.finish(done),
+        }
+    }
+    drain(&shared, attempts).await;
+}
+
+/// Lets attempts under way end, then writes everything down.
+async fn drain(shared: &Shared, mut attempts: Attempts) {
+    shared.inner.lock().core.stop();
+    let all = async {
+        while let Some(done) = attempts.join_next().await {
+            shared.finish(done);
+        }
+    };
+    if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
+        tracing::warn!(
+            attempts = attempts.len(),
+            "notifications were under way at shutdown; they are sent again at the next start"
+        );
+    }
+    let now_ms = shared.clock.now_ms();
+    let mut inner = shared.inner.lock();
+    let Inner { core, store } = &mut *inner;
+    store.close(core, now_ms);
+}
+
+fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
+    let Action::Send { job, integration, notification, deadline_ms } = action;
+    let notifier = Arc::clone(&shared.notifier.read());
+    let left_ms = deadline_ms.saturating_sub(shared.clock.now_ms()).max(1);
+    let timeout = Duration::from_millis(left_ms.unsigned_abs());
+    let (clock, metrics) = (Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
+    attempts.spawn(async move {
+        let began = clock.monotonic();
+        let name = integration.name();
+        // A task of its own, so that a panic of one receiver is one failed attempt.
+        let attempt = tokio::spawn(async move { notifier.send(&integration, &notification, timeout).await });
+        let outcome = attempt.await.unwrap_or_else(|err| Outcome::Failed {
+            is_retryable: false,
+            reason: Reason::Other,
+            message: format!("the attempt broke off: {err}"),
+        });
+        let took = clock.monotonic().saturating_sub(began);
+        metrics.latency.with(&[name]).observe(took.as_secs_f64());
+        (job, outcome)
+    });
+}
+
+impl Shared {
+    fn poll(&self) -> Vec<Action> {
+        let now_ms = self.clock.now_ms();
+        let mut inner = self.inner.lock();
+        let actions = inner.core.poll(now_ms);
+        let journal = inner.core.take_journal();
+        let Inner { core, store } = &mut *inner;
+        store.append(core, &journal, now_ms);
+        actions
+    }
+
+    fn finish(&self, done: Result<(JobId, Outcome), tokio::task::JoinError>) {
+        match done {
+            Ok((job, outcome)) => self.change(|core, now_ms| core.on_outcome(job, &outcome, now_ms)),
+            // The task does nothing that panics; an attempt that does is caught above.
+            Err(err) => tracing::error!(error = %err, "a notification attempt was lost"),
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let inner = self.inner.lock();
+        let wait_ms = inner.core.next_deadline_ms().saturating_sub(self.clock.now_ms());
+        let max = if inner.store.is_dirty() { SYNC_INTERVAL } else { SLEEP_MAX };
+        Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)).min(max)
+    }
+
+    fn sync_file(&self) -> Option<JoinHandle<()>> {
+        let mut file = self.inner.lock().store.take_unsynced()?;
+        let metrics = Arc::clone(&self.metrics);
+        Some(tokio::task::spawn_blocking(move || {
+            if let Err(err) = file.sync() {
+                tracing::error!(error = %err, "cannot sync the alertmanager's state");
+                metrics.state_failures.inc();
+            }
+        }))
+    }
+
+    fn set_gauges(&self) {
+        self.look(|core, now_ms| {
+            let metrics = &self.metrics;
+            let (mut n_active, mut n_suppressed) = (0, 0);
+            for alert in core.alerts.values().filter(|alert| !alert.is_resolved_at(now_ms)) {
+                match core.status_of(&alert.labels, now_ms).state() {
+                    "active" => n_active += 1,
+                    _ => n_suppressed += 1,
+                }
+            }
+            metrics.alerts.with(&["active"]).set(f64::from(n_active));
+            metrics.alerts.with(&["suppressed"]).set(f64::from(n_suppressed));
+            for state in ["active", "pending", "expired"] {
+                let n =
+                    core.silences.iter().filter(|silence| silence.state_at(now_ms).text() == state).count();
+                metrics.silences.with(&[state]).set(n as f64);
+            }
+            metrics.groups.set(core.n_groups() as f64);
+            metrics.log_entries.set(core.nflog.len() as f64);
+        });
+    }
+}

@@ -1,0 +1,154 @@
+//! Inhibition: an alert that is silent because a graver one explains it.
+//!
+//! In from the configuration and every stored alert; asked at each flush and by the API.
+//! For each rule the sources are indexed by the values of its `equal` labels, all of them, so that inhibition lasts
+//! until the last source resolves. (Alertmanager keeps one source per index entry.)
+//! Pure. A missing label equals an empty one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use model::{Labels, Matcher};
+
+use crate::alert::{Alert, Fingerprint};
+use crate::config::InhibitRuleConfig;
+
+/// One rule and the alerts that match its source side.
+#[derive(Debug)]
+struct Rule {
+    source: Vec<Matcher>,
+    target: Vec<Matcher>,
+    equal: Vec<String>,
+    sources: HashMap<Vec<String>, BTreeSet<Fingerprint>>,
+}
+
+/// All rules.
+#[derive(Debug, Default)]
+pub(crate) struct Inhibitor {
+    rules: Vec<Rule>,
+}
+
+fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
+    matchers.iter().all(|matcher| matcher.matches_labels(labels))
+}
+
+impl Rule {
+    fn equal_values(&self, labels: &Labels) -> Vec<String> {
+        self.equal.iter().map(|name| labels.get(name).unwrap_or("").to_owned()).collect()
+    }
+}
+
+impl Inhibitor {
+    /// Rules without sources yet.
+    pub(crate) fn new(rules: &[InhibitRuleConfig]) -> Self {
+        let rule = |config: &InhibitRuleConfig| Rule {
+            source: config.source.clone(),
+            target: config.target.clone(),
+            equal: config.equal.clone(),
+            sources: HashMap::new(),
+        };
+        Self { rules: rules.iter().map(rule).collect() }
+    }
+
+    /// Takes note of a stored alert; labels never change under one fingerprint.
+    pub(crate) fn insert(&mut self, fingerprint: Fingerprint, labels: &Labels) {
+        for rule in self.rules.iter_mut().filter(|rule| all_match(&rule.source, labels)) {
+            let values = rule.equal_values(labels);
+            rule.sources.entry(values).or_default().insert(fingerprint);
+        }
+    }
+
+    /// Forgets an alert that is stored no more.
+    pub(crate) fn remove(&mut self, fingerprint: Fingerprint, labels: &Labels) {
+        for rule in self.rules.iter_mut().filter(|rule| all_match(&rule.source, labels)) {
+            let values = rule.equal_values(labels);
+            if let Some(sources) = rule.sources.get_mut(&values) {
+                sources.remove(&fingerprint);
+                if sources.is_empty() {
+                    rule.sources.remove(&values);
+                }
+            }
+        }
+    }
+
+    /// The alert that inhibits `labels` at `now_ms`, by the first rule that does.
+    pub(crate) fn inhibited_by<'a>(
+        &self,
+        labels: &Labels,
+        now_ms: i64,
+        stored: impl Fn(Fingerprint) -> Option<&'a Alert>,
+    ) -> Option<Fingerprint> {
+        self.rules.iter().filter(|rule| all_match(&rule.target, labels)).find_map(|rule| {
+            let is_source_too = all_match(&rule.source, labels);
+            let sources = rule.sources.get(&rule.equal_values(labels))?;
+            sources.iter().copied().find(|fingerprint| {
+                stored(*fingerprint).is_some_and(|alert| {
+                    // Alerts that are on both sides do not inhibit each other, nor themselves.
+                    !alert.is_resolved_at(now_ms)
+                        && !(is_source_too && all_match(&rule.target, &alert.labels))
+                })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// `now` is 100; alerts end at the given time.
+    fn check(
+        rule: &InhibitRuleConfig,
+        alerts: &[(&[(&str, &str)], i64)],
+        target: &[(&str, &str)],
+        expected: bool,
+    ) {
+        let mut inhibitor = Inhibitor::new(std::slice::from_ref(rule));
+        let mut stored = HashMap::new();
+        for (pairs, ends_at_ms) in alerts {
+            let labels = Labels::from_pairs(pairs.iter().copied());
+            let fingerprint = Fingerprint::of(&labels);
+            inhibitor.insert(fingerprint, &labels);
+            let alert = Alert {
+                labels,
+                annotations: Labels::empty(),
+                starts_at_ms: 0,
+                ends_at_ms: *ends_at_ms,
+                generator_url: String::new(),
+                updated_at_ms: 0,
+                is_timeout: false,
+            };
+            stored.insert(fingerprint, alert);
+        }
+        let target = Labels::from_pairs(target.iter().copied());
+        let found = inhibitor.inhibited_by(&target, 100, |fingerprint| stored.get(&fingerprint));
+        assert_eq!(found.is_some(), expected, "{target}");
+    }
+
+    #[test]
+    fn a_source_silences_its_targets_but_not_itself() {
+        let rule = InhibitRuleConfig {
+            source: vec![Matcher::equal("s", "1")],
+            target: vec![Matcher::equal("t", "1")],
+            equal: vec!["e".to_owned()],
+        };
+        let target: &[(&str, &str)] = &[("t", "1"), ("e", "1")];
+        check(&rule, &[(&[("s", "1"), ("e", "1")], 200)], target, true);
+        check(&rule, &[(&[("s", "1"), ("e", "2")], 200)], target, false);
+        check(&rule, &[(&[("s", "1"), ("e", "1")], 100)], target, false);
+        // Missing on both sides counts as equal.
+        check(&rule, &[(&[("s", "1")], 200)], &[("t", "1")], true);
+        // The resolved source does not hide the one that still fires.
+        check(
+            &rule,
+            &[(&[("s", "1"), ("e", "1")], 50), (&[("s", "1"), ("e", "1"), ("x", "y")], 200)],
+            target,
+            true,
+        );
+        // On both sides: not by itself, but by a pure source.
+        let both: &[(&str, &str)] = &[("s", "1"), ("t", "1"), ("e", "1")];
+        check(&rule, &[(both, 200)], both, false);
+        check(&rule, &[(both, 200), (&[("s", "1"), ("e", "1")], 200)], both, true);
+        check(&rule, &[(both, 200)], target, true);
+    }
+}

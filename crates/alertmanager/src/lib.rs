@@ -1,0 +1,30 @@
+//! Groups, inhibits, silences, routes, notifies, remembers.
+//!
+//! In from rules ([`Handle::put_alerts`]) and from API v2; out to webhooks, mail servers and Slack.
+//! A sync core (`dispatch`) that knows neither clock nor socket, and a driver around it. Works without storage and
+//! without promql. Semantics are Alertmanager's; what differs is written in docs/user/alerting.md.
+
+mod alert;
+mod api_v2;
+mod config;
+mod dispatch;
+mod driver;
+mod handle;
+mod inhibit;
+mod interval;
+mod matcher;
+mod metrics;
+mod nflog;
+mod notify;
+mod route;
+mod silence;
+mod state;
+mod time;
+
+pub use api_v2::{BODY_BYTES_MAX, Reply};
+pub use config::{Config, ConfigError};
+pub use dispatch::{ALERTS_MAX, RECEIVER_ATTEMPTS_MAX};
+pub use driver::{BuildInfo, Options, spawn};
+pub use handle::Handle;
+pub use matcher::{MATCHERS_BYTES_MAX, MatcherError, parse_matcher, parse_matchers};
+pub use silence::SILENCES_MAX;

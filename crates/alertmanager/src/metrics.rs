@@ -1,0 +1,118 @@
+//! Metrics of the alertmanager, under upstream's names so that its dashboards and alerts work.
+
+use std::sync::Arc;
+
+use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) received: Arc<Family<Counter>>,
+    pub(crate) invalid: Arc<Family<Counter>>,
+    pub(crate) alerts_limited: Arc<Counter>,
+    pub(crate) notifications: Arc<Family<Counter>>,
+    pub(crate) failed: Arc<Family<Counter>>,
+    pub(crate) requests: Arc<Family<Counter>>,
+    pub(crate) requests_failed: Arc<Family<Counter>>,
+    pub(crate) suppressed: Arc<Family<Counter>>,
+    pub(crate) latency: Arc<Family<Histogram>>,
+    pub(crate) alerts: Arc<Family<Gauge>>,
+    pub(crate) silences: Arc<Family<Gauge>>,
+    pub(crate) groups: Arc<Gauge>,
+    pub(crate) log_entries: Arc<Gauge>,
+    pub(crate) reload_success: Arc<Gauge>,
+    pub(crate) reload_time: Arc<Gauge>,
+    pub(crate) receivers: Arc<Gauge>,
+    pub(crate) integrations: Arc<Gauge>,
+    pub(crate) inhibition_rules: Arc<Gauge>,
+    pub(crate) state_bytes: Arc<Gauge>,
+    pub(crate) state_failures: Arc<Counter>,
+    pub(crate) state_damaged: Arc<Counter>,
+}
+
+impl Metrics {
+    /// Declares them in `registry`.
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let counters = |name: &str, help, labels| registry.counters(name, help, labels);
+        let metrics = Self {
+            received: counters(
+                "alertmanager_alerts_received_total",
+                "Alerts received.",
+                &["status", "version"],
+            ),
+            invalid: counters(
+                "alertmanager_alerts_invalid_total",
+                "Alerts refused as invalid.",
+                &["version"],
+            ),
+            alerts_limited: registry.counter(
+                "alertmanager_alerts_limited_total",
+                "New alerts refused because too many are kept.",
+            ),
+            notifications: counters(
+                "alertmanager_notifications_total",
+                "Notifications attempted.",
+                &["integration"],
+            ),
+            failed: counters(
+                "alertmanager_notifications_failed_total",
+                "Notifications given up.",
+                &["integration", "reason"],
+            ),
+            requests: counters(
+                "alertmanager_notification_requests_total",
+                "Attempts to notify.",
+                &["integration"],
+            ),
+            requests_failed: counters(
+                "alertmanager_notification_requests_failed_total",
+                "Attempts to notify that failed.",
+                &["integration"],
+            ),
+            suppressed: counters(
+                "alertmanager_notifications_suppressed_total",
+                "Alerts kept back from notifications.",
+                &["reason"],
+            ),
+            latency: registry.seconds(
+                "alertmanager_notification_latency_seconds",
+                "How long attempts to notify took.",
+                &["integration"],
+            ),
+            alerts: registry.gauges("alertmanager_alerts", "Alerts by state.", &["state"]),
+            silences: registry.gauges("alertmanager_silences", "Silences by state.", &["state"]),
+            groups: registry.gauge("alertmanager_dispatcher_aggregation_groups", "Groups of alerts."),
+            log_entries: registry.gauge("alertmanager_nflog_entries", "Entries of the notification log."),
+            reload_success: registry.gauge(
+                "alertmanager_config_last_reload_successful",
+                "Whether the last configuration reload was successful.",
+            ),
+            reload_time: registry.gauge(
+                "alertmanager_config_last_reload_success_timestamp_seconds",
+                "When the configuration was last reloaded.",
+            ),
+            receivers: registry.gauge("alertmanager_receivers", "Receivers configured."),
+            integrations: registry.gauge("alertmanager_integrations", "Integrations configured."),
+            inhibition_rules: registry.gauge("alertmanager_inhibition_rules", "Inhibition rules configured."),
+            state_bytes: registry.gauge("alertmanager_state_file_bytes", "Size of the state file."),
+            state_failures: registry
+                .counter("alertmanager_state_write_failures_total", "Failed writes of the state file."),
+            state_damaged: registry.counter(
+                "alertmanager_state_damaged_records_total",
+                "Records of the state file that could not be read.",
+            ),
+        };
+        // Series that an alert may watch exist before the first event.
+        for integration in ["webhook", "email", "slack"] {
+            metrics.notifications.with(&[integration]);
+            metrics.requests.with(&[integration]);
+            metrics.requests_failed.with(&[integration]);
+            for reason in
+                ["other", "clientError", "serverError", "contextDeadlineExceeded", "authError", "rateLimited"]
+            {
+                metrics.failed.with(&[integration, reason]);
+            }
+        }
+        metrics
+    }
+}

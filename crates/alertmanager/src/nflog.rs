@@ -1,0 +1,178 @@
+//! The notification log: what each integration was told last, so that nobody is told twice.
+//!
+//! In from the dispatcher when a notification was delivered; asked before the next one; kept in the state file.
+//! Pure. The decision is Alertmanager's, case by case.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::alert::Fingerprint;
+
+/// Whom an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NotifyKey {
+    /// Route key and group labels, as webhooks receive it.
+    pub(crate) group_key: String,
+    /// The receiver's name.
+    pub(crate) receiver: String,
+    /// `webhook`, `email`, `slack`.
+    pub(crate) integration: String,
+    /// Place in the receiver's list of that kind.
+    pub(crate) idx: usize,
+}
+
+/// The last notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) sent_at_ms: i64,
+    pub(crate) expires_at_ms: i64,
+    pub(crate) firing: BTreeSet<Fingerprint>,
+    pub(crate) resolved: BTreeSet<Fingerprint>,
+}
+
+/// Why a notification is due. The text is what templates see as `NotificationReason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    First,
+    NewAlerts,
+    AllResolved,
+    SomeResolved,
+    Repeat,
+}
+
+impl Reason {
+    /// Upstream's words.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::First => "first notification",
+            Self::NewAlerts => "new alerts added",
+            Self::AllResolved => "all alerts resolved",
+            Self::SomeResolved => "some alerts resolved",
+            Self::Repeat => "repeat interval elapsed",
+        }
+    }
+}
+
+/// What the group looks like now, for [`due`].
+#[derive(Debug)]
+pub(crate) struct Current<'a> {
+    pub(crate) firing: &'a BTreeSet<Fingerprint>,
+    pub(crate) resolved: &'a BTreeSet<Fingerprint>,
+    pub(crate) sends_resolved: bool,
+    pub(crate) repeat_interval_ms: i64,
+}
+
+/// Whether to notify, and why.
+pub(crate) fn due(last: Option<&Entry>, current: &Current<'_>, now_ms: i64) -> Option<Reason> {
+    let Some(last) = last else { return (!current.firing.is_empty()).then_some(Reason::First) };
+    if !current.firing.is_subset(&last.firing) {
+        return Some(if last.firing.is_empty() { Reason::First } else { Reason::NewAlerts });
+    }
+    if current.firing.is_empty() {
+        return (!last.firing.is_empty()).then_some(Reason::AllResolved);
+    }
+    if current.sends_resolved && !current.resolved.is_subset(&last.resolved) {
+        return Some(Reason::SomeResolved);
+    }
+    (last.sent_at_ms < now_ms.saturating_sub(current.repeat_interval_ms)).then_some(Reason::Repeat)
+}
+
+/// All entries.
+#[derive(Debug, Default)]
+pub(crate) struct NotifyLog {
+    entries: BTreeMap<NotifyKey, Entry>,
+}
+
+impl NotifyLog {
+    /// The last notification to `key`.
+    pub(crate) fn get(&self, key: &NotifyKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// Remembers a notification; an older one never replaces a newer one.
+    pub(crate) fn put(&mut self, key: NotifyKey, entry: Entry) {
+        let is_older = self.entries.get(&key).is_some_and(|known| known.sent_at_ms > entry.sent_at_ms);
+        if !is_older {
+            self.entries.insert(key, entry);
+        }
+    }
+
+    /// Removes what has expired and whose group is gone, since a group that lives may still have an end to tell.
+    /// Returns whose.
+    pub(crate) fn collect_garbage(
+        &mut self,
+        now_ms: i64,
+        is_alive: impl Fn(&NotifyKey) -> bool,
+    ) -> Vec<NotifyKey> {
+        let is_gone = |key: &NotifyKey, entry: &Entry| entry.expires_at_ms <= now_ms && !is_alive(key);
+        let gone: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(key, entry)| is_gone(key, entry))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &gone {
+            self.entries.remove(key);
+        }
+        gone
+    }
+
+    /// Removes one entry, when the state file says it went.
+    pub(crate) fn remove(&mut self, key: &NotifyKey) {
+        self.entries.remove(key);
+    }
+
+    /// All entries, for the state file.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&NotifyKey, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(values: &[u64]) -> BTreeSet<Fingerprint> {
+        values.iter().copied().map(Fingerprint).collect()
+    }
+
+    fn check(
+        last: Option<(&[u64], &[u64], i64)>,
+        now: (&[u64], &[u64]),
+        sends_resolved: bool,
+        expected: Option<Reason>,
+    ) {
+        let last = last.map(|(firing, resolved, sent_at_ms)| Entry {
+            sent_at_ms,
+            expires_at_ms: i64::MAX,
+            firing: set(firing),
+            resolved: set(resolved),
+        });
+        let (firing, resolved) = (set(now.0), set(now.1));
+        let current =
+            Current { firing: &firing, resolved: &resolved, sends_resolved, repeat_interval_ms: 100 };
+        assert_eq!(due(last.as_ref(), &current, 1_000), expected, "{last:?} {now:?}");
+    }
+
+    #[test]
+    fn each_case_of_the_decision() {
+        check(None, (&[], &[]), true, None);
+        check(None, (&[], &[1]), true, None);
+        check(None, (&[1], &[]), true, Some(Reason::First));
+        check(Some((&[1], &[], 950)), (&[1], &[]), true, None);
+        check(Some((&[1], &[], 950)), (&[1, 2], &[]), true, Some(Reason::NewAlerts));
+        check(Some((&[], &[1], 950)), (&[1], &[]), true, Some(Reason::First));
+        check(Some((&[1, 2], &[], 950)), (&[1], &[2]), true, Some(Reason::SomeResolved));
+        check(Some((&[1, 2], &[], 950)), (&[1], &[2]), false, None);
+        check(Some((&[1], &[2], 950)), (&[1], &[2]), true, None);
+        check(Some((&[1], &[], 950)), (&[], &[1]), true, Some(Reason::AllResolved));
+        check(Some((&[1], &[], 950)), (&[], &[1]), false, Some(Reason::AllResolved));
+        check(Some((&[], &[1], 950)), (&[], &[1]), true, None);
+        check(Some((&[1], &[], 900)), (&[1], &[]), true, None);
+        check(Some((&[1], &[], 899)), (&[1], &[]), true, Some(Reason::Repeat));
+    }
+}

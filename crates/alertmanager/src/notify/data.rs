@@ -1,0 +1,349 @@
+//! What templates and webhooks see of a notification: one model, two forms.
+
+use std::collections::BTreeMap;
+
+use gotemplate::{Items, Object, Value};
+use model::Labels;
+
+use super::Notification;
+use crate::alert::{Fingerprint, ZERO_TIME_MS};
+
+/// The label that comes first in lists of pairs.
+const FIRST_LABEL: &str = "alertname";
+
+pub(super) type Kv = BTreeMap<String, String>;
+
+/// One alert in a message.
+#[derive(Debug, Clone)]
+pub(super) struct AlertData {
+    pub(super) is_firing: bool,
+    pub(super) labels: Kv,
+    pub(super) annotations: Kv,
+    pub(super) starts_at_ms: i64,
+    /// Go's zero time while firing.
+    pub(super) ends_at_ms: i64,
+    pub(super) generator_url: String,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// A message.
+#[derive(Debug, Clone)]
+pub(super) struct Data {
+    /// Quoted for use in a regular expression, as upstream has it.
+    pub(super) receiver: String,
+    pub(super) alerts: Vec<AlertData>,
+    pub(super) reason: &'static str,
+    pub(super) group_labels: Kv,
+    pub(super) common_labels: Kv,
+    pub(super) common_annotations: Kv,
+    pub(super) route_labels: Kv,
+    pub(super) external_url: String,
+    /// How many alerts a limit left out.
+    pub(super) n_truncated: usize,
+}
+
+fn kv(labels: &Labels) -> Kv {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The pairs that all of `sets` have.
+fn common<'a>(mut sets: impl Iterator<Item = &'a Kv>) -> Kv {
+    let mut common = sets.next().cloned().unwrap_or_default();
+    for set in sets {
+        common.retain(|name, value| set.get(name) == Some(value));
+    }
+    common
+}
+
+/// Go's regexp.QuoteMeta.
+fn quote_meta(text: &str) -> String {
+    text.chars().flat_map(|c| r"\.+*?()|[]{}^$".contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+impl Data {
+    /// Of `notification`; of more than `alerts_max` alerts (0: no limit) the first ones stay, and what is common is
+    /// common to them.
+    pub(super) fn new(notification: &Notification, external_url: &str, alerts_max: usize) -> Self {
+        let n_all = notification.alerts.len();
+        let n_kept = if alerts_max == 0 { n_all } else { n_all.min(alerts_max) };
+        let alerts: Vec<AlertData> = notification.alerts[..n_kept]
+            .iter()
+            .map(|snapshot| AlertData {
+                is_firing: snapshot.is_firing,
+                labels: kv(&snapshot.alert.labels),
+                annotations: kv(&snapshot.alert.annotations),
+                starts_at_ms: snapshot.alert.starts_at_ms,
+                ends_at_ms: if snapshot.is_firing { ZERO_TIME_MS } else { snapshot.alert.ends_at_ms },
+                generator_url: snapshot.alert.generator_url.clone(),
+                fingerprint: snapshot.fingerprint,
+            })
+            .collect();
+        Self {
+            receiver: quote_meta(&notification.receiver),
+            reason: notification.reason,
+            group_labels: kv(&notification.group_labels),
+            common_labels: common(alerts.iter().map(|alert| &alert.labels)),
+            common_annotations: common(alerts.iter().map(|alert| &alert.annotations)),
+            route_labels: notification.route_labels.clone(),
+            external_url: external_url.to_owned(),
+            alerts,
+            n_truncated: n_all - n_kept,
+        }
+    }
+
+    /// `firing` when any alert fires.
+    pub(super) fn status(&self) -> &'static str {
+        status(self.alerts.iter().any(|alert| alert.is_firing))
+    }
+
+    /// As templates see it.
+    pub(super) fn to_value(&self) -> Value {
+        Value::object(DataObject(self.clone()))
+    }
+}
+
+/// The API's word.
+pub(super) fn status(is_firing: bool) -> &'static str {
+    if is_firing { "firing" } else { "resolved" }
+}
+
+#[derive(Debug)]
+struct DataObject(Data);
+
+impl Object for DataObject {
+    fn type_name(&self) -> &str {
+        "*template.Data"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        let data = &self.0;
+        Some(match name {
+            "Receiver" => Value::str(&data.receiver),
+            "Status" => Value::str(data.status()),
+            "Alerts" => Value::object(AlertList(data.alerts.clone())),
+            "NotificationReason" => Value::str(data.reason),
+            "GroupLabels" => kv_value(&data.group_labels),
+            "CommonLabels" => kv_value(&data.common_labels),
+            "CommonAnnotations" => kv_value(&data.common_annotations),
+            "RouteLabels" => kv_value(&data.route_labels),
+            "ExternalURL" => Value::str(&data.external_url),
+            _ => return None,
+        })
+    }
+
+    fn display(&self) -> String {
+        format!("{{{} {}}}", self.0.receiver, self.0.status())
+    }
+}
+
+#[derive(Debug)]
+struct AlertList(Vec<AlertData>);
+
+impl AlertList {
+    fn only(&self, is_firing: bool) -> Value {
+        Value::list(self.0.iter().filter(|alert| alert.is_firing == is_firing).map(alert_value))
+    }
+}
+
+impl Object for AlertList {
+    fn type_name(&self) -> &str {
+        "template.Alerts"
+    }
+
+    fn call(&self, method: &str, args: &[Value]) -> Option<Result<Value, String>> {
+        match (method, args) {
+            ("Firing", []) => Some(Ok(self.only(true))),
+            ("Resolved", []) => Some(Ok(self.only(false))),
+            ("Firing" | "Resolved", args) => Some(Err(wrong_count(method, 0, args))),
+            _ => None,
+        }
+    }
+
+    fn items(&self) -> Option<Items> {
+        Some(Items::List(self.0.iter().map(alert_value).collect()))
+    }
+
+    fn display(&self) -> String {
+        let labels: Vec<String> = self.0.iter().map(|alert| format!("{:?}", alert.labels)).collect();
+        format!("[{}]", labels.join(" "))
+    }
+}
+
+fn wrong_count(method: &str, wanted: usize, args: &[Value]) -> String {
+    format!("wrong number of args for {method}: want {wanted} got {}", args.len())
+}
+
+fn alert_value(alert: &AlertData) -> Value {
+    Value::object(AlertObject(alert.clone()))
+}
+
+#[derive(Debug)]
+struct AlertObject(AlertData);
+
+impl Object for AlertObject {
+    fn type_name(&self) -> &str {
+        "template.Alert"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        let alert = &self.0;
+        Some(match name {
+            "Status" => Value::str(status(alert.is_firing)),
+            "Labels" => kv_value(&alert.labels),
+            "Annotations" => kv_value(&alert.annotations),
+            "StartsAt" => Value::time_ms(alert.starts_at_ms),
+            "EndsAt" => Value::time_ms(alert.ends_at_ms),
+            "GeneratorURL" => Value::str(&alert.generator_url),
+            "Fingerprint" => Value::str(alert.fingerprint.to_string()),
+            _ => return None,
+        })
+    }
+
+    fn display(&self) -> String {
+        format!("{{{} {:?}}}", status(self.0.is_firing), self.0.labels)
+    }
+}
+
+/// A set of labels or annotations.
+pub(super) fn kv_value(kv: &Kv) -> Value {
+    Value::object(KvObject(kv.clone()))
+}
+
+#[derive(Debug)]
+struct KvObject(Kv);
+
+impl KvObject {
+    /// The alert's name first, then by name.
+    fn pairs(&self) -> Vec<(String, String)> {
+        let mut pairs: Vec<_> = self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        pairs.sort_by_key(|(name, _)| name != FIRST_LABEL);
+        pairs
+    }
+}
+
+impl Object for KvObject {
+    fn type_name(&self) -> &str {
+        "template.KV"
+    }
+
+    /// A missing name is empty.
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(Value::str(self.0.get(name).map_or("", String::as_str)))
+    }
+
+    fn call(&self, method: &str, args: &[Value]) -> Option<Result<Value, String>> {
+        let pairs = || Pairs(self.pairs());
+        Some(match (method, args) {
+            ("SortedPairs", []) => Ok(Value::object(pairs())),
+            ("Names" | "Values" | "String", []) => return pairs().call(method, args),
+            ("Remove", [names]) => texts(names).map(|names| {
+                let mut left = self.0.clone();
+                left.retain(|name, _| !names.contains(name));
+                kv_value(&left)
+            }),
+            ("SortedPairs" | "Names" | "Values" | "String", args) => Err(wrong_count(method, 0, args)),
+            ("Remove", args) => Err(wrong_count(method, 1, args)),
+            _ => return None,
+        })
+    }
+
+    fn items(&self) -> Option<Items> {
+        Some(Items::Map(self.0.iter().map(|(name, value)| (Value::str(name), Value::str(value))).collect()))
+    }
+
+    fn display(&self) -> String {
+        Pairs(self.pairs()).display()
+    }
+}
+
+#[derive(Debug)]
+struct Pairs(Vec<(String, String)>);
+
+impl Object for Pairs {
+    fn type_name(&self) -> &str {
+        "template.Pairs"
+    }
+
+    fn call(&self, method: &str, args: &[Value]) -> Option<Result<Value, String>> {
+        Some(match (method, args) {
+            ("Names", []) => Ok(Value::object(Strings(self.0.iter().map(|pair| pair.0.clone()).collect()))),
+            ("Values", []) => Ok(Value::object(Strings(self.0.iter().map(|pair| pair.1.clone()).collect()))),
+            ("String", []) => Ok(Value::str(self.display())),
+            ("Names" | "Values" | "String", args) => Err(wrong_count(method, 0, args)),
+            _ => return None,
+        })
+    }
+
+    fn items(&self) -> Option<Items> {
+        Some(Items::List(
+            self.0.iter().map(|(name, value)| Value::object(Pair(name.clone(), value.clone()))).collect(),
+        ))
+    }
+
+    fn display(&self) -> String {
+        let texts: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        texts.join(", ")
+    }
+}
+
+#[derive(Debug)]
+struct Pair(String, String);
+
+impl Object for Pair {
+    fn type_name(&self) -> &str {
+        "template.Pair"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        match name {
+            "Name" => Some(Value::str(&self.0)),
+            "Value" => Some(Value::str(&self.1)),
+            _ => None,
+        }
+    }
+
+    fn display(&self) -> String {
+        format!("{{{} {}}}", self.0, self.1)
+    }
+}
+
+/// A list of texts that can be joined.
+#[derive(Debug)]
+pub(super) struct Strings(pub(super) Vec<String>);
+
+impl Object for Strings {
+    fn type_name(&self) -> &str {
+        "template.Strings"
+    }
+
+    fn call(&self, method: &str, args: &[Value]) -> Option<Result<Value, String>> {
+        match (method, args) {
+            ("Join", [separator]) => {
+                Some(Ok(Value::str(self.0.join(separator.as_str().unwrap_or_default()))))
+            }
+            ("Join", args) => Some(Err(wrong_count(method, 1, args))),
+            _ => None,
+        }
+    }
+
+    fn items(&self) -> Option<Items> {
+        Some(Items::List(self.0.iter().map(Value::str).collect()))
+    }
+
+    fn display(&self) -> String {
+        format!("[{}]", self.0.join(" "))
+    }
+}
+
+/// A list of texts in any of its forms.
+pub(super) fn texts(value: &Value) -> Result<Vec<String>, String> {
+    let text_of = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match value {
+        Value::List(list) => Ok(list.iter().map(text_of).collect()),
+        Value::Object(object) => match object.items() {
+            Some(Items::List(list)) => Ok(list.iter().map(text_of).collect()),
+            _ => Err(format!("wrong type {} for a list of strings", object.type_name())),
+        },
+        other => Err(format!("wrong type {} for a list of strings", other.type_name())),
+    }
+}

@@ -1,0 +1,316 @@
+//! The functions that Alertmanager adds to Go's templates.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gotemplate::{Functions, Items, Map, Value, format_time, parse_time, sprintf};
+use jiff::tz::TimeZone;
+use regex_automata::meta;
+
+use super::data::{Kv, texts};
+
+/// Memory that a compiled expression of a template may take, in bytes. As for matchers.
+const REGEX_BYTES_MAX: usize = 10 << 20;
+/// How deep `toJson` follows lists and maps.
+const JSON_DEPTH_MAX: usize = 50;
+
+type Answer = Result<Value, String>;
+
+/// All of them, at `now_ms`.
+pub(super) fn functions(now_ms: i64, route_labels: &Kv) -> Functions {
+    let route_labels = route_labels.clone();
+    let functions = Functions::new()
+        .add("toUpper", 1, |args| map_text(args, |text| text.to_uppercase()))
+        .add("toLower", 1, |args| map_text(args, |text| text.to_lowercase()))
+        .add("title", 1, |args| map_text(args, title))
+        .add("trimSpace", 1, |args| map_text(args, |text| text.trim().to_owned()))
+        .add("join", 2, |args| Ok(Value::str(texts(&args[1])?.join(text(&args[0])?))))
+        .add("match", 2, |args| Ok(Value::Bool(regex(text(&args[0])?)?.is_match(text(&args[1])?))))
+        .add("reReplaceAll", 3, |args| replace_all(text(&args[0])?, text(&args[1])?, text(&args[2])?))
+        .add("safeHtml", 1, |args| Ok(Value::Html(Arc::from(text(&args[0])?))))
+        .add("safeUrl", 1, |args| Ok(Value::Url(Arc::from(text(&args[0])?))))
+        .add("urlUnescape", 1, |args| url_unescape(text(&args[0])?))
+        .add("stringSlice", 0.., |args| Ok(Value::list(args.iter().map(|arg| Value::str(arg.to_string())))))
+        .add("routeLabels", 1, move |args| {
+            let name = text(&args[0])?;
+            route_labels
+                .get(name)
+                .map(Value::str)
+                .ok_or_else(|| format!("route label {name:?} is not set, or needs itself"))
+        });
+    more(times(functions, now_ms))
+}
+
+fn times(functions: Functions, now_ms: i64) -> Functions {
+    functions
+        .add("date", 2, |args| match &args[1] {
+            Value::Time(time) => Ok(Value::str(format_time(time, text(&args[0])?))),
+            other => Err(format!("wrong type for value; expected time.Time; got {}", other.type_name())),
+        })
+        .add("tz", 2, |args| match &args[1] {
+            Value::Time(time) => {
+                let name = text(&args[0])?;
+                let zone = TimeZone::get(name).map_err(|_| format!("unknown time zone {name}"))?;
+                Ok(Value::Time(Arc::new(time.with_time_zone(zone))))
+            }
+            other => Err(format!("wrong type for value; expected time.Time; got {}", other.type_name())),
+        })
+        .add("now", 0, move |_| Ok(Value::time_ms(now_ms)))
+        .add("since", 1, move |args| match &args[0] {
+            Value::Time(time) => {
+                let since_ms = now_ms.saturating_sub(time.timestamp().as_millisecond());
+                Ok(Value::Duration(since_ms.saturating_mul(1_000_000)))
+            }
+            other => Err(format!("wrong type for value; expected time.Time; got {}", other.type_name())),
+        })
+        .add("toDate", 2, |args| {
+            let parsed = parse_time(text(&args[0])?, text(&args[1])?);
+            Ok(parsed.map_or_else(
+                |_| Value::time_ms(crate::alert::ZERO_TIME_MS),
+                |time| Value::Time(Arc::new(time)),
+            ))
+        })
+        .add("mustToDate", 2, |args| {
+            parse_time(text(&args[0])?, text(&args[1])?).map(|time| Value::Time(Arc::new(time)))
+        })
+        .add("humanizeDuration", 1, |args| Ok(Value::str(humanize_duration(seconds(&args[0])?))))
+}
+
+fn more(functions: Functions) -> Functions {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE;
+    functions
+        .add("toJson", 1, |args| Ok(Value::str(json(&args[0], 0)?.to_string())))
+        .add("base64encode", 1, |args| Ok(Value::str(URL_SAFE.encode(text(&args[0])?))))
+        .add("base64decode", 1, |args| {
+            let bytes = URL_SAFE.decode(text(&args[0])?).map_err(|err| err.to_string())?;
+            Ok(Value::str(String::from_utf8_lossy(&bytes)))
+        })
+        .add("list", 0.., |args| Ok(Value::list(args.iter().cloned())))
+        .add("append", 1.., |args| match &args[0] {
+            Value::List(list) => Ok(Value::list(list.iter().chain(&args[1..]).cloned())),
+            other => Err(format!("cannot append to {}", other.type_name())),
+        })
+        .add("dict", 0.., |args| {
+            if !args.len().is_multiple_of(2) {
+                return Err("invalid dict call: odd number of arguments".to_owned());
+            }
+            let mut entries = BTreeMap::new();
+            for pair in args.chunks_exact(2) {
+                entries.insert(
+                    Arc::from(text(&pair[0]).map_err(|_| "dict keys must be strings".to_owned())?),
+                    pair[1].clone(),
+                );
+            }
+            Ok(Value::Map(Arc::new(Map { entries, zero: None })))
+        })
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(|| format!("wrong type for value; expected string; got {}", value.type_name()))
+}
+
+fn map_text(args: &[Value], map: impl Fn(&str) -> String) -> Answer {
+    Ok(Value::str(map(text(&args[0])?)))
+}
+
+/// Each word's first letter upper case, the others lower case.
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut is_inside = false;
+    for c in text.chars() {
+        if is_inside {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        is_inside = c.is_alphanumeric() || c == '\'' || c == '_' || c == '’';
+    }
+    out
+}
+
+/// An expression that may match anywhere in the text.
+fn regex(pattern: &str) -> Result<meta::Regex, String> {
+    let config = meta::Config::new().nfa_size_limit(Some(REGEX_BYTES_MAX));
+    let built = meta::Regex::builder().configure(config).build(pattern);
+    built.map_err(|err| format!("error parsing regexp: {err}: `{pattern}`"))
+}
+
+/// Go's `Regexp.ReplaceAllString`: `$1`, `${1}` and `${name}` stand for what was captured.
+fn replace_all(pattern: &str, replacement: &str, text: &str) -> Answer {
+    let regex = regex(pattern)?;
+    let mut out = String::new();
+    let mut last = 0;
+    for captures in regex.captures_iter(text) {
+        let Some(whole) = captures.get_match() else { continue };
+        out.push_str(&text[last..whole.start()]);
+        captures.interpolate_string_into(text, replacement, &mut out);
+        last = whole.end();
+    }
+    out.push_str(&text[last..]);
+    Ok(Value::str(out))
+}
+
+/// Go's `url.QueryUnescape`.
+fn url_unescape(text: &str) -> Answer {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digits = [rest.next().unwrap_or(b' '), rest.next().unwrap_or(b' ')];
+                let digits = std::str::from_utf8(&digits).unwrap_or_default();
+                let byte = u8::from_str_radix(digits, 16)
+                    .map_err(|_| format!("invalid URL escape \"%{digits}\""))?;
+                bytes.push(byte);
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    Ok(Value::str(String::from_utf8_lossy(&bytes)))
+}
+
+fn seconds(value: &Value) -> Result<f64, String> {
+    match value {
+        Value::Int(n) => Ok(*n as f64),
+        Value::Float(n) => Ok(*n),
+        Value::Duration(ns) => Ok(*ns as f64 / 1e9),
+        Value::Str(text) => {
+            text.parse().map_err(|_| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax"))
+        }
+        other => Err(format!("can't convert {} to float", other.type_name())),
+    }
+}
+
+/// As Prometheus' templates: `1d 2h 3m 4s`, `12.34s`, `1.234ms`.
+fn humanize_duration(v: f64) -> String {
+    let short = |v: f64| sprintf("%.4g", &[Value::Float(v)]);
+    if v.is_nan() || v.is_infinite() {
+        return short(v);
+    }
+    if v == 0.0 {
+        return "0s".to_owned();
+    }
+    if v.abs() < 1.0 {
+        let mut v = v;
+        let mut prefix = "";
+        for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
+            if v.abs() >= 1.0 {
+                break;
+            }
+            prefix = next;
+            v *= 1000.0;
+        }
+        return format!("{}{prefix}s", short(v));
+    }
+    let sign = if v < 0.0 { "-" } else { "" };
+    let whole = v.abs() as u64;
+    let (days, hours, minutes, secs) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60, whole % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{}s", short(v)),
+        (0, 0, _) => format!("{sign}{minutes}m {secs}s"),
+        (0, _, _) => format!("{sign}{hours}h {minutes}m {secs}s"),
+        _ => format!("{sign}{days}d {hours}h {minutes}m {secs}s"),
+    }
+}
+
+fn json(value: &Value, depth: usize) -> Result<serde_json::Value, String> {
+    use serde_json::Value as Json;
+    if depth > JSON_DEPTH_MAX {
+        return Err(format!("toJson: nested deeper than {JSON_DEPTH_MAX}"));
+    }
+    let list =
+        |list: &[Value]| list.iter().map(|value| json(value, depth + 1)).collect::<Result<Vec<_>, _>>();
+    Ok(match value {
+        Value::Nil => Json::Null,
+        Value::Bool(b) => Json::Bool(*b),
+        Value::Int(n) | Value::Duration(n) => Json::from(*n),
+        Value::Float(n) => {
+            serde_json::Number::from_f64(*n).map(Json::Number).ok_or("json: unsupported value: NaN or Inf")?
+        }
+        Value::Str(text) | Value::Html(text) | Value::Url(text) => Json::from(&**text),
+        Value::Time(time) => Json::from(crate::time::go_rfc3339(time.timestamp().as_millisecond())),
+        Value::List(values) => Json::Array(list(values)?),
+        Value::Map(map) => {
+            let mut out = serde_json::Map::new();
+            for (key, value) in &map.entries {
+                out.insert(key.to_string(), json(value, depth + 1)?);
+            }
+            Json::Object(out)
+        }
+        Value::Object(object) => match object.items() {
+            Some(Items::List(values)) => Json::Array(list(&values)?),
+            Some(Items::Map(pairs)) => {
+                let mut out = serde_json::Map::new();
+                for (key, value) in &pairs {
+                    out.insert(key.to_string(), json(value, depth + 1)?);
+                }
+                Json::Object(out)
+            }
+            None => fields(object.as_ref(), depth)?,
+        },
+    })
+}
+
+/// An alert or a pair as Go marshals it.
+fn fields(object: &dyn gotemplate::Object, depth: usize) -> Result<serde_json::Value, String> {
+    const ALERT: [(&str, &str); 7] = [
+        ("status", "Status"),
+        ("labels", "Labels"),
+        ("annotations", "Annotations"),
+        ("startsAt", "StartsAt"),
+        ("endsAt", "EndsAt"),
+        ("generatorURL", "GeneratorURL"),
+        ("fingerprint", "Fingerprint"),
+    ];
+    const DATA: [(&str, &str); 8] = [
+        ("receiver", "Receiver"),
+        ("status", "Status"),
+        ("alerts", "Alerts"),
+        ("notificationReason", "NotificationReason"),
+        ("groupLabels", "GroupLabels"),
+        ("commonLabels", "CommonLabels"),
+        ("commonAnnotations", "CommonAnnotations"),
+        ("externalURL", "ExternalURL"),
+    ];
+    const PAIR: [(&str, &str); 2] = [("Name", "Name"), ("Value", "Value")];
+    let mut out = serde_json::Map::new();
+    for (key, name) in ALERT.iter().chain(&DATA).chain(&PAIR) {
+        if let Some(value) = object.field(name) {
+            out.insert((*key).to_owned(), json(&value, depth + 1)?);
+        }
+    }
+    if out.is_empty() {
+        Ok(serde_json::Value::from(object.display()))
+    } else {
+        Ok(serde_json::Value::Object(out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_for_people() {
+        let check = |v: f64, expected: &str| assert_eq!(humanize_duration(v), expected);
+        check(0.0, "0s");
+        check(1.0, "1s");
+        check(12.345_6, "12.35s");
+        check(60.0, "1m 0s");
+        check(3_661.0, "1h 1m 1s");
+        check(90_061.0, "1d 1h 1m 1s");
+        check(-61.0, "-1m 1s");
+        check(0.001_234_5, "1.234ms");
+    }
+
+    #[test]
+    fn texts_are_changed_as_in_go() {
+        assert_eq!(title("hello wORLD, it's ok"), "Hello World, It's Ok");
+        assert_eq!(replace_all("(a)(b)?", "<$1>${2}", "ab-a").unwrap().to_string(), "<a>b-<a>");
+        assert_eq!(url_unescape("a%20b+c%2F").unwrap().to_string(), "a b c/");
+        assert!(url_unescape("%zz").is_err());
+        assert!(regex("a").unwrap().is_match("xxaxx"));
+    }
+}

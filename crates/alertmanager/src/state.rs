@@ -1,0 +1,193 @@
+//! The state file: silences, notification log and alerts, kept over restarts.
+//!
+//! In from the core's journal, appended as things happen; out to the core at the start.
+//! Format, guarantees and what happens to damaged lines: docs/formats/alertmanager-state.md.
+//! Never refuses to start: what cannot be read is set aside and named.
+
+mod codec;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stdx::{Dir, File};
+
+use crate::alert::{Alert, Fingerprint};
+use crate::dispatch::Core;
+use crate::metrics::Metrics;
+use crate::nflog::{Entry, NotifyKey};
+use crate::silence::Silence;
+
+const FILE: &str = "state";
+const HEADER: &str = "hinomi-alertmanager-state 1\n";
+/// A file shorter than this is not worth a snapshot.
+const SNAPSHOT_BYTES_MIN: u64 = 1 << 20;
+/// How many times longer than its last snapshot the file may grow.
+const GROWTH_MAX: u64 = 4;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub(crate) enum Record {
+    Alert(Arc<Alert>),
+    AlertGone(Fingerprint),
+    Silence(Silence),
+    SilenceGone(String),
+    Notified(NotifyKey, Entry),
+    NotifiedGone(NotifyKey),
+    Alive(i64),
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct Store {
+    dir: Arc<dyn Dir>,
+    /// `None` after a failed write: the next one is a snapshot.
+    file: Option<Box<dyn File>>,
+    bytes: u64,
+    snapshot_bytes: u64,
+    metrics: Arc<Metrics>,
+    is_dirty: bool,
+}
+
+impl Store {
+    /// Reads the file in `dir`, if there is one, and puts its content into `core`; then writes a snapshot.
+    pub(crate) fn open(dir: Arc<dyn Dir>, core: &mut Core, metrics: Arc<Metrics>, now_ms: i64) -> Self {
+        let mut store = Self { dir, file: None, bytes: 0, snapshot_bytes: 0, metrics, is_dirty: false };
+        if store.dir.exists(Path::new(FILE)) {
+            store.read(core, now_ms);
+        }
+        store.snapshot(core, now_ms);
+        store
+    }
+
+    fn read(&self, core: &mut Core, now_ms: i64) {
+        let bytes = match self.dir.read(Path::new(FILE)) {
+            Ok(bytes) => bytes,
+            Err(err) => {
+                tracing::error!(error = %err, "cannot read the alertmanager's state; starting without it");
+                self.set_aside(now_ms);
+                return;
+            }
+        };
+        let replayed = codec::replay(&bytes, HEADER);
+        if replayed.n_damaged > 0 {
+            self.metrics.state_damaged.add(replayed.n_damaged);
+            self.set_aside(now_ms);
+        }
+        restore(core, replayed.records, now_ms);
+    }
+
+    fn set_aside(&self, now_ms: i64) {
+        let aside = format!("{FILE}.damaged-{now_ms}");
+        match self.dir.rename(Path::new(FILE), Path::new(&aside)) {
+            Ok(()) => {
+                tracing::warn!(file = %aside, "damaged alertmanager state set aside; what could be read is kept")
+            }
+            Err(err) => tracing::error!(error = %err, "cannot set the damaged alertmanager state aside"),
+        }
+    }
+
+    /// Appends `records`. A failure is logged and counted; the next write tries again with everything.
+    pub(crate) fn append(&mut self, core: &Core, records: &[Record], now_ms: i64) {
+        if records.is_empty() {
+            return;
+        }
+        let is_long = self.bytes > SNAPSHOT_BYTES_MIN && self.bytes / GROWTH_MAX > self.snapshot_bytes;
+        let Some(file) = self.file.as_mut().filter(|_| !is_long) else {
+            self.snapshot(core, now_ms);
+            return;
+        };
+        let mut text = String::new();
+        records.iter().for_each(|record| codec::push(&mut text, record));
+        match file.append(text.as_bytes()) {
+            Ok(()) => {
+                self.bytes += text.len() as u64;
+                self.is_dirty = true;
+                self.metrics.state_bytes.set(self.bytes as f64);
+            }
+            Err(err) => self.on_failure(&err),
+        }
+    }
+
+    /// Writes all of `core` anew.
+    pub(crate) fn snapshot(&mut self, core: &Core, now_ms: i64) {
+        let mut text = HEADER.to_owned();
+        core.alerts.values().for_each(|alert| codec::push(&mut text, &Record::Alert(Arc::clone(alert))));
+        core.silences.iter().for_each(|silence| codec::push(&mut text, &Record::Silence(silence.clone())));
+        for (key, entry) in core.nflog.iter() {
+            codec::push(&mut text, &Record::Notified(key.clone(), entry.clone()));
+        }
+        codec::push(&mut text, &Record::Alive(now_ms));
+        self.file = None;
+        let written = self.dir.write_atomic(Path::new(FILE), text.as_bytes());
+        match written.and_then(|()| self.dir.open(Path::new(FILE))) {
+            Ok(file) => {
+                self.file = Some(file);
+                self.bytes = text.len() as u64;
+                self.snapshot_bytes = self.bytes;
+                self.is_dirty = false;
+                self.metrics.state_bytes.set(self.bytes as f64);
+            }
+            Err(err) => self.on_failure(&err),
+        }
+    }
+
+    fn on_failure(&mut self, err: &std::io::Error) {
+        // Once per failure; a full disk is noticed at each write, which alerts themselves space out.
+        tracing::error!(error = %err, "cannot write the alertmanager's state; it is kept in memory and tried again");
+        self.metrics.state_failures.inc();
+        self.file = None;
+    }
+
+    /// A second handle on the file when there is something to sync, so that no lock is held while the disk works.
+    pub(crate) fn take_unsynced(&mut self) -> Option<Box<dyn File>> {
+        if !std::mem::take(&mut self.is_dirty) {
+            return None;
+        }
+        self.dir.open(Path::new(FILE)).ok()
+    }
+
+    /// Whether something waits to be synced.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
+    /// Makes all of it durable, at the end.
+    pub(crate) fn close(&mut self, core: &Core, now_ms: i64) {
+        self.snapshot(core, now_ms);
+    }
+}
+
+/// Puts records into `core`, in order.
+fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
+    let mut alerts = std::collections::BTreeMap::new();
+    let mut alive_ms = i64::MIN;
+    for record in records {
+        match record {
+            Record::Alert(alert) => {
+                alerts.insert(Fingerprint::of(&alert.labels), alert);
+            }
+            Record::AlertGone(fingerprint) => {
+                alerts.remove(&fingerprint);
+            }
+            Record::Silence(silence) => core.silences.restore(silence),
+            Record::SilenceGone(id) => core.silences.remove(&id),
+            Record::Notified(key, entry) => core.nflog.put(key, entry),
+            Record::NotifiedGone(key) => core.nflog.remove(&key),
+            Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
+        }
+    }
+    for alert in alerts.into_values() {
+        let mut alert = Arc::unwrap_or_clone(alert);
+        alive_ms = alive_ms.max(alert.updated_at_ms);
+        let was_firing = alert.ends_at_ms > alive_ms.min(now_ms) && alert.ends_at_ms > alert.updated_at_ms;
+        let grace_ms = now_ms.saturating_add(core.config.resolve_timeout_ms);
+        if was_firing && alert.ends_at_ms < grace_ms {
+            alert.ends_at_ms = grace_ms;
+            alert.is_timeout = true;
+        }
+        core.restore_alert(alert, now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests;

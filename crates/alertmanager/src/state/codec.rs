@@ -1,0 +1,211 @@
+//! Lines of the state file: checksum, space, JSON.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use model::{Labels, MatchOp, Matcher};
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use crate::alert::{Alert, Fingerprint};
+use crate::nflog::{Entry, NotifyKey};
+use crate::silence::Silence;
+
+type Map = BTreeMap<String, String>;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    Alert { labels: Map, annotations: Map, starts: i64, ends: i64, updated: i64, url: String, timeout: bool },
+    AlertGone { fingerprint: String },
+    Silence(SilenceLine),
+    SilenceGone { id: String },
+    Notified { key: KeyLine, sent: i64, expires: i64, firing: Vec<String>, resolved: Vec<String> },
+    NotifiedGone { key: KeyLine },
+    Alive { at: i64 },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SilenceLine {
+    id: String,
+    matchers: Vec<MatcherLine>,
+    starts: i64,
+    ends: i64,
+    updated: i64,
+    by: String,
+    comment: String,
+    annotations: Map,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MatcherLine {
+    name: String,
+    op: String,
+    value: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyLine {
+    group: String,
+    receiver: String,
+    integration: String,
+    idx: usize,
+}
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    pub(super) records: Vec<Record>,
+    /// Lines that were skipped.
+    pub(super) n_damaged: u64,
+}
+
+/// Reads a whole file. A last line without newline was cut short and is dropped silently.
+pub(super) fn replay(bytes: &[u8], header: &str) -> Replayed {
+    let mut replayed = Replayed::default();
+    if bytes.is_empty() {
+        return replayed;
+    }
+    let Some(rest) = bytes.strip_prefix(header.as_bytes()) else {
+        replayed.n_damaged = 1;
+        return replayed;
+    };
+    let whole = rest.iter().rposition(|b| *b == b'\n').map_or(&rest[..0], |end| &rest[..end]);
+    for line in whole.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        match read(line) {
+            Some(record) => replayed.records.push(record),
+            None => replayed.n_damaged += 1,
+        }
+    }
+    replayed
+}
+
+fn read(line: &[u8]) -> Option<Record> {
+    let (crc, json) = (line.get(..8)?, line.get(9..)?);
+    let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
+    if line[8] != b' ' || crc32c::crc32c(json) != crc {
+        return None;
+    }
+    from_line(serde_json::from_slice(json).ok()?)
+}
+
+/// Appends one record to `out`.
+pub(super) fn push(out: &mut String, record: &Record) {
+    let json = serde_json::to_string(&to_line(record)).expect("maps of texts and numbers always serialise");
+    let _ = writeln!(out, "{:08x} {json}", crc32c::crc32c(json.as_bytes()));
+}
+
+fn map(labels: &Labels) -> Map {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn texts(fingerprints: &BTreeSet<Fingerprint>) -> Vec<String> {
+    fingerprints.iter().map(ToString::to_string).collect()
+}
+
+fn key_line(key: &NotifyKey) -> KeyLine {
+    KeyLine {
+        group: key.group_key.clone(),
+        receiver: key.receiver.clone(),
+        integration: key.integration.clone(),
+        idx: key.idx,
+    }
+}
+
+fn to_line(record: &Record) -> Line {
+    match record {
+        Record::Alert(alert) => Line::Alert {
+            labels: map(&alert.labels),
+            annotations: map(&alert.annotations),
+            starts: alert.starts_at_ms,
+            ends: alert.ends_at_ms,
+            updated: alert.updated_at_ms,
+            url: alert.generator_url.clone(),
+            timeout: alert.is_timeout,
+        },
+        Record::AlertGone(fingerprint) => Line::AlertGone { fingerprint: fingerprint.to_string() },
+        Record::Silence(silence) => Line::Silence(SilenceLine {
+            id: silence.id.clone(),
+            matchers: silence
+                .matchers
+                .iter()
+                .map(|m| MatcherLine { name: m.name.clone(), op: m.op.to_string(), value: m.value.clone() })
+                .collect(),
+            starts: silence.starts_at_ms,
+            ends: silence.ends_at_ms,
+            updated: silence.updated_at_ms,
+            by: silence.created_by.clone(),
+            comment: silence.comment.clone(),
+            annotations: silence.annotations.clone(),
+        }),
+        Record::SilenceGone(id) => Line::SilenceGone { id: id.clone() },
+        Record::Notified(key, entry) => Line::Notified {
+            key: key_line(key),
+            sent: entry.sent_at_ms,
+            expires: entry.expires_at_ms,
+            firing: texts(&entry.firing),
+            resolved: texts(&entry.resolved),
+        },
+        Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
+        Record::Alive(at_ms) => Line::Alive { at: *at_ms },
+    }
+}
+
+fn fingerprint(text: &str) -> Option<Fingerprint> {
+    u64::from_str_radix(text, 16).ok().map(Fingerprint)
+}
+
+fn key(line: KeyLine) -> NotifyKey {
+    NotifyKey { group_key: line.group, receiver: line.receiver, integration: line.integration, idx: line.idx }
+}
+
+fn matcher(line: MatcherLine) -> Option<Matcher> {
+    let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
+    let op = ops.into_iter().find(|op| op.to_string() == line.op)?;
+    Matcher::new(op, line.name, line.value).ok()
+}
+
+fn from_line(line: Line) -> Option<Record> {
+    Some(match line {
+        Line::Alert { labels, annotations, starts, ends, updated, url, timeout } => {
+            Record::Alert(Arc::new(Alert {
+                labels: Labels::from_pairs(labels),
+                annotations: Labels::from_pairs(annotations),
+                starts_at_ms: starts,
+                ends_at_ms: ends,
+                generator_url: url,
+                updated_at_ms: updated,
+                is_timeout: timeout,
+            }))
+        }
+        Line::AlertGone { fingerprint: text } => Record::AlertGone(fingerprint(&text)?),
+        Line::Silence(line) => Record::Silence(Silence {
+            id: line.id,
+            matchers: line.matchers.into_iter().map(matcher).collect::<Option<_>>()?,
+            starts_at_ms: line.starts,
+            ends_at_ms: line.ends,
+            updated_at_ms: line.updated,
+            created_by: line.by,
+            comment: line.comment,
+            annotations: line.annotations,
+        }),
+        Line::SilenceGone { id } => Record::SilenceGone(id),
+        Line::Notified { key: key_line, sent, expires, firing, resolved } => {
+            let set = |texts: Vec<String>| {
+                texts.iter().map(|text| fingerprint(text)).collect::<Option<BTreeSet<_>>>()
+            };
+            let entry = Entry {
+                sent_at_ms: sent,
+                expires_at_ms: expires,
+                firing: set(firing)?,
+                resolved: set(resolved)?,
+            };
+            Record::Notified(key(key_line), entry)
+        }
+        Line::NotifiedGone { key: key_line } => Record::NotifiedGone(key(key_line)),
+        Line::Alive { at } => Record::Alive(at),
+    })
+}
