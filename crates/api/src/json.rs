@@ -126,13 +126,23 @@ impl Json {
         self.out.push('"');
     }
 
-    /// Unix milliseconds as RFC 3339 in UTC; the fraction without trailing zeros. 0 is Go's zero time: «never».
+    /// `null`.
+    pub fn null(&mut self) {
+        self.comma();
+        self.out.push_str("null");
+    }
+
+    /// Unix milliseconds as RFC 3339 in UTC; the fraction without trailing zeros.
     pub fn time(&mut self, t_ms: i64) {
-        let text = match t_ms {
-            0 => "0001-01-01T00:00:00Z".to_owned(),
-            t_ms => Timestamp::from_millisecond(t_ms).unwrap_or(Timestamp::MAX).to_string(),
-        };
-        self.text(&text);
+        self.text(&Timestamp::from_millisecond(t_ms).unwrap_or(Timestamp::MAX).to_string());
+    }
+
+    /// As [`Json::time`]; what has not happened yet is Go's zero time.
+    pub fn time_or_never(&mut self, t_ms: Option<i64>) {
+        match t_ms {
+            Some(t_ms) => self.time(t_ms),
+            None => self.text("0001-01-01T00:00:00Z"),
+        }
     }
 
     fn wrapped(&mut self, open: char, close: char, body: impl FnOnce(&mut Self)) {

@@ -157,6 +157,8 @@ pub struct Services {
     pub engine: Arc<ArcSwap<promql::Engine>>,
     /// Lets as many queries run at once as `--query.max-concurrency` says.
     pub query_gate: net::Gate,
+    /// What is scraped.
+    pub targets: scrape::View,
 }
 
 impl std::fmt::Debug for Services {

@@ -4,8 +4,10 @@
 
 mod build;
 mod cli;
+mod config;
 mod flags;
 mod log;
+mod query;
 mod server;
 
 use std::process::ExitCode;
@@ -35,7 +37,8 @@ fn main() -> ExitCode {
     };
     let result = match invocation {
         Invocation::Server(values) => server::run(&values),
-        _ => Ok(()),
+        Invocation::Query(args) => query::run(&args),
+        Invocation::CheckConfig(_) | Invocation::CheckRules(_) => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

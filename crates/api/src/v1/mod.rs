@@ -3,6 +3,7 @@
 pub(crate) mod query;
 pub(crate) mod series;
 pub(crate) mod status;
+pub(crate) mod targets;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -23,6 +24,12 @@ pub(crate) async fn enter(api: &Services, timeout: Duration) -> Result<Permit, A
         };
         ApiError::new(ErrorKind::Timeout, message)
     })
+}
+
+/// Runs what may wait for locks or compute for a while on a blocking thread.
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ApiError::new(ErrorKind::Internal, "the request ended by a panic"))
 }
 
 /// An error with its causes, `a: b: c`: the edge is where chains are printed.

@@ -34,8 +34,6 @@ pub(crate) struct Config {
     pub(crate) jobs: Vec<ScrapeConfig>,
     /// Rule files as they are on the disk now.
     pub(crate) rule_files: Vec<RuleFile>,
-    /// `alerting`
-    pub(crate) alerting: rules::AlertingConfig,
     /// `hinomi`
     pub(crate) own: Own,
     /// For the status page: secrets replaced.
@@ -146,9 +144,7 @@ impl Config {
         if !found.errors.is_empty() {
             return Err(ConfigErrors(found.errors));
         }
-        let mut alerting = file.alerting;
-        alerting.set_directory(dir);
-        Ok(Self { global: file.global, jobs, rule_files, alerting, own, shown, has_own, warnings: found.warnings })
+        Ok(Self { global: file.global, jobs, rule_files, own, shown, has_own, warnings: found.warnings })
     }
 }
 

@@ -5,11 +5,14 @@
 
 mod listen;
 mod maintenance;
+mod reload;
+mod signals;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
+use api::Command;
 use arc_swap::ArcSwap;
 use stdx::metrics::Registry;
 use stdx::{Clock, DiskDir, SystemClock};
@@ -17,6 +20,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::reload::ReloadMetrics;
+use self::signals::{Asked, Signals};
+use crate::config::Config;
 use crate::flags::Values;
 
 /// Queries that may wait for a place. Chosen: enough for a page of panels for each of a hundred readers.
@@ -42,52 +48,113 @@ pub fn run(flags: &Values) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    runtime.block_on(serve(flags))
+    let ended = runtime.block_on(serve(flags));
+    // Everything that matters has been waited for; a blocking thread that still reads something is not.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Everything that runs, for reloading and stopping.
+struct Running {
+    config_path: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    engine: Arc<ArcSwap<promql::Engine>>,
+    scraping: scrape::Manager,
+    status: Arc<ArcSwap<api::ConfigStatus>>,
+    metrics: ReloadMetrics,
 }
 
 async fn serve(flags: &Values) -> Result<()> {
+    let mut signals = Signals::listen()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let registry = Registry::new();
+    let config_path = Some(flags.text("config.file")).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let config = load_config(config_path.as_deref())?;
     let listeners = listen::bind(flags.list("web.listen-address")).await?;
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
-    let config = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
+    let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
     let options = web_options(flags, &listeners, &*clock)?;
-    let shell = api::Shell::new(options, clock.clone(), registry.clone(), config.clone(), commands);
+    let shell = api::Shell::new(options, clock.clone(), registry.clone(), status.clone(), commands);
     let stop_http = CancellationToken::new();
     let http = listen::serve(listeners, flags, api::router(shell.clone()), &registry, &stop_http)?;
 
     let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
     let db = Arc::new(open_store(flags, &data_path, &registry, &*clock).await?);
-    let engine = Arc::new(ArcSwap::from_pointee(promql::Engine::new(engine_options(flags)?)));
-    let query_gate = net::Gate::new(
-        "query",
-        usize::try_from(flags.count("query.max-concurrency")?)?,
-        QUERIES_WAITING_MAX,
-        &registry,
-    );
     let maintenance = maintenance::spawn(db.clone(), clock.clone());
-    shell.set_ready(api::Services { clock: clock.clone(), queryable: db.clone(), engine, query_gate });
+    let engine = Arc::new(ArcSwap::from_pointee(engine(flags, &config)?));
+    let scraping = scrape::Manager::new(scrape::ManagerOptions {
+        clock: clock.clone(),
+        store: db.clone(),
+        dir: Arc::new(DiskDir::anywhere()),
+        registry: registry.clone(),
+        host_name: hostname(),
+    });
+    let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
+    shell.set_ready(api::Services {
+        clock: clock.clone(),
+        queryable: db.clone(),
+        engine: engine.clone(),
+        query_gate: net::Gate::new("query", n_queries, QUERIES_WAITING_MAX, &registry),
+        targets: scraping.view(),
+    });
+    let metrics = ReloadMetrics::register(&registry);
+    let running = Running { config_path, clock, engine, scraping, status, metrics };
+    running.apply(&config, flags)?;
     info!("server is ready to receive web requests");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        Some(_) = requests.recv() => {}
+
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked.into(),
+            Some(command) = requests.recv() => command,
+        };
+        match asked {
+            Command::Reload(reply) => drop(reply.send(running.reload(flags).await)),
+            Command::Quit => break,
+        }
     }
-    info!("stopping");
-    shell.set_stopping();
-    stop_http.cancel();
-    http.await?;
-    maintenance.abort();
-    db.close().context("cannot close the store")?;
+    info!("stopping; a second signal ends at once");
+    let stop = async {
+        shell.set_stopping();
+        running.scraping.stop().await;
+        stop_http.cancel();
+        let _ = http.await;
+        maintenance.abort();
+        tokio::task::spawn_blocking(move || db.close()).await
+    };
+    tokio::select! {
+        closed = stop => closed?.context("cannot close the store")?,
+        () = signals.next_stop() => bail!("ended by a second signal before everything had stopped"),
+    }
+    info!("stopped");
     Ok(())
 }
 
-fn engine_options(flags: &Values) -> Result<promql::EngineOptions> {
-    Ok(promql::EngineOptions {
+impl From<Asked> for Command {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            // Nobody waits for the answer to a signal; the log has it.
+            Asked::Reload => Self::Reload(tokio::sync::oneshot::channel().0),
+            Asked::Stop => Self::Quit,
+        }
+    }
+}
+
+/// The configuration from the file, or what holds without one.
+fn load_config(path: Option<&Path>) -> Result<Config> {
+    match path {
+        None => Ok(Config::without_file()),
+        Some(path) => Ok(Config::load(path)?),
+    }
+}
+
+fn engine(flags: &Values, config: &Config) -> Result<promql::Engine> {
+    Ok(promql::Engine::new(promql::EngineOptions {
         lookback_ms: flags.duration_ms("query.lookback-delta")?,
         samples_max: flags.count("query.max-samples")?,
         timeout: flags.positive_duration("query.timeout")?,
+        subquery_step_ms: config.global.evaluation_interval.as_ms(),
         ..promql::EngineOptions::default()
-    })
+    }))
 }
 
 async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dyn Clock) -> Result<tsdb::Db> {

@@ -1,0 +1,60 @@
+//! `hinomi check`: reads files as the server would and says what is wrong, changing nothing.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::config::{Config, read_rules};
+use crate::say;
+
+/// Checks configuration files and every file they name.
+///
+/// # Errors
+/// When one of them is wrong; what is wrong has been printed then.
+pub(crate) fn config(files: &[PathBuf]) -> Result<()> {
+    let mut n_failed = 0;
+    for file in files {
+        let name = file.display();
+        match Config::load(file) {
+            Ok(config) if config.warnings.is_empty() => {
+                let (n_jobs, n_rules) = (config.jobs.len(), config.rule_files.len());
+                say(&format!("{name}: ok, {n_jobs} scrape configurations, {n_rules} rule files"));
+            }
+            Ok(config) => {
+                n_failed += 1;
+                config.warnings.iter().for_each(|warning| eprintln!("{name}: {warning}"));
+            }
+            Err(errors) => {
+                n_failed += 1;
+                eprintln!("{errors}");
+            }
+        }
+    }
+    verdict(n_failed, files.len())
+}
+
+/// Checks rule files.
+///
+/// # Errors
+/// As [`config`].
+pub(crate) fn rules(files: &[PathBuf]) -> Result<()> {
+    let mut n_failed = 0;
+    for file in files {
+        match read_rules(file) {
+            Ok(n_rules) => say(&format!("{}: ok, {n_rules} rules", file.display())),
+            Err(errors) => {
+                n_failed += 1;
+                eprintln!("{errors}");
+            }
+        }
+    }
+    verdict(n_failed, files.len())
+}
+
+fn verdict(n_failed: usize, n_files: usize) -> Result<()> {
+    match n_failed {
+        0 => Ok(()),
+        1 if n_files == 1 => bail!("the file is not usable"),
+        n_failed => bail!("{n_failed} of {n_files} files are not usable"),
+    }
+}

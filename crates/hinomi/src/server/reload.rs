@@ -1,0 +1,71 @@
+//! Taking a configuration: at the start, on SIGHUP, on `POST /-/reload`.
+//!
+//! Everything that can fail is read and checked first; only then are the parts told, one after the other.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use stdx::metrics::{Gauge, Registry};
+use tracing::{error, info, warn};
+
+use super::{Running, engine, load_config};
+use crate::config::Config;
+use crate::flags::Values;
+
+/// What dashboards and alerts about reloading look for.
+pub(super) struct ReloadMetrics {
+    success: Arc<Gauge>,
+    success_seconds: Arc<Gauge>,
+}
+
+impl ReloadMetrics {
+    pub(super) fn register(registry: &Registry) -> Self {
+        Self {
+            success: registry.gauge(
+                "prometheus_config_last_reload_successful",
+                "Whether the last configuration reload attempt was successful.",
+            ),
+            success_seconds: registry.gauge(
+                "prometheus_config_last_reload_success_timestamp_seconds",
+                "Timestamp of the last successful configuration reload.",
+            ),
+        }
+    }
+}
+
+impl Running {
+    /// Reads the file again and takes it, or keeps everything as it is.
+    pub(super) async fn reload(&self, flags: &Values) -> Result<(), String> {
+        let path = self.config_path.clone();
+        let loaded = tokio::task::spawn_blocking(move || load_config(path.as_deref())).await;
+        let loaded = loaded.unwrap_or_else(|err| Err(err.into()));
+        match loaded.and_then(|config| self.apply(&config, flags)) {
+            Ok(()) => {
+                info!("configuration reloaded");
+                Ok(())
+            }
+            Err(err) => {
+                let why = format!("{err:#}");
+                error!(error = %why, "configuration not reloaded, the old one stays");
+                self.metrics.success.set(0.0);
+                let old = self.status.load_full();
+                self.status.store(Arc::new(api::ConfigStatus { reload_success: false, ..(*old).clone() }));
+                Err(why)
+            }
+        }
+    }
+
+    /// Tells every part.
+    pub(super) fn apply(&self, config: &Config, flags: &Values) -> Result<()> {
+        let engine = engine(flags, config)?;
+        self.scraping.apply_config(&config.jobs, &config.global)?;
+        self.engine.store(Arc::new(engine));
+        config.warnings.iter().for_each(|warning| warn!("{warning}"));
+        let now_ms = self.clock.now_ms();
+        let status = api::ConfigStatus { yaml: config.shown.clone(), reload_success: true, loaded_at_ms: now_ms };
+        self.status.store(Arc::new(status));
+        self.metrics.success.set(1.0);
+        self.metrics.success_seconds.set(now_ms as f64 / 1_000.0);
+        Ok(())
+    }
+}
