@@ -4,11 +4,18 @@
 //! [`Db::sync`] and [`Db::maintain`] from its maintenance driver. Layouts: docs/formats/{wal,chunk,block,index}.md.
 //! Sync: no tokio, no threads, no sockets, no clock; time comes in as `now_ms`, files through `stdx::Dir`.
 
+mod block;
 pub mod chunk;
+mod compact;
 mod db;
 mod error;
+mod head;
+pub mod index;
+mod metrics;
 mod options;
+mod query;
 mod report;
+pub mod wal;
 
 pub use db::Db;
 pub use error::TsdbError;

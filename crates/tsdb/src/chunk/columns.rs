@@ -261,7 +261,12 @@ fn get_window(src: &mut &[u8], n_samples: usize, out: &mut Vec<f64>) -> Result<(
     Ok(())
 }
 
-fn get_integers(src: &mut &[u8], n_samples: usize, sparse: bool, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+fn get_integers(
+    src: &mut &[u8],
+    n_samples: usize,
+    sparse: bool,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
     let field = |what| ChunkError::Field { what, sample_idx: 0 };
     let exponent = varint::get_u64(src).ok_or(field("exponent"))?;
     let exponent = u8::try_from(exponent).ok().filter(|e| *e <= EXPONENT_MAX).ok_or(field("exponent"))?;

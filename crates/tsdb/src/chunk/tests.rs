@@ -11,7 +11,8 @@ fn check(timestamps: &[i64], values: &[f64]) {
         xor.append(*t_ms, *value).unwrap();
     }
     let smallest = encode(timestamps, values).unwrap();
-    for chunk in [xor.bytes(), &columns::encode(timestamps, values), &smallest, &shrink(xor.bytes().to_vec())] {
+    for chunk in [xor.bytes(), &columns::encode(timestamps, values), &smallest, &shrink(xor.bytes().to_vec())]
+    {
         let mut back = Columns::default();
         decode(chunk, &mut back).unwrap();
         assert!(back.same_bits(&samples), "encoding {}: {back:?} is not {samples:?}", chunk[0]);
@@ -64,10 +65,24 @@ fn values() -> impl Strategy<Value = Vec<f64>> {
         proptest::collection::vec((0i64..50).prop_map(|v| v as f64 * 4096.0), n),
         proptest::collection::vec((0i64..100_000).prop_map(|v| v as f64 / 100.0), n),
         proptest::collection::vec(0i64..1_000, n).prop_map(|steps| {
-            steps.iter().scan(1e12, |sum, step| { *sum += *step as f64; Some(*sum) }).collect()
+            steps
+                .iter()
+                .scan(1e12, |sum, step| {
+                    *sum += *step as f64;
+                    Some(*sum)
+                })
+                .collect()
         }),
         proptest::collection::vec((0u8..20, value()), n).prop_map(|changes| {
-            changes.iter().scan(1.5, |last, (odds, v)| { if *odds == 0 { *last = *v; } Some(*last) }).collect()
+            changes
+                .iter()
+                .scan(1.5, |last, (odds, v)| {
+                    if *odds == 0 {
+                        *last = *v;
+                    }
+                    Some(*last)
+                })
+                .collect()
         }),
     ]
 }
@@ -127,7 +142,7 @@ fn a_full_or_falling_chunk_refuses_and_stays() {
     let mut chunk = XorAppender::new();
     for idx in 0..SAMPLES_MAX as i64 {
         chunk.append(idx, 1.0).unwrap();
-        assert_eq!(chunk.append(idx, 1.0).is_err(), true);
+        assert!(chunk.append(idx, 1.0).is_err());
     }
     let before = chunk.bytes().to_vec();
     assert_eq!(chunk.append(i64::MAX, 1.0), Err(ChunkError::Full));
@@ -137,15 +152,15 @@ fn a_full_or_falling_chunk_refuses_and_stays() {
 #[test]
 fn usual_shapes_are_small() {
     let timestamps: Vec<i64> = (0..240).map(|idx| 1_700_000_000_000 + idx * 15_000).collect();
-    let check = |name: &str, value_at: fn(i64) -> f64, bytes_max: usize| {
+    let small = |name: &str, value_at: fn(i64) -> f64, bytes_max: usize| {
         let values: Vec<f64> = (0..240).map(value_at).collect();
         let n_bytes = encode(&timestamps, &values).unwrap().len();
         assert!(n_bytes <= bytes_max, "{name}: {n_bytes} bytes");
-        super::tests::check(&timestamps, &values);
+        check(&timestamps, &values);
     };
-    check("constant", |_| 42.5, 24);
-    check("steady counter", |idx| 1e9 + idx as f64 * 17.0, 32);
-    check("memory in pages", |idx| 4096.0 * (1_000_000 + idx * idx % 97) as f64, 280);
-    check("seldom changes", |idx| (idx / 100) as f64, 60);
-    check("cpu seconds", |idx| (123_456 + idx * 15 * 7 % 1_000) as f64 / 100.0, 400);
+    small("constant", |_| 42.5, 24);
+    small("steady counter", |idx| 1e9 + idx as f64 * 17.0, 32);
+    small("memory in pages", |idx| 4096.0 * (1_000_000 + idx * idx % 97) as f64, 280);
+    small("seldom changes", |idx| (idx / 100) as f64, 60);
+    small("cpu seconds", |idx| (123_456 + idx * 15 * 7 % 1_000) as f64 / 100.0, 400);
 }

@@ -1,0 +1,134 @@
+//! `meta.json`, in the shape Prometheus gives it, and the names of blocks.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of Prometheus' shape.
+const META_VERSION: u32 = 1;
+/// Version of docs/formats/block.md.
+const FORMAT_VERSION: u32 = 1;
+
+/// What is known about a block without opening it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BlockMeta {
+    pub(crate) ulid: String,
+    /// First millisecond.
+    pub(crate) min_time: i64,
+    /// The millisecond after the last, as Prometheus says it.
+    pub(crate) max_time: i64,
+    pub(crate) stats: BlockStats,
+    pub(crate) compaction: Compaction,
+    pub(crate) version: u32,
+    pub(crate) hinomi: FormatInfo,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BlockStats {
+    pub(crate) num_samples: u64,
+    pub(crate) num_series: u64,
+    pub(crate) num_chunks: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Compaction {
+    /// 1 for blocks cut from the head.
+    pub(crate) level: u32,
+    /// Level 1 blocks within.
+    pub(crate) sources: Vec<String>,
+    /// The blocks that this one replaces.
+    #[serde(default)]
+    pub(crate) parents: Vec<Parent>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Parent {
+    pub(crate) ulid: String,
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FormatInfo {
+    pub(crate) format_version: u32,
+}
+
+impl BlockMeta {
+    pub(crate) fn new(
+        ulid: String,
+        min_time: i64,
+        max_time: i64,
+        stats: BlockStats,
+        compaction: Compaction,
+    ) -> Self {
+        let hinomi = FormatInfo { format_version: FORMAT_VERSION };
+        Self { ulid, min_time, max_time, stats, compaction, version: META_VERSION, hinomi }
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers always serialise");
+        json.push(b'\n');
+        json
+    }
+
+    /// On failure says what is wrong.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
+        let meta: Self = serde_json::from_slice(json).map_err(|err| err.to_string())?;
+        if meta.version != META_VERSION || meta.hinomi.format_version != FORMAT_VERSION {
+            return Err("written in a format version that this program does not know".to_owned());
+        }
+        if meta.min_time >= meta.max_time {
+            return Err(format!("it spans no time: {} to {}", meta.min_time, meta.max_time));
+        }
+        Ok(meta)
+    }
+}
+
+/// Letters of a ULID.
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Characters of a ULID: 130 bits for 128.
+const ULID_CHARS: u32 = 26;
+
+/// Name of a block that begins at `min_time`, by its index' table of contents.
+pub(crate) fn block_name(min_time: i64, toc: &[u8]) -> String {
+    // FNV-1a with 128 bits: names need to differ, not to withstand attack.
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for byte in toc {
+        hash = (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    let time = u128::try_from(min_time).unwrap_or(0) & ((1 << 48) - 1);
+    let ulid = time << 80 | hash & ((1 << 80) - 1);
+    (0..ULID_CHARS).rev().map(|idx| char::from(CROCKFORD[(ulid >> (idx * 5) & 31) as usize])).collect()
+}
+
+/// Whether `name` can be a block's.
+pub(crate) fn is_block_name(name: &str) -> bool {
+    name.len() == ULID_CHARS as usize && name.bytes().all(|b| CROCKFORD.contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_time_and_differ_by_content() {
+        let (a, b) = (block_name(7_200_000, b"x"), block_name(14_400_000, b"x"));
+        assert!(a < b && is_block_name(&a) && is_block_name(&b));
+        assert_ne!(a, block_name(7_200_000, b"y"));
+        assert_eq!(a, block_name(7_200_000, b"x"));
+        assert!(is_block_name(&block_name(-5, b"")) && !is_block_name("wal"));
+    }
+
+    #[test]
+    fn meta_comes_back_in_prometheus_shape() {
+        let stats = BlockStats { num_samples: 3, num_series: 2, num_chunks: 1 };
+        let compaction = Compaction { level: 1, sources: vec!["A".to_owned()], parents: vec![] };
+        let meta = BlockMeta::new("A".to_owned(), 1, 5, stats, compaction);
+        let json = meta.to_json();
+        assert_eq!(BlockMeta::parse(&json).unwrap(), meta);
+        let text = String::from_utf8(json).unwrap();
+        assert!(text.contains("\"minTime\": 1") && text.contains("\"numSamples\": 3"), "{text}");
+    }
+}
