@@ -248,7 +248,8 @@ impl Render for Family<Counter> {
 impl Render for Family<Gauge> {
     fn render(&self, name: &str, out: &mut String) {
         for (values, child) in self.children.read().iter() {
-            let _ = writeln!(out, "{name}{} {}", LabelText(self.label_names, values, None), Number(child.get()));
+            let _ =
+                writeln!(out, "{name}{} {}", LabelText(self.label_names, values, None), Number(child.get()));
         }
     }
 }

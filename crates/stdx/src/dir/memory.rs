@@ -166,7 +166,8 @@ impl Dir for MemDir {
             return Err(io::ErrorKind::NotFound.into());
         }
         tree.parent_is_dir(to)?;
-        let moved: Vec<PathBuf> = tree.current.keys().filter(|path| path.starts_with(from)).cloned().collect();
+        let moved: Vec<PathBuf> =
+            tree.current.keys().filter(|path| path.starts_with(from)).cloned().collect();
         for path in moved {
             let rest = path.strip_prefix(from).expect("kept only paths below `from`");
             let target = if rest.as_os_str().is_empty() { to.to_path_buf() } else { to.join(rest) };
