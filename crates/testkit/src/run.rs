@@ -65,7 +65,8 @@ pub struct Report {
 /// # Errors
 /// When the script is not of the language.
 pub fn run_script(script: &str) -> Result<Report, ScriptError> {
-    let options = EngineOptions { samples_max: SAMPLES_MAX, delayed_name_removal: true, ..EngineOptions::default() };
+    let options =
+        EngineOptions { samples_max: SAMPLES_MAX, delayed_name_removal: true, ..EngineOptions::default() };
     let engine = Engine::new(options);
     let mut store = ScriptStore::default();
     let mut report = Report::default();
@@ -158,10 +159,13 @@ impl Runner<'_> {
         let mut fixed = expr.clone();
         fix_times(&mut fixed, t_ms);
         let fixed = self.parse(&fixed.to_string())?;
-        let others = if t_ms == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t_ms, 0, t_ms / 5, t_ms, 10 * t_ms] };
+        let others =
+            if t_ms == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t_ms, 0, t_ms / 5, t_ms, 10 * t_ms] };
         for other_ms in others {
             self.instant(&fixed, other_ms).map_err(|outcome| match outcome {
-                Outcome::Failed(what) => Outcome::Failed(format!("{what} (asked as {fixed} at {other_ms} ms)")),
+                Outcome::Failed(what) => {
+                    Outcome::Failed(format!("{what} (asked as {fixed} at {other_ms} ms)"))
+                }
                 other => other,
             })?;
         }
@@ -177,7 +181,8 @@ impl Runner<'_> {
         let (start_ms, step_ms) = self.eval.range_vector.unwrap_or((t_ms, 1));
         self.compare(&output.value, start_ms, step_ms)?;
         let is_plain = self.eval.range_vector.is_none() && self.eval.text.is_none();
-        let names_query_times = ["start()", "end()", "range()", "step()"].iter().any(|f| expr.query().contains(f));
+        let names_query_times =
+            ["start()", "end()", "range()", "step()"].iter().any(|f| expr.query().contains(f));
         if is_plain && !names_query_times && !matches!(output.value, Value::Matrix(_)) {
             self.as_middle_step(expr, t_ms, &output.value)?;
         }
@@ -223,7 +228,9 @@ impl Runner<'_> {
             (Ok(_), Some(_)) => differ("expected an error, but there was none"),
             (Err(err), expected) => match (outcome_of(&err), expected) {
                 (Outcome::Failed(_), Some(pattern)) if pattern.matches(&err.to_string()) => Ok(None),
-                (Outcome::Failed(_), Some(pattern)) => differ(format!("expected error {pattern:?}, got {err}")),
+                (Outcome::Failed(_), Some(pattern)) => {
+                    differ(format!("expected error {pattern:?}, got {err}"))
+                }
                 (outcome, _) => Err(outcome),
             },
         }
@@ -297,12 +304,20 @@ impl Runner<'_> {
     }
 }
 
-fn compare_points(labels: &Labels, points: &[(i64, f64)], places: &[Place], start_ms: i64, step_ms: i64) -> Check {
+fn compare_points(
+    labels: &Labels,
+    points: &[(i64, f64)],
+    places: &[Place],
+    start_ms: i64,
+    step_ms: i64,
+) -> Check {
     let mut expected = Vec::new();
     for (place, t_ms) in places.iter().zip((0..).map(|n: i64| start_ms + n * step_ms)) {
         match place {
             Some(Sample::Float(value)) => expected.push((t_ms, *value)),
-            Some(Sample::Histogram) => return differ(format!("{labels}: expected a histogram, got {points:?}")),
+            Some(Sample::Histogram) => {
+                return differ(format!("{labels}: expected a histogram, got {points:?}"));
+            }
             None => {}
         }
     }
@@ -358,6 +373,6 @@ fn fix_times(expr: &mut Expr, t_ms: i64) {
             fix_times(rhs, t_ms);
         }
         ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => fix_times(expr, t_ms),
-        ExprKind::Number { .. } | ExprKind::String(_) => {}
+        ExprKind::Number { .. } | ExprKind::String(_) | ExprKind::InvalidString(_) => {}
     }
 }

@@ -145,7 +145,8 @@ fn split_step(text: &str) -> (&str, Option<&str>) {
     let bytes = text.as_bytes();
     for idx in 1..bytes.len() {
         let is_sign = matches!(bytes[idx], b'+' | b'-');
-        let in_exponent = matches!(bytes[idx - 1], b'e' | b'E') && bytes[0..idx - 1].iter().any(u8::is_ascii_digit);
+        let in_exponent =
+            matches!(bytes[idx - 1], b'e' | b'E') && bytes[0..idx - 1].iter().any(u8::is_ascii_digit);
         if is_sign && !in_exponent {
             return (&text[..idx], Some(&text[idx..]));
         }

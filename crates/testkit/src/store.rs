@@ -91,7 +91,8 @@ impl Queryable for ScriptStore {
 
     fn label_names(&self, matchers: &[Matcher], _range: TimeRange) -> Result<Vec<String>, QueryError> {
         let matching = self.series.keys().filter(|labels| matchers.iter().all(|m| m.matches_labels(labels)));
-        let names: BTreeSet<_> = matching.flat_map(|labels| labels.iter().map(|(n, _)| n.to_owned())).collect();
+        let names: BTreeSet<_> =
+            matching.flat_map(|labels| labels.iter().map(|(n, _)| n.to_owned())).collect();
         Ok(names.into_iter().collect())
     }
 

@@ -248,12 +248,14 @@ fn count_values(
     inner: &Expr,
     grid: Grid,
 ) -> Result<Vec<Column>> {
-    let Some(ExprKind::String(label)) = param.map(|param| &param.unwrapped().kind) else {
-        return Err(EvalError::Execution("count_values needs the name of a label".to_owned()));
+    let label = match param.map(|param| &param.unwrapped().kind) {
+        Some(ExprKind::String(label)) if !label.is_empty() => label,
+        Some(ExprKind::String(_)) => return Err(EvalError::Execution("invalid label name \"\"".to_owned())),
+        Some(ExprKind::InvalidString(written)) => {
+            return Err(EvalError::Execution(format!("invalid label name {written}")));
+        }
+        _ => return Err(EvalError::Execution("count_values needs the name of a label".to_owned())),
     };
-    if label.is_empty() {
-        return Err(EvalError::Execution("invalid label name \"\"".to_owned()));
-    }
     let mut kept = grouping.labels.to_vec();
     if !grouping.without {
         kept.push(label.clone());

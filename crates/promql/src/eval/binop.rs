@@ -293,9 +293,6 @@ impl Join<'_, '_, '_> {
     }
 
     fn run(&mut self) -> Result<Vec<Column>> {
-        if self.operator.is_trim() && !self.many.columns.is_empty() && !self.one.columns.is_empty() {
-            trim_of_floats(self.ev, self.operator);
-        }
         let mut results: Vec<Column> = Vec::new();
         let mut guard = Guard::default();
         for idx in 0..self.many.columns.len() {
@@ -321,6 +318,9 @@ impl Join<'_, '_, '_> {
                 let met = self.meet(&many, one);
                 self.keep(ordinal, met, &mut guard, &mut results)?;
             }
+        }
+        if self.operator.is_trim() && !guard.seen.is_empty() {
+            trim_of_floats(self.ev, self.operator);
         }
         Ok(results)
     }

@@ -99,6 +99,9 @@ impl Evaluator<'_> {
         match &expr.kind {
             ExprKind::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.n_steps])),
             ExprKind::String(text) => Ok(Evaluated::Text(text.clone())),
+            ExprKind::InvalidString(written) => {
+                Err(EvalError::Execution(format!("string {written} is not valid UTF-8")))
+            }
             ExprKind::Paren(inner) => self.eval(inner, grid),
             ExprKind::Vector(selector) => Ok(Evaluated::Vector(selector::eval(self, selector, grid)?)),
             ExprKind::Unary { op, expr: inner } => self.unary(*op, inner, grid),

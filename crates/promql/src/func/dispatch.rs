@@ -233,6 +233,9 @@ pub(crate) fn absent_labels(arg: &Expr) -> Labels {
 pub(crate) fn text(arg: &Expr) -> Result<&str> {
     match &arg.unwrapped().kind {
         ExprKind::String(text) => Ok(text),
+        ExprKind::InvalidString(written) => {
+            Err(EvalError::Execution(format!("string {written} is not valid UTF-8")))
+        }
         _ => Err(EvalError::Execution("expected a string".to_owned())),
     }
 }

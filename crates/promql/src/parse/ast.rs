@@ -88,6 +88,8 @@ pub enum ExprKind {
     },
     /// `"text"`.
     String(String),
+    /// A string whose escapes make it other than UTF-8, as written. It parses, as upstream's, but has no value.
+    InvalidString(String),
     /// `name{label="value"}`.
     Vector(VectorSelector),
     /// `selector[range]`.
@@ -430,7 +432,7 @@ impl Expr {
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
             ExprKind::Number { .. } => ValueType::Scalar,
-            ExprKind::String(_) => ValueType::String,
+            ExprKind::String(_) | ExprKind::InvalidString(_) => ValueType::String,
             ExprKind::Vector(_) | ExprKind::Aggregate { .. } => ValueType::Vector,
             ExprKind::Matrix { .. } | ExprKind::Subquery { .. } => ValueType::Matrix,
             ExprKind::Call { func, .. } => func.returns,
@@ -446,9 +448,11 @@ impl Expr {
     #[must_use]
     pub fn children(&self) -> Vec<&Expr> {
         match &self.kind {
-            ExprKind::Number { .. } | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix { .. } => {
-                Vec::new()
-            }
+            ExprKind::Number { .. }
+            | ExprKind::String(_)
+            | ExprKind::InvalidString(_)
+            | ExprKind::Vector(_)
+            | ExprKind::Matrix { .. } => Vec::new(),
             ExprKind::Subquery { expr, .. } | ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => {
                 vec![expr]
             }

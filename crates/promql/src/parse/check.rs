@@ -28,7 +28,7 @@ impl Checker<'_> {
         let value_type = expr.value_type();
         let span = expr.span;
         match &mut expr.kind {
-            ExprKind::Number { .. } | ExprKind::String(_) => {}
+            ExprKind::Number { .. } | ExprKind::String(_) | ExprKind::InvalidString(_) => {}
             ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => {
                 self.selector(selector, span)?
             }
@@ -186,7 +186,7 @@ impl Checker<'_> {
                 return self.fail(span, "filling in missing series only allowed between instant vectors");
             }
             *matching = None;
-            return self.scalar_operator(op, both_scalar, span);
+            return self.scalar_operator(op, span);
         }
         if op.is_set() {
             if pairing.cardinality != Cardinality::ManyToMany {
@@ -199,7 +199,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn scalar_operator(&self, op: BinaryOp, _both_scalar: bool, span: Span) -> Result<()> {
+    fn scalar_operator(&self, op: BinaryOp, span: Span) -> Result<()> {
         if op.is_set() {
             let message =
                 format!("set operator {} not allowed in binary scalar expression", quoted(op.as_str()));

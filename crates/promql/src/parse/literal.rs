@@ -1,5 +1,6 @@
 //! Numbers, durations and strings as written, to values.
 
+use super::ast::ExprKind;
 use super::lexer::{Item, Token};
 use super::parser::{Parser, Result};
 
@@ -53,6 +54,15 @@ pub(super) fn unquote(parser: &Parser<'_>, item: Item) -> Result<String> {
         let quoted = model::labels::quoted(text);
         parser.error(item.span, format!("error unquoting string {quoted}: invalid UTF-8"))
     })
+}
+
+/// The string token as an expression. Escapes can make it other than UTF-8, which only errors can show.
+pub(super) fn string(parser: &Parser<'_>, item: Item) -> ExprKind {
+    let text = parser.text(item);
+    match unescape(text) {
+        Some(text) => ExprKind::String(text),
+        None => ExprKind::InvalidString(text.to_owned()),
+    }
 }
 
 /// Undoes Go's escapes; `None` when the bytes are not UTF-8 afterwards.

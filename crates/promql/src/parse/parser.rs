@@ -291,7 +291,7 @@ impl<'a> Parser<'a> {
             }
             Token::String => {
                 self.take()?;
-                Ok(Expr::new(ExprKind::String(literal::unquote(self, item)?), item.span))
+                Ok(Expr::new(literal::string(self, item), item.span))
             }
             Token::LeftParen => {
                 self.take()?;

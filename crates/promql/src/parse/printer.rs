@@ -158,6 +158,7 @@ impl Display for Expr {
         match &self.kind {
             ExprKind::Number { value, is_duration } => f.write_str(&number_text(*value, *is_duration)),
             ExprKind::String(text) => f.write_str(&quoted(text)),
+            ExprKind::InvalidString(written) => f.write_str(written),
             ExprKind::Vector(selector) => write!(f, "{selector}"),
             ExprKind::Matrix { selector, range } => {
                 let (at, offset) = (at_text(selector.at), offset_text(selector.offset.as_ref()));

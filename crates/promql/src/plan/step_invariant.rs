@@ -26,7 +26,7 @@ const TIME_DEPENDENT: [&str; 15] = [
 /// Whether `expr` has the same value at every step.
 pub(crate) fn is_step_invariant(expr: &Expr) -> bool {
     match &expr.kind {
-        ExprKind::Number { .. } | ExprKind::String(_) => true,
+        ExprKind::Number { .. } | ExprKind::String(_) | ExprKind::InvalidString(_) => true,
         ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => selector.at.is_some(),
         ExprKind::Subquery { at, .. } => at.is_some(),
         ExprKind::Paren(inner) | ExprKind::Unary { expr: inner, .. } => is_step_invariant(inner),
