@@ -50,8 +50,8 @@ pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> 
     if let Some(asset) = find(path).filter(|asset| asset.path != PAGE) {
         return send(asset, request.headers());
     }
-    // A path with a dot in its last part names a file; the page's own routes have none.
-    let is_file = path != PAGE && path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+    // A path with a dot in its last part names a file; of the page's own routes only a host's name has dots.
+    let is_file = path != PAGE && !path.starts_with("hosts/") && path.rsplit('/').next().is_some_and(|last| last.contains('.'));
     if is_file || path.starts_with("-/") || path.starts_with("debug/") {
         return text_response(StatusCode::NOT_FOUND, "404 page not found\n");
     }
