@@ -7,6 +7,8 @@ const alertmanager = process.env.ALERTMANAGER ?? server;
 const proxy = { "/api/v1": server, "/-": server, "/metrics": server, "/api/v2": alertmanager };
 
 export default defineConfig({
+  // Relative to <base>, which the server sets to its route prefix.
+  base: "./",
   plugins: [react()],
   server: { host: "127.0.0.1", port: 5173, proxy },
   preview: { host: "127.0.0.1", port: 4173, proxy },

@@ -3,8 +3,9 @@ import { MantineProvider, createTheme } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode, useEffect } from "react";
 import { createRoot } from "react-dom/client";
+import { Router } from "wouter";
 import { App } from "./app";
-import { ApiError } from "./api/client";
+import { ApiError, PREFIX } from "./api/client";
 import { startLanguage } from "./i18n";
 import { useDark } from "./state";
 import "./styles/mantine.css";
@@ -39,7 +40,9 @@ function Root() {
   return (
     <MantineProvider theme={theme} forceColorScheme={dark ? "dark" : "light"} withCssVariables withGlobalClasses={false}>
       <QueryClientProvider client={client}>
-        <App />
+        <Router base={PREFIX}>
+          <App />
+        </Router>
       </QueryClientProvider>
     </MantineProvider>
   );

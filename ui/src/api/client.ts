@@ -3,6 +3,9 @@
  */
 import type { AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, QueryData, RuleGroup, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
 
+/** The route prefix of the server, "" when it is the root: the page's <base> says it. */
+export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
+
 /** Longer query strings go as a form in a POST body. */
 const MAX_URL = 4000;
 
@@ -33,7 +36,7 @@ function shellQuote(text: string): string {
 }
 
 export function curlOf(method: string, path: string, params?: URLSearchParams, body?: string): string {
-  const url = `${globalThis.location?.origin ?? ""}${path}`;
+  const url = `${globalThis.location?.origin ?? ""}${PREFIX}${path}`;
   if (params && [...params].length > 0) {
     const data = [...params].map(([k, v]) => `--data-urlencode ${shellQuote(`${k}=${v}`)}`).join(" ");
     return `curl ${method === "GET" ? "-G " : ""}${shellQuote(url)} ${data}`;
@@ -46,7 +49,7 @@ async function send(method: string, path: string, opts: { params?: URLSearchPara
   const { params, json, signal } = opts;
   const body = json === undefined ? undefined : JSON.stringify(json);
   const curl = curlOf(method, path, params, body);
-  let url = path;
+  let url = `${PREFIX}${path}`;
   let verb = method;
   const init: RequestInit = { headers: { Accept: "application/json" }, credentials: "same-origin" };
   if (signal) init.signal = signal;
@@ -55,7 +58,7 @@ async function send(method: string, path: string, opts: { params?: URLSearchPara
     if (method === "GET" && text.length > MAX_URL) {
       verb = "POST";
       init.body = params;
-    } else if (text !== "") url = `${path}?${text}`;
+    } else if (text !== "") url = `${url}?${text}`;
   }
   if (body !== undefined) {
     init.body = body;

@@ -8,7 +8,7 @@ import { Link, useLocation } from "wouter";
 import { useAlertRows } from "../api/hooks";
 import { type Key, LANGUAGES, useT } from "../i18n";
 import { Icon, type IconName, Logo } from "../parts/icons";
-import { Shape } from "../parts/parts";
+import { Jump, Shape } from "../parts/parts";
 import { type Theme, change, clock, dismiss, settings, toasts, useStore } from "../state";
 import { useLinkTo, useTicking } from "../view";
 import { useKeyboard } from "./keyboard";
@@ -167,7 +167,7 @@ export function Frame({ children }: { children: ReactNode }) {
   }, [path, t]);
   return (
     <div className={`frame${s.rail ? "" : " narrow"}${s.dense ? "" : " comfort"}`}>
-      <a className="skip" href="#content">{t("skip")}</a>
+      <Jump className="skip" id="content">{t("skip")}</Jump>
       <Progress />
       <nav className="rail" aria-label={t("pages")}>
         {PAGES.map((p) => (

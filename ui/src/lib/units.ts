@@ -198,6 +198,8 @@ export function niceRange(min: number, max: number, id: UnitId, zero: boolean): 
   let lo = min;
   let hi = max;
   if (!Number.isFinite(lo) || !Number.isFinite(hi)) return [0, 1];
+  // A flat line would lie on the edge.
+  if (lo === hi && hi > 0) hi *= 1.1;
   if (zero && lo > 0) lo = 0;
   if (zero && hi < 0) hi = 0;
   if (lo === hi) {

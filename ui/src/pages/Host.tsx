@@ -11,7 +11,7 @@ import { secondsUntilEmpty } from "../lib/forecast";
 import { natural } from "../lib/labels";
 import { humanDuration } from "../lib/time";
 import { exploreLink } from "../lib/urlstate";
-import { Ago, Bar, Empty, ErrorBox, LabelList, Num, StateMark, Waiting } from "../parts/parts";
+import { Ago, Bar, Empty, ErrorBox, Jump, LabelList, Num, StateMark, Waiting } from "../parts/parts";
 import { Icon } from "../parts/icons";
 import { type GraphDef, REAL_FS, type SectionDef, hostSections, instanceSelector, plainSections } from "../promql/host";
 import { clock, useStore } from "../state";
@@ -66,7 +66,7 @@ export default function Host({ instance }: { instance: string }) {
           </div>
           <nav className="jump" aria-label={t("sections")}>
             {sections.shown.map((s) => (
-              <a key={s.id} href={`#${s.id}`}>{t(`section_${s.id}`)}</a>
+              <Jump key={s.id} id={s.id}>{t(`section_${s.id}`)}</Jump>
             ))}
           </nav>
           <span className="gap" />

@@ -3,6 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef } from "react";
 import { Link } from "wouter";
 import { useRange } from "../api/hooks";
+import { PREFIX } from "../api/client";
 import { parseValue } from "../chart/value";
 import { type Key, useT } from "../i18n";
 import { matchesFilter } from "../lib/labels";
@@ -232,7 +233,7 @@ function NoHosts() {
       <p>{t("noHostsScrape")}</p>
       <Code text={"scrape_configs:\n  - job_name: node\n    static_configs:\n      - targets: ['localhost:9100']"} />
       <p>{t("noHostsReload")}</p>
-      <Code text={`curl -X POST ${location.origin}/-/reload`} />
+      <Code text={`curl -X POST ${location.origin}${PREFIX}/-/reload`} />
     </Empty>
   );
 }

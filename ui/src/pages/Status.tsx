@@ -7,7 +7,7 @@ import type { NameValue } from "../api/types";
 import { type Key, useT } from "../i18n";
 import { matchesFilter } from "../lib/labels";
 import { exploreLink } from "../lib/urlstate";
-import { Ago, CopyButton, ErrorBox, FilterBox, Instant, Num, Waiting } from "../parts/parts";
+import { Ago, CopyButton, ErrorBox, FilterBox, Instant, Jump, Num, Waiting } from "../parts/parts";
 import { useView } from "../view";
 
 export default function Status() {
@@ -30,7 +30,7 @@ export default function Status() {
       <h1 className="offscreen">{t("navStatus")}</h1>
       <nav className="jump toolbar" aria-label={t("sections")}>
         {(["server", "storage", "tsdb", "configuration", "flags", "alertmanager"] as const).map((k) => (
-          <a key={k} href={`#${k === "configuration" ? "config" : k}`}>{t(k)}</a>
+          <Jump key={k} id={k === "configuration" ? "config" : k}>{t(k)}</Jump>
         ))}
       </nav>
       <div className="columns">

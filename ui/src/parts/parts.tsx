@@ -222,6 +222,15 @@ export function LabelList({ labels, without = [], onPick }: { labels: Readonly<R
   );
 }
 
+/** A link within the page. With a <base> a bare "#id" would lead away, so it names the whole address. */
+export function Jump({ id, className, children }: { id: string; className?: string; children: ReactNode }) {
+  return (
+    <a className={className} href={`${location.pathname}${location.search}#${id}`}>
+      {children}
+    </a>
+  );
+}
+
 /** Says "loading" only after a while, so that quick answers do not flash. */
 export function Waiting() {
   const t = useT();

@@ -11,6 +11,7 @@ import { EditorView, keymap, placeholder } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { PromQLExtension } from "@prometheus-io/codemirror-promql";
 import { useEffect, useRef } from "react";
+import { PREFIX } from "../api/client";
 import { useT } from "../i18n";
 import type { EditorProps } from "./PlainEditor";
 
@@ -34,7 +35,7 @@ export default function Editor({ value, onChange, onRun, label }: EditorProps) {
 
   useEffect(() => {
     if (!host.current) return;
-    const promql = new PromQLExtension().activateCompletion(true).activateLinter(true).setComplete({ remote: { url: "", cache: { maxAge: 60_000 } } });
+    const promql = new PromQLExtension().activateCompletion(true).activateLinter(true).setComplete({ remote: { url: PREFIX, cache: { maxAge: 60_000 } } });
     const editor = new EditorView({
       parent: host.current,
       state: EditorState.create({
