@@ -544,12 +544,12 @@ mod tests {
         );
         check(
             "authorization: {type: Basic}",
-            "c.yml:1:29: authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
+            "c.yml:1:30: authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
         );
-        check("basic_auht: {}", "c.yml:1:14: field basic_auht not found, did you mean basic_auth?");
+        check("basic_auht: {}", "c.yml:1:15: field basic_auht not found, did you mean basic_auth?");
         check(
             "tls_config: {cert_file: a}",
-            "c.yml:1:26: exactly one of key or key_file must be configured when a client certificate is configured",
+            "c.yml:1:27: exactly one of key or key_file must be configured when a client certificate is configured",
         );
         check("no_proxy: a", "c.yml:1:14: if no_proxy is configured, proxy_url must also be configured");
         check(

@@ -155,7 +155,8 @@ pub(crate) fn plain_tls_error(err: &rustls::Error) -> String {
         other => return format!("tls: {other}"),
     };
     let reason = match cert {
-        Cert::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
+        // A wrong signature is what an authority of the same name but another key looks like; Go says the same of both.
+        Cert::UnknownIssuer | Cert::BadSignature => "certificate signed by unknown authority".to_owned(),
         Cert::Expired | Cert::ExpiredContext { .. } => {
             "certificate has expired or is not yet valid".to_owned()
         }
