@@ -125,9 +125,10 @@ impl Head {
         self.trusted_max_ms(now_ms).saturating_sub(self.block_ms / 2)
     }
 
-    /// The newest sample that a right clock could have made.
+    /// The newest sample; now, when a clock that was wrong made that one.
     pub(crate) fn trusted_max_ms(&self, now_ms: i64) -> i64 {
-        self.max_ms.min(now_ms.saturating_add(self.ahead_max_ms))
+        let wrong_clock = self.max_ms > now_ms.saturating_add(self.ahead_max_ms);
+        if wrong_clock { now_ms } else { self.max_ms }
     }
 
     /// The series with these labels, by the number that the caller remembers or by look-up.
@@ -236,15 +237,14 @@ impl Head {
 
     /// All series with chunks that begin in `range`, for a block; not sorted.
     pub(crate) fn cut_snapshot(&self, range: TimeRange) -> Vec<SeriesSnapshot> {
-        let take = |(number, series): (&u64, &Box<Series>)| {
+        let mut all = Vec::new();
+        for (number, series) in &self.series {
             let chunks = series.chunks_from(range);
-            (!chunks.is_empty()).then(|| SeriesSnapshot {
-                number: *number,
-                labels: series.labels.clone(),
-                chunks,
-            })
-        };
-        self.series.iter().filter_map(take).collect()
+            if !chunks.is_empty() {
+                all.push(SeriesSnapshot { number: *number, labels: series.labels.clone(), chunks });
+            }
+        }
+        all
     }
 
     /// The names of labels on series that match and have samples in `range`.
@@ -300,9 +300,10 @@ impl Head {
                 self.n_chunks -= series.truncate(range, *n_samples) as u64;
             }
         }
-        let is_empty = |entry: &(&u64, &Box<Series>)| entry.1.is_empty();
-        let gone: BTreeMap<u64, Labels> =
-            self.series.iter().filter(is_empty).map(|(number, s)| (*number, s.labels.clone())).collect();
+        let mut gone = BTreeMap::new();
+        for (number, series) in self.series.iter().filter(|(_, series)| series.is_empty()) {
+            gone.insert(*number, series.labels.clone());
+        }
         for (number, labels) in &gone {
             self.series.remove(number);
             let hash = self.hasher.hash_one(labels);

@@ -60,7 +60,7 @@ impl BlockIndex {
         if head.get(..4) != Some(&MAGIC) || toc[TOC_BYTES - 4..] != TOC_MAGIC {
             return Err("not a block index".to_owned());
         }
-        if head.get(4) != Some(&VERSION) {
+        if head.get(4..HEADER_BYTES) != Some(&[VERSION, 0, 0, 0]) {
             return Err("written in a format version that this program does not know".to_owned());
         }
         if crc32c::crc32c(&toc[..TOC_BYTES - 8]) != u32_at(toc, TOC_BYTES - 8) {

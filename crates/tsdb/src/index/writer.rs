@@ -94,7 +94,7 @@ impl IndexWriter {
             match last_ms {
                 None => varint::put_i64(&mut self.series, chunk.first_ms),
                 Some(last_ms) => {
-                    varint::put_u64(&mut self.series, chunk.first_ms.wrapping_sub(last_ms) as u64)
+                    varint::put_u64(&mut self.series, chunk.first_ms.wrapping_sub(last_ms) as u64);
                 }
             }
             last_ms = Some(chunk.last_ms);
@@ -162,7 +162,7 @@ fn put_summary(toc: &mut Vec<u8>, summary: &TocSummary) {
 
 fn put_postings(lists: &BTreeMap<(u32, u32), Vec<u32>>) -> (Vec<u8>, Vec<u8>) {
     let mut postings = Vec::new();
-    let mut names: Vec<(u32, Vec<(u32, usize, usize)>)> = Vec::new();
+    let mut names: Vec<(u32, Vec<_>)> = Vec::new();
     for ((name, value), list) in lists {
         let entry = (*value, postings.len(), list.len());
         let mut last = 0;

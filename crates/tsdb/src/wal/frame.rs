@@ -82,8 +82,11 @@ pub(super) fn put_record(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// The payload at the start of `bytes` and what follows it; `None` at the end.
-pub(super) fn get_record(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+/// A payload and what follows it.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
+/// The record at the start of `bytes`; `None` at the end.
+pub(super) fn get_record(bytes: &[u8]) -> Result<Option<Record<'_>>, FrameError> {
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -1,0 +1,136 @@
+//! What is left after `kill -9`, after power loss, and after a disk that failed at any one operation.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{BLOCK_MS, Content, START_MS, commit, contains, open, options, read_all};
+use stdx::dir::Fault;
+use stdx::{Dir, FaultyDir, MemDir};
+use tsdb::{Db, Durability, Options};
+
+const ENOSPC: i32 = 28;
+const EIO: i32 = 5;
+
+/// What a run had acknowledged, and what of it had been synced.
+#[derive(Debug, Default, Clone)]
+struct Promise {
+    acknowledged: Content,
+    synced: Content,
+    /// Everything that was ever tried.
+    tried: Content,
+    n_failures: usize,
+}
+
+/// A short life: commits, syncs and maintenance over a few block ranges. Failures are noted and lived with.
+fn live(db: &Db, promise: &mut Promise, n_steps: i64, mut after: impl FnMut(&Promise)) {
+    for step in 0..n_steps {
+        let t_ms = START_MS + step * BLOCK_MS / 4;
+        let batch: Vec<(usize, f64)> = (0..4).map(|series| (series, (step * 10) as f64 + series as f64 / 3.0)).collect();
+        for (series, value) in &batch {
+            promise.tried.entry(common::labels(*series)).or_default().insert(t_ms, value.to_bits());
+        }
+        let done = commit(db, t_ms, &batch, &mut promise.acknowledged);
+        promise.n_failures += usize::from(done.is_err());
+        after(promise);
+        if step % 3 == 0 {
+            match db.sync() {
+                Ok(()) => promise.synced = promise.acknowledged.clone(),
+                Err(_) => promise.n_failures += 1,
+            }
+            after(promise);
+        }
+        if step % 2 == 0 {
+            promise.n_failures += usize::from(db.maintain(t_ms).is_err());
+            after(promise);
+        }
+    }
+}
+
+/// A start finds all of `must`, and nothing that was never written; it serves writers again.
+fn check_image(image: MemDir, must: &Content, tried: &Content, what: &str) {
+    let (db, report) = open(Arc::new(image));
+    assert!(report.quarantined.is_empty(), "{what}: {:?}", report.warnings());
+    let found = read_all(&db);
+    assert!(contains(&found, must), "{what}: lost something\nfound {found:?}\nneeded {must:?}");
+    assert!(contains(tried, &found), "{what}: made something up");
+    let mut later = Content::new();
+    commit(&db, START_MS + BLOCK_MS * 50, &[(0, 1.0), (9, 2.0)], &mut later).unwrap();
+    assert!(contains(&read_all(&db), &later), "{what}");
+}
+
+#[test]
+fn after_every_operation_what_was_acknowledged_survives_a_kill_and_what_was_synced_power_loss() {
+    let dir = MemDir::new();
+    let (db, _) = open(Arc::new(dir.clone()));
+    let mut promise = Promise::default();
+    live(&db, &mut promise, 40, |promise| {
+        check_image(dir.kill_image(), &promise.acknowledged, &promise.tried, "kill");
+        check_image(dir.power_loss_image(), &promise.synced, &promise.tried, "power loss");
+    });
+    assert_eq!(promise.n_failures, 0);
+}
+
+#[test]
+fn a_strict_commit_survives_power_loss() {
+    let dir = MemDir::new();
+    let options = Options { durability: Durability::Strict, ..options() };
+    let (db, _) = Db::open(Arc::new(dir.clone()), options, START_MS).unwrap();
+    let mut promise = Promise::default();
+    live(&db, &mut promise, 20, |promise| {
+        check_image(dir.power_loss_image(), &promise.acknowledged, &promise.tried, "power loss");
+    });
+}
+
+/// Runs the short life on a disk that fails from operation `first` on, `n_ops` times. Returns how many there were.
+fn run_with_fault(first: u64, n_ops: u64, errno: i32, durability: Durability) -> u64 {
+    let what = format!("fault {errno} at {first}, {n_ops} times");
+    let inner = MemDir::new();
+    let dir = FaultyDir::new(Arc::new(inner.clone()), Fault { first, n_ops, errno });
+    let options = Options { durability, ..options() };
+    let mut promise = Promise::default();
+    let opened = Db::open(Arc::new(dir.clone()), options, START_MS);
+    if let Ok((db, _)) = opened {
+        live(&db, &mut promise, 16, |_| {});
+        assert!(contains(&read_all(&db), &promise.acknowledged), "{what}: acknowledged and not visible");
+        assert!(contains(&promise.acknowledged, &read_all(&db)), "{what}: visible and not acknowledged");
+        if n_ops < 5 {
+            assert!(promise.n_failures <= n_ops as usize + 2, "{what}: {} failures", promise.n_failures);
+            // The disk is well again: everything works.
+            let late_ms = START_MS + BLOCK_MS * 40;
+            let again = |what: &mut dyn FnMut() -> bool| assert!((0..=n_ops).any(|_| what()));
+            again(&mut || commit(&db, late_ms, &[(0, 5.0)], &mut promise.tried).is_ok());
+            again(&mut || db.maintain(late_ms).is_ok());
+            again(&mut || db.sync().is_ok());
+            let synced = read_all(&db);
+            check_image(inner.power_loss_image(), &synced, &promise.tried, &what);
+        }
+    }
+    check_image(inner.kill_image(), &promise.acknowledged, &promise.tried, &what);
+    check_image(inner.power_loss_image(), &promise.synced, &promise.tried, &what);
+    dir.n_ops()
+}
+
+#[test]
+fn a_fault_at_any_operation_loses_nothing_acknowledged() {
+    let n_ops = run_with_fault(u64::MAX, 1, EIO, Durability::Interval);
+    assert!(n_ops > 100, "{n_ops}");
+    for first in 0..n_ops {
+        for (n, errno) in [(1, ENOSPC), (2, EIO), (4, EIO), (u64::MAX, ENOSPC)] {
+            run_with_fault(first, n, errno, Durability::Interval);
+        }
+        run_with_fault(first, 1, EIO, Durability::Strict);
+    }
+}
+
+#[test]
+fn a_second_server_is_refused() {
+    let dir: Arc<dyn Dir> = Arc::new(MemDir::new());
+    let (first, _) = open(Arc::clone(&dir));
+    let err = Db::open(Arc::clone(&dir), options(), START_MS).map(|_| ()).unwrap_err();
+    assert!(matches!(err, tsdb::TsdbError::Locked { .. }), "{err}");
+    first.close().unwrap();
+    let err = commit(&first, START_MS, &[(0, 1.0)], &mut Content::new()).unwrap_err();
+    assert!(matches!(err, storage::StorageError::Closed));
+    open(dir);
+}

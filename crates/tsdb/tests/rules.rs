@@ -1,0 +1,179 @@
+//! Rules of appending, as Prometheus has them, and the few of our own.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{BLOCK_MS, Content, START_MS, commit, labels, open, options, read_all};
+use model::{Labels, Matcher, TimeRange};
+use stdx::MemDir;
+use storage::{AppendError, Appendable, Queryable, SelectHints};
+use tsdb::{Db, Options};
+
+fn one(db: &Db, now_ms: i64, t_ms: i64, series: usize, value: f64) -> Result<(), AppendError> {
+    let mut appender = db.appender(now_ms);
+    appender.append(None, &labels(series), t_ms, value)?;
+    appender.commit().unwrap();
+    Ok(())
+}
+
+#[test]
+fn order_duplicates_and_bounds() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    let t = START_MS + BLOCK_MS * 10;
+    // series, time relative to t, value, answer.
+    let cases = [
+        (0, 0, 1.0, Ok(())),
+        (0, 0, 1.0, Ok(())),
+        (0, 0, 2.0, Err(AppendError::DuplicateForTimestamp)),
+        (0, 0, f64::NAN, Err(AppendError::DuplicateForTimestamp)),
+        (0, -1, 1.0, Err(AppendError::OutOfOrder)),
+        (1, -1, 1.0, Ok(())),
+        (1, 5, model::STALE_NAN, Ok(())),
+        (1, 5, model::STALE_NAN, Ok(())),
+        (1, 5, f64::NAN, Err(AppendError::DuplicateForTimestamp)),
+        (2, 5 - BLOCK_MS / 2, 1.0, Ok(())),
+        (3, 4 - BLOCK_MS / 2, 1.0, Err(AppendError::OutOfBounds)),
+        (3, 600_001, 1.0, Err(AppendError::OutOfBounds)),
+        (3, 600_000, 1.0, Ok(())),
+    ];
+    for (series, delta_ms, value, expected) in cases {
+        assert_eq!(one(&db, t, t + delta_ms, series, value), expected, "{series} {delta_ms} {value}");
+    }
+    let mut appender = db.appender(t);
+    assert_eq!(appender.append(None, &Labels::empty(), t, 1.0), Err(AppendError::NoName));
+}
+
+#[test]
+fn two_batches_that_race_are_judged_again_at_commit() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    let mut first = db.appender(START_MS);
+    let mut second = db.appender(START_MS);
+    let number = first.append(None, &labels(0), START_MS + 10, 1.0).unwrap();
+    second.append(None, &labels(0), START_MS + 5, 2.0).unwrap();
+    second.append(None, &labels(1), START_MS + 5, 2.0).unwrap();
+    let stats = first.commit().unwrap();
+    assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (1, 0, 1));
+    let stats = second.commit().unwrap();
+    assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (1, 1, 1));
+    // A number remembered for other labels does no harm.
+    let mut third = db.appender(START_MS);
+    third.append(Some(number), &labels(1), START_MS + 6, 3.0).unwrap();
+    third.commit().unwrap();
+    let content = read_all(&db);
+    assert_eq!(content[&labels(1)].len(), 2);
+    assert_eq!(content[&labels(0)].len(), 1);
+}
+
+#[test]
+fn a_dropped_batch_leaves_nothing() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    let mut appender = db.appender(START_MS);
+    appender.append(None, &labels(0), START_MS, 1.0).unwrap();
+    drop(appender);
+    assert!(read_all(&db).is_empty());
+    assert_eq!(db.stats(10).n_series, 0);
+}
+
+#[test]
+fn a_sample_within_one_batch_obeys_the_order_too() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    let mut appender = db.appender(START_MS);
+    for (delta_ms, value) in [(0, 1.0), (2, 2.0), (1, 3.0), (2, 2.0), (2, 4.0)] {
+        appender.append(None, &labels(0), START_MS + delta_ms, value).unwrap();
+    }
+    let stats = appender.commit().unwrap();
+    assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (3, 2, 1));
+}
+
+#[test]
+fn new_series_beyond_the_limit_are_refused_and_known_ones_go_on() {
+    let options = Options { series_max: 2, ..options() };
+    let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
+    let mut appender = db.appender(START_MS);
+    assert!(appender.append(None, &labels(0), START_MS, 1.0).is_ok());
+    assert!(appender.append(None, &labels(1), START_MS, 1.0).is_ok());
+    assert_eq!(appender.append(None, &labels(2), START_MS, 1.0), Err(AppendError::SeriesLimit));
+    appender.commit().unwrap();
+    assert_eq!(one(&db, START_MS, START_MS + 1, 2, 1.0), Err(AppendError::SeriesLimit));
+    assert_eq!(one(&db, START_MS, START_MS + 1, 1, 1.0), Ok(()));
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_stop_the_series_and_survives_restarts() {
+    let year_ms = 365 * 24 * 3_600_000;
+    let dir = MemDir::new();
+    let (db, _) = open(Arc::new(dir.clone()));
+    let mut content = Content::new();
+    let mut now_ms = START_MS;
+    for jump_ms in [0, year_ms, -year_ms + BLOCK_MS / 2, BLOCK_MS * 3, -year_ms, year_ms] {
+        now_ms += jump_ms;
+        for _ in 0..4 {
+            now_ms += 1_000;
+            commit(&db, now_ms, &[(0, now_ms as f64), (1, 2.0)], &mut content).unwrap();
+            db.maintain(now_ms).unwrap();
+        }
+        assert_eq!(content[&labels(0)].get(&now_ms), Some(&(now_ms as f64).to_bits()), "taken after {jump_ms}");
+        assert_eq!(read_all(&db), content, "after {jump_ms}");
+        let (again, report) = open(Arc::new(dir.kill_image()));
+        assert!(report.warnings().is_empty());
+        assert_eq!(read_all(&again), content, "restarted after {jump_ms}");
+    }
+}
+
+#[test]
+fn labels_only_answers_without_samples_and_ranges_are_inclusive() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    let mut content = Content::new();
+    for step in 0..40 {
+        let t_ms = START_MS + step * BLOCK_MS / 8;
+        commit(&db, t_ms, &[(0, step as f64), (1, 1.0)], &mut content).unwrap();
+        db.maintain(t_ms).unwrap();
+    }
+    assert!(!db.block_metas().is_empty());
+    let hints = SelectHints { labels_only: true, ..SelectHints::default() };
+    let mut set = db.select(&[Matcher::equal("instance", "host-0:9100")], TimeRange::ALL, &hints).unwrap();
+    let series = set.next().unwrap().unwrap();
+    assert_eq!((series.labels, series.values.len()), (labels(0), 0));
+    assert!(set.next().unwrap().is_none());
+    for step in [0, 7, 8, 39] {
+        let t_ms = START_MS + step * BLOCK_MS / 8;
+        let found = common::read(&db, &[], TimeRange::new(t_ms, t_ms));
+        assert_eq!(found[&labels(0)].len(), 1, "{step}");
+    }
+    assert!(common::read(&db, &[], TimeRange::new(START_MS + 1, START_MS)).is_empty());
+    assert!(common::read(&db, &[], TimeRange::new(START_MS + 1, START_MS + 2)).is_empty());
+    assert_eq!(db.time_span(), Some(TimeRange::new(START_MS, START_MS + 39 * BLOCK_MS / 8)));
+}
+
+#[test]
+fn statistics_count_as_prometheus_does() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    assert_eq!((db.stats(10).min_time_ms, db.stats(10).max_time_ms), (i64::MAX, i64::MIN));
+    commit(&db, START_MS, &[(0, 1.0), (1, 1.0), (3, 1.0)], &mut Content::new()).unwrap();
+    let stats = db.stats(1);
+    assert_eq!((stats.n_series, stats.n_chunks, stats.n_label_pairs), (3, 3, 2 + 1 + 3));
+    assert_eq!((stats.series_by_metric_name[0].name.as_str(), stats.series_by_metric_name[0].value), ("metric_0", 2));
+    assert_eq!((stats.values_by_label_name[0].name.as_str(), stats.values_by_label_name[0].value), ("instance", 3));
+    assert_eq!(stats.memory_by_label_name[0].value, 33);
+    assert_eq!(stats.series_by_label_pair.len(), 1);
+}
+
+#[test]
+fn own_metrics_carry_both_names() {
+    let options = options();
+    let registry = options.registry.clone();
+    let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
+    commit(&db, START_MS, &[(0, 1.0), (1, 1.0)], &mut Content::new()).unwrap();
+    let text = registry.render();
+    for line in ["tsdb_head_series 2", "prometheus_tsdb_head_series 2", "prometheus_tsdb_head_samples_appended_total 2"] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_named() {
+    let options = Options { block_ms: 0, ..options() };
+    let err = Db::open(Arc::new(MemDir::new()), options, START_MS).map(|_| ()).unwrap_err();
+    assert_eq!(err.to_string(), "block_ms must be positive");
+}
