@@ -1,0 +1,121 @@
+//! Alertmanager's API v2 on the wire: thin handlers over `alertmanager::Handle`, which knows the JSON.
+//!
+//! In from sockets; out as the reply that the handle gives. Bodies are capped at [`alertmanager::BODY_BYTES_MAX`].
+
+use std::sync::Arc;
+
+use alertmanager::Reply;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, RawQuery, Request};
+use axum::response::Response;
+use axum::routing::get;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::respond::json_response;
+use crate::state::{Shared, Shell};
+
+/// Everything below `/api/v2`.
+pub(crate) fn routes() -> Router<Arc<Shell>> {
+    let not_get = |method: Method| async move { not_allowed(&method, "GET") };
+    let not_get_post = |method: Method| async move { not_allowed(&method, "GET,POST") };
+    let not_get_delete = |method: Method| async move { not_allowed(&method, "DELETE,GET") };
+    Router::new()
+        .route("/status", get(status).fallback(not_get))
+        .route("/receivers", get(receivers).fallback(not_get))
+        .route("/alerts", get(alerts).post(post_alerts).fallback(not_get_post))
+        .route("/alerts/groups", get(groups).fallback(not_get))
+        .route("/silences", get(silences).post(post_silences).fallback(not_get_post))
+        .route("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete))
+        .fallback(unknown)
+}
+
+async fn status(Shared(services): Shared) -> Response {
+    respond(services.alertmanager.get_status())
+}
+
+async fn receivers(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
+    respond(services.alertmanager.get_receivers(&query.unwrap_or_default()))
+}
+
+async fn alerts(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
+    respond(services.alertmanager.get_alerts(&query.unwrap_or_default()))
+}
+
+async fn post_alerts(Shared(services): Shared, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(services.alertmanager.post_alerts(&body)),
+        Err(refused) => refused,
+    }
+}
+
+async fn groups(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
+    respond(services.alertmanager.get_alert_groups(&query.unwrap_or_default()))
+}
+
+async fn silences(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
+    respond(services.alertmanager.get_silences(&query.unwrap_or_default()))
+}
+
+async fn post_silences(Shared(services): Shared, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(services.alertmanager.post_silences(&body)),
+        Err(refused) => refused,
+    }
+}
+
+async fn silence(Shared(services): Shared, Path(id): Path<String>) -> Response {
+    respond(services.alertmanager.get_silence(&id))
+}
+
+async fn delete_silence(Shared(services): Shared, Path(id): Path<String>) -> Response {
+    respond(services.alertmanager.delete_silence(&id))
+}
+
+async fn unknown(uri: http::Uri) -> Response {
+    refuse(StatusCode::NOT_FOUND, 404, &format!("path {} was not found", uri.path()))
+}
+
+fn respond(reply: Reply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = if reply.body.is_empty() {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        response
+    } else {
+        json_response(status, reply.body)
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Upstream's framework's form of an error.
+fn refuse(status: StatusCode, code: u16, message: &str) -> Response {
+    let mut json = crate::json::Json::new();
+    json.object(|json| {
+        json.key("code").int(code);
+        json.key("message").text(message);
+    });
+    respond(Reply { status: status.as_u16(), body: json.finish() })
+}
+
+fn not_allowed(method: &Method, allowed: &'static str) -> Response {
+    let message = format!("method {method} is not allowed, but [{allowed}] are");
+    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, 405, &message);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// The whole body, when it says it is JSON and is not too long.
+async fn body(request: Request) -> Result<Bytes, Response> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !content_type.trim_start().starts_with("application/json") {
+        let message = format!("unsupported media type {content_type:?}, only [application/json] are allowed");
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, &message));
+    }
+    to_bytes(request.into_body(), alertmanager::BODY_BYTES_MAX).await.map_err(|err| {
+        let message = format!("cannot read the body (at most {} bytes): {err}", alertmanager::BODY_BYTES_MAX);
+        refuse(StatusCode::PAYLOAD_TOO_LARGE, 413, &message)
+    })
+}
