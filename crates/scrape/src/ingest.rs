@@ -164,7 +164,7 @@ impl Scrape<'_, '_> {
             match entry {
                 Entry::Sample(sample) => self.sample(&sample)?,
                 Entry::Type { name, metric_type } => {
-                    self.cache.family(&name, |meta| meta.metric_type = metric_type)
+                    self.cache.family(&name, |meta| meta.metric_type = metric_type);
                 }
                 Entry::Help { name, text } => self.cache.family(&name, |meta| {
                     if meta.help != text {
