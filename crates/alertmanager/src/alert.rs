@@ -62,6 +62,12 @@ pub(crate) struct Alert {
 }
 
 impl Alert {
+    /// Its name, or the empty string.
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> &str {
+        self.labels.get(model::alert::ALERT_NAME).unwrap_or("")
+    }
+
     /// Whether it has ended by `now_ms`.
     pub(crate) fn is_resolved_at(&self, now_ms: i64) -> bool {
         self.ends_at_ms <= now_ms
