@@ -1,4 +1,5 @@
 //! What is left after `kill -9`, after power loss, and after a disk that failed at any one operation.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -26,7 +27,8 @@ struct Promise {
 fn live(db: &Db, promise: &mut Promise, n_steps: i64, mut after: impl FnMut(&Promise)) {
     for step in 0..n_steps {
         let t_ms = START_MS + step * BLOCK_MS / 4;
-        let batch: Vec<(usize, f64)> = (0..4).map(|series| (series, (step * 10) as f64 + series as f64 / 3.0)).collect();
+        let batch: Vec<(usize, f64)> =
+            (0..4).map(|series| (series, (step * 10) as f64 + series as f64 / 3.0)).collect();
         for (series, value) in &batch {
             promise.tried.entry(common::labels(*series)).or_default().insert(t_ms, value.to_bits());
         }

@@ -1,4 +1,5 @@
 //! Flipped bits and missing files: the start succeeds, says what is wrong, and serves nothing that was not written.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -18,13 +19,15 @@ fn store() -> (MemDir, Content) {
     let mut content = Content::new();
     for step in 0..36i64 {
         let t_ms = START_MS + step * BLOCK_MS / 10;
-        let batch: Vec<(usize, f64)> = (0..6).map(|series| (series, 0.1 + (step * series as i64) as f64)).collect();
+        let batch: Vec<(usize, f64)> =
+            (0..6).map(|series| (series, 0.1 + (step * series as i64) as f64)).collect();
         commit(&db, t_ms, &batch, &mut content).unwrap();
         db.maintain(t_ms).unwrap();
     }
     // Beyond the last checkpoint: several segments.
     for step in 0..120i64 {
-        let batch: Vec<(usize, f64)> = (0..7).map(|series| (series, 0.1 + (step * series as i64) as f64)).collect();
+        let batch: Vec<(usize, f64)> =
+            (0..7).map(|series| (series, 0.1 + (step * series as i64) as f64)).collect();
         commit(&db, START_MS + 36 * BLOCK_MS / 10 + step * BLOCK_MS / 1_000, &batch, &mut content).unwrap();
     }
     db.close().unwrap();
@@ -137,7 +140,8 @@ fn missing_and_foreign_files_are_no_reason_to_refuse() {
 #[test]
 fn a_missing_segment_keeps_what_is_before_it() {
     let (dir, content) = store();
-    let segments: Vec<_> = files(&dir, "wal").into_iter().filter(|(path, _)| !path.to_string_lossy().contains('-')).collect();
+    let segments: Vec<_> =
+        files(&dir, "wal").into_iter().filter(|(path, _)| !path.to_string_lossy().contains('-')).collect();
     for (path, _) in &segments[..segments.len() - 1] {
         let image = dir.kill_image();
         image.remove_file(path).unwrap();

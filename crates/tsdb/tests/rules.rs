@@ -1,4 +1,5 @@
 //! Rules of appending, as Prometheus has them, and the few of our own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -113,7 +114,11 @@ fn a_clock_that_was_ahead_does_not_stop_the_series_and_survives_restarts() {
             commit(&db, now_ms, &[(0, now_ms as f64), (1, 2.0)], &mut content).unwrap();
             db.maintain(now_ms).unwrap();
         }
-        assert_eq!(content[&labels(0)].get(&now_ms), Some(&(now_ms as f64).to_bits()), "taken after {jump_ms}");
+        assert_eq!(
+            content[&labels(0)].get(&now_ms),
+            Some(&(now_ms as f64).to_bits()),
+            "taken after {jump_ms}"
+        );
         assert_eq!(read_all(&db), content, "after {jump_ms}");
         let (again, report) = open(Arc::new(dir.kill_image()));
         assert!(report.warnings().is_empty());
@@ -153,8 +158,14 @@ fn statistics_count_as_prometheus_does() {
     commit(&db, START_MS, &[(0, 1.0), (1, 1.0), (3, 1.0)], &mut Content::new()).unwrap();
     let stats = db.stats(1);
     assert_eq!((stats.n_series, stats.n_chunks, stats.n_label_pairs), (3, 3, 2 + 1 + 3));
-    assert_eq!((stats.series_by_metric_name[0].name.as_str(), stats.series_by_metric_name[0].value), ("metric_0", 2));
-    assert_eq!((stats.values_by_label_name[0].name.as_str(), stats.values_by_label_name[0].value), ("instance", 3));
+    assert_eq!(
+        (stats.series_by_metric_name[0].name.as_str(), stats.series_by_metric_name[0].value),
+        ("metric_0", 2)
+    );
+    assert_eq!(
+        (stats.values_by_label_name[0].name.as_str(), stats.values_by_label_name[0].value),
+        ("instance", 3)
+    );
     assert_eq!(stats.memory_by_label_name[0].value, 33);
     assert_eq!(stats.series_by_label_pair.len(), 1);
 }
@@ -166,7 +177,11 @@ fn own_metrics_carry_both_names() {
     let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
     commit(&db, START_MS, &[(0, 1.0), (1, 1.0)], &mut Content::new()).unwrap();
     let text = registry.render();
-    for line in ["tsdb_head_series 2", "prometheus_tsdb_head_series 2", "prometheus_tsdb_head_samples_appended_total 2"] {
+    for line in [
+        "tsdb_head_series 2",
+        "prometheus_tsdb_head_series 2",
+        "prometheus_tsdb_head_samples_appended_total 2",
+    ] {
         assert!(text.lines().any(|l| l == line), "{line} in {text}");
     }
 }

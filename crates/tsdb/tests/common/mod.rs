@@ -31,7 +31,7 @@ pub(crate) fn open(dir: Arc<dyn Dir>) -> (Db, OpenReport) {
 pub(crate) fn labels(idx: usize) -> Labels {
     Labels::from_pairs([
         ("__name__", format!("metric_{}", idx % 3)),
-        ("job", if idx % 2 == 0 { "even".to_owned() } else { String::new() }),
+        ("job", if idx.is_multiple_of(2) { "even".to_owned() } else { String::new() }),
         ("instance", format!("host-{idx}:9100")),
     ])
 }
