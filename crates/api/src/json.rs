@@ -126,6 +126,12 @@ impl Json {
         self.out.push('"');
     }
 
+    /// A value that is JSON already.
+    pub fn raw(&mut self, value: &str) {
+        self.comma();
+        self.out.push_str(value);
+    }
+
     /// `null`.
     pub fn null(&mut self) {
         self.comma();
@@ -164,7 +170,7 @@ impl Json {
 
 /// An alert's value: `strconv.FormatFloat(v, 'e', -1, 64)`.
 #[must_use]
-pub fn format_e(value: f64) -> String {
+pub(crate) fn format_e(value: f64) -> String {
     let mut out = String::new();
     if value.is_finite() {
         push_exponent(&mut out, value);

@@ -5,6 +5,7 @@
 //! Semantics and wording from Prometheus 3; differences are listed in docs/differences.md.
 
 mod error;
+mod federate;
 mod json;
 mod lifecycle;
 mod metrics;
@@ -14,6 +15,7 @@ mod routes;
 mod state;
 mod ui;
 mod v1;
+mod v2;
 
 pub use error::{ApiError, ErrorKind};
 pub use json::Json;

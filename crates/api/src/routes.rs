@@ -11,16 +11,18 @@ use http::StatusCode;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
-use crate::v1::{query, series, status, targets};
-use crate::{lifecycle, metrics, ui};
+use crate::v1::{query, rules, series, status, targets};
+use crate::{federate, lifecycle, metrics, ui};
 
 /// All routes, below the route prefix.
 pub fn router(shell: Arc<Shell>) -> Router {
     let api = v1().fallback(unknown_endpoint).layer(from_fn_with_state(shell.clone(), lifecycle::cors));
+    let v2 = crate::v2::routes().layer(from_fn_with_state(shell.clone(), lifecycle::cors));
     let reload = post(lifecycle::reload).put(lifecycle::reload).fallback(lifecycle::method_not_allowed);
     let quit = post(lifecycle::quit).put(lifecycle::quit).fallback(lifecycle::method_not_allowed);
     let routes = Router::new()
         .nest("/api/v1", api)
+        .nest("/api/v2", v2)
         .route("/api", get(unknown_endpoint))
         .route("/api/{*path}", get(unknown_endpoint).post(unknown_endpoint))
         .route("/-/healthy", get(lifecycle::healthy))
@@ -28,6 +30,7 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .route("/-/reload", reload)
         .route("/-/quit", quit)
         .route("/metrics", get(metrics::page))
+        .route("/federate", get(federate::page))
         .fallback(ui::serve)
         .layer(from_fn_with_state(shell.clone(), metrics::count));
     let prefix = shell.options.route_prefix.trim_end_matches('/').to_owned();
@@ -51,10 +54,14 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/targets/metadata", get(targets::target_metadata))
         .route("/scrape_pools", get(targets::scrape_pools))
         .route("/metadata", get(targets::metadata))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/alertmanagers", get(rules::alertmanagers))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/flags", get(status::flags))
         .route("/status/config", get(status::config))
+        .route("/status/tsdb", get(status::tsdb))
         .route("/status/walreplay", get(status::wal_replay))
 }
 

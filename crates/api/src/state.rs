@@ -55,6 +55,8 @@ pub struct ConfigStatus {
     pub reload_success: bool,
     /// When that was, Unix milliseconds.
     pub loaded_at_ms: i64,
+    /// `global.external_labels`, for federation.
+    pub external_labels: model::Labels,
 }
 
 /// Settings of the HTTP side.
@@ -68,7 +70,7 @@ pub struct Options {
     pub page_title: String,
     /// Path before every route, `/` or `/x`.
     pub route_prefix: String,
-    /// How this server is reached from outside, without a slash at the end.
+    /// How this server is reached from outside.
     pub external_url: url::Url,
     /// Port of the first listener, to know our own address among targets.
     pub listen_port: u16,
@@ -127,6 +129,12 @@ impl Shell {
         self.metrics.ready.set(0.0);
     }
 
+    /// How this server is reached from outside, without a slash at the end.
+    #[must_use]
+    pub fn external_url(&self) -> &str {
+        self.options.external_url.as_str().trim_end_matches('/')
+    }
+
     /// The services, unless the server is still starting or already stopping.
     pub(crate) fn ready(&self) -> Option<&Arc<Services>> {
         self.services.get().filter(|_| !self.is_stopping.load(Ordering::Relaxed))
@@ -157,8 +165,16 @@ pub struct Services {
     pub engine: Arc<ArcSwap<promql::Engine>>,
     /// Lets as many queries run at once as `--query.max-concurrency` says.
     pub query_gate: net::Gate,
+    /// Sizes of the store's head; lists hold as many entries as asked for.
+    pub head_stats: Arc<dyn Fn(usize) -> tsdb::Stats + Send + Sync>,
     /// What is scraped.
     pub targets: scrape::View,
+    /// What is evaluated.
+    pub rules: Arc<rules::Manager>,
+    /// Where alerts are sent besides the Alertmanager inside.
+    pub alertmanager_urls: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The Alertmanager inside.
+    pub alertmanager: alertmanager::Handle,
 }
 
 impl std::fmt::Debug for Services {

@@ -17,8 +17,8 @@ pub(crate) fn config(files: &[PathBuf]) -> Result<()> {
         let name = file.display();
         match Config::load(file) {
             Ok(config) if config.warnings.is_empty() => {
-                let (n_jobs, n_rules) = (config.jobs.len(), config.rule_files.len());
-                say(&format!("{name}: ok, {n_jobs} scrape configurations, {n_rules} rule files"));
+                let (n_jobs, n_rules) = (config.jobs.len(), count(&config.groups));
+                say(&format!("{name}: ok, {n_jobs} scrape configurations, {n_rules} rules"));
             }
             Ok(config) => {
                 n_failed += 1;
@@ -41,7 +41,7 @@ pub(crate) fn rules(files: &[PathBuf]) -> Result<()> {
     let mut n_failed = 0;
     for file in files {
         match read_rules(file) {
-            Ok(n_rules) => say(&format!("{}: ok, {n_rules} rules", file.display())),
+            Ok(groups) => say(&format!("{}: ok, {} rules", file.display(), count(&groups))),
             Err(errors) => {
                 n_failed += 1;
                 eprintln!("{errors}");
@@ -49,6 +49,10 @@ pub(crate) fn rules(files: &[PathBuf]) -> Result<()> {
         }
     }
     verdict(n_failed, files.len())
+}
+
+fn count(groups: &[rules::GroupSpec]) -> usize {
+    groups.iter().map(|group| group.rules.len()).sum()
 }
 
 fn verdict(n_failed: usize, n_files: usize) -> Result<()> {

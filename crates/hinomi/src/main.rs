@@ -3,6 +3,7 @@
 //! Errors go to stderr; the exit code is 0 when all went well, 1 when not, 2 when the command line is wrong.
 
 mod build;
+mod check;
 mod cli;
 mod config;
 mod flags;
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
     let result = match invocation {
         Invocation::Server(values) => server::run(&values),
         Invocation::Query(args) => query::run(&args),
-        Invocation::CheckConfig(_) | Invocation::CheckRules(_) => Ok(()),
+        Invocation::CheckConfig(files) => check::config(&files),
+        Invocation::CheckRules(files) => check::rules(&files),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

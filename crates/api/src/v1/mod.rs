@@ -1,6 +1,7 @@
 //! `/api/v1`: one file per group of endpoints.
 
 pub(crate) mod query;
+pub(crate) mod rules;
 pub(crate) mod series;
 pub(crate) mod status;
 pub(crate) mod targets;

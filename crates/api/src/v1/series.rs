@@ -76,10 +76,18 @@ pub(crate) async fn label_values(
 }
 
 /// Runs `answer` on a blocking thread under a query permit.
-pub(crate) async fn read(
+async fn read(
     api: &Services,
     answer: impl FnOnce(&dyn Queryable) -> Result<String, storage::QueryError> + Send + 'static,
 ) -> Result<Response, ApiError> {
+    Ok(json_response(StatusCode::OK, read_text(api, answer).await?))
+}
+
+/// As [`read`], without a response around the text.
+pub(crate) async fn read_text(
+    api: &Services,
+    answer: impl FnOnce(&dyn Queryable) -> Result<String, storage::QueryError> + Send + 'static,
+) -> Result<String, ApiError> {
     let timeout = api.engine.load().options().timeout;
     let permit = super::enter(api, timeout).await?;
     let queryable = api.queryable.clone();
@@ -88,8 +96,7 @@ pub(crate) async fn read(
         answer(&*queryable)
     });
     let body = body.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the read ended by a panic"))?;
-    let body = body.map_err(|err| ApiError::new(ErrorKind::Internal, super::chain(&err)))?;
-    Ok(json_response(StatusCode::OK, body))
+    body.map_err(|err| ApiError::new(ErrorKind::Internal, super::chain(&err)))
 }
 
 /// What `get` finds for any of `sets`, sorted; for everything when there is no set.

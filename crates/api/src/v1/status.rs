@@ -5,6 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
+use crate::error::ApiError;
+use crate::json::Json;
+use crate::params::Params;
 use crate::respond::success;
 use crate::state::{Shared, Shell};
 
@@ -63,6 +66,51 @@ pub(crate) async fn flags(State(shell): State<Arc<Shell>>, _: Shared) -> Respons
 pub(crate) async fn config(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
     let config = shell.config.load();
     success(|json| json.object(|json| json.key("yaml").text(&config.yaml)))
+}
+
+/// Entries of each list of `status/tsdb` when `limit` is not given, and the most there can be. From Prometheus.
+const TSDB_ENTRIES: usize = 10;
+const TSDB_ENTRIES_MAX: usize = 10_000;
+
+/// `GET /api/v1/status/tsdb`
+pub(crate) async fn tsdb(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    let limit = match params.get("limit") {
+        "" => TSDB_ENTRIES,
+        text => text.parse().ok().filter(|limit| *limit >= 1).ok_or_else(|| {
+            ApiError::bad_data("limit must be a positive number")
+        })?,
+    };
+    if limit > TSDB_ENTRIES_MAX {
+        return Err(ApiError::bad_data(format!("limit must not exceed {TSDB_ENTRIES_MAX}")));
+    }
+    let head_stats = api.head_stats.clone();
+    let stats = super::aside(move || head_stats(limit)).await?;
+    Ok(success(|json| {
+        json.object(|json| {
+            json.key("headStats").object(|json| {
+                json.key("numSeries").int(stats.n_series);
+                json.key("numLabelPairs").int(stats.n_label_pairs);
+                json.key("chunkCount").int(stats.n_chunks);
+                json.key("minTime").int(stats.min_time_ms);
+                json.key("maxTime").int(stats.max_time_ms);
+            });
+            push_counts(json.key("seriesCountByMetricName"), &stats.series_by_metric_name);
+            push_counts(json.key("labelValueCountByLabelName"), &stats.values_by_label_name);
+            push_counts(json.key("memoryInBytesByLabelName"), &stats.memory_by_label_name);
+            push_counts(json.key("seriesCountByLabelValuePair"), &stats.series_by_label_pair);
+        });
+    }))
+}
+
+fn push_counts(json: &mut Json, counts: &[tsdb::NamedCount]) {
+    json.array(|json| {
+        for count in counts {
+            json.object(|json| {
+                json.key("name").text(&count.name);
+                json.key("value").int(count.value);
+            });
+        }
+    });
 }
 
 /// `GET /api/v1/status/walreplay`. Answered before the server is ready.

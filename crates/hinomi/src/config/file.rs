@@ -38,7 +38,7 @@ pub(super) struct ConfigFile {
     #[serde(deserialize_with = "null_as_default")]
     pub(super) scrape_config_files: Vec<String>,
     #[serde(deserialize_with = "null_as_default")]
-    pub(super) alerting: Option<serde::de::IgnoredAny>,
+    pub(super) alerting: rules::AlertingConfig,
     #[serde(deserialize_with = "own_keys")]
     pub(super) hinomi: Option<OwnKeys>,
     /// Tunes Go's garbage collector, which is not here.

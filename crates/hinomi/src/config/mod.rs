@@ -9,6 +9,7 @@ mod show;
 use std::path::{Path, PathBuf};
 
 use model::yaml::{self, YamlError};
+use rules::{AlertingConfig, BuiltinRules, GroupSpec};
 use scrape::{GlobalConfig, ScrapeConfig};
 use stdx::{Dir, DiskDir};
 
@@ -32,8 +33,10 @@ pub(crate) struct Config {
     pub(crate) global: GlobalConfig,
     /// All jobs, `scrape_config_files` included.
     pub(crate) jobs: Vec<ScrapeConfig>,
-    /// Rule files as they are on the disk now.
-    pub(crate) rule_files: Vec<RuleFile>,
+    /// The groups of all rule files.
+    pub(crate) groups: Vec<GroupSpec>,
+    /// `alerting`
+    pub(crate) alerting: AlertingConfig,
     /// `hinomi`
     pub(crate) own: Own,
     /// For the status page: secrets replaced.
@@ -42,15 +45,6 @@ pub(crate) struct Config {
     pub(crate) has_own: bool,
     /// What is odd and no error.
     pub(crate) warnings: Vec<String>,
-}
-
-/// One rule file.
-#[derive(Debug)]
-pub(crate) struct RuleFile {
-    /// As the rules page names it.
-    pub(crate) name: String,
-    /// Its text.
-    pub(crate) text: String,
 }
 
 /// What `hinomi:` sets, or what holds without it.
@@ -119,12 +113,11 @@ impl Config {
                 Err(why) => found.errors.push(why),
             }
         }
-        let mut rule_files = Vec::new();
+        let mut groups = Vec::new();
         for path in expand("rule_files", &file.rule_files, dir, disk, &mut found) {
-            let name = path.display().to_string();
-            match read(disk, &path) {
-                Ok(text) => rule_files.push(RuleFile { name, text }),
-                Err(why) => found.errors.push(format!("{name}: {why}")),
+            match rule_groups(disk, &path) {
+                Ok(more) => groups.extend(more),
+                Err(errors) => found.errors.extend(errors.0),
             }
         }
         let jobs = scrape::config::resolve(jobs, &file.global, dir).unwrap_or_else(|err| {
@@ -141,10 +134,17 @@ impl Config {
                 ));
             }
         }
+        for name_of_rule in BuiltinRules::unknown(&own.builtin_disabled) {
+            let known = BuiltinRules::names().join(", ");
+            let why = format!("hinomi.builtin_rules.disabled: no rule {name_of_rule:?}; there are {known}");
+            found.errors.push(format!("{name}: {why}"));
+        }
+        let mut alerting = file.alerting;
+        alerting.set_directory(dir);
         if !found.errors.is_empty() {
             return Err(ConfigErrors(found.errors));
         }
-        Ok(Self { global: file.global, jobs, rule_files, own, shown, has_own, warnings: found.warnings })
+        Ok(Self { global: file.global, jobs, groups, alerting, own, shown, has_own, warnings: found.warnings })
     }
 }
 
@@ -173,6 +173,18 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
 struct Findings {
     errors: Vec<String>,
     warnings: Vec<String>,
+}
+
+/// Reads one rule file.
+pub(crate) fn read_rules(path: &Path) -> Result<Vec<GroupSpec>, ConfigErrors> {
+    rule_groups(&DiskDir::anywhere(), path)
+}
+
+fn rule_groups(disk: &dyn Dir, path: &Path) -> Result<Vec<GroupSpec>, ConfigErrors> {
+    let name = path.display().to_string();
+    let text = read(disk, path).map_err(|why| ConfigErrors(vec![format!("{name}: {why}")]))?;
+    let groups = rules::parse_file(&name, &text);
+    groups.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
 }
 
 fn read(disk: &dyn Dir, path: &Path) -> Result<String, String> {

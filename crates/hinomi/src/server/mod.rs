@@ -3,6 +3,7 @@
 //! Order of start: the data directory opens while the API already answers 503; then Alertmanager, rules, scraping.
 //! Order of stop: scraping, rules, Alertmanager, API, store; within five seconds, a second signal ends at once.
 
+mod alerting;
 mod listen;
 mod maintenance;
 mod reload;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::alerting::Alerting;
 use self::reload::ReloadMetrics;
 use self::signals::{Asked, Signals};
 use crate::config::Config;
@@ -60,8 +62,11 @@ struct Running {
     clock: Arc<dyn Clock>,
     engine: Arc<ArcSwap<promql::Engine>>,
     scraping: scrape::Manager,
+    alerting: Alerting,
     status: Arc<ArcSwap<api::ConfigStatus>>,
     metrics: ReloadMetrics,
+    /// What runs now, to go back to when a new configuration fails halfway.
+    current: ArcSwap<Config>,
 }
 
 async fn serve(flags: &Values) -> Result<()> {
@@ -82,6 +87,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let db = Arc::new(open_store(flags, &data_path, &registry, &*clock).await?);
     let maintenance = maintenance::spawn(db.clone(), clock.clone());
     let engine = Arc::new(ArcSwap::from_pointee(engine(flags, &config)?));
+    let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
     let scraping = scrape::Manager::new(scrape::ManagerOptions {
         clock: clock.clone(),
         store: db.clone(),
@@ -95,11 +101,19 @@ async fn serve(flags: &Values) -> Result<()> {
         queryable: db.clone(),
         engine: engine.clone(),
         query_gate: net::Gate::new("query", n_queries, QUERIES_WAITING_MAX, &registry),
+        head_stats: Arc::new({
+            let db = db.clone();
+            move |limit| db.stats(limit)
+        }),
         targets: scraping.view(),
+        rules: alerting.rules.clone(),
+        alertmanager_urls: alertmanager_urls(&shell, &alerting),
+        alertmanager: alerting.alertmanager.clone(),
     });
     let metrics = ReloadMetrics::register(&registry);
-    let running = Running { config_path, clock, engine, scraping, status, metrics };
-    running.apply(&config, flags)?;
+    let current = ArcSwap::from_pointee(config);
+    let running = Running { config_path, clock, engine, scraping, alerting, status, metrics, current };
+    running.apply(running.current.load_full(), flags)?;
     info!("server is ready to receive web requests");
 
     loop {
@@ -116,6 +130,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let stop = async {
         shell.set_stopping();
         running.scraping.stop().await;
+        running.alerting.stop().await;
         stop_http.cancel();
         let _ = http.await;
         maintenance.abort();
@@ -145,6 +160,16 @@ fn load_config(path: Option<&Path>) -> Result<Config> {
         None => Ok(Config::without_file()),
         Some(path) => Ok(Config::load(path)?),
     }
+}
+
+/// Where alerts go: the Alertmanager inside, then those of the configuration.
+fn alertmanager_urls(shell: &api::Shell, alerting: &Alerting) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+    let inside = format!("{}/api/v2/alerts", shell.external_url());
+    let notifier = alerting.notifier.clone();
+    Arc::new(move || {
+        let outside = notifier.endpoints().into_iter().map(|endpoint| endpoint.url.to_string());
+        std::iter::once(inside.clone()).chain(outside).collect()
+    })
 }
 
 fn engine(flags: &Values, config: &Config) -> Result<promql::Engine> {

@@ -39,7 +39,7 @@ impl Running {
         let path = self.config_path.clone();
         let loaded = tokio::task::spawn_blocking(move || load_config(path.as_deref())).await;
         let loaded = loaded.unwrap_or_else(|err| Err(err.into()));
-        match loaded.and_then(|config| self.apply(&config, flags)) {
+        match loaded.and_then(|config| self.apply(Arc::new(config), flags)) {
             Ok(()) => {
                 info!("configuration reloaded");
                 Ok(())
@@ -55,15 +55,28 @@ impl Running {
         }
     }
 
-    /// Tells every part.
-    pub(super) fn apply(&self, config: &Config, flags: &Values) -> Result<()> {
-        let engine = engine(flags, config)?;
+    /// Tells every part; when one of them refuses, those already told go back.
+    pub(super) fn apply(&self, config: Arc<Config>, flags: &Values) -> Result<()> {
+        let engine = engine(flags, &config)?;
+        let prepared = self.alerting.prepare(&config, flags, engine.clone())?;
+        let now_ms = self.clock.now_ms();
         self.scraping.apply_config(&config.jobs, &config.global)?;
+        if let Err(err) = self.alerting.take(prepared, &config, now_ms) {
+            let old = self.current.load();
+            self.scraping.apply_config(&old.jobs, &old.global)?;
+            let _ = self.alerting.notifier.reload(&old.alerting);
+            return Err(err);
+        }
         self.engine.store(Arc::new(engine));
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
-        let now_ms = self.clock.now_ms();
-        let status = api::ConfigStatus { yaml: config.shown.clone(), reload_success: true, loaded_at_ms: now_ms };
+        let status = api::ConfigStatus {
+            yaml: config.shown.clone(),
+            reload_success: true,
+            loaded_at_ms: now_ms,
+            external_labels: config.global.external_labels.clone(),
+        };
         self.status.store(Arc::new(status));
+        self.current.store(config);
         self.metrics.success.set(1.0);
         self.metrics.success_seconds.set(now_ms as f64 / 1_000.0);
         Ok(())
