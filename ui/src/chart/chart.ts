@@ -96,6 +96,11 @@ export class Chart {
     this.shown = model.data.series.filter((s) => !model.hidden.has(s.key));
     const columns = this.shown.map((s) => s.values);
     this.drawn = model.stacked ? stack(columns) : columns;
+    if (model.stacked) {
+      // From the top down, so that where layers are empty the line of the lower one stays in sight.
+      this.shown.reverse();
+      this.drawn.reverse();
+    }
     const signature = [model.unit, model.stacked, model.dark, model.zone, model.height, ...this.shown.map((s) => `${s.key}:${s.colour}`)].join("|");
     if (signature !== this.signature) this.yRange = undefined;
     this.yRange = this.rangeOf(model);
@@ -193,7 +198,7 @@ export class Chart {
         ready: [(u) => this.listen(u)],
       },
     };
-    if (model.stacked) options.bands = this.shown.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number] }));
+    if (model.stacked) options.bands = this.shown.slice(1).map((_, i) => ({ series: [i + 1, i + 2] as [number, number] }));
     this.plot = new uPlot(options, data, this.root);
     this.root.append(this.tip);
   }

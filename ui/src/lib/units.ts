@@ -164,10 +164,10 @@ export function startsAtZero(id: UnitId): boolean {
 
 const DURATION_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
 
-function niceStep(raw: number): number {
+function niceStep(raw: number, quarters = true): number {
   const power = 10 ** Math.floor(Math.log10(raw));
   const n = raw / power;
-  const nice = n <= 1.0001 ? 1 : n <= 2.0001 ? 2 : n <= 2.5001 ? 2.5 : n <= 5.0001 ? 5 : 10;
+  const nice = n <= 1.0001 ? 1 : n <= 2.0001 ? 2 : quarters && n <= 2.5001 ? 2.5 : n <= 5.0001 ? 5 : 10;
   return nice * power;
 }
 
@@ -184,7 +184,8 @@ export function niceTicks(min: number, max: number, id: UnitId, wanted = 5): num
     step = DURATION_STEPS.find((s) => s >= raw) ?? niceStep(raw / 604_800) * 604_800;
   } else {
     const [divisor] = scaleFor(unit.family === "binary" ? unit : { family: "fixed", symbol: "" }, Math.max(Math.abs(lo), Math.abs(hi)));
-    step = niceStep(raw / divisor) * divisor;
+    // 2.5 processes mean nothing: counts step by 1, 2 or 5.
+    step = niceStep(raw / divisor, unit.family !== "count") * divisor;
   }
   const ticks: number[] = [];
   const first = Math.ceil(lo / step - 1e-9);

@@ -106,7 +106,7 @@ export function SilenceForm({ initial, onClose }: { initial: string; onClose: ()
         {error === undefined ? null : <ErrorBox error={error} />}
         <div className="formend">
           <button type="button" className="btn" onClick={onClose}>{t("cancel")}</button>
-          <button type="submit" className="btn primary" disabled={!ready || busy} data-testid="silence-submit">{t("silenceDo", { n: hit.length })}</button>
+          <button type="submit" className="btn primary" disabled={!ready || busy} data-testid="silence-submit">{t("silenceDo")}</button>
         </div>
       </form>
     </Modal>

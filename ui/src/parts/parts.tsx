@@ -86,7 +86,10 @@ export function Ago({ at, now }: { at: number | undefined; now?: number }) {
   const { zone } = useStore(settings);
   const own = useSecond();
   if (at === undefined || !Number.isFinite(at) || at <= 0) return <span className="faint">–</span>;
-  const s = Math.round(((now ?? Math.max(own, at)) - at) / 1000);
+  const exact = Math.round(((now ?? Math.max(own, at)) - at) / 1000);
+  // Seconds say nothing about what is older than ten minutes, and would move all the time.
+  const coarse = Math.abs(exact) >= 86_400 ? 3600 : Math.abs(exact) >= 600 ? 60 : 1;
+  const s = Math.trunc(exact / coarse) * coarse;
   return (
     <time dateTime={new Date(at).toISOString()} title={formatInstant(at, zone, true)}>
       {s >= -1 && s < 1 ? t("justNow") : s < -1 ? t("inTime", { time: humanDuration(-s) }) : t("ago", { time: humanDuration(Math.max(0, s)) })}
