@@ -18,7 +18,9 @@ pub use annotations::{Annotations, Severity};
 pub use error::{EvalError, ParseError};
 pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
 pub use func::{FUNCTIONS, Function};
-pub use limits::{DEPTH_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX};
+pub use limits::{
+    DEPTH_MAX, HEIGHT_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX,
+};
 pub use parse::ast::{
     AggregateOp, At, BinaryOp, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, FillValues, Offset,
     SelectorExtension, Span, UnaryOp, ValueType, VectorMatching, VectorSelector,

@@ -231,11 +231,11 @@ fn simple(op: AggregateOp, columns: &[Column], group: &Group, grid: Grid) -> Col
 fn quantiles(columns: &[Column], group: &Group, params: &[f64], grid: Grid) -> Column {
     let mut result = Column::absent(group.labels.clone(), grid.n_steps);
     let mut values = Vec::with_capacity(group.members.len());
-    for step in 0..grid.n_steps {
+    for (step, q) in params.iter().enumerate() {
         values.clear();
         values.extend(group.members.iter().filter_map(|idx| columns[*idx].get(step)));
         if !values.is_empty() {
-            result.set(step, quantile(params[step], &mut values));
+            result.set(step, quantile(*q, &mut values));
         }
     }
     result

@@ -91,12 +91,12 @@ pub(crate) fn vector_scalar(
     }
     for column in &mut columns {
         ev.check_stop()?;
-        for step in 0..n_steps {
+        for (step, scalar) in scalars.iter().enumerate() {
             if !column.present[step] {
                 continue;
             }
             let own = column.values[step];
-            let (lhs, rhs) = if swapped { (scalars[step], own) } else { (own, scalars[step]) };
+            let (lhs, rhs) = if swapped { (*scalar, own) } else { (own, *scalar) };
             let (mut value, keep) = operator.apply(lhs, rhs);
             if operator.op.is_comparison() {
                 value = if operator.return_bool { f64::from(u8::from(keep)) } else { own };
@@ -339,14 +339,10 @@ impl Join<'_, '_, '_> {
 
     fn meet(&self, many: &Column, one: &Column) -> Met {
         let mut column = Column::absent(Labels::empty(), self.n_steps);
-        let mut matched = vec![false; self.n_steps];
+        let matched: Vec<bool> = many.present.iter().zip(&one.present).map(|(a, b)| *a && *b).collect();
         let mut any = false;
-        for step in 0..self.n_steps {
-            if !many.present[step] || !one.present[step] {
-                continue;
-            }
+        for step in (0..self.n_steps).filter(|step| matched[*step]) {
             any = true;
-            matched[step] = true;
             let (many, one) = (many.values[step], one.values[step]);
             let (lhs, rhs) = if self.swapped { (one, many) } else { (many, one) };
             let (value, keep) = self.operator.apply(lhs, rhs);

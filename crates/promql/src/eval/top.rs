@@ -31,16 +31,16 @@ pub(crate) fn eval(
         _ => Vec::new(),
     };
     let mut order = Vec::new();
-    for step in 0..grid.n_steps {
+    for (step, param) in params.iter().enumerate() {
         ev.check_stop()?;
         for group in groups {
             let entries = group.members.iter().filter_map(|idx| columns[*idx].get(step).map(|v| (*idx, v)));
             let chosen: Vec<Entry> = if op == AggregateOp::LimitRatio {
-                let ratio = params[step].clamp(-1.0, 1.0);
+                let ratio = param.clamp(-1.0, 1.0);
                 entries.filter(|(idx, _)| is_within(ratio, ratios[*idx])).collect()
             } else {
                 // Truncates as the conversion to an integer does upstream.
-                let k = (params[step] as i64).min(n_columns as i64);
+                let k = (*param as i64).min(n_columns as i64);
                 match usize::try_from(k) {
                     Ok(k) if k > 0 => choose(op, k, entries),
                     _ => Vec::new(),

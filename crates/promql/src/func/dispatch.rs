@@ -169,7 +169,8 @@ fn clamp(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) -> Resul
         for step in 0..grid.n_steps {
             let (min, max) = limits(step);
             column.values[step] = math::max(min, math::min(max, column.values[step]));
-            column.present[step] &= !(max < min);
+            let is_empty = max < min;
+            column.present[step] &= !is_empty;
         }
         ev.drop_name(column);
     }

@@ -57,9 +57,8 @@ pub(crate) fn call(
         if matches!(name, "rate" | "increase") {
             note_non_counter(ev, &column, args);
         }
-        if !matches!(name, "last_over_time" | "first_over_time") {
-            ev.drop_name(&mut column);
-        } else if column.drop_name {
+        // Those two only move samples in time; a subquery may have dropped the name before.
+        if column.drop_name || !matches!(name, "last_over_time" | "first_over_time") {
             ev.drop_name(&mut column);
         }
         ev.check_fits(column.n_present() as u64)?;

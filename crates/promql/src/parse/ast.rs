@@ -74,6 +74,8 @@ pub struct Expr {
     pub span: Span,
     /// The whole query, for positions in messages.
     pub(crate) query: Option<Arc<str>>,
+    /// Levels of nodes from here down.
+    pub(crate) height: usize,
 }
 
 /// What an expression can be.
@@ -424,7 +426,9 @@ pub struct FillValues {
 
 impl Expr {
     pub(crate) fn new(kind: ExprKind, span: Span) -> Self {
-        Self { kind, span, query: None }
+        let mut expr = Self { kind, span, query: None, height: 1 };
+        expr.height += expr.children().iter().map(|child| child.height).max().unwrap_or(0);
+        expr
     }
 
     /// Its type.

@@ -30,7 +30,7 @@ impl Checker<'_> {
         match &mut expr.kind {
             ExprKind::Number { .. } | ExprKind::String(_) | ExprKind::InvalidString(_) => {}
             ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => {
-                self.selector(selector, span)?
+                self.selector(selector, span)?;
             }
             ExprKind::Subquery { expr: inner, .. } => {
                 let got = self.check(inner)?;

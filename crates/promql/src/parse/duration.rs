@@ -6,6 +6,7 @@ use super::ast::{DurationExpr, DurationOp, Expr, ExprKind, Offset, Span};
 use super::lexer::{Item, Token};
 use super::literal;
 use super::parser::{Context, Parser, Result, context};
+use crate::limits::DEPTH_MAX;
 
 const OFFSET: Context = context("offset", "number, duration, step(), or range()");
 const RANGE_FIRST: Context = context("subquery or range selector", "number, duration, step(), or range()");
@@ -103,8 +104,11 @@ impl Parser<'_> {
             let Some((op, precedence)) = binary_op(item.token).filter(|(_, p)| *p >= precedence_min) else {
                 return Ok(lhs);
             };
+            // Each turn nests the left side one deeper.
             n_turns += 1;
-            self.check_depth(n_turns, item)?;
+            if n_turns > DEPTH_MAX {
+                return Err(self.error(item.span, format!("duration has more than {DEPTH_MAX} operators")));
+            }
             self.take()?;
             let right_min = if op == DurationOp::Pow { precedence } else { precedence + 1 };
             let rhs = self.duration_expr(right_min, place)?;
@@ -122,7 +126,7 @@ impl Parser<'_> {
         let is_minus = sign.token == Token::Op("-");
         match operand {
             DurationExpr::Number { value, is_duration, span } => {
-                let value = if is_minus { value * -1.0 } else { value };
+                let value = if is_minus { -value } else { value };
                 Ok(DurationExpr::Number { value, is_duration, span: sign.span.to(span) })
             }
             other if is_minus => {

@@ -8,24 +8,36 @@ use super::parser::{Parser, Result};
 pub(super) fn number_or_duration(parser: &Parser<'_>, item: Item) -> Result<(f64, bool)> {
     let text = parser.text(item);
     if item.token == Token::Duration {
-        let duration: model::Duration = text
-            .parse()
-            .map_err(|err: model::duration::DurationError| parser.error(item.span, err.to_string()))?;
+        let duration: model::Duration = text.parse().map_err(|err: model::duration::DurationError| {
+            let message = unknown_unit(text).unwrap_or_else(|| err.to_string());
+            parser.error(item.span, message)
+        })?;
         return Ok((duration.as_ms() as f64 / 1000.0, true));
     }
+    let refuse = |why: &str| {
+        let quoted = model::labels::quoted(text);
+        let message = format!("error parsing number: strconv.ParseFloat: parsing {quoted}: {why}");
+        Err(parser.error(item.span, message))
+    };
     match number(text) {
-        Some(value) => Ok((value, false)),
-        None => {
-            let quoted = model::labels::quoted(text);
-            let message =
-                format!("error parsing number: strconv.ParseFloat: parsing {quoted}: invalid syntax");
-            Err(parser.error(item.span, message))
+        Some(value) if value.is_infinite() && text.starts_with(|c: char| !c.is_alphabetic()) => {
+            refuse("value out of range")
         }
+        Some(value) => Ok((value, false)),
+        None => refuse("invalid syntax"),
     }
 }
 
+/// Says which unit of a duration is none, if one is.
+fn unknown_unit(text: &str) -> Option<String> {
+    const UNITS: [&str; 7] = ["y", "w", "d", "h", "m", "s", "ms"];
+    let mut units = text.split(|c: char| c.is_ascii_digit());
+    let unit = units.find(|unit| !unit.is_empty() && !UNITS.contains(unit))?;
+    Some(format!("unknown unit \"{unit}\" in duration {}", model::labels::quoted(text)))
+}
+
 /// An integer with Go's prefixes and underscores, or else a float.
-pub(crate) fn number(text: &str) -> Option<f64> {
+fn number(text: &str) -> Option<f64> {
     if text.eq_ignore_ascii_case("inf") {
         return Some(f64::INFINITY);
     }
@@ -38,10 +50,9 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         // Hexadecimal beyond 63 bits would need a `p` exponent to be a float in Go, so it is refused there, too.
         return i64::from_str_radix(digits, 16).map(|n| n as f64).ok();
     }
-    if plain.len() > 1 && plain.starts_with('0') && plain.bytes().all(|b| b.is_ascii_digit()) {
-        if let Ok(octal) = i64::from_str_radix(&plain, 8) {
-            return Some(octal as f64);
-        }
+    let is_octal = plain.len() > 1 && plain.starts_with('0') && plain.bytes().all(|b| b.is_ascii_digit());
+    if is_octal && let Ok(octal) = i64::from_str_radix(&plain, 8) {
+        return Some(octal as f64);
     }
     // Integers beyond 2^53 go through i64 upstream; the nearest float is the same.
     plain.parse().ok()

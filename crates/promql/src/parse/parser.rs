@@ -1,7 +1,7 @@
 //! Tokens to expression tree: operator precedence by climbing, everything else by descent.
 //!
 //! Modifiers (`[range]`, `offset`, `@`, `anchored`, `smoothed`) bind to what stands directly before them.
-//! Ends at the first error. Depth is limited by [`DEPTH_MAX`], text by [`QUERY_BYTES_MAX`].
+//! Ends at the first error. Limits: [`DEPTH_MAX`], [`HEIGHT_MAX`], [`QUERY_BYTES_MAX`].
 
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
@@ -14,7 +14,7 @@ use super::lexer::{AGGREGATORS, Item, LexError, Lexer, Token};
 use super::literal;
 use crate::error::ParseError;
 use crate::func;
-use crate::limits::{DEPTH_MAX, QUERY_BYTES_MAX};
+use crate::limits::{DEPTH_MAX, HEIGHT_MAX, QUERY_BYTES_MAX};
 
 pub(super) type Result<T> = std::result::Result<T, ParseError>;
 
@@ -213,15 +213,11 @@ impl<'a> Parser<'a> {
 
     fn climb(&mut self, precedence_min: u8) -> Result<Expr> {
         let mut lhs = self.prefix()?;
-        // Each turn nests the left side one deeper.
-        let mut n_turns = 0;
         loop {
             let item = self.peek()?;
             let Some(op) = binary_op(item.token).filter(|op| op.precedence() >= precedence_min) else {
                 return Ok(lhs);
             };
-            n_turns += 1;
-            self.check_depth(n_turns, item)?;
             self.take()?;
             let (return_bool, matching) = self.binary_modifiers()?;
             let right_min = if op == BinaryOp::Pow { op.precedence() } else { op.precedence() + 1 };
@@ -230,13 +226,14 @@ impl<'a> Parser<'a> {
             let kind =
                 ExprKind::Binary { op, lhs: Box::new(lhs), rhs, return_bool, matching: Some(matching) };
             lhs = Expr::new(kind, span);
+            self.check_height(&lhs)?;
         }
     }
 
-    pub(super) fn check_depth(&self, n_more: usize, item: Item) -> Result<()> {
-        if self.depth + n_more > DEPTH_MAX {
+    fn check_height(&self, expr: &Expr) -> Result<()> {
+        if expr.height > HEIGHT_MAX {
             return Err(
-                self.error(item.span, format!("expression is nested more than {DEPTH_MAX} levels deep"))
+                self.error(expr.span, format!("expression is nested more than {HEIGHT_MAX} levels deep"))
             );
         }
         Ok(())
@@ -255,7 +252,7 @@ impl<'a> Parser<'a> {
         let span = item.span.to(inner.span);
         let kind = match inner.kind {
             ExprKind::Number { value, is_duration } => {
-                let value = if op == UnaryOp::Minus { value * -1.0 } else { value };
+                let value = if op == UnaryOp::Minus { -value } else { value };
                 ExprKind::Number { value, is_duration }
             }
             _ => ExprKind::Unary { op, expr: Box::new(inner) },
@@ -265,7 +262,6 @@ impl<'a> Parser<'a> {
 
     fn postfix(&mut self) -> Result<Expr> {
         let mut expr = self.operand()?;
-        let mut n_turns = 0;
         loop {
             let item = self.peek()?;
             expr = match item.token {
@@ -276,8 +272,7 @@ impl<'a> Parser<'a> {
                 Token::Keyword("smoothed") => self.extension(expr, SelectorExtension::Smoothed)?,
                 _ => return Ok(expr),
             };
-            n_turns += 1;
-            self.check_depth(n_turns, item)?;
+            self.check_height(&expr)?;
         }
     }
 

@@ -1,0 +1,144 @@
+//! What the engine promises beyond values: limits, cancelling, deadlines, messages, positions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Labels;
+use promql::{
+    CancelToken, Deadline, Engine, EngineOptions, EvalError, QueryOptions, RangeParams, Value,
+    metric_selector, parse,
+};
+use stdx::TestClock;
+use storage::{Appendable, MemStore};
+
+fn store() -> MemStore {
+    let store = MemStore::new();
+    let mut appender = store.appender(0);
+    for n in 0..10 {
+        for name in ["x", "y_total"] {
+            let labels = Labels::from_pairs([("__name__", name), ("i", "1")]);
+            appender.append(None, &labels, n * 15_000, n as f64).expect("times rise");
+        }
+    }
+    appender.commit().expect("memory takes everything");
+    store
+}
+
+fn instant(engine: &Engine, query: &str, opts: &QueryOptions) -> Result<promql::Output, EvalError> {
+    engine.instant(&store(), &parse(query).expect("the query is valid"), 120_000, opts)
+}
+
+#[test]
+fn too_many_samples_are_refused() {
+    let engine = Engine::new(EngineOptions { samples_max: 5, ..EngineOptions::default() });
+    let err = instant(&engine, "sum_over_time(x[2m])", &QueryOptions::default()).expect_err("8 samples");
+    let expected = "query processing would load too many samples into memory in query execution";
+    assert_eq!(err.to_string(), expected);
+    assert!(instant(&engine, "x + 1", &QueryOptions::default()).is_ok());
+}
+
+#[test]
+fn a_canceled_query_ends() {
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let opts = QueryOptions { cancel, ..QueryOptions::default() };
+    assert!(matches!(instant(&Engine::default(), "x", &opts), Err(EvalError::Canceled)));
+}
+
+#[test]
+fn a_query_ends_at_its_deadline() {
+    let clock = Arc::new(TestClock::new());
+    let deadline = Some(Deadline::after(clock.clone(), Duration::from_secs(1)));
+    let opts = QueryOptions { deadline, ..QueryOptions::default() };
+    assert!(instant(&Engine::default(), "x", &opts).is_ok());
+    clock.advance_ms(1_000);
+    assert!(matches!(instant(&Engine::default(), "x", &opts), Err(EvalError::Timeout)));
+}
+
+#[test]
+fn annotations_carry_positions() {
+    let output =
+        instant(&Engine::default(), "sum(\n rate(x[1m]))", &QueryOptions::default()).expect("a value");
+    let text = "PromQL info: metric might not be a counter, name does not end in \
+                _total/_sum/_count/_bucket: \"x\" (2:7)";
+    assert_eq!(output.annotations.infos(), [text]);
+    let output = instant(&Engine::default(), "rate(y_total[1m])", &QueryOptions::default()).expect("a value");
+    assert!(output.annotations.is_empty());
+}
+
+#[test]
+fn what_is_not_evaluated_yet_says_so_by_name() {
+    for (query, name) in [("histogram_sum(x)", "histogram_sum"), ("info(x)", "info")] {
+        let err =
+            instant(&Engine::default(), query, &QueryOptions::default()).expect_err("not evaluated yet");
+        assert!(matches!(&err, EvalError::Unsupported(_)) && err.to_string().contains(name), "{err}");
+    }
+}
+
+#[test]
+fn every_type_of_value_comes_out() {
+    let check = |query: &str, expected: &str| {
+        let output = instant(&Engine::default(), query, &QueryOptions::default()).expect("a value");
+        assert_eq!(output.value.type_name(), expected, "{query}");
+    };
+    check("x", "vector");
+    check("x[1m]", "matrix");
+    check("x[1m:15s]", "matrix");
+    check("1", "scalar");
+    check("\"text\"", "string");
+}
+
+#[test]
+fn range_queries_take_scalars_and_vectors_only() {
+    let run = |query: &str, step_ms| {
+        let params = RangeParams { start_ms: 0, end_ms: 60_000, step_ms };
+        let expr = parse(query).expect("the query is valid");
+        Engine::default().range(&store(), &expr, params, &QueryOptions::default()).map(|o| o.value)
+    };
+    let err = run("x[1m]", 1_000).expect_err("no range vectors");
+    let expected =
+        "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector";
+    assert_eq!(err.to_string(), expected);
+    assert!(run("x", 0).is_err());
+    let Ok(Value::Matrix(series)) = run("1", 30_000) else {
+        panic!("a matrix");
+    };
+    assert_eq!(series[0].points, [(0, 1.0), (30_000, 1.0), (60_000, 1.0)]);
+}
+
+#[test]
+fn parse_errors_are_prometheus_own() {
+    let check = |query: &str, expected: &str| {
+        assert_eq!(parse(query).expect_err("not a query").to_string(), expected, "{query}");
+    };
+    check("", "unknown position: parse error: no expression found in input");
+    check("1 +", "1:4: parse error: unexpected end of input");
+    check("foo bar", "1:5: parse error: unexpected identifier \"bar\"");
+    check("sum(foo bar)", "1:9: parse error: unexpected identifier \"bar\" in aggregation");
+    check(
+        "foo{a=~\"b\" c}",
+        "1:12: parse error: unexpected identifier \"c\" in label matching, expected \",\" or \"}\"",
+    );
+    check("nope(x)", "1:1: parse error: unknown function with name \"nope\"");
+    check(
+        "rate(x)",
+        "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
+    );
+    check("1 < 2", "1:3: parse error: comparisons between scalars must use BOOL modifier");
+    check("{a=\"\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher");
+    check("x[5m", "1:5: parse error: unclosed left bracket");
+    check(
+        "\n\nx offset",
+        "3:9: parse error: unexpected end of input in offset, expected number, duration, step(), or range()",
+    );
+}
+
+#[test]
+fn selectors_of_an_expression_are_found() {
+    let expr = parse("rate(a[1m]) / on (x) (b{c=\"d\"} or sum(e))").expect("the query is valid");
+    let names: Vec<_> = expr.selectors().iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "e"]);
+    assert_eq!(metric_selector("up{job=~\"a.*\"}").expect("a selector").len(), 2);
+    assert!(metric_selector("up offset 5m").is_err());
+    assert!(metric_selector("up[5m]").is_err());
+}

@@ -1,0 +1,343 @@
+//! Properties that hold for every query: what is printed parses to the same, a range query is its instants step by
+//! step, and no text makes the parser or the evaluator panic.
+
+use std::collections::BTreeMap;
+
+use model::{Labels, STALE_NAN};
+use promql::{Engine, EngineOptions, QueryOptions, RangeParams, Value, parse};
+use proptest::prelude::*;
+use storage::{Appendable, MemStore};
+
+/// Distance of the samples that are not left out.
+const GAP_MS: i64 = 15_000;
+
+/// One sample: how it differs from a plain counter.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Grows(u8),
+    Resets,
+    Missing,
+    Stale,
+    Nan,
+    Infinite,
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![
+        12 => (0u8..9).prop_map(Place::Grows),
+        1 => Just(Place::Resets),
+        2 => Just(Place::Missing),
+        1 => Just(Place::Stale),
+        1 => Just(Place::Nan),
+        1 => Just(Place::Infinite),
+    ]
+}
+
+fn store(series: &[Vec<Place>]) -> MemStore {
+    let store = MemStore::new();
+    let mut appender = store.appender(0);
+    let names = ["a_total", "a_total", "b", "b", "h_bucket", "h_bucket"];
+    let bounds = ["", "", "", "", "1", "+Inf"];
+    for (idx, places) in series.iter().enumerate() {
+        let (name, le) = (names[idx % names.len()], bounds[idx % bounds.len()]);
+        let number = idx.to_string();
+        // Buckets of one histogram differ in nothing but their bound.
+        let number = if le.is_empty() { number.as_str() } else { "0" };
+        let labels = Labels::from_pairs([("__name__", name), ("i", number), ("le", le), ("g", "x")]);
+        let mut total = 0.0;
+        for (place, t_ms) in places.iter().zip((0..).map(|n: i64| n * GAP_MS)) {
+            let value = match place {
+                Place::Grows(by) => {
+                    total += f64::from(*by) / 3.0;
+                    total
+                }
+                Place::Resets => {
+                    total = 0.5;
+                    total
+                }
+                Place::Missing => continue,
+                Place::Stale => STALE_NAN,
+                Place::Nan => f64::NAN,
+                Place::Infinite => f64::INFINITY,
+            };
+            appender.append(None, &labels, t_ms, value).expect("times rise");
+        }
+    }
+    appender.commit().expect("memory takes everything");
+    store
+}
+
+const QUERIES: &[&str] = &[
+    "a_total",
+    "a_total offset 30s",
+    "a_total @ 60",
+    "rate(a_total[1m])",
+    "increase(a_total[45s] offset -15s)",
+    "irate(a_total[2m])",
+    "delta(b[1m])",
+    "rate(a_total[1m] anchored)",
+    "rate(a_total[1m] smoothed)",
+    "b smoothed",
+    "deriv(b[2m])",
+    "predict_linear(b[2m], 60)",
+    "double_exponential_smoothing(b[2m], 0.5, 0.3)",
+    "avg_over_time(b[1m])",
+    "sum_over_time(b[1m])",
+    "stddev_over_time(b[1m])",
+    "quantile_over_time(0.3, b[1m])",
+    "mad_over_time(b[90s])",
+    "changes(b[2m]) + resets(b[2m])",
+    "max_over_time(b[1m]) - min_over_time(b[1m])",
+    "ts_of_max_over_time(b[1m])",
+    "last_over_time(b[30s])",
+    "absent_over_time(b[30s])",
+    "absent(a_total)",
+    "timestamp(b)",
+    "max_over_time(rate(a_total[1m])[2m:20s])",
+    "sum by (g) (b)",
+    "avg without (i) (b)",
+    "stddev(b) or stdvar(a_total)",
+    "quantile by (g) (0.7, b)",
+    "topk(1, b)",
+    "bottomk by (g) (2, {__name__=~\"a_total|b\"})",
+    "count_values(\"v\", b)",
+    "limitk(1, b)",
+    "limit_ratio(0.5, b)",
+    "b > 1",
+    "b > bool 1",
+    "-b ^ 2 % 3",
+    "b / on (g) group_left () sum by (g) (b)",
+    "b + ignoring (i, le) group_right () max by (g) (b)",
+    "b and b > 2 unless b > 4",
+    "a_total or b",
+    "b + fill (1) (b > 2)",
+    "histogram_quantile(0.9, h_bucket)",
+    "histogram_quantile(0.9, rate(h_bucket[1m]))",
+    "histogram_fraction(0, 1, h_bucket)",
+    "label_replace(b, \"j\", \"$1\", \"i\", \"(.*)\")",
+    "label_join(b, \"j\", \"-\", \"i\", \"g\")",
+    "clamp(b, 1, scalar(sum(b)))",
+    "round(b, 0.5) * hour()",
+    "vector(time()) + minute(b)",
+    "scalar(b{i=\"2\"}) + 1",
+];
+
+type Points = BTreeMap<(Labels, i64), u64>;
+
+fn range_points(
+    engine: &Engine,
+    store: &MemStore,
+    query: &str,
+    params: RangeParams,
+) -> Result<Points, String> {
+    let expr = parse(query).expect("the query is valid");
+    let output =
+        engine.range(store, &expr, params, &QueryOptions::default()).map_err(|err| err.to_string())?;
+    let Value::Matrix(series) = output.value else {
+        return Err("no matrix".to_owned());
+    };
+    let points =
+        series.iter().flat_map(|s| s.points.iter().map(|(t, v)| ((s.labels.clone(), *t), v.to_bits())));
+    Ok(points.collect())
+}
+
+fn instant_points(engine: &Engine, store: &MemStore, query: &str, t_ms: i64) -> Result<Points, String> {
+    let expr = parse(query).expect("the query is valid");
+    let output =
+        engine.instant(store, &expr, t_ms, &QueryOptions::default()).map_err(|err| err.to_string())?;
+    Ok(match output.value {
+        Value::Vector(samples) => {
+            samples.into_iter().map(|s| ((s.labels, t_ms), s.value.to_bits())).collect()
+        }
+        Value::Scalar { value, .. } => Points::from([((Labels::empty(), t_ms), value.to_bits())]),
+        other => return Err(format!("unexpected {}", other.type_name())),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_range_query_is_its_instants_step_by_step(
+        series in proptest::collection::vec(proptest::collection::vec(place(), 0..30), 1..7),
+        start_ms in 0i64..300_000,
+        step_ms in 1_000i64..60_000,
+        n_steps in 1i64..12,
+        delayed_name_removal: bool,
+    ) {
+        let store = store(&series);
+        let options = EngineOptions { lookback_ms: 60_000, delayed_name_removal, ..EngineOptions::default() };
+        let engine = Engine::new(options);
+        let params = RangeParams { start_ms, end_ms: start_ms + (n_steps - 1) * step_ms, step_ms };
+        for query in QUERIES {
+            let instants: Result<Vec<_>, _> = (0..n_steps)
+                .map(|n| instant_points(&engine, &store, query, start_ms + n * step_ms))
+                .collect();
+            let instants = instants.map(|all| all.into_iter().flatten().collect::<Points>());
+            prop_assert_eq!(&range_points(&engine, &store, query, params), &instants, "{}", query);
+        }
+    }
+
+    #[test]
+    fn what_is_printed_parses_to_the_same(expr in expression()) {
+        if let Ok(parsed) = parse(&expr) {
+            let printed = parsed.to_string();
+            let again = parse(&printed).map_err(|err| TestCaseError::fail(format!("{expr} -> {printed}: {err}")))?;
+            prop_assert_eq!(again.to_string(), printed, "{}", expr);
+        }
+    }
+
+    #[test]
+    fn no_text_panics(tokens in proptest::collection::vec(token(), 0..24), noise in "\\PC{0,12}") {
+        let store = store(&[vec![Place::Grows(1); 20]]);
+        for text in [tokens.concat(), tokens.join(" "), format!("{}{noise}", tokens.concat())] {
+            if let Ok(expr) = parse(&text) {
+                let engine = Engine::new(EngineOptions { samples_max: 10_000, ..EngineOptions::default() });
+                let params = RangeParams { start_ms: 0, end_ms: 60_000, step_ms: 30_000 };
+                let _ = engine.instant(&store, &expr, 60_000, &QueryOptions::default());
+                let _ = engine.range(&store, &expr, params, &QueryOptions::default());
+            }
+            let _ = promql::metric_selector(&text);
+        }
+    }
+}
+
+/// Text of expressions, most of them valid.
+fn expression() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("a".to_owned()),
+        Just("sum".to_owned()),
+        Just("a{b=\"c\",\"d.e\"!~\"f|\\\\d\"}".to_owned()),
+        Just("{\"quoted name\"}".to_owned()),
+        Just("1".to_owned()),
+        Just("0x1F".to_owned()),
+        Just("1h30m".to_owned()),
+        Just("1e-7".to_owned()),
+        Just("NaN".to_owned()),
+        Just("time()".to_owned()),
+        Just("rate(a[5m] @ end() offset -1h)".to_owned()),
+        Just("rate(a[step() + 5m] smoothed)".to_owned()),
+        Just("a offset (5m * 2)".to_owned()),
+        Just("max_over_time(a[1h:max_of(step(), 1m)] @ 12.345)".to_owned()),
+    ];
+    let ops = prop_oneof![
+        Just("+"),
+        Just("-"),
+        Just("*"),
+        Just("/"),
+        Just("%"),
+        Just("^"),
+        Just("atan2"),
+        Just("== bool"),
+        Just(">"),
+        Just("and"),
+        Just("or"),
+        Just("unless"),
+        Just("</"),
+        Just("+ on (b) group_left (x)"),
+        Just("* ignoring ()"),
+        Just("- fill_left (2) fill_right (-3)"),
+        Just("^ bool"),
+    ];
+    leaf.prop_recursive(6, 24, 3, move |inner| {
+        prop_oneof![
+            (inner.clone(), ops.clone(), inner.clone()).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+            inner.clone().prop_map(|a| format!("({a})")),
+            inner.clone().prop_map(|a| format!("-{a}")),
+            inner.clone().prop_map(|a| format!("sum by (b, \"c d\") ({a})")),
+            inner.clone().prop_map(|a| format!("topk without (x) (2, {a})")),
+            inner.clone().prop_map(|a| format!("avg_over_time(({a})[10m:])")),
+            inner.prop_map(|a| format!("label_replace({a}, \"x\", '$1', `y`, \"(.*)\")")),
+        ]
+    })
+}
+
+/// Pieces of the language.
+fn token() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec![
+        "a_total",
+        "b",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ":",
+        "=",
+        "=~",
+        "!=",
+        "!~",
+        "==",
+        "<",
+        ">/",
+        "@",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "^",
+        "\"x\"",
+        "'y",
+        "`z`",
+        "1",
+        "0x",
+        "1e",
+        "5m",
+        "1d1h",
+        "99999999999y",
+        "inf",
+        "nan",
+        "rate",
+        "sum",
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "group_left",
+        "bool",
+        "offset",
+        "start()",
+        "end()",
+        "step()",
+        "range()",
+        "anchored",
+        "smoothed",
+        "fill",
+        "topk",
+        "count_values",
+        "limit_ratio",
+        "quantile",
+        "time()",
+        "scalar",
+        "vector",
+        "label_replace",
+        "histogram_quantile",
+        "absent",
+        "and",
+        "or",
+        "unless",
+        "atan2",
+        "#",
+        "\n",
+        "\\",
+        "é",
+        "__name__",
+        "max_over_time",
+        "predict_linear",
+        "day_of_year",
+        "1e308",
+    ])
+}
+
+#[test]
+fn nesting_is_limited() {
+    for text in ["(".repeat(100_000), "-".repeat(100_000), format!("a{}", "[1m:]".repeat(10_000))] {
+        let err = parse(&text).expect_err("far too deep");
+        assert!(err.message.contains("nested more than"), "{}", err.message);
+    }
+    let chain = vec!["1"; 100_000].join("+");
+    assert!(parse(&chain).is_err());
+}
