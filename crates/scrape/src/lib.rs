@@ -15,6 +15,7 @@ mod keys;
 pub mod local;
 pub mod metrics;
 pub mod pool;
+mod record;
 pub mod schedule;
 pub mod target;
 pub mod view;

@@ -1,3 +1,5 @@
+//! Configurations as people write them: read, completed, refused at the right line.
+
 use super::*;
 
 /// One job, read and completed with the defaults.

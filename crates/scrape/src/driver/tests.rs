@@ -136,11 +136,11 @@ async fn a_target_is_scraped_on_schedule_and_reported() {
     assert_eq!(bench.samples("up", "a").len(), n_before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_failure_is_down_with_its_reason() {
+/// One broken target per path.
+async fn start_broken() -> String {
     // gzip of "m 1\n" without its end.
     let cut_gzip: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\x55\x30\xe4";
-    let addr = start(
+    start(
         Router::new()
             .route("/500", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
             .route("/large", get(|| async { ([(CONTENT_TYPE, TEXT)], "# comment\n".repeat(1_000)) }))
@@ -154,7 +154,12 @@ async fn every_failure_is_down_with_its_reason() {
             .route("/hang", get(|| async { std::future::pending::<()>().await }))
             .route("/many", get(|| async { ([(CONTENT_TYPE, TEXT)], "a 1\nb 1\nc 1\n") })),
     )
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_failure_is_down_with_its_reason() {
+    let addr = start_broken().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let url = |path: &str| format!("http://{addr}/{path}");
     let cases = [

@@ -4,25 +4,26 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use net::decompress;
+use storage::{AppendStats, StorageError};
 use wire::exposition::Format;
 
-use super::ManagerOptions;
 use crate::config::ScrapeConfig;
+use crate::driver::ManagerOptions;
 use crate::fetch::{FetchError, Page, decoded_bytes_max};
 use crate::ingest::{self, IngestError, IngestOptions, IngestStats, Report, ingest};
 use crate::metrics::ScrapeMetrics;
-use crate::pool::{Settings, Status, TargetState};
+use crate::pool::{Settings, Status, TargetState, Work};
 use crate::target::Target;
 use crate::view::Health;
 
 /// A scrape as the driver leaves it.
-pub(super) struct Scraped {
-    pub(super) settings: Arc<Settings>,
-    pub(super) target: Arc<Target>,
-    pub(super) page: Result<Page, FetchError>,
-    pub(super) t_ms: i64,
+pub(crate) struct Scraped {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) page: Result<Page, FetchError>,
+    pub(crate) t_ms: i64,
     /// On the monotonic clock.
-    pub(super) started: StdDuration,
+    pub(crate) started: StdDuration,
 }
 
 /// A page ready to be read.
@@ -48,7 +49,7 @@ impl Failure {
 }
 
 /// Stores a scrape, whatever came of it, and notes how it went.
-pub(super) fn record(
+pub(crate) fn record(
     options: &ManagerOptions,
     metrics: &ScrapeMetrics,
     state: &TargetState,
@@ -58,21 +59,69 @@ pub(super) fn record(
     let config = &settings.config;
     let ingest_started = options.clock.monotonic();
     let text = page.map_err(from_fetch).and_then(|page| open(config, page));
+    let mut work = state.work.lock();
+    work.adopt(&settings, &target);
+    let outcome = store(options, &mut work, &target, text, t_ms, started);
+    drop(work);
+
+    let stats = outcome.report.stats;
+    let duration_secs = outcome.report.duration_secs;
+    let mut last_error = outcome.failure.as_ref().map(Failure::text).unwrap_or_default();
+    match outcome.committed {
+        Ok(committed) => metrics.samples.add(committed.n_samples),
+        Err(err) => {
+            metrics.commit_failures.inc();
+            last_error = format!("cannot store the scrape: {err}");
+            tracing::error!(scrape_pool = config.job, target = target.shown_url, error = %err, "cannot store a scrape");
+        }
+    }
+    count(metrics, &stats, outcome.failure.as_ref());
+    metrics
+        .ingest_duration
+        .with(&[])
+        .observe(options.clock.monotonic().saturating_sub(ingest_started).as_secs_f64());
+    metrics.duration.with(&[]).observe(duration_secs);
+    let left_out =
+        stats.n_out_of_order + stats.n_duplicates + stats.n_out_of_bounds + stats.n_over_series_limit > 0;
+    let mut status = state.status.lock();
+    log(config, &target, &status, &last_error, left_out.then_some(&stats));
+    let health = if last_error.is_empty() { Health::Up } else { Health::Down };
+    *status = Status {
+        health,
+        last_error,
+        last_scrape_ms: Some(t_ms),
+        last_duration_secs: duration_secs,
+        left_out,
+    };
+}
+
+/// What became of a scrape.
+struct Outcome {
+    report: Report,
+    failure: Option<Failure>,
+    committed: Result<AppendStats, StorageError>,
+}
+
+/// Page or markers, and the report, in one batch.
+fn store(
+    options: &ManagerOptions,
+    work: &mut Work,
+    target: &Target,
+    text: Result<Text, Failure>,
+    t_ms: i64,
+    started: StdDuration,
+) -> Outcome {
     let body_bytes = match &text {
         Ok(text) => text.body.len() as f64,
         Err(Failure::BodyTooLarge(_)) => -1.0,
         Err(_) => 0.0,
     };
-    let mut work = state.work.lock();
-    work.adopt(&settings, &target);
-    let work = &mut *work;
-
+    let settings = Arc::clone(&work.settings);
     let mut appender = options.store.appender(t_ms);
-    let ingest_options = IngestOptions::new(config, &target.labels);
+    let ingest_options = IngestOptions::new(&settings.config, &target.labels);
     let mut stats = IngestStats::default();
     let result = text.and_then(|text| {
-        let read = ingest(&text.body, text.format, t_ms, &mut work.cache, &mut *appender, &ingest_options);
-        match read {
+        match ingest(&text.body, text.format, t_ms, &mut work.cache, &mut *appender, &ingest_options) {
             Ok(all) => {
                 stats = all;
                 Ok(())
@@ -89,47 +138,20 @@ pub(super) fn record(
         appender = options.store.appender(t_ms);
         ingest::fail(t_ms, &mut work.cache, &mut *appender);
     }
-    let duration_secs = options.clock.monotonic().saturating_sub(started).as_secs_f64();
     let report = Report {
         is_up: result.is_ok(),
-        duration_secs,
+        duration_secs: options.clock.monotonic().saturating_sub(started).as_secs_f64(),
         stats,
         body_bytes,
         timeout_secs: target.timeout.as_secs_f64(),
-        samples_max: config.limits.samples_max,
+        samples_max: settings.config.limits.samples_max,
     };
     work.report.append(&report, t_ms, &mut *appender);
-    let mut last_error = result.as_ref().err().map(Failure::text).unwrap_or_default();
-    match appender.commit() {
-        Ok(committed) => metrics.samples.add(committed.n_samples),
-        Err(err) => {
-            metrics.commit_failures.inc();
-            last_error = format!("cannot store the scrape: {err}");
-            tracing::error!(scrape_pool = config.job, target = target.shown_url, error = %err, "cannot store a scrape");
-        }
-    }
-    count(metrics, &stats, result.as_ref().err());
-    metrics
-        .ingest_duration
-        .with(&[])
-        .observe((options.clock.monotonic().saturating_sub(ingest_started)).as_secs_f64());
-    metrics.duration.with(&[]).observe(duration_secs);
-    let left_out =
-        stats.n_out_of_order + stats.n_duplicates + stats.n_out_of_bounds + stats.n_over_series_limit > 0;
-    let mut status = state.status.lock();
-    log(config, &target, &status, &last_error, left_out.then_some(&stats));
-    let health = if last_error.is_empty() { Health::Up } else { Health::Down };
-    *status = Status {
-        health,
-        last_error,
-        last_scrape_ms: Some(t_ms),
-        last_duration_secs: duration_secs,
-        left_out,
-    };
+    Outcome { report, failure: result.err(), committed: appender.commit() }
 }
 
 /// The target is gone: all its series end at `t_ms`.
-pub(super) fn end(options: &ManagerOptions, state: &TargetState, t_ms: i64) {
+pub(crate) fn end(options: &ManagerOptions, state: &TargetState, t_ms: i64) {
     let mut work = state.work.lock();
     let mut appender = options.store.appender(t_ms);
     ingest::end(t_ms, &mut work.cache, &mut *appender);

@@ -1,10 +1,8 @@
 //! Runs the scrapes: the one module of this crate that awaits.
 //!
 //! One task per target sleeps until its schedule says so, fetches, and hands the page to a blocking thread that reads
-//! and stores it ([`record`]). One task per job asks discovery. A reload touches only what it changes.
+//! and stores it ([`crate::record`]). One task per job asks discovery. A reload touches only what it changes.
 //! Invariant: after [`Manager::stop`] returned, nothing of this crate runs or writes.
-
-mod record;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +25,7 @@ use crate::fetch::{FetchError, Page, fetch};
 use crate::local::LocalTarget;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, Settings, Source, TargetState};
+use crate::record;
 use crate::schedule::{Schedule, Step, fnv1a};
 use crate::target::Target;
 use crate::view::View;
@@ -156,6 +155,17 @@ impl Manager {
         pool.state.lock().targets.insert(hash, Arc::clone(&state));
         self.shared.locals.write().push(Arc::clone(&pool));
         spawn_loop(&self.shared, pool, state);
+    }
+
+    /// Takes away the local target of `job`, if there is one; its series end with staleness markers.
+    pub fn remove_local(&self, job: &str) {
+        self.shared.locals.write().retain(|pool| {
+            let stays = pool.job != job;
+            if !stays {
+                pool.gone.cancel();
+            }
+            stays
+        });
     }
 
     /// Makes `jobs` what is scraped. Jobs that did not change go on undisturbed; of changed ones, targets that stay
