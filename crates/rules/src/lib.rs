@@ -1,3 +1,30 @@
-//! Evaluates recording and alerting rules on time; keeps alert state.
+//! Evaluates recording and alerting rules on time; keeps alert state; tells Alertmanagers.
 //!
-//! In from the binary (rule files, clock, store); out to the store (samples) and to an alert sink.
+//! In from the binary: rule files ([`file`]), built-in rules ([`builtin`]), the store's seams; out to the store (results,
+//! `ALERTS`, `ALERTS_FOR_STATE`) and to an [`AlertSink`] (the embedded Alertmanager, or [`notifier::Notifier`]).
+//! The core is sync: [`Manager::poll`] takes the time. Only [`driver`] awaits.
+//! Semantics: Prometheus 3.14's rules and notifier packages.
+
+mod alerting;
+pub mod builtin;
+mod config;
+pub mod driver;
+pub mod file;
+mod group;
+mod humanize;
+mod manager;
+mod metrics;
+mod notifier;
+mod query;
+mod recording;
+mod restore;
+mod template;
+mod view;
+
+pub use builtin::BuiltinRules;
+pub use config::{AlertingConfig, AlertmanagerConfig};
+pub use file::{Expression, GroupSpec, RuleSpec, parse_file};
+pub use manager::{AlertSink, Env, Manager, Options};
+pub use notifier::{Endpoint, Notifier, NotifierOptions};
+pub use template::{ALERT_DEFS, check_template};
+pub use view::{AlertState, AlertView, AlertingView, GroupView, Health, RuleView};

@@ -1,0 +1,331 @@
+//! All groups: when each is due, reloads, and what the API shows.
+//!
+//! In from the binary (reload) and [`crate::driver`] (due groups, the time); out to groups.
+//! Sync; may be shared between threads: groups run side by side, one group never twice at once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use model::relabel::{self, RelabelConfig};
+use model::{Alert, Labels};
+use parking_lot::{Mutex, RwLock};
+use promql::{CancelToken, Engine};
+use stdx::Clock;
+use stdx::metrics::Registry;
+use storage::{Appendable, Queryable};
+
+use crate::file::GroupSpec;
+use crate::group::{GroupState, Round, mark_stale};
+use crate::metrics::RuleMetrics;
+use crate::query::Querier;
+use crate::view::GroupView;
+
+/// Takes alerts on their way to Alertmanagers. Must not block for long: queue, do not send.
+pub trait AlertSink: Send + Sync {
+    /// Takes alerts that fire or were resolved, external labels added. The same alert comes again every resend delay.
+    fn send(&self, alerts: Vec<Alert>);
+}
+
+/// Several sinks as one: every alert goes to each.
+impl AlertSink for Vec<Arc<dyn AlertSink>> {
+    fn send(&self, alerts: Vec<Alert>) {
+        if let Some((last, others)) = self.split_last() {
+            for sink in others {
+                sink.send(alerts.clone());
+            }
+            last.send(alerts);
+        }
+    }
+}
+
+/// What rules work on.
+#[derive(Clone)]
+pub struct Env {
+    /// Read by expressions and templates.
+    pub queryable: Arc<dyn Queryable>,
+    /// Takes results.
+    pub appendable: Arc<dyn Appendable>,
+    /// Takes alerts.
+    pub sink: Arc<dyn AlertSink>,
+    /// For durations and query timeouts; when to evaluate comes in as `now_ms`.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Env")
+    }
+}
+
+/// What the configuration and flags say; may change at each reload.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Evaluates expressions.
+    pub engine: Engine,
+    /// `global.external_labels`.
+    pub external_labels: Labels,
+    /// `--web.external-url`, without a slash at the end.
+    pub external_url: Arc<str>,
+    /// `global.evaluation_interval`, milliseconds, above zero.
+    pub interval_ms: i64,
+    /// `global.rule_query_offset`, milliseconds.
+    pub query_offset_ms: i64,
+    /// `alerting.alert_relabel_configs`.
+    pub alert_relabel: Vec<RelabelConfig>,
+    /// `--rules.alert.for-outage-tolerance`, milliseconds.
+    pub outage_tolerance_ms: i64,
+    /// `--rules.alert.for-grace-period`, milliseconds.
+    pub grace_period_ms: i64,
+    /// `--rules.alert.resend-delay`, milliseconds.
+    pub resend_delay_ms: i64,
+}
+
+impl Default for Options {
+    /// Prometheus' defaults.
+    fn default() -> Self {
+        Self {
+            engine: Engine::default(),
+            external_labels: Labels::empty(),
+            external_url: Arc::from(""),
+            interval_ms: 60_000,
+            query_offset_ms: 0,
+            alert_relabel: Vec::new(),
+            outage_tolerance_ms: 3_600_000,
+            grace_period_ms: 600_000,
+            resend_delay_ms: 60_000,
+        }
+    }
+}
+
+impl Options {
+    /// External labels added where the alert has none of the name, then relabelled; what is dropped is gone.
+    pub(crate) fn prepared(&self, alerts: Vec<Alert>) -> Vec<Alert> {
+        let prepare = |mut alert: Alert| {
+            let mut labels = alert.labels.to_builder();
+            for (name, value) in &self.external_labels {
+                if alert.labels.get(name).is_none() {
+                    labels.set(name, value);
+                }
+            }
+            alert.labels = relabel::process(&labels.build(), &self.alert_relabel)?;
+            (!alert.labels.is_empty()).then_some(alert)
+        };
+        alerts.into_iter().filter_map(prepare).collect()
+    }
+}
+
+/// One group with its timetable.
+pub(crate) struct GroupCell {
+    spec: GroupSpec,
+    /// `file;name`, for metrics.
+    key: String,
+    interval_ms: i64,
+    /// The next time on its grid.
+    next_ms: AtomicI64,
+    /// Taken out by a reload; must not run again.
+    is_retired: AtomicBool,
+    state: Mutex<GroupState>,
+    view: RwLock<Arc<GroupView>>,
+}
+
+/// Series of a removed group, ended two of its intervals later so that a group that takes them over goes on with them.
+struct Removed {
+    due_ms: i64,
+    series: HashSet<Labels>,
+}
+
+/// All groups.
+pub struct Manager {
+    env: Env,
+    options: RwLock<Arc<Options>>,
+    groups: RwLock<Vec<Arc<GroupCell>>>,
+    removed: Mutex<Vec<Removed>>,
+    metrics: RuleMetrics,
+    cancel: CancelToken,
+    /// Groups were loaded once, so those that come now have no state from before the restart to take up.
+    was_loaded: AtomicBool,
+    /// Told when the timetable changed.
+    pub(crate) changed: tokio::sync::Notify,
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manager").field("n_groups", &self.groups.read().len()).finish_non_exhaustive()
+    }
+}
+
+/// FNV-1a, 64 bits: spreads groups over their interval, the same after every restart.
+fn spread(key: &str) -> u64 {
+    key.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The first time on the group's grid after `now_ms`.
+fn first_after(now_ms: i64, interval_ms: i64, key: &str) -> i64 {
+    let offset_ms = (spread(key) % interval_ms.unsigned_abs().max(1)).cast_signed();
+    now_ms - (now_ms - offset_ms).rem_euclid(interval_ms) + interval_ms
+}
+
+impl Manager {
+    /// Without groups; [`Manager::reload`] brings them.
+    #[must_use]
+    pub fn new(env: Env, registry: &Registry) -> Self {
+        Self {
+            env,
+            options: RwLock::new(Arc::new(Options::default())),
+            groups: RwLock::default(),
+            removed: Mutex::default(),
+            metrics: RuleMetrics::register(registry),
+            cancel: CancelToken::new(),
+            was_loaded: AtomicBool::new(false),
+            changed: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// Takes `specs` in place of the groups there are. Groups that did not change go on untouched; of those that did,
+    /// rules with the same name and labels keep their alerts. Waits for groups that change to finish evaluating.
+    pub fn reload(&self, specs: Vec<GroupSpec>, options: Options, now_ms: i64) {
+        let must_restore = !self.was_loaded.swap(true, Ordering::SeqCst);
+        let default_interval_ms = options.interval_ms.max(1);
+        *self.options.write() = Arc::new(options);
+        let mut old: HashMap<String, Arc<GroupCell>> =
+            self.groups.read().iter().map(|cell| (cell.key.clone(), Arc::clone(cell))).collect();
+        let mut cells = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let key = format!("{};{}", spec.file, spec.name);
+            let interval_ms = spec.interval_ms.unwrap_or(default_interval_ms).max(1);
+            let known = old.remove(&key);
+            if let Some(known) =
+                known.as_ref().filter(|cell| cell.spec == spec && cell.interval_ms == interval_ms)
+            {
+                cells.push(Arc::clone(known));
+                continue;
+            }
+            let mut state = GroupState::new(&spec, must_restore);
+            if let Some(known) = known {
+                known.is_retired.store(true, Ordering::SeqCst);
+                state.take_over(&mut known.state.lock());
+            }
+            self.metrics.group_interval.with(&[&key]).set(interval_ms as f64 / 1_000.0);
+            self.metrics.group_rules.with(&[&key]).set(spec.rules.len() as f64);
+            // Zeros from the start, so that rate() sees the first failure.
+            for counters in
+                [&self.metrics.failures, &self.metrics.iterations_missed, &self.metrics.evaluations]
+            {
+                counters.with(&[&key]);
+            }
+            cells.push(Arc::new(GroupCell {
+                next_ms: AtomicI64::new(first_after(now_ms, interval_ms, &key)),
+                view: RwLock::new(Arc::new(state.view(&spec, interval_ms))),
+                state: Mutex::new(state),
+                is_retired: AtomicBool::new(false),
+                spec,
+                key,
+                interval_ms,
+            }));
+        }
+        *self.groups.write() = cells;
+        for cell in old.into_values() {
+            self.retire(&cell, now_ms);
+        }
+        self.changed.notify_one();
+    }
+
+    fn retire(&self, cell: &GroupCell, now_ms: i64) {
+        cell.is_retired.store(true, Ordering::SeqCst);
+        let series = cell.state.lock().stored();
+        self.removed.lock().push(Removed { due_ms: now_ms + 2 * cell.interval_ms, series });
+        self.metrics.remove_group(&cell.key);
+    }
+
+    /// When something is due next, Unix milliseconds; `i64::MAX` for never.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> i64 {
+        let groups = self.groups.read();
+        let next = groups.iter().map(|cell| cell.next_ms.load(Ordering::SeqCst)).min().unwrap_or(i64::MAX);
+        let removed = self.removed.lock().iter().map(|removed| removed.due_ms).min();
+        next.min(removed.unwrap_or(i64::MAX))
+    }
+
+    /// Evaluates every group that is due, one after another.
+    pub fn poll(&self, now_ms: i64) {
+        for cell in self.due(now_ms) {
+            self.run(&cell, now_ms);
+        }
+        self.end_removed(now_ms);
+    }
+
+    /// Groups that are due and not being evaluated at this moment.
+    pub(crate) fn due(&self, now_ms: i64) -> Vec<Arc<GroupCell>> {
+        let groups = self.groups.read();
+        let due = groups.iter().filter(|cell| {
+            let next_ms = cell.next_ms.load(Ordering::SeqCst);
+            // The clock was set back by more than an interval: begin anew rather than wait.
+            if next_ms - now_ms > 2 * cell.interval_ms {
+                cell.next_ms.store(first_after(now_ms, cell.interval_ms, &cell.key), Ordering::SeqCst);
+                return false;
+            }
+            next_ms <= now_ms && !cell.state.is_locked()
+        });
+        due.cloned().collect()
+    }
+
+    /// Evaluates one group at the latest time on its grid that has come; earlier ones not yet evaluated are missed.
+    pub(crate) fn run(&self, cell: &GroupCell, now_ms: i64) {
+        let Some(mut state) = cell.state.try_lock() else { return };
+        let next_ms = cell.next_ms.load(Ordering::SeqCst);
+        if next_ms > now_ms || cell.is_retired.load(Ordering::SeqCst) {
+            return;
+        }
+        let n_missed = (now_ms - next_ms) / cell.interval_ms;
+        let at_ms = next_ms + n_missed * cell.interval_ms;
+        cell.next_ms.store(at_ms + cell.interval_ms, Ordering::SeqCst);
+        self.metrics.iterations.with(&[&cell.key]).add(n_missed.unsigned_abs() + 1);
+        self.metrics.iterations_missed.with(&[&cell.key]).add(n_missed.unsigned_abs());
+        let options = Arc::clone(&self.options.read());
+        let round = Round {
+            spec: &cell.spec,
+            key: &cell.key,
+            env: &self.env,
+            options: &options,
+            metrics: &self.metrics,
+            querier: Querier {
+                engine: options.engine.clone(),
+                queryable: Arc::clone(&self.env.queryable),
+                clock: Arc::clone(&self.env.clock),
+                cancel: self.cancel.clone(),
+            },
+            interval_ms: cell.interval_ms,
+            at_ms,
+            now_ms,
+        };
+        state.evaluate(&round);
+        *cell.view.write() = Arc::new(state.view(&cell.spec, cell.interval_ms));
+    }
+
+    /// Ends the series of removed groups whose time has come, but for those that another group goes on with.
+    pub(crate) fn end_removed(&self, now_ms: i64) {
+        let due: Vec<Removed> = {
+            let mut removed = self.removed.lock();
+            removed.extract_if(.., |removed| removed.due_ms <= now_ms).collect()
+        };
+        for removed in due {
+            let groups = self.groups.read().clone();
+            let taken_over = |labels: &Labels| groups.iter().any(|cell| cell.state.lock().stores(labels));
+            let gone = removed.series.into_iter().filter(|labels| !taken_over(labels)).collect();
+            mark_stale(&*self.env.appendable, gone, now_ms, now_ms);
+        }
+    }
+
+    /// Ends running queries, for a quick stop. Nothing is evaluated from now on.
+    pub fn stop(&self) {
+        self.cancel.cancel();
+    }
+
+    /// All groups in the order of their files, as of their last evaluation.
+    #[must_use]
+    pub fn views(&self) -> Vec<Arc<GroupView>> {
+        self.groups.read().iter().map(|cell| Arc::clone(&cell.view.read())).collect()
+    }
+}

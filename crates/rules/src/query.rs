@@ -1,0 +1,49 @@
+//! What rules and templates ask of PromQL: an instant vector.
+
+use std::sync::Arc;
+
+use model::Labels;
+use promql::{CancelToken, Deadline, Engine, Expr, QueryOptions, Value};
+use stdx::Clock;
+use storage::Queryable;
+
+/// One series of an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    pub(crate) labels: Labels,
+    pub(crate) value: f64,
+}
+
+/// Asks one store through one engine. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Querier {
+    pub(crate) engine: Engine,
+    pub(crate) queryable: Arc<dyn Queryable>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cancel: CancelToken,
+}
+
+impl Querier {
+    /// The value of `expr` at `t_ms` as a vector; a scalar is a vector of one series without labels.
+    pub(crate) fn vector(&self, expr: &Expr, t_ms: i64) -> Result<Vec<Sample>, String> {
+        let deadline = Deadline::after(Arc::clone(&self.clock), self.engine.options().timeout);
+        let options =
+            QueryOptions { cancel: self.cancel.clone(), deadline: Some(deadline), ..QueryOptions::default() };
+        let output =
+            self.engine.instant(&*self.queryable, expr, t_ms, &options).map_err(|err| err.to_string())?;
+        match output.value {
+            Value::Vector(samples) => Ok(samples
+                .into_iter()
+                .map(|sample| Sample { labels: sample.labels, value: sample.value })
+                .collect()),
+            Value::Scalar { value, .. } => Ok(vec![Sample { labels: Labels::empty(), value }]),
+            _ => Err("rule result is not a vector or scalar".to_owned()),
+        }
+    }
+
+    /// As [`Querier::vector`], for the text of a template's `query`.
+    pub(crate) fn text(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
+        let expr = promql::parse(query).map_err(|err| err.to_string())?;
+        self.vector(&expr, t_ms)
+    }
+}
