@@ -145,14 +145,13 @@ fn index_once(item: &Value, index: &Value) -> Result<Value, String> {
         Value::Str(text) | Value::Html(text) | Value::Url(text) => {
             at(text.as_bytes(), index).map(|byte| Value::Int(byte.into()))
         }
-        Value::Map(map) => {
-            Ok(map.entries.get(key()?).or(map.zero.as_ref()).cloned().unwrap_or_default())
-        }
+        Value::Map(map) => Ok(map.entries.get(key()?).or(map.zero.as_ref()).cloned().unwrap_or_default()),
         Value::Object(object) => match object.items() {
             Some(Items::List(list)) => at(&list, index),
             Some(Items::Map(pairs)) => {
                 let key = key()?;
-                let found = pairs.into_iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value);
+                let found =
+                    pairs.into_iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value);
                 // A map object answers for missing names with its zero value.
                 Ok(found.or_else(|| object.field(key)).unwrap_or_default())
             }

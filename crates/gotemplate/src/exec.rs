@@ -107,7 +107,8 @@ impl<'t> Exec<'t> {
     #[cold]
     fn fail<T>(&self, message: impl Into<String>) -> Done<T> {
         let text = &self.tree.text;
-        let pos = (0..=self.at.pos().min(text.len())).rev().find(|pos| text.is_char_boundary(*pos)).unwrap_or(0);
+        let pos =
+            (0..=self.at.pos().min(text.len())).rev().find(|pos| text.is_char_boundary(*pos)).unwrap_or(0);
         let before = &text[..pos];
         Err(ExecError::Failed {
             parse_name: self.tree.parse_name.clone(),
@@ -540,7 +541,8 @@ impl<'t> Exec<'t> {
     fn check_arity(&self, name: &str, arity: Arity, n_args: usize, has_last: bool) -> Done<()> {
         let n = n_args + usize::from(has_last);
         if arity.variadic && n < arity.min {
-            return self.fail(format!("wrong number of args for {name}: want at least {} got {n_args}", arity.min));
+            return self
+                .fail(format!("wrong number of args for {name}: want at least {} got {n_args}", arity.min));
         }
         if !arity.variadic && n != arity.min {
             return self.fail(format!("wrong number of args for {name}: want {} got {n}", arity.min));

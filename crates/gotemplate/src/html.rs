@@ -88,8 +88,23 @@ pub(crate) struct Html {
 
 fn content_of(attr: &str) -> Content {
     const URLS: [&str; 17] = [
-        "action", "archive", "background", "cite", "classid", "codebase", "data", "formaction", "href", "icon",
-        "longdesc", "manifest", "poster", "profile", "src", "usemap", "xmlns",
+        "action",
+        "archive",
+        "background",
+        "cite",
+        "classid",
+        "codebase",
+        "data",
+        "formaction",
+        "href",
+        "icon",
+        "longdesc",
+        "manifest",
+        "poster",
+        "profile",
+        "src",
+        "usemap",
+        "xmlns",
     ];
     let name = attr.to_ascii_lowercase();
     let name = name.strip_prefix("data-").unwrap_or(&name);
@@ -339,7 +354,9 @@ impl Html {
                 out.push_str("&lt;");
                 self.write(value, out)
             }
-            State::TagName | State::Markup => Err("html mode: a value cannot stand in a tag's name".to_owned()),
+            State::TagName | State::Markup => {
+                Err("html mode: a value cannot stand in a tag's name".to_owned())
+            }
             State::Tag | State::AfterName | State::AttrName => self.write_attr_name(value, out),
             State::BeforeValue => {
                 self.begin_value(Delim::Unquoted);
@@ -416,7 +433,9 @@ impl Html {
 
     fn css_text(&self, value: &Value) -> Result<String, String> {
         if self.css_unsure.is_some() {
-            return Err("html mode: a value cannot stand inside a CSS string, comment or parenthesis".to_owned());
+            return Err(
+                "html mode: a value cannot stand inside a CSS string, comment or parenthesis".to_owned()
+            );
         }
         let text = plain(value);
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b" #.%_-+!,".contains(&b) || b >= 0x80;
@@ -444,9 +463,10 @@ impl Html {
                 Ok(json[1..json.len() - 1].replace('\'', "\\u0027").replace("\\\"", "\\u0022"))
             }
             Js::LineComment | Js::BlockComment => Ok(String::new()),
-            Js::Unsure => Err(
-                "html mode: a value cannot stand in a template literal or regular expression of a script".to_owned(),
-            ),
+            Js::Unsure => {
+                Err("html mode: a value cannot stand in a template literal or regular expression of a script"
+                    .to_owned())
+            }
         }
     }
 }
@@ -513,7 +533,8 @@ fn url_escaped(text: &str, normalises: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let bytes = text.as_bytes();
     for (idx, byte) in bytes.iter().enumerate() {
-        let is_encoded = || bytes.get(idx + 1..idx + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let is_encoded =
+            || bytes.get(idx + 1..idx + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
         let stays = match byte {
             b'-' | b'.' | b'_' | b'~' => true,
             b if b.is_ascii_alphanumeric() => true,

@@ -66,7 +66,8 @@ const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// All tokens of `text`.
 pub(crate) fn lex(text: &str) -> Vec<Token> {
-    let mut lexer = Lexer { text, pos: 0, start: 0, line: 1, start_line: 1, paren_depth: 0, tokens: Vec::new() };
+    let mut lexer =
+        Lexer { text, pos: 0, start: 0, line: 1, start_line: 1, paren_depth: 0, tokens: Vec::new() };
     if let Err(message) = lexer.run() {
         let (pos, line) = (lexer.start, lexer.start_line);
         lexer.tokens.push(Token { kind: Kind::Error, pos, line, text: message });

@@ -38,3 +38,9 @@ pub fn sprintf(format: &str, args: &[Value]) -> String {
 pub fn float_text(value: f64) -> String {
     printf::format_float(value, printf::FloatFormat::SHORTEST)
 }
+
+/// Go's `url.QueryEscape`, which is also the builtin `urlquery`.
+#[must_use]
+pub fn query_escape(text: &str) -> String {
+    builtin::query_escape(text)
+}

@@ -276,7 +276,9 @@ impl Parser<'_> {
         self.scope.range_depth -= in_range;
         let else_list = match end {
             End::End => None,
-            End::Else { chained: true } if kind != Branch::Range && Self::is_keyword(self.peek(), context) => {
+            End::Else { chained: true }
+                if kind != Branch::Range && Self::is_keyword(self.peek(), context) =>
+            {
                 self.next();
                 self.enter()?;
                 let chained = self.branch(kind)?;

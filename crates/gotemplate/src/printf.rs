@@ -71,7 +71,8 @@ fn exponent_form(value: f64, precision: Option<usize>) -> String {
 fn general_form(value: f64, precision: Option<usize>) -> String {
     let significant = precision.map(|precision| precision.max(1));
     let scientific = exponent_form(value, significant.map(|n| n - 1));
-    let (digits, exponent_text) = scientific.split_once('e').expect("exponent_form always writes an exponent");
+    let (digits, exponent_text) =
+        scientific.split_once('e').expect("exponent_form always writes an exponent");
     let exponent: i64 = exponent_text.parse().expect("exponent_form writes a decimal exponent");
     let bound = significant.map_or(SHORTEST_EXPONENT_MIN, |n| n as i64);
     if exponent < -4 || exponent >= bound {
@@ -79,7 +80,8 @@ fn general_form(value: f64, precision: Option<usize>) -> String {
     }
     match significant {
         None => format!("{value}"),
-        Some(n) => trim_zeros(&format!("{value:.*}", usize::try_from(n as i64 - 1 - exponent).unwrap_or(0))).to_owned(),
+        Some(n) => trim_zeros(&format!("{value:.*}", usize::try_from(n as i64 - 1 - exponent).unwrap_or(0)))
+            .to_owned(),
     }
 }
 
@@ -237,7 +239,11 @@ impl<'a> Printer<'a> {
             self.arg_idx += usize::from(arg.is_some());
             let is_width = minus.is_some();
             let n = match arg {
-                Some(Value::Int(n)) if n.unsigned_abs() <= PRINTF_WIDTH_MAX.unsigned_abs() && (*n >= 0 || is_width) => *n,
+                Some(Value::Int(n))
+                    if n.unsigned_abs() <= PRINTF_WIDTH_MAX.unsigned_abs() && (*n >= 0 || is_width) =>
+                {
+                    *n
+                }
                 _ => {
                     self.out.push_str(bad);
                     return (None, after);
@@ -286,7 +292,9 @@ fn push_verb(out: &mut String, arg: &Value, verb: char, flags: &Flags) {
         ('v', Value::Nil) => push_padded(out, "<nil>", flags, false),
         (_, Value::Nil) => push_bad(out, arg, verb),
         ('v' | 't', Value::Bool(value)) => push_padded(out, &value.to_string(), flags, false),
-        ('v' | 's' | 'q' | 'x' | 'X', Value::Time(_) | Value::Object(_)) => push_str_verb(out, arg, verb, flags),
+        ('v' | 's' | 'q' | 'x' | 'X', Value::Time(_) | Value::Object(_)) => {
+            push_str_verb(out, arg, verb, flags)
+        }
         ('v' | 's' | 'q', Value::Duration(_)) => push_str_verb(out, arg, verb, flags),
         (_, Value::Int(value) | Value::Duration(value)) => push_int(out, *value, arg, verb, flags),
         ('v' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'x' | 'X', Value::Float(value)) => {
@@ -345,7 +353,10 @@ fn push_str_verb(out: &mut String, arg: &Value, verb: char, flags: &Flags) {
         None => full,
     };
     let text = match verb {
-        'q' if flags.sharp && !text.contains('`') && !text.contains(|c: char| c.is_control() && c != '\t') => {
+        'q' if flags.sharp
+            && !text.contains('`')
+            && !text.contains(|c: char| c.is_control() && c != '\t') =>
+        {
             format!("`{text}`")
         }
         'q' => quote_with(&text, '"', flags.plus),
@@ -428,7 +439,13 @@ fn push_float(out: &mut String, value: f64, verb: char, flags: &Flags) {
     };
     let mut text = format_float(value, format);
     if value.is_nan() || !text.starts_with(['+', '-']) {
-        let sign = if flags.plus { "+" } else if flags.space { " " } else { "" };
+        let sign = if flags.plus {
+            "+"
+        } else if flags.space {
+            " "
+        } else {
+            ""
+        };
         text.insert_str(0, sign);
     } else if !flags.plus && text.starts_with('+') {
         // Only infinity comes with its sign; Go keeps it but for the space flag.

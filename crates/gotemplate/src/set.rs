@@ -106,7 +106,12 @@ impl Template {
     ///
     /// # Errors
     /// When it is no template, or calls a function that is neither builtin nor in `functions`.
-    pub fn parse(name: &str, text: &str, functions: &Functions, options: Options) -> Result<Self, ParseError> {
+    pub fn parse(
+        name: &str,
+        text: &str,
+        functions: &Functions,
+        options: Options,
+    ) -> Result<Self, ParseError> {
         let mut set = TemplateSet::new(functions, options);
         set.add(name, text)?;
         Ok(Self { name: name.to_owned(), set })

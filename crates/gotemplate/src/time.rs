@@ -15,7 +15,17 @@ use crate::value::Value;
 const STRING_LAYOUT: &str = "2006-01-02 15:04:05.999999999 -0700 MST";
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -57,9 +67,17 @@ enum Element {
     LowerPm,
     ZoneName,
     /// How many of hours, minutes, seconds; whether with colons; whether `Z` stands for UTC.
-    Offset { parts: u8, colons: bool, z: bool },
+    Offset {
+        parts: u8,
+        colons: bool,
+        z: bool,
+    },
     /// So many digits; `trims` drops trailing zeros.
-    Fraction { digits: usize, trims: bool, comma: bool },
+    Fraction {
+        digits: usize,
+        trims: bool,
+        comma: bool,
+    },
 }
 
 /// Elements that are plain text, longest first where one begins another.
@@ -367,7 +385,8 @@ fn read_element<'a>(read: &mut Read, element: Element, text: &'a str) -> Option<
             Some(rest)
         }
         Element::Day | Element::UnderDay | Element::ZeroDay => {
-            let text = if element == Element::UnderDay { text.strip_prefix(' ').unwrap_or(text) } else { text };
+            let text =
+                if element == Element::UnderDay { text.strip_prefix(' ').unwrap_or(text) } else { text };
             let (n, rest) = read_digits(text, if element == Element::ZeroDay { 2 } else { 1 }, 2)?;
             read.day = Some((1..=31).contains(&n).then_some(n as i8)?);
             Some(rest)
@@ -521,7 +540,9 @@ pub(crate) fn call_time(time: &Zoned, method: &str, args: &[Value]) -> Option<Re
         "Year" => Value::Int(time.year().into()),
         // Month and Weekday have a String method in Go, so they print as names.
         "Month" => Value::str(MONTHS[usize::from(time.month().unsigned_abs()).clamp(1, 12) - 1]),
-        "Weekday" => Value::str(WEEKDAYS[usize::from(time.weekday().to_sunday_zero_offset().unsigned_abs()) % 7]),
+        "Weekday" => {
+            Value::str(WEEKDAYS[usize::from(time.weekday().to_sunday_zero_offset().unsigned_abs()) % 7])
+        }
         "Day" => Value::Int(time.day().into()),
         "YearDay" => Value::Int(time.day_of_year().into()),
         "Hour" => Value::Int(time.hour().into()),
@@ -559,9 +580,34 @@ pub(crate) fn call_time(time: &Zoned, method: &str, args: &[Value]) -> Option<Re
 
 fn is_time_method(method: &str) -> bool {
     const METHODS: [&str; 28] = [
-        "Format", "String", "Unix", "UnixMilli", "UnixMicro", "UnixNano", "UTC", "Local", "Year", "Month", "Weekday",
-        "Day", "YearDay", "Hour", "Minute", "Second", "Nanosecond", "IsZero", "Location", "Add", "AddDate",
-        "Truncate", "Round", "Sub", "Before", "After", "Equal", "Compare",
+        "Format",
+        "String",
+        "Unix",
+        "UnixMilli",
+        "UnixMicro",
+        "UnixNano",
+        "UTC",
+        "Local",
+        "Year",
+        "Month",
+        "Weekday",
+        "Day",
+        "YearDay",
+        "Hour",
+        "Minute",
+        "Second",
+        "Nanosecond",
+        "IsZero",
+        "Location",
+        "Add",
+        "AddDate",
+        "Truncate",
+        "Round",
+        "Sub",
+        "Before",
+        "After",
+        "Equal",
+        "Compare",
     ];
     METHODS.contains(&method)
 }
@@ -571,7 +617,8 @@ fn add_date(time: &Zoned, args: &[Value]) -> Result<Zoned, String> {
     let out_of_range = |_| "date out of range".to_owned();
     // Go normalises: 31 January plus one month is 2 or 3 March. So the days past the first are added as days.
     let first = time.with().day(1).build().map_err(out_of_range)?;
-    let span = jiff::Span::new().try_years(years).and_then(|span| span.try_months(months)).map_err(out_of_range)?;
+    let span =
+        jiff::Span::new().try_years(years).and_then(|span| span.try_months(months)).map_err(out_of_range)?;
     let moved = first.checked_add(span).map_err(out_of_range)?;
     let n_days = days.saturating_add(i64::from(time.day()) - 1);
     let span = jiff::Span::new().try_days(n_days).map_err(out_of_range)?;

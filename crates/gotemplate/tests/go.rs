@@ -91,8 +91,14 @@ fn functions_are_checked_and_their_errors_named() {
         assert_eq!(got.as_deref().map_err(String::as_str), expected, "{text}");
     };
     check("{{. | twice}}", Ok("abab"));
-    check("{{twice}}", Err(r#"template: :1:2: executing "" at <twice>: wrong number of args for twice: want 1 got 0"#));
-    check("a\n {{fails 1}}", Err(r#"template: :2:3: executing "" at <fails 1>: error calling fails: no luck"#));
+    check(
+        "{{twice}}",
+        Err(r#"template: :1:2: executing "" at <twice>: wrong number of args for twice: want 1 got 0"#),
+    );
+    check(
+        "a\n {{fails 1}}",
+        Err(r#"template: :2:3: executing "" at <fails 1>: error calling fails: no luck"#),
+    );
 }
 
 #[test]
@@ -104,14 +110,23 @@ fn limits_end_what_would_not_end() {
         let err = set.execute_text(text, &Value::Nil).unwrap_err().to_string();
         assert!(err.ends_with(expected), "{text}: {err}");
     };
-    check(r#"{{define "a"}}{{template "a"}}{{end}}{{template "a"}}"#, "exceeded maximum template depth (120)");
+    check(
+        r#"{{define "a"}}{{template "a"}}{{end}}{{template "a"}}"#,
+        "exceeded maximum template depth (120)",
+    );
     check("{{range 100000000}}{{end}}", "exceeded maximum number of steps (2000000)");
     check("{{range 100000}}{{printf \"%1000d\" 1}}{{end}}", "exceeded maximum output (4194304 bytes)");
     check("{{$x := \"ab\"}}{{range 40}}{{$x = print $x $x}}{{end}}", "or has too many parts");
     check("{{$x := list}}{{range 400}}{{$x = list $x}}{{end}}", "or has too many parts");
     check("{{$x := list}}{{range 60}}{{$x = list $x $x}}{{end}}", "or has too many parts");
-    check(&"{{printf \"%999999d%999999d%999999d\" 1 1 1}}".repeat(9), "exceeded maximum output (4194304 bytes)");
-    check(&format!("{{{{{}1{}}}}}", "(".repeat(5000), ")".repeat(5000)), "max expression depth exceeded (100)");
+    check(
+        &"{{printf \"%999999d%999999d%999999d\" 1 1 1}}".repeat(9),
+        "exceeded maximum output (4194304 bytes)",
+    );
+    check(
+        &format!("{{{{{}1{}}}}}", "(".repeat(5000), ")".repeat(5000)),
+        "max expression depth exceeded (100)",
+    );
     check(&"{{if true}}".repeat(5000), "max expression depth exceeded (100)");
 }
 
