@@ -1,7 +1,6 @@
 //! Speed of the chunk codec: `chunk_xor/append`, `chunk_xor/decode`, `chunk_columns/encode`, `chunk_columns/decode`.
 //!
 //! Run: `cargo bench -p tsdb`. The kernels also run once, tiny, in `cargo test`, as `tests/bench_kernels.rs`.
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use std::hint::black_box;
 
@@ -16,7 +15,7 @@ fn benches(c: &mut Criterion) {
         let mut group = c.benchmark_group("chunk_xor");
         group.throughput(Throughput::Elements(n_samples));
         group.bench_function(format!("append/{shape}_120"), |b| {
-            b.iter(|| kernels::append(black_box(&samples)))
+            b.iter(|| kernels::append(black_box(&samples)));
         });
         let chunk = kernels::append(&samples);
         group
@@ -25,7 +24,7 @@ fn benches(c: &mut Criterion) {
         let mut group = c.benchmark_group("chunk_columns");
         group.throughput(Throughput::Elements(n_samples));
         group.bench_function(format!("encode/{shape}_120"), |b| {
-            b.iter(|| kernels::encode(black_box(&samples)))
+            b.iter(|| kernels::encode(black_box(&samples)));
         });
         let chunk = kernels::encode(&samples);
         group
