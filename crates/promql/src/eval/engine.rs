@@ -10,7 +10,7 @@ use storage::Queryable;
 
 use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::evaluator::Evaluator;
-use super::range::Samples;
+use super::range::{self, Samples};
 use crate::error::EvalError;
 use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, STEPS_MAX};
 use crate::parse::ast::{Expr, ValueType};
@@ -152,7 +152,7 @@ impl Engine {
         let times = QueryTimes { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
         let mut ev = self.evaluator(queryable, expr, times, opts);
         if expr.value_type() == ValueType::Matrix {
-            let series = ev.matrix(expr, t_ms)?;
+            let series = range::raw(&mut ev, expr, t_ms)?;
             return Ok(Output { value: raw_matrix(series)?, annotations: ev.annotations });
         }
         let value = match ev.eval(expr, Grid::instant(t_ms))? {

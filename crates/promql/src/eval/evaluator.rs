@@ -4,7 +4,7 @@ use storage::Queryable;
 
 use super::column::{Column, Evaluated, Grid, has_equal, merge_equal, same_labelset, without_metadata};
 use super::engine::{EngineOptions, QueryOptions};
-use super::{aggregate, binop, range, selector, subquery};
+use super::{aggregate, binop, selector};
 use crate::annotations::Annotations;
 use crate::error::EvalError;
 use crate::func;
@@ -216,16 +216,6 @@ impl Evaluator<'_> {
             column.labels = without_metadata(&column.labels);
         }
         merge_equal(columns)
-    }
-
-    /// The series of a range vector at a single step, as they are.
-    pub(crate) fn matrix(&mut self, expr: &Expr, t_ms: i64) -> Result<Vec<range::Samples>> {
-        let grid = Grid::instant(t_ms);
-        match &expr.unwrapped().kind {
-            ExprKind::Matrix { selector, range } => range::raw(self, selector, range, t_ms),
-            ExprKind::Subquery { .. } => subquery::eval(self, expr.unwrapped(), grid).map(|s| s.series),
-            _ => Err(EvalError::Execution("expected a range vector".to_owned())),
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::subquery;
 use crate::error::EvalError;
 use crate::func::rate::{Edges, edges};
 use crate::func::window::Window;
-use crate::parse::ast::{Expr, ExprKind, Offset, SelectorExtension, VectorSelector};
+use crate::parse::ast::{Expr, ExprKind, SelectorExtension, VectorSelector};
 
 /// One series of a range vector, without staleness markers.
 #[derive(Debug, Clone, Default)]
@@ -23,9 +23,9 @@ pub(crate) struct Samples {
     pub(crate) values: Vec<f64>,
 }
 
-/// A range vector for all steps of a grid.
-pub(crate) struct Ranged {
-    pub(crate) series: Vec<Samples>,
+/// Which window of a range vector each step looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
     pub(crate) reference: Reference,
     pub(crate) range_ms: i64,
     pub(crate) extension: Option<SelectorExtension>,
@@ -40,65 +40,92 @@ fn reach_ms(extension: Option<SelectorExtension>, lookback_ms: i64) -> (i64, i64
     }
 }
 
-fn fetch(
+/// Calls `visit` with each series of `selector` that has a sample in any window, one at a time, so that only one
+/// is in memory.
+fn visit_selector(
     ev: &mut Evaluator<'_>,
     selector: &VectorSelector,
-    range: &Offset,
+    windows: Windows,
     function: &str,
     grid: Grid,
-) -> Result<Ranged> {
-    let range_ms = ev.times.positive_ms(range)?;
-    let reference = Reference::new(&ev.times, selector.at, ev.times.offset_ms(selector.offset.as_ref())?);
-    let (first_ms, last_ms) = reference.bounds(grid);
+    visit: &mut Visit<'_>,
+) -> Result<()> {
+    let (first_ms, last_ms) = windows.reference.bounds(grid);
     let (left_ms, right_ms) = reach_ms(selector.extension, ev.lookback_ms());
-    let start_ms = first_ms.saturating_sub(range_ms).saturating_sub(left_ms).saturating_add(1);
+    let start_ms = first_ms.saturating_sub(windows.range_ms).saturating_sub(left_ms).saturating_add(1);
     let bounds = TimeRange::new(start_ms, last_ms.saturating_add(right_ms));
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
+    let range_ms = windows.range_ms;
     let hints = SelectHints { function: function.to_owned(), range_ms, step_ms, labels_only: false };
     let queryable = ev.queryable;
     let mut set = queryable.select(&selector.matchers, bounds, &hints)?;
-    let mut series = Vec::new();
     while let Some(found) = set.next()? {
         ev.check_stop()?;
+        ev.check_fits(found.values.len() as u64)?;
         let mut samples = Samples { labels: found.labels, ..Samples::default() };
         let live = found.timestamps.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
         (samples.t_ms, samples.values) = live.map(|(t, v)| (*t, *v)).unzip();
         if !samples.values.is_empty() {
-            ev.hold(samples.values.len() as u64)?;
-            series.push(samples);
+            visit(ev, samples)?;
         }
     }
-    Ok(Ranged { series, reference, range_ms, extension: selector.extension })
+    Ok(())
 }
 
-/// Evaluates the range vector `expr` for all steps of `grid`.
-pub(crate) fn eval(ev: &mut Evaluator<'_>, expr: &Expr, function: &str, grid: Grid) -> Result<Ranged> {
-    let expr = expr.unwrapped();
-    match &expr.kind {
-        ExprKind::Matrix { selector, range } => fetch(ev, selector, range, function, grid),
-        ExprKind::Subquery { .. } => subquery::eval(ev, expr, grid),
+/// Takes the series of a range vector.
+pub(crate) type Visit<'v> = dyn FnMut(&mut Evaluator<'_>, Samples) -> Result<()> + 'v;
+
+/// The windows of the range vector `expr`.
+pub(crate) fn windows(ev: &Evaluator<'_>, expr: &Expr) -> Result<Windows> {
+    let (range, offset, at, extension) = match &expr.unwrapped().kind {
+        ExprKind::Matrix { selector, range } => (range, &selector.offset, selector.at, selector.extension),
+        ExprKind::Subquery { range, offset, at, .. } => (range, offset, *at, None),
+        _ => return Err(EvalError::Execution("expected a range vector".to_owned())),
+    };
+    let offset_ms = ev.times.offset_ms(offset.as_ref())?;
+    let reference = Reference::new(&ev.times, at, offset_ms);
+    Ok(Windows { reference, range_ms: ev.times.positive_ms(range)?, extension })
+}
+
+/// Calls `visit` with each series of the range vector `expr`, over all steps of `grid`.
+pub(crate) fn visit(
+    ev: &mut Evaluator<'_>,
+    expr: &Expr,
+    windows: Windows,
+    function: &str,
+    grid: Grid,
+    visit: &mut Visit<'_>,
+) -> Result<()> {
+    match &expr.unwrapped().kind {
+        ExprKind::Matrix { selector, .. } => visit_selector(ev, selector, windows, function, grid, visit),
+        ExprKind::Subquery { expr: inner, step, .. } => {
+            for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)? {
+                ev.check_stop()?;
+                visit(ev, samples)?;
+            }
+            Ok(())
+        }
         _ => Err(EvalError::Execution("expected a range vector".to_owned())),
     }
 }
 
-/// The samples of `selector[range]` at one time, as an instant query returns them.
-pub(crate) fn raw(
-    ev: &mut Evaluator<'_>,
-    selector: &VectorSelector,
-    range: &Offset,
-    t_ms: i64,
-) -> Result<Vec<Samples>> {
-    let grid = Grid::instant(t_ms);
-    let mut ranged = fetch(ev, selector, range, "", grid)?;
-    let end_ms = ranged.reference.of(t_ms);
-    if let Some(extension) = ranged.extension {
-        let is_smoothed = extension == SelectorExtension::Smoothed;
-        for samples in &mut ranged.series {
-            extend_to_edges(samples, end_ms.saturating_sub(ranged.range_ms), end_ms, is_smoothed);
+/// The samples of the range vector `expr` at one time, as an instant query returns them.
+pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<Samples>> {
+    let windows = windows(ev, expr)?;
+    let end_ms = windows.reference.of(t_ms);
+    let mut all = Vec::new();
+    visit(ev, expr, windows, "", Grid::instant(t_ms), &mut |ev, mut samples| {
+        if let Some(extension) = windows.extension {
+            let is_smoothed = extension == SelectorExtension::Smoothed;
+            extend_to_edges(&mut samples, end_ms.saturating_sub(windows.range_ms), end_ms, is_smoothed);
         }
-        ranged.series.retain(|s| !s.values.is_empty());
-    }
-    Ok(ranged.series)
+        if !samples.values.is_empty() {
+            ev.hold(samples.values.len() as u64)?;
+            all.push(samples);
+        }
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 /// Replaces what lies at and beyond the edges by one sample at each edge.
@@ -125,15 +152,15 @@ fn extend_to_edges(samples: &mut Samples, start_ms: i64, end_ms: i64, is_smoothe
     (samples.t_ms, samples.values) = (t_ms, values);
 }
 
-impl Ranged {
+impl Windows {
     /// Calls `function` for every step at which the window of `samples` holds any, and collects what it gives.
     pub(crate) fn apply(
         &self,
         ev: &Evaluator<'_>,
         samples: &Samples,
         grid: Grid,
-        mut function: impl FnMut(usize, &Window<'_>) -> Result<Option<f64>>,
-    ) -> Result<Column> {
+        mut function: impl FnMut(usize, &Window<'_>) -> Option<f64>,
+    ) -> Column {
         let mut column = Column::absent(samples.labels.clone(), grid.n_steps);
         column.drop_name = samples.drop_name;
         let (left_ms, right_ms) = reach_ms(self.extension, ev.lookback_ms());
@@ -153,10 +180,10 @@ impl Ranged {
             }
             let (t_ms, values) = (&samples.t_ms[from..to], &samples.values[from..to]);
             let window = Window { t_ms, values, eval_ms, start_ms, end_ms, range_ms: self.range_ms };
-            if let Some(value) = function(step, &window)? {
+            if let Some(value) = function(step, &window) {
                 column.set(step, value);
             }
         }
-        Ok(column)
+        column
     }
 }

@@ -6,18 +6,20 @@ use model::is_stale;
 
 use super::column::Grid;
 use super::evaluator::{Evaluator, Result};
-use super::range::{Ranged, Samples};
-use super::selector::Reference;
+use super::range::{Samples, Windows};
 use crate::error::EvalError;
 use crate::limits::STEPS_MAX;
-use crate::parse::ast::{Expr, ExprKind};
+use crate::parse::ast::{Expr, Offset};
 
-/// Evaluates the subquery `expr` for all steps of `grid`.
-pub(crate) fn eval(ev: &mut Evaluator<'_>, expr: &Expr, grid: Grid) -> Result<Ranged> {
-    let ExprKind::Subquery { expr: inner, range, step, offset, at } = &expr.kind else {
-        return Err(EvalError::Execution("expected a subquery".to_owned()));
-    };
-    let range_ms = ev.times.positive_ms(range)?;
+/// The series of a subquery over `inner`, for all steps of `grid`.
+pub(crate) fn eval(
+    ev: &mut Evaluator<'_>,
+    inner: &Expr,
+    step: Option<&Offset>,
+    windows: Windows,
+    grid: Grid,
+) -> Result<Vec<Samples>> {
+    let Windows { reference, range_ms, .. } = windows;
     let step_ms = match step {
         Some(step) => ev.times.positive_ms(step)?,
         None => ev.options.subquery_step_ms,
@@ -25,7 +27,6 @@ pub(crate) fn eval(ev: &mut Evaluator<'_>, expr: &Expr, grid: Grid) -> Result<Ra
     if step_ms <= 0 {
         return Err(EvalError::Execution("subquery step must be at least 1ms".to_owned()));
     }
-    let reference = Reference::new(&ev.times, *at, ev.times.offset_ms(offset.as_ref())?);
     let (first_ms, last_ms) = reference.bounds(grid);
     let left_ms = first_ms.saturating_sub(range_ms);
     let start_ms = left_ms.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
@@ -49,5 +50,5 @@ pub(crate) fn eval(ev: &mut Evaluator<'_>, expr: &Expr, grid: Grid) -> Result<Ra
             series.push(samples);
         }
     }
-    Ok(Ranged { series, reference, range_ms, extension: None })
+    Ok(series)
 }

@@ -37,22 +37,15 @@ pub(crate) fn call(
         }
     }
     check_factors(name, &scalars)?;
-    let ranged = range::eval(ev, matrix_arg, name, grid)?;
-    check_extension(name, ranged.extension)?;
-    if name == "quantile_over_time" && !ranged.series.is_empty() {
-        let is_wrong = |q: &&f64| !(0.0..=1.0).contains(*q);
-        for q in scalars[0].iter().filter(is_wrong) {
-            ev.warn(args[0].unwrapped().span, quantile_warning(*q));
-        }
-    }
+    let windows = range::windows(ev, matrix_arg)?;
+    check_extension(name, windows.extension)?;
     let mut columns = Vec::new();
-    for samples in &ranged.series {
-        ev.check_stop()?;
-        let mut column = ranged.apply(ev, samples, grid, |step, window| {
-            Ok(evaluate(name, window, ranged.extension, |idx| scalars[idx][step]))
-        })?;
+    range::visit(ev, matrix_arg, windows, name, grid, &mut |ev, samples| {
+        let mut column = windows.apply(ev, &samples, grid, |step, window| {
+            evaluate(name, window, windows.extension, |idx| scalars[idx][step])
+        });
         if column.is_absent() {
-            continue;
+            return Ok(());
         }
         if matches!(name, "rate" | "increase") {
             note_non_counter(ev, &column, args);
@@ -61,8 +54,14 @@ pub(crate) fn call(
         if column.drop_name || !matches!(name, "last_over_time" | "first_over_time") {
             ev.drop_name(&mut column);
         }
-        ev.check_fits(column.n_present() as u64)?;
+        ev.hold(column.n_present() as u64)?;
         columns.push(column);
+        Ok(())
+    })?;
+    if name == "quantile_over_time" && !columns.is_empty() {
+        for q in scalars[0].iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+            ev.warn(args[0].unwrapped().span, quantile_warning(*q));
+        }
     }
     if name == "absent_over_time" {
         return Ok(absent_over_time(&columns, matrix_arg, grid));
