@@ -68,7 +68,7 @@ fn annotations_carry_positions() {
 
 #[test]
 fn what_is_not_evaluated_yet_says_so_by_name() {
-    for (query, name) in [("histogram_sum(x)", "histogram_sum"), ("info(x)", "info")] {
+    for (query, name) in [("histogram_sum(x)", "histogram_sum"), ("start_timestamp(x)", "start_timestamp")] {
         let err =
             instant(&Engine::default(), query, &QueryOptions::default()).expect_err("not evaluated yet");
         assert!(matches!(&err, EvalError::Unsupported(_)) && err.to_string().contains(name), "{err}");

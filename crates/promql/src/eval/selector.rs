@@ -53,6 +53,15 @@ pub(crate) fn timestamps(
     each_newest(ev, selector, grid, |t_ms, _| t_ms as f64 / 1000.0)
 }
 
+/// As [`eval`], but the sample's time in Unix milliseconds instead of its value.
+pub(crate) fn sample_times(
+    ev: &mut Evaluator<'_>,
+    selector: &VectorSelector,
+    grid: Grid,
+) -> Result<Vec<Column>> {
+    each_newest(ev, selector, grid, |t_ms, _| t_ms as f64)
+}
+
 fn each_newest(
     ev: &mut Evaluator<'_>,
     selector: &VectorSelector,

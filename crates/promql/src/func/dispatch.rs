@@ -6,7 +6,7 @@ use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder, MatchOp};
 
 use super::civil::{Civil, days_in_month};
-use super::{Function, histogram_calls, label, math, range_calls, sort};
+use super::{Function, histogram_calls, info, label, math, range_calls, sort};
 use crate::error::EvalError;
 use crate::eval::column::{Column, Evaluated, Grid};
 use crate::eval::evaluator::{Evaluator, Result};
@@ -14,13 +14,12 @@ use crate::eval::selector;
 use crate::parse::ast::{Expr, ExprKind, Span, ValueType};
 
 /// Functions that only native histograms give a result for, or that need what is not stored yet.
-const NOT_YET: [&str; 7] = [
+const NOT_YET: [&str; 6] = [
     "histogram_avg",
     "histogram_count",
     "histogram_stddev",
     "histogram_stdvar",
     "histogram_sum",
-    "info",
     "start_timestamp",
 ];
 
@@ -51,6 +50,7 @@ pub(crate) fn call(
         "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
             sort::call(ev, name, args, span, grid)?
         }
+        "info" => info::call(ev, args, grid)?,
         "absent" => absent(ev, &args[0], grid)?,
         "vector" => vec![Column::full(Labels::empty(), ev.scalar(&args[0], grid)?)],
         "timestamp" => timestamp(ev, &args[0], grid)?,

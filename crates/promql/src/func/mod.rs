@@ -5,6 +5,7 @@ mod dispatch;
 pub(crate) mod hash;
 mod histogram;
 mod histogram_calls;
+mod info;
 mod label;
 mod math;
 mod over_time;
