@@ -2,6 +2,9 @@
 //!
 //! In from chunk codecs; out to byte buffers they own. Reading never panics: past the end it answers `None`.
 
+/// A field of this width and the bits of a begun byte fit 64 bits together.
+const FIELD_BITS_MAX: u32 = 56;
+
 /// Adds bits at the end of a byte buffer. Bits not written yet are zero.
 #[derive(Debug, Clone, Default)]
 pub struct BitWriter {
@@ -18,22 +21,26 @@ impl BitWriter {
     }
 
     /// Writes the lowest `n_bits` of `value`, at most 64.
+    #[inline]
     pub fn put(&mut self, value: u64, n_bits: u32) {
         debug_assert!(n_bits <= 64, "a value has 64 bits");
-        let mut left = n_bits;
-        while left > 0 {
-            if self.n_free == 0 {
-                self.bytes.push(0);
-                self.n_free = 8;
-            }
-            let n = left.min(self.n_free);
-            let part = (value >> (left - n)) & (u64::MAX >> (64 - n));
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= (part << (self.n_free - n)) as u8;
-            }
-            self.n_free -= n;
-            left -= n;
+        if n_bits > FIELD_BITS_MAX {
+            self.put(value >> 32, n_bits - 32);
+            return self.put(value, 32);
         }
+        if n_bits == 0 {
+            return;
+        }
+        // The bits stand left-aligned behind those of the last byte, and go out byte by byte.
+        let n_used = (8 - self.n_free) % 8;
+        let mut window = (value << (64 - n_bits)) >> n_used;
+        if n_used > 0 {
+            window |= u64::from(self.bytes.pop().unwrap_or(0)) << 56;
+        }
+        let n_total = n_used + n_bits;
+        let n_bytes = n_total.div_ceil(8);
+        self.bytes.extend_from_slice(&window.to_be_bytes()[..n_bytes as usize]);
+        self.n_free = n_bytes * 8 - n_total;
     }
 
     /// Bytes so far, the last one padded with zero bits.
