@@ -40,12 +40,12 @@ export function graphs(page) {
 }
 
 /** At least `n` graphs have points, and those are visible on their canvas. */
-export async function drawn(page, n, ms = 30_000) {
+export async function drawn(page, n, ms = 30_000, points = 2) {
   let last = [];
   try {
     return await until(`${n} graphs drawn`, async () => {
       last = await graphs(page);
-      const good = last.filter((g) => g.points >= 2 && g.series >= 1 && g.inked > 500 && g.colours > 0);
+      const good = last.filter((g) => g.points >= points && g.series >= 1 && g.inked > 500 && g.colours > 0);
       return good.length >= n ? last : undefined;
     }, ms);
   } catch (e) {

@@ -63,11 +63,13 @@ export interface RangeOptions {
   scrape: number;
   step?: number | undefined;
   enabled?: boolean;
+  /** False: the grid alone will do. */
+  tail?: boolean;
 }
 
 /** Several range queries on one grid. */
 export function useRange(exprs: readonly string[], opts: RangeOptions) {
-  const { range } = useView();
+  const { range, spec } = useView();
   const step = opts.step ?? chooseStep(range.to - range.from, opts.width, Math.min(opts.scrape, 15));
   const { start, end } = alignRange(range.from, range.to, step);
   const seconds = (range.to - range.from) / 1000;
@@ -82,5 +84,17 @@ export function useRange(exprs: readonly string[], opts: RangeOptions) {
       enabled: opts.enabled !== false && expr.trim() !== "",
     })),
   });
-  return { results, exprs: list, start, end, step, range };
+  // A grid of minutes or more ends well before now: one instant more says how things stand.
+  const at = Math.floor(range.to / 15_000) * 15;
+  const wanted = spec.to === "now" && step >= 60 && at > end && opts.enabled !== false && opts.tail !== false;
+  const tails = useQueries({
+    queries: list.map((expr) => ({
+      queryKey: ["query", expr, at],
+      queryFn: ({ signal }: { signal: AbortSignal }) => api.query(expr, at, signal),
+      gcTime: GC,
+      staleTime: Number.POSITIVE_INFINITY,
+      enabled: wanted && expr.trim() !== "",
+    })),
+  });
+  return { results, exprs: list, start, end, step, range, tail: wanted ? at : undefined, tails };
 }

@@ -17,7 +17,7 @@ import type { GraphQuery } from "../promql/host";
 import { useDark } from "../state";
 import { useView } from "../view";
 import { Chart, type Threshold } from "./chart";
-import { MAX_DRAWN, inOrder, stats, toChartData } from "./data";
+import { MAX_DRAWN, inOrder, stats, toChartData, withTail } from "./data";
 import "uplot/dist/uPlot.min.css";
 
 export interface GraphPanelProps {
@@ -75,19 +75,26 @@ export function GraphPanel(props: GraphPanelProps) {
   const chart = useRef<Chart | undefined>(undefined);
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const exprs = useMemo(() => queries.map((q) => q.expr), [queries]);
-  const { results, exprs: asked, start, end, step, range } = useRange(exprs, { width, scrape, step: props.step, enabled: near });
+  const { results, exprs: asked, start, end, step, range, tail, tails } = useRange(exprs, { width, scrape, step: props.step, enabled: near });
   const events = useRef({ zoom: view.zoom, reset: view.reset, more: (n: number) => t("moreSeries", { n }) });
   events.current = { zoom: view.zoom, reset: view.reset, more: (n) => t("moreSeries", { n }) };
 
   const answers = results.map((r) => r.data);
   const ready = answers.some((a) => a !== undefined);
+  const ends = tails.map((r) => r.data);
+  const ended = tail !== undefined && ends.every((e) => e !== undefined) ? tail : undefined;
   const data = useMemo(() => {
-    const made = toChartData(answers.map((a, i) => ({ result: a?.data.result ?? [], legend: queries[i]?.legend ?? "" })), start, end, step);
+    const parts = answers.map((a, i) => {
+      const now = ends[i]?.data;
+      const result = a?.data.result ?? [];
+      return { result: ended !== undefined && now?.resultType === "vector" ? withTail(result, now.result) : result, legend: queries[i]?.legend ?? "" };
+    });
+    const made = toChartData(parts, start, end, step, ended);
     return props.order ? { ...made, series: inOrder(made.series, props.order) } : made;
-  }, [...answers, start, end, step, queries, props.order]);
+  }, [...answers, ...ends, ended, start, end, step, queries, props.order]);
   const error = results.find((r) => r.error)?.error;
   const warnings = answers.flatMap((a) => a?.warnings ?? []);
-  const stale = results.some((r) => r.isPlaceholderData);
+  const stale = results.some((r) => r.isPlaceholderData) || (tail !== undefined && ended === undefined && !tails.some((r) => r.error));
 
   useEffect(() => {
     if (!canvas.current) return;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { MAX_DRAWN, extent, inOrder, keepRange, loners, pointCount, stack, stats, toChartData } from "./data";
+import { MAX_DRAWN, extent, inOrder, keepRange, loners, pointCount, stack, stats, toChartData, withTail } from "./data";
 
 const series = (metric: Record<string, string>, values: [number, string][]) => ({ metric, values });
 
@@ -33,6 +33,12 @@ test("the y range stays while the values fit and use half of it", () => {
   expect(keepRange([0, 10], [0, 4])).toEqual([0, 4]);
   expect(keepRange([0, 10], [0, 12])).toEqual([0, 12]);
   expect(keepRange(undefined, [0, 12])).toEqual([0, 12]);
+});
+test("an instant behind a coarse grid is the last point", () => {
+  const tail = [{ metric: { a: "1" }, value: [100, "9"] as [number, string] }, { metric: { a: "2" }, value: [100, "8"] as [number, string] }];
+  const d = toChartData([{ result: withTail([series({ a: "1" }, [[0, "1"], [60, "2"]])], tail), legend: "" }], 0, 60, 60, 100);
+  expect(d.xs).toEqual([0, 60, 100]);
+  expect(d.series.map((s) => s.values)).toEqual([[1, 2, 9], [null, null, 8]]);
 });
 test("named series come first", () => {
   const d = toChartData([{ result: ["c", "a", "b"].map((n) => series({ n }, [])), legend: "{{n}}" }], 0, 0, 1);

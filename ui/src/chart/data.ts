@@ -1,7 +1,7 @@
 /**
  * From query answers to columns a plot can draw, and back to the numbers of a legend. Pure; no drawing here.
  */
-import type { MatrixSeries } from "../api/types";
+import type { MatrixSeries, VectorSample } from "../api/types";
 import { type Labels, distinctNames, labelKey, legendName } from "../lib/labels";
 import { assignColours } from "../lib/palette";
 import { parseValue } from "./value";
@@ -39,20 +39,34 @@ export function inOrder(series: ChartSeries[], order: readonly string[]): ChartS
   return [...series].sort((a, b) => rank(a) - rank(b));
 }
 
-/** One grid for all parts; a missing step is null, so gaps stay gaps. NaN and infinities are null too. */
-export function toChartData(parts: readonly Part[], start: number, end: number, step: number): ChartData {
+/** Puts the values of an instant behind a range's, so that a coarse grid still ends with what is known now. */
+export function withTail(result: readonly MatrixSeries[], tail: readonly VectorSample[]): MatrixSeries[] {
+  const last = new Map(tail.flatMap((s) => (s.value ? [[labelKey(s.metric), s] as const] : [])));
+  const out = result.map((s) => {
+    const key = labelKey(s.metric);
+    const value = last.get(key)?.value;
+    last.delete(key);
+    return value ? { ...s, values: [...(s.values ?? []), value] } : s;
+  });
+  for (const s of last.values()) if (s.value) out.push({ metric: s.metric, values: [s.value] });
+  return out;
+}
+
+/** One grid for all parts, with one instant more behind it where `tail` says so; a missing step is null, so gaps stay gaps. NaN and infinities are null too. */
+export function toChartData(parts: readonly Part[], start: number, end: number, step: number, tail?: number): ChartData {
   const n = Math.max(1, Math.floor((end - start) / step + 1e-6) + 1);
   const xs = Array.from({ length: n }, (_, i) => start + i * step);
+  if (tail !== undefined) xs.push(tail);
   const found: { labels: Labels; legend: string; part: number; values: Column }[] = [];
   let total = 0;
   parts.forEach((part, index) => {
     total += part.result.length;
     for (const s of part.result) {
       if (found.length >= MAX_DRAWN) break;
-      const values: Column = new Array<number | null>(n).fill(null);
+      const values: Column = new Array<number | null>(xs.length).fill(null);
       const put = (t: number, v: number) => {
-        const i = Math.round((t - start) / step);
-        if (i >= 0 && i < n && Number.isFinite(v)) values[i] = v;
+        const i = t === tail ? n : Math.round((t - start) / step);
+        if (i >= 0 && (i < n || t === tail) && Number.isFinite(v)) values[i] = v;
       };
       for (const [t, v] of s.values ?? []) put(t, parseValue(v));
       // A native histogram is drawn by its count; its shape belongs to the table.

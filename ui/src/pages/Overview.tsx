@@ -26,7 +26,7 @@ export function useReason(): (r: Reason) => string {
 
 /** Load of the last range per instance, for the small lines. */
 function useSparks(enabled: boolean): Map<string, (number | null)[]> {
-  const { results, start, end, step } = useRange(["max by (instance) (node_load1)"], { width: 240, scrape: 15, enabled });
+  const { results, start, end, step } = useRange(["max by (instance) (node_load1)"], { width: 240, scrape: 15, enabled, tail: false });
   const data = results[0]?.data;
   return useMemo(() => {
     const n = Math.max(1, Math.floor((end - start) / step) + 1);
