@@ -24,7 +24,7 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Samples one query may hold in memory (`--query.max-samples`).
     pub samples_max: u64,
-    /// How long one query may take (`--query.timeout`); counts only for queries that bring a clock.
+    /// How long one query may take (`--query.timeout`). The engine has no clock: callers make a [`Deadline`] of it.
     pub timeout: Duration,
     /// Step of subqueries that name none: the configuration's `evaluation_interval`.
     pub subquery_step_ms: i64,
