@@ -348,7 +348,9 @@ async fn scrape(shared: &Arc<Shared>, pool: &Arc<Pool>, state: &Arc<TargetState>
     let permit = Arc::clone(&shared.ingests).acquire_owned().await.expect("the semaphore is never closed");
     let scrape = record::Scraped { settings, target, page, t_ms, started };
     let (shared, state) = (Arc::clone(shared), Arc::clone(state));
-    let recorded = tokio::task::spawn_blocking(move || {
+    // Tracked, so that a stop waits for it even when this scrape is cut off.
+    let tasks = shared.tasks.clone();
+    let recorded = tasks.spawn_blocking(move || {
         let _permit = permit;
         record::record(&shared.options, &shared.metrics, &state, scrape);
     });
@@ -367,7 +369,7 @@ async fn end(shared: &Arc<Shared>, state: &Arc<TargetState>, next_ms: i64, inter
         () = tokio::time::sleep(millis(wait_ms)) => {}
     }
     let (options, state) = (shared.options.clone(), Arc::clone(state));
-    let ended = tokio::task::spawn_blocking(move || record::end(&options, &state, next_ms));
+    let ended = shared.tasks.spawn_blocking(move || record::end(&options, &state, next_ms));
     if let Err(err) = ended.await {
         tracing::error!(error = %err, "staleness markers could not be stored");
     }

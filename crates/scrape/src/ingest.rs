@@ -234,7 +234,12 @@ impl Scrape<'_, '_> {
     /// Slow path: a series the cache does not know.
     fn new_series(&mut self, sample: &SampleEntry<'_>) -> Result<EntryIdx, IngestError> {
         sample.fill_labels(&mut self.builder)?;
-        resolve_conflicts(&mut self.builder, self.options.target_labels, self.options.honor_labels);
+        resolve_conflicts(
+            &mut self.builder,
+            sample.raw,
+            self.options.target_labels,
+            self.options.honor_labels,
+        );
         if !relabel::process_builder(&mut self.builder, self.options.metric_relabel_configs) {
             return Ok(self.cache.insert(sample.raw, None));
         }
@@ -247,10 +252,10 @@ impl Scrape<'_, '_> {
 
 /// Puts the target's labels beside the series' own. Where both have a name, either the series' own stays
 /// (`honor_labels`), or it moves to `exported_<name>`.
-fn resolve_conflicts(builder: &mut LabelsBuilder, target_labels: &Labels, honor_labels: bool) {
+fn resolve_conflicts(builder: &mut LabelsBuilder, raw: &str, target_labels: &Labels, honor_labels: bool) {
     if honor_labels {
         for (name, value) in target_labels {
-            if builder.get(name).is_none() {
+            if builder.get(name).is_none() && !says_empty(raw, name) {
                 builder.set(name, value);
             }
         }
@@ -272,6 +277,13 @@ fn resolve_conflicts(builder: &mut LabelsBuilder, target_labels: &Labels, honor_
         }
         builder.set(&free, &own);
     }
+}
+
+/// Whether the page itself says `name=""`: a federated series thereby keeps our label off.
+fn says_empty(raw: &str, name: &str) -> bool {
+    let said = format!("{name}=\"\"");
+    // Within a value its quotes would have backslashes before them.
+    raw.match_indices(&said).any(|(at, _)| raw[..at].ends_with(['{', ',', ' ', '\t']))
 }
 
 fn no_name() -> IngestError {

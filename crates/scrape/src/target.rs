@@ -68,6 +68,8 @@ pub fn build(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Built
             if builder.get("instance").is_none() {
                 builder.set("instance", address);
             }
+            // When it is scraped does not make it another target.
+            builder.remove("__scrape_interval__").remove("__scrape_timeout__");
             let identity = builder.build().to_string();
             builder.retain(|name, _| !name.starts_with("__"));
             let hash = fnv1a(&[identity.as_bytes(), shown_url.as_bytes()]);

@@ -283,6 +283,28 @@ async fn a_reload_leaves_unchanged_jobs_alone_and_ends_removed_targets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_interval_is_the_same_target() {
+    let addr =
+        start(Router::new().route("/metrics", get(|| async { ([(CONTENT_TYPE, TEXT)], "a 1\n") }))).await;
+    let bench = Bench::new();
+    bench.apply(&[job("a", &addr, "scrape_interval: 10m")]);
+    bench.until("the target is there", |bench| bench.manager.view().active_targets(None).len() == 1).await;
+    bench.apply(&[job("a", &addr, "")]);
+    bench.until("three scrapes", |bench| bench.samples("a", "a").len() >= 3).await;
+    bench.apply(&[job("a", &addr, "scrape_interval: 50ms")]);
+    bench
+        .until("the new interval is shown", |bench| {
+            bench.manager.view().active_targets(None)[0].scrape_interval == model::Duration::from_ms(50)
+        })
+        .await;
+    let n_before = bench.samples("a", "a").len();
+    bench.until("it goes on", |bench| bench.samples("a", "a").len() > n_before + 3).await;
+    let n_added: f64 = bench.samples("scrape_series_added", "a").iter().map(|(_, value)| value).sum();
+    assert_eq!(n_added, 1.0);
+    bench.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_client_configuration_changes_nothing() {
     let addr =
         start(Router::new().route("/metrics", get(|| async { ([(CONTENT_TYPE, TEXT)], "a 1\n") }))).await;

@@ -98,6 +98,16 @@ fn conflicting_labels_move_or_stay() {
 }
 
 #[test]
+fn a_label_said_to_be_empty_is_honoured_as_federation_needs() {
+    let mut bench = Bench::new("{job_name: a, honor_labels: true}");
+    bench.scrape(1, "m{instance=\"\",x=\"1\"} 1\n").unwrap();
+    let all = [Matcher::new(model::MatchOp::Equal, METRIC_NAME, "m").unwrap()];
+    let series =
+        bench.store.select(&all, TimeRange::ALL, &SelectHints::default()).unwrap().next().unwrap().unwrap();
+    assert_eq!(series.labels.to_string(), r#"{__name__="m", job="a", x="1"}"#);
+}
+
+#[test]
 fn series_that_vanish_end_and_may_come_back() {
     let (both, one) = ("a 1\nb 2\n", "a 1\n");
     check(
