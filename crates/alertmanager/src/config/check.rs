@@ -21,9 +21,6 @@ use crate::route::GroupBy;
 /// Upstream's default of `resolve_timeout`.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How deep routes may nest; the tree is walked by recursion. Chosen: nobody writes more than ten.
-pub(super) const ROUTE_DEPTH_MAX: usize = 64;
-
 /// What is wrong and, when known, where.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -79,8 +76,25 @@ impl Checker<'_> {
     }
 }
 
+/// Stack of the thread that reads. The YAML reader stops at 64 levels, which overflow 2 MiB in a debug build (measured).
+const STACK_BYTES: usize = 16 << 20;
+
 /// Reads and checks; `dir` is what relative names in `http_config` are relative to.
+///
+/// Routes nest and are read by recursion, so that a thread with stack for it reads.
 pub(super) fn parse(file_name: &str, text: &str, dir: &Path) -> Result<Config, ConfigError> {
+    let fail = |message: String| YamlError { file: file_name.to_owned(), line: 0, column: 0, message };
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let reader = reader.spawn_scoped(scope, || parse_here(file_name, text, dir));
+        let reader = reader.map_err(|err| fail(format!("no thread to read the file: {err}")))?;
+        reader
+            .join()
+            .unwrap_or_else(|_| Err(fail("reading the file broke off; please report this".to_owned()).into()))
+    })
+}
+
+fn parse_here(file_name: &str, text: &str, dir: &Path) -> Result<Config, ConfigError> {
     let mut raw: RawConfig = model::yaml::parse(file_name, text)?;
     check(&mut raw, dir).map_err(|fault| {
         let (line, column) = fault.place.unwrap_or((0, 0));
@@ -107,7 +121,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
     let intervals = check_intervals(raw)?;
     let root = raw.route.as_ref().ok_or_else(|| Fault::new("no route provided in config"))?;
     check_root(root)?;
-    let route = RouteCheck { receivers: &receivers, intervals: &intervals }.check(root, 0)?;
+    let route = RouteCheck { receivers: &receivers, intervals: &intervals }.check(root)?;
     let rules = raw.inhibit_rules.iter().flatten().flatten();
     let inhibit_rules = rules.map(check_inhibit_rule).collect::<Result<_, _>>()?;
     Ok(Config {
@@ -198,10 +212,7 @@ struct RouteCheck<'a> {
 }
 
 impl RouteCheck<'_> {
-    fn check(&self, at: &At<RawRoute>, depth: usize) -> Result<RouteConfig, Fault> {
-        if depth >= ROUTE_DEPTH_MAX {
-            return Err(Fault::at(at, format!("routes nest deeper than {ROUTE_DEPTH_MAX}")));
-        }
+    fn check(&self, at: &At<RawRoute>) -> Result<RouteConfig, Fault> {
         let raw = &at.value;
         let receiver = raw.receiver.as_ref().filter(|name| !name.value.is_empty());
         if let Some(name) = receiver
@@ -219,7 +230,7 @@ impl RouteCheck<'_> {
         for name in raw.labels.iter().flatten().map(|(name, _)| name).filter(|name| name.is_empty()) {
             return Err(Fault::at(at, format!("invalid label name {name:?}")));
         }
-        let routes = raw.routes.iter().flatten().map(|child| self.check(child, depth + 1));
+        let routes = raw.routes.iter().flatten().map(|child| self.check(child));
         let ms = |duration: Option<Duration>| duration.map(Duration::as_ms);
         Ok(RouteConfig {
             receiver: receiver.map(|name| name.value.clone()),

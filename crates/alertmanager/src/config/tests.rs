@@ -1,1 +1,232 @@
-//! Tests.
+//! What is read, what is refused and in which words, what is shown.
+
+use super::*;
+
+const GOOD: &str = r#"
+global:
+  smtp_smarthost: 'mail.example.com:587'
+  smtp_from: 'a@example.com'
+  smtp_auth_username: a
+  smtp_auth_password: hunter2
+  slack_api_url: https://hooks.slack.com/services/T0/B0/hunter2
+route:
+  group_by: ['alertname', 'cluster']
+  receiver: team-X
+  routes:
+    - match_re: {service: ^(foo1|foo2)$}
+      receiver: pager
+      continue: yes
+      mute_time_intervals: [offhours]
+    - matchers: ['service="files"', 'owner=~"a|b"']
+inhibit_rules:
+  - source_matchers: [severity="critical"]
+    target_matchers: [severity="warning"]
+    equal: [alertname]
+  -
+receivers:
+  - name: team-X
+    email_configs:
+      - to: 'x@example.com, y@example.com'
+  - name: pager
+    webhook_configs:
+      - url: 'http://u:hunter2@127.0.0.1:5001/'
+        timeout: 1.5s
+        http_config: {bearer_token: hunter2}
+    slack_configs:
+      - channel: '#ops'
+        send_resolved: true
+time_intervals:
+  - name: offhours
+    time_intervals:
+      - times: [{start_time: '00:00', end_time: '08:00'}]
+        weekdays: ['saturday', 'monday:friday']
+        location: Asia/Tokyo
+"#;
+
+#[test]
+fn a_whole_file_is_read_and_shown_without_secrets() {
+    let config = Config::parse("am.yml", GOOD).expect("good");
+    assert_eq!(config.receiver_names().collect::<Vec<_>>(), ["team-X", "pager"]);
+    assert!(config.has_integrations());
+    let pager = config.receiver("pager").expect("there");
+    let shown: Vec<_> = pager.integrations.iter().map(|i| (i.name(), i.idx, i.sends_resolved)).collect();
+    assert_eq!(shown, [("webhook", 0, true), ("slack", 0, true)]);
+    let yaml = config.masked_yaml();
+    assert!(!yaml.contains("hunter2"), "{yaml}");
+    assert!(yaml.starts_with("global:\n"), "{yaml}");
+    // It reads back as what it was.
+    let again = Config::parse("shown", yaml).expect("what is shown can be read");
+    assert_eq!(again.masked_yaml(), yaml);
+    assert_eq!(again.route.routes.len(), 2);
+}
+
+#[test]
+fn without_a_file_alerts_are_shown_and_sent_nowhere() {
+    let config = Config::builtin();
+    assert!(!config.has_integrations());
+    assert_eq!(config.receiver_names().collect::<Vec<_>>(), ["none"]);
+}
+
+fn check(text: &str, expected: &str) {
+    match Config::parse("a.yml", text) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(err) => assert_eq!(err.to_string(), expected, "{text}"),
+    }
+}
+
+/// A file whose receiver has `body`.
+fn receiver(body: &str) -> String {
+    format!("route: {{receiver: r}}\nreceivers:\n- name: r\n  {body}\n")
+}
+
+/// A file whose only child route is `child`.
+fn child(child: &str) -> String {
+    format!("receivers: [{{name: r}}]\nroute:\n  receiver: r\n  routes:\n  - {child}\n")
+}
+
+#[test]
+fn wrong_files_are_refused_with_the_known_words() {
+    check("", "a.yml: no route provided in config");
+    check("rout: {}", "a.yml:1:1: field rout not found, did you mean route?");
+    check("route: {}", "a.yml:1:8: root route must specify a default receiver");
+    check("route: {receiver: r}", "a.yml:1:19: undefined receiver \"r\" used in route");
+    check(
+        "route: {receiver: r, matchers: [a=b]}\nreceivers: [{name: r}]",
+        "a.yml:1:8: root route must not have any matchers",
+    );
+    check(
+        "route: {receiver: r, continue: true}\nreceivers: [{name: r}]",
+        "a.yml:1:8: cannot have continue in root route",
+    );
+    check(
+        "route: {receiver: r, mute_time_intervals: [x]}\nreceivers: [{name: r}]",
+        "a.yml:1:8: root route must not have any mute time intervals",
+    );
+    check(
+        "route: {receiver: r}\nreceivers: [{name: r}, {name: r}]",
+        "a.yml:2:24: notification config name \"r\" is not unique",
+    );
+    check("route: {receiver: r}\nreceivers: [{}]", "a.yml:2:13: missing name in receiver");
+    check("tracing: {endpoint: x}", "a.yml:1:10: tracing is not served yet: leave it out");
+    check(&child("receiver: x"), "a.yml:5:15: undefined receiver \"x\" used in route");
+    check(&child("mute_time_intervals: [x]"), "a.yml:5:27: undefined time interval \"x\" used in route");
+    check(
+        &child("group_by: [a, '...']"),
+        "a.yml:5:15: cannot have wildcard group_by (`...`) and other labels at the same time",
+    );
+    check(&child("group_by: [a, a]"), "a.yml:5:15: duplicated label \"a\" in group_by");
+    check(&child("group_interval: 0s"), "a.yml:5:5: group_interval cannot be zero");
+    check(&child("match: {a-b: c}"), "a.yml:5:5: invalid label name \"a-b\"");
+    check(
+        &child("matchers: ['foo']"),
+        "a.yml:5:16: 3:3: end of input: expected an operator such as '=', '!=', '=~' or '!~'",
+    );
+    check(&child("group_wait: soon"), "a.yml:5:17: not a valid duration string: \"soon\"");
+}
+
+#[test]
+fn receivers_that_cannot_work_are_refused() {
+    for kind in [
+        "pagerduty",
+        "opsgenie",
+        "victorops",
+        "pushover",
+        "wechat",
+        "sns",
+        "telegram",
+        "discord",
+        "webex",
+        "msteams",
+        "msteamsv2",
+        "jira",
+        "rocketchat",
+        "mattermost",
+        "incidentio",
+    ] {
+        let at = 4 + kind.len() + "_configs:".len();
+        let expected = format!("a.yml:4:{at}: {kind}_configs is not served yet: use webhook, email or slack");
+        check(&receiver(&format!("{kind}_configs: [{{x: y}}]")), &expected);
+    }
+    let field = "a.yml:4:3: field carrier_pigeon_configs not found";
+    check(&receiver("carrier_pigeon_configs: []"), field);
+    check(&receiver("webhook_configs: [{}]"), "a.yml:4:21: one of url or url_file must be configured");
+    check(
+        &receiver("webhook_configs: [{url: 'http://a/', url_file: b}]"),
+        "a.yml:4:21: at most one of url & url_file must be configured",
+    );
+    check(
+        &receiver("webhook_configs: [{url: 'ftp://a/'}]"),
+        "a.yml:4:21: unsupported scheme \"ftp\" for URL",
+    );
+    check(
+        &receiver("webhook_configs: [{url: 'http://a/', payload: {a: b}}]"),
+        "a.yml:4:49: webhook payload is not served yet: leave it out to get the version 4 message",
+    );
+    check(&receiver("email_configs: [{to: a@b}]"), "a.yml:4:19: no global SMTP from set");
+    check(&receiver("email_configs: [{to: a@b, from: c@d}]"), "a.yml:4:19: no global SMTP smarthost set");
+    check(&receiver("email_configs: [{from: c@d}]"), "a.yml:4:19: missing to address in email config");
+    check(
+        &receiver("email_configs: [{to: a@b, from: c@d, smarthost: mail}]"),
+        "a.yml:4:51: address mail: missing port in address",
+    );
+    check(
+        &receiver(
+            "email_configs: [{to: a@b, from: c@d, smarthost: 'm:25', headers: {Subject: a, subject: b}}]",
+        ),
+        "a.yml:4:19: duplicate header \"subject\" in email config",
+    );
+    check(
+        &receiver("slack_configs: [{channel: a}]"),
+        "a.yml:4:19: no global Slack API URL set either inline or in a file",
+    );
+    check(
+        &receiver("slack_configs: [{api_url: 'http://a/', fields: [{title: a}]}]"),
+        "a.yml:4:51: missing value in Slack field configuration",
+    );
+    check(
+        &receiver("slack_configs: [{api_url: 'http://a/', update_message: true}]"),
+        "a.yml:4:58: update_message is not served yet: it needs a Slack app",
+    );
+}
+
+#[test]
+fn wrong_intervals_are_refused() {
+    let interval = |body: &str| {
+        format!(
+            "route: {{receiver: r}}\nreceivers: [{{name: r}}]\ntime_intervals:\n- name: n\n  time_intervals:\n  - {body}\n"
+        )
+    };
+    check(
+        &interval("times: [{start_time: '9:00', end_time: '10:00'}]"),
+        "a.yml:6:13: couldn't parse timestamp 9:00, invalid format",
+    );
+    check(&interval("weekdays: ['moonday']"), "a.yml:6:16: moonday is not a valid weekday");
+    check(
+        &interval("days_of_month: ['-1:1']"),
+        "a.yml:6:21: end day must be negative if start day is negative",
+    );
+    check(&interval("location: Mars/Base"), "a.yml:6:15: unknown time zone Mars/Base");
+}
+
+/// A file whose routes nest `depth` deep, in flow style.
+fn nested(depth: usize) -> String {
+    let mut text = "{receiver: r}".to_owned();
+    for _ in 1..depth {
+        text = format!("{{receiver: r, routes: [{text}]}}");
+    }
+    format!("receivers: [{name}]\nroute: {text}", name = "{name: r}")
+}
+
+#[test]
+fn deep_routes_are_refused_not_overflowed() {
+    // The YAML reader allows 64 levels; a route takes two.
+    let deepest = Config::parse("a.yml", &nested(31));
+    assert!(deepest.is_ok(), "{deepest:?}");
+    let err = |text: &str| Config::parse("a.yml", text).expect_err("too deep").to_string();
+    assert!(err(&nested(40)).contains("limits breached: Depth"));
+    assert!(err(&nested(10_000)).contains("limits breached: Depth"));
+    let block: String = (0..5_000).map(|i| format!("{:i$}- a:\n", "", i = i)).collect();
+    for text in [block, "- ".repeat(5_000), "[".repeat(100_000)] {
+        err(&text);
+    }
+}
