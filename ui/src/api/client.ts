@@ -27,6 +27,8 @@ export class ApiError extends Error {
 export interface Answer<T> {
   data: T;
   warnings: string[];
+  /** Remarks on the query's style; for the one who wrote it. */
+  infos: string[];
   /** Milliseconds from request to parsed answer. */
   took: number;
 }
@@ -100,7 +102,7 @@ export async function v1<T>(path: string, params?: Record<string, string | reado
   if (env.status !== "success" || env.data === undefined) {
     throw new ApiError(env.error ?? response.statusText, response.status, env.errorType ?? "http", env.hint ?? "", curl);
   }
-  return { data: env.data, warnings: [...(env.warnings ?? []), ...(env.infos ?? [])], took: performance.now() - begun };
+  return { data: env.data, warnings: env.warnings ?? [], infos: env.infos ?? [], took: performance.now() - begun };
 }
 
 /** Alertmanager API v2: the body is the answer. */

@@ -93,7 +93,7 @@ export function GraphPanel(props: GraphPanelProps) {
     return props.order ? { ...made, series: inOrder(made.series, props.order) } : made;
   }, [...answers, ...ends, ended, start, end, step, queries, props.order]);
   const error = results.find((r) => r.error)?.error;
-  const warnings = answers.flatMap((a) => a?.warnings ?? []);
+  const warnings = answers.flatMap((a) => [...(a?.warnings ?? []), ...(bare ? (a?.infos ?? []) : [])]);
   const stale = results.some((r) => r.isPlaceholderData) || (tail !== undefined && ended === undefined && !tails.some((r) => r.error));
 
   useEffect(() => {

@@ -133,7 +133,7 @@ export class Chart {
     const zero = startsAtZero(model.unit) || model.stacked || e[0] >= 0;
     let wanted = niceRange(e[0], e[1], model.unit, zero);
     // A natural end (100 %) is kept in sight once it is near.
-    if (model.max !== undefined && wanted[1] > model.max * 0.7 && e[1] <= model.max * 1.001) wanted = [wanted[0], model.max];
+    if (model.max !== undefined && wanted[1] > model.max * 0.7 && e[1] <= model.max * 1.05) wanted = [wanted[0], model.max];
     for (const t of model.thresholds) if (t.value > wanted[1] && t.value < wanted[1] * 1.6) wanted = niceRange(wanted[0], t.value, model.unit, zero);
     return keepRange(this.yRange, wanted);
   }

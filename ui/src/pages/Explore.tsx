@@ -224,7 +224,7 @@ function Table({ expr, at, scrape }: { expr: string; at: string | undefined; scr
   if (!q.data) return <Waiting />;
   return (
     <>
-      <Warnings list={q.data.warnings} />
+      <Warnings list={[...q.data.warnings, ...q.data.infos]} />
       <p className="note">
         {t("resultLine", { n: rows.length, ms: Math.round(q.data.took) })} <button type="button" className="textbtn" onClick={save}>CSV</button>
       </p>

@@ -42,7 +42,7 @@ const R = "$__rate_interval";
 /** Pseudo file systems say nothing about disks. */
 export const REAL_FS = 'fstype!~"tmpfs|ramfs|devtmpfs|overlay|squashfs|iso9660|autofs|proc|sysfs|cgroup2?|nsfs|fuse.lxcfs|efivarfs|rootfs"';
 const REAL_DISK = 'device!~"(loop|ram|fd|zram|dm-|md|sr)[0-9]+.*"';
-const REAL_NIC = 'device!~"lo|veth.*|docker.*|br-.*|cali.*|tap.*|virbr.*"';
+const REAL_NIC = 'device!~"lo|veth.*|ifb.*|dummy.*|docker.*|br-.*|cali.*|tap.*|virbr.*"';
 
 const CPU_ORDER = ["user", "system", "iowait", "softirq", "irq", "steal", "nice"] as const;
 
