@@ -150,3 +150,35 @@ fn a_missing_segment_keeps_what_is_before_it() {
         assert!(contains(&content, &read_all(&db)));
     }
 }
+
+#[test]
+fn compaction_leaves_a_block_with_a_damaged_chunk_alone_and_says_so() {
+    let dir = MemDir::new();
+    let (db, _) = open(Arc::new(dir.clone()));
+    let mut content = Content::new();
+    let mut fill = |db: &Db, from: i64, to: i64| {
+        let mut damaged = Vec::new();
+        for step in from..to {
+            let t_ms = START_MS + step * BLOCK_MS / 10;
+            commit(db, t_ms, &[(0, step as f64), (1, 0.5)], &mut content).unwrap();
+            damaged.extend(db.maintain(t_ms).unwrap().damaged);
+        }
+        damaged
+    };
+    assert!(fill(&db, 0, 26).is_empty());
+    drop(db);
+    let names = blocks(&dir);
+    assert_eq!(names.len(), 2, "not merged yet: {names:?}");
+    let image = dir.kill_image();
+    image.flip(&Path::new(&names[0]).join("chunks"), 20, 4).unwrap();
+    let (db, report) = open(Arc::new(image));
+    assert!(report.warnings().is_empty(), "chunks are checked when read");
+    let mut damaged = fill(&db, 26, 120);
+    damaged.dedup();
+    assert_eq!(damaged, names[..1]);
+    // Everything later is served, and what is damaged is an error, not a gap.
+    let later = TimeRange::new(START_MS + BLOCK_MS, i64::MAX);
+    content.values_mut().for_each(|samples| samples.retain(|t_ms, _| later.contains(*t_ms)));
+    assert_eq!(read(&db, &[], later), content);
+    assert!(try_read(&db).is_none());
+}
