@@ -197,64 +197,69 @@ pub fn parse(text: &str) -> Result<f64, ParseFloatError> {
 
 /// A decimal whose mantissa and power of ten are exact; `None` for all other text.
 fn parse_short_decimal(text: &[u8]) -> Option<f64> {
-    let (is_negative, digits) = match text.first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let mut mantissa = 0u64;
-    let mut n_digits = 0;
-    let mut n_fraction = 0i32;
-    let mut in_fraction = false;
-    let mut exponent = 0i32;
-    let mut i = 0;
-    while let Some(&byte) = digits.get(i) {
-        match byte {
-            b'0'..=b'9' => {
-                // At most 19 digits fit without overflow, leading zeros counted.
-                if n_digits == 19 {
-                    return None;
-                }
-                mantissa = mantissa * 10 + u64::from(byte - b'0');
-                n_digits += 1;
-                n_fraction += i32::from(in_fraction);
-            }
-            b'.' if !in_fraction => in_fraction = true,
-            b'e' | b'E' => {
-                exponent = parse_short_exponent(&digits[i + 1..])?;
-                break;
-            }
-            _ => return None,
-        }
-        i += 1;
-    }
-    if n_digits == 0 || mantissa > 1 << 53 {
-        return None;
-    }
-    let power = exponent - n_fraction;
-    let tens = *EXACT_TENS.get(usize::try_from(power.unsigned_abs()).ok()?)?;
-    let value = if power < 0 { mantissa as f64 / tens } else { mantissa as f64 * tens };
-    Some(if is_negative { -value } else { value })
+    parse_decimal_prefix(text).filter(|(_, len)| *len == text.len()).map(|(value, _)| value)
 }
 
-/// An exponent of up to three digits.
-fn parse_short_exponent(text: &[u8]) -> Option<i32> {
-    let (sign, digits) = match text.first()? {
-        b'-' => (-1, &text[1..]),
-        b'+' => (1, &text[1..]),
-        _ => (1, text),
-    };
-    if digits.is_empty() || digits.len() > 3 {
+/// The decimal at the start of `text` and how many bytes it takes, when it is one of the common kind: up to 19 digits
+/// and exact as [`parse`] reads it. `None` says to ask [`parse`], which also knows why not.
+///
+/// One pass for scanners that do not know yet where the number ends.
+#[must_use]
+#[inline]
+pub fn parse_decimal_prefix(text: &[u8]) -> Option<(f64, usize)> {
+    let is_negative = text.first() == Some(&b'-');
+    let start = usize::from(is_negative || text.first() == Some(&b'+'));
+    let (mut mantissa, mut i) = (0u64, start);
+    i += digits(text, i, &mut mantissa);
+    let mut n_digits = i - start;
+    let mut power = 0i32;
+    if text.get(i) == Some(&b'.') {
+        i += 1;
+        let n_fraction = digits(text, i, &mut mantissa);
+        i += n_fraction;
+        n_digits += n_fraction;
+        // Cut off at 19 below.
+        power = -(n_fraction.min(64) as i32);
+    }
+    // At most 19 digits fit without overflow, leading zeros counted.
+    if n_digits == 0 || n_digits > 19 || mantissa > 1 << 53 {
         return None;
     }
-    let mut value = 0;
-    for byte in digits {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        value = value * 10 + i32::from(byte - b'0');
+    if let Some(b'e' | b'E') = text.get(i) {
+        let (exponent, len) = parse_short_exponent(&text[i + 1..])?;
+        i += 1 + len;
+        power += exponent;
     }
-    Some(sign * value)
+    let tens = *EXACT_TENS.get(power.unsigned_abs() as usize)?;
+    let value = if power < 0 { mantissa as f64 / tens } else { mantissa as f64 * tens };
+    Some((if is_negative { -value } else { value }, i))
+}
+
+/// Appends the digits at `start` to `mantissa`, which wraps when there are too many; returns how many.
+#[inline]
+fn digits(text: &[u8], start: usize, mantissa: &mut u64) -> usize {
+    let mut n_digits = 0;
+    while let Some(digit) =
+        text.get(start + n_digits).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
+    {
+        *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        n_digits += 1;
+    }
+    n_digits
+}
+
+/// An exponent of up to three digits, and how many bytes it takes.
+#[inline]
+fn parse_short_exponent(text: &[u8]) -> Option<(i32, usize)> {
+    let is_negative = text.first() == Some(&b'-');
+    let start = usize::from(is_negative || text.first() == Some(&b'+'));
+    let mut value = 0;
+    let n_digits = digits(text, start, &mut value);
+    if n_digits == 0 || n_digits > 3 {
+        return None;
+    }
+    let value = value as i32;
+    Some((if is_negative { -value } else { value }, start + n_digits))
 }
 
 #[cold]

@@ -226,9 +226,21 @@ pub(super) fn scan_labels(body: &[u8], pos: usize, dialect: Dialect, has_name: b
     }
 }
 
+/// How far to look byte by byte. Chosen: about where memchr becomes faster.
+const NEAR_BYTES: usize = 24;
+
 /// Where the quoted text that begins at `start` ends, after its closing quote. A backslash takes the next byte along.
 pub(super) fn scan_quoted(body: &[u8], start: usize, newlines: bool) -> Result<usize, Fail> {
     let mut pos = start + 1;
+    // Fast path: most values are short and plain, and a call to memchr costs more than they do.
+    let near = body.get(pos..).unwrap_or_default();
+    let near = &near[..near.len().min(NEAR_BYTES)];
+    match near.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n')) {
+        Some(len) if near[len] == b'"' => return Ok(pos + len + 1),
+        Some(len) => pos += len,
+        None => pos += near.len(),
+    }
+    // Slow path: long values, escapes, line breaks.
     loop {
         let rest = body.get(pos..).unwrap_or_default();
         let Some(len) = memchr::memchr3(b'"', b'\\', b'\n', rest) else {
@@ -244,16 +256,34 @@ pub(super) fn scan_quoted(body: &[u8], start: usize, newlines: bool) -> Result<u
     }
 }
 
-pub(super) fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
+/// In [`NAME_BYTES`]: may stand in a label's name.
+const LABEL_BYTE: u8 = 1;
+/// In [`NAME_BYTES`]: may stand in a metric's name.
+pub(super) const METRIC_BYTE: u8 = 2;
 
-fn label_name_end(body: &[u8], start: usize) -> usize {
-    let mut pos = start;
-    while body.get(pos).is_some_and(|byte| is_name_byte(*byte)) {
-        pos += 1;
+/// What each byte may be part of.
+pub(super) static NAME_BYTES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        if c.is_ascii_alphanumeric() || c == b'_' {
+            table[byte] = LABEL_BYTE | METRIC_BYTE;
+        }
+        byte += 1;
     }
-    if body.get(start).is_some_and(u8::is_ascii_digit) { start } else { pos }
+    table[b':' as usize] = METRIC_BYTE;
+    table
+};
+
+#[inline]
+fn label_name_end(body: &[u8], start: usize) -> usize {
+    let rest = body.get(start..).unwrap_or_default();
+    if rest.first().is_some_and(u8::is_ascii_digit) {
+        return start;
+    }
+    start
+        + rest.iter().position(|byte| NAME_BYTES[usize::from(*byte)] & LABEL_BYTE == 0).unwrap_or(rest.len())
 }
 
 /// `\\` and `\n`, and `\"` where `quotes` says so; any other backslash stays, as in Prometheus.

@@ -6,7 +6,7 @@ use model::float;
 use model::metadata::MetricType;
 
 use super::error::{Fail, ParseError, excerpt};
-use super::labels::{Dialect, SampleEntry, is_name_byte, scan_labels, scan_quoted, unescape};
+use super::labels::{Dialect, METRIC_BYTE, NAME_BYTES, SampleEntry, scan_labels, scan_quoted, unescape};
 use super::{Entry, Exemplar, Format};
 
 /// Walks a page, entry by entry.
@@ -156,11 +156,23 @@ impl<'a> Parser<'a> {
     }
 
     /// A number up to the next blank or line end.
+    #[inline]
     fn value(&self, start: usize, what: &str, dialect: Dialect) -> Result<(f64, usize), Fail> {
-        let is_end = |byte: u8| {
-            byte == b' ' || byte == b'\n' || (dialect == Dialect::Text && (byte == b'\t' || byte == b'{'))
-        };
-        let len = self.body[start.min(self.body.len())..].iter().position(|byte| is_end(*byte));
+        // Fast path: a common decimal, read while its end is looked for.
+        let rest = self.body.get(start..).unwrap_or_default();
+        if let Some((value, len)) = float::parse_decimal_prefix(rest)
+            && rest.get(len).is_none_or(|byte| is_value_end(*byte, dialect))
+        {
+            return Ok((value, start + len));
+        }
+        // Slow path: everything else, refusals included.
+        self.any_value(start, what, dialect)
+    }
+
+    #[cold]
+    fn any_value(&self, start: usize, what: &str, dialect: Dialect) -> Result<(f64, usize), Fail> {
+        let len =
+            self.body[start.min(self.body.len())..].iter().position(|byte| is_value_end(*byte, dialect));
         let end = len.map_or(self.body.len(), |len| start + len);
         if end <= start {
             return Err(Fail::expected(self.body, start, what));
@@ -303,6 +315,11 @@ fn to_ms(seconds: f64) -> Option<i64> {
     (ms >= i64::MIN as f64 && ms < -(i64::MIN as f64)).then_some(ms as i64)
 }
 
+#[inline]
+fn is_value_end(byte: u8, dialect: Dialect) -> bool {
+    byte == b' ' || byte == b'\n' || (dialect == Dialect::Text && (byte == b'\t' || byte == b'{'))
+}
+
 /// A number of either format: decimal, infinity or NaN; Go's newer spellings are refused.
 fn parse_number(text: &str) -> Result<f64, &'static str> {
     match float::parse(text) {
@@ -328,6 +345,7 @@ fn memchr_from(byte: u8, body: &[u8], pos: usize) -> usize {
     memchr::memchr(byte, rest).map_or(body.len(), |len| pos + len)
 }
 
+#[inline]
 fn skip_blanks(body: &[u8], mut pos: usize) -> usize {
     while let Some(b' ' | b'\t') = body.get(pos) {
         pos += 1;
@@ -336,10 +354,12 @@ fn skip_blanks(body: &[u8], mut pos: usize) -> usize {
 }
 
 /// Where the metric name that begins at `start` ends; `start` itself when none does.
+#[inline]
 fn name_end(body: &[u8], start: usize) -> usize {
-    let mut pos = start;
-    while body.get(pos).is_some_and(|byte| is_name_byte(*byte) || *byte == b':') {
-        pos += 1;
+    let rest = body.get(start..).unwrap_or_default();
+    if rest.first().is_some_and(u8::is_ascii_digit) {
+        return start;
     }
-    if body.get(start).is_some_and(u8::is_ascii_digit) { start } else { pos }
+    start
+        + rest.iter().position(|byte| NAME_BYTES[usize::from(*byte)] & METRIC_BYTE == 0).unwrap_or(rest.len())
 }
