@@ -82,6 +82,15 @@ impl Shared {
         all.sort_by(|a, b| a.job.cmp(&b.job));
         all
     }
+
+    /// Whether another target writes the same series now, for instance one that was added anew with another interval:
+    /// markers for the old one would then be a gap in the new one's.
+    fn has_successor(&self, gone: &TargetState) -> bool {
+        let labels = gone.target.lock().labels.clone();
+        let is_same =
+            |state: &Arc<TargetState>| !state.gone.is_cancelled() && state.target.lock().labels == labels;
+        self.all_pools().iter().any(|pool| pool.state.lock().targets.values().any(is_same))
+    }
 }
 
 /// Runs all scrapes of a server. Must be used within a tokio runtime.
@@ -154,6 +163,7 @@ impl Manager {
         let state = Arc::new(state);
         pool.state.lock().targets.insert(hash, Arc::clone(&state));
         self.shared.locals.write().push(Arc::clone(&pool));
+        self.shared.metrics.pool_targets.with(&[&local.job]).set(1.0);
         spawn_loop(&self.shared, pool, state);
     }
 
@@ -163,6 +173,7 @@ impl Manager {
             let stays = pool.job != job;
             if !stays {
                 pool.gone.cancel();
+                self.shared.metrics.pool_targets.remove(&[job]);
             }
             stays
         });
@@ -367,6 +378,9 @@ async fn end(shared: &Arc<Shared>, state: &Arc<TargetState>, next_ms: i64, inter
     tokio::select! {
         () = shared.stopping.cancelled() => return,
         () = tokio::time::sleep(millis(wait_ms)) => {}
+    }
+    if shared.has_successor(state) {
+        return;
     }
     let (options, state) = (shared.options.clone(), Arc::clone(state));
     let ended = shared.tasks.spawn_blocking(move || record::end(&options, &state, next_ms));

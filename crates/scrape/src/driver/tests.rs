@@ -386,6 +386,29 @@ async fn local_targets_come_at_once_and_stay_through_reloads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_local_target_added_anew_goes_on_without_a_gap() {
+    let bench = Bench::new();
+    let local = |interval| LocalTarget {
+        job: "node".to_owned(),
+        labels: Labels::from_pairs([("instance", "me")]),
+        interval,
+        source: Arc::new(|| "m 1\n".to_owned()),
+        shown_url: "local:///node".to_owned(),
+    };
+    bench.manager.add_local(local(model::Duration::from_ms(100)));
+    bench.until("a scrape", |bench| !bench.samples("m", "node").is_empty()).await;
+    bench.manager.remove_local("node");
+    bench.manager.add_local(local(model::Duration::from_secs(600)));
+    // The three warm-up scrapes take 3 s: far longer than markers of the old one would.
+    bench.until("three more", |bench| bench.samples("m", "node").len() >= 4).await;
+    assert!(bench.samples("m", "node").iter().all(|(_, value)| !is_stale(*value)));
+    bench.manager.remove_local("node");
+    assert!(bench.manager.view().scrape_pools().is_empty());
+    assert!(!bench.registry.render().contains("scrape_pool_targets{"));
+    bench.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_panics_is_down_and_hurts_nobody() {
     let bench = Bench::new();
     bench.manager.add_local(LocalTarget {
