@@ -34,15 +34,17 @@ export function useSilences() {
   return useQuery({ queryKey: ["silences"], queryFn: ({ signal }) => api.silences(signal), refetchInterval: every, retry: 0 });
 }
 
-/** Instant query; `time` undefined = the server's now, refreshed with the page. */
-export function useInstant(expr: string, time?: number, enabled = true) {
-  const { every } = useView();
+/** Instant query; `time` undefined = the server's now, refreshed with the page, or every `pace` ms if that is slower. */
+export function useInstant(expr: string, time?: number, enabled = true, pace = 0) {
+  const { every: page } = useView();
+  const every = page === false ? false : Math.max(page, pace);
   return useQuery({
     queryKey: ["query", expr, time ?? "now"],
     queryFn: ({ signal }) => api.query(expr, time, signal),
     refetchInterval: time === undefined ? every : false,
     placeholderData: keepPreviousData,
     gcTime: GC,
+    staleTime: Math.max(3000, pace),
     enabled: enabled && expr !== "",
   });
 }

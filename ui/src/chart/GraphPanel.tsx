@@ -17,7 +17,7 @@ import type { GraphQuery } from "../promql/host";
 import { useDark } from "../state";
 import { useView } from "../view";
 import { Chart, type Threshold } from "./chart";
-import { MAX_DRAWN, inOrder, stats, toChartData, withTail } from "./data";
+import { MAX_DRAWN, type Span, inOrder, stats, toChartData, withTail } from "./data";
 import "uplot/dist/uPlot.min.css";
 
 export interface GraphPanelProps {
@@ -32,6 +32,7 @@ export interface GraphPanelProps {
   step?: number | undefined;
   /** Without a head of its own: Explore has the query above. */
   bare?: boolean;
+  spans?: readonly Span[];
   /** Legend names that come first; the bottom of a stack. */
   order?: readonly string[] | undefined;
   /** What to say when the answer is empty. */
@@ -39,6 +40,7 @@ export interface GraphPanelProps {
 }
 
 const NO_THRESHOLDS: readonly Threshold[] = [];
+const NO_SPANS: readonly Span[] = [];
 
 function useNear(): [React.RefObject<HTMLDivElement | null>, boolean, number] {
   const ref = useRef<HTMLDivElement>(null);
@@ -65,7 +67,7 @@ function download(blob: Blob, name: string): void {
 }
 
 export function GraphPanel(props: GraphPanelProps) {
-  const { title, queries, unit, scrape, stacked = false, max, thresholds = NO_THRESHOLDS, height = 168, bare = false } = props;
+  const { title, queries, unit, scrape, stacked = false, max, thresholds = NO_THRESHOLDS, spans = NO_SPANS, height = 168, bare = false } = props;
   const t = useT();
   const dark = useDark();
   const view = useView();
@@ -113,8 +115,8 @@ export function GraphPanel(props: GraphPanelProps) {
   useEffect(() => {
     // The answer on screen may still be that of the old range: keep its picture until the new one is there.
     if (!ready || stale) return;
-    chart.current?.update({ data, hidden, unit, stacked, max, from: range.from / 1000, to: range.to / 1000, thresholds, dark, zone: view.zone, height });
-  }, [data, hidden, unit, stacked, max, range, thresholds, dark, view.zone, height, ready, stale]);
+    chart.current?.update({ data, hidden, unit, stacked, max, from: range.from / 1000, to: range.to / 1000, thresholds, spans, dark, zone: view.zone, height });
+  }, [data, hidden, unit, stacked, max, range, thresholds, spans, dark, view.zone, height, ready, stale]);
 
   const key = (e: KeyboardEvent) => {
     const by = e.key === "ArrowLeft" ? -1 : e.key === "ArrowRight" ? 1 : 0;

@@ -6,7 +6,7 @@ import uPlot from "uplot";
 import { alpha, colour } from "../lib/palette";
 import { type Zone, formatInstant, tickLabel, timeTicks } from "../lib/time";
 import { type UnitId, axisLabels, niceRange, niceTicks, showText, startsAtZero } from "../lib/units";
-import { type ChartData, type Column, extent, keepRange, loners, pointCount, stack } from "./data";
+import { type ChartData, type Column, type Span, extent, keepRange, loners, pointCount, stack } from "./data";
 
 export interface Threshold {
   value: number;
@@ -24,6 +24,8 @@ export interface ChartModel {
   from: number;
   to: number;
   thresholds: readonly Threshold[];
+  /** When alerts fired: a band under the axis. */
+  spans: readonly Span[];
   dark: boolean;
   zone: Zone;
   height: number;
@@ -50,11 +52,13 @@ interface Ink {
   grid: string;
   threshold: string;
   background: string;
+  critical: string;
+  warning: string;
 }
 
 const INK: Readonly<Record<"light" | "dark", Ink>> = {
-  light: { text: "#5a6069", faint: "#8a9099", grid: "#e8eaed", threshold: "#b3261e", background: "#ffffff" },
-  dark: { text: "#a2a9b3", faint: "#757d88", grid: "#2b3036", threshold: "#ff7b72", background: "#16191d" },
+  light: { text: "#5a6069", faint: "#8a9099", grid: "#e8eaed", threshold: "#b3261e", background: "#ffffff", critical: "#c4212b", warning: "#8f5b00" },
+  dark: { text: "#a2a9b3", faint: "#757d88", grid: "#2b3036", threshold: "#ff7b72", background: "#16191d", critical: "#ff7b72", warning: "#e3a53c" },
 };
 
 export class Chart {
@@ -343,7 +347,9 @@ export class Chart {
       tr.append(mark, make("td", "name", r.s.name), make("td", "num", showText(r.value, model.unit)));
       table.append(tr);
     }
-    this.tip.replaceChildren(make("div", "time", formatInstant(x * 1000, model.zone, true)), table);
+    const step = (model.data.xs[1] ?? 0) - (model.data.xs[0] ?? 0);
+    const firing = [...new Set(model.spans.filter((s) => s.from - step / 2 <= x && x <= s.to + step / 2).map((s) => `${s.state === "critical" ? "■" : "▲"} ${s.name}`))];
+    this.tip.replaceChildren(make("div", "time", formatInstant(x * 1000, model.zone, true)), ...firing.map((text) => make("div", text.startsWith("■") ? "fire critical" : "fire warning", text)), table);
     if (more > 0) this.tip.append(make("div", "more", this.events.moreText(more)));
     this.tip.hidden = false;
   }
@@ -394,6 +400,13 @@ export class Chart {
       ctx.stroke();
       ctx.fillStyle = ink.text;
       ctx.fillText(t.name, left + 6 * r, y - 8 * r);
+    }
+    for (const s of model.spans) {
+      const x0 = Math.max(left, u.valToPos(s.from, "x", true));
+      const x1 = Math.min(left + width, Math.max(u.valToPos(s.to, "x", true), x0 + 2 * r));
+      if (x1 <= x0) continue;
+      ctx.fillStyle = ink[s.state];
+      ctx.fillRect(x0, top + height + r, x1 - x0, 3 * r);
     }
     const labels = this.shown
       .map((s, i) => ({ s, y: lastOf(this.drawn[i] ?? []), value: lastOf(s.values) }))

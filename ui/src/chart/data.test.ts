@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { MAX_DRAWN, extent, inOrder, keepRange, loners, pointCount, stack, stats, toChartData, withTail } from "./data";
+import { MAX_DRAWN, extent, inOrder, keepRange, loners, pointCount, spansOf, stack, stats, toChartData, withTail } from "./data";
 
 const series = (metric: Record<string, string>, values: [number, string][]) => ({ metric, values });
 
@@ -39,6 +39,14 @@ test("an instant behind a coarse grid is the last point", () => {
   const d = toChartData([{ result: withTail([series({ a: "1" }, [[0, "1"], [60, "2"]])], tail), legend: "" }], 0, 60, 60, 100);
   expect(d.xs).toEqual([0, 60, 100]);
   expect(d.series.map((s) => s.values)).toEqual([[1, 2, 9], [null, null, 8]]);
+});
+test("alerts become spans, a gap ends one, the worse lies on top", () => {
+  const spans = spansOf([series({ alertname: "C", severity: "critical" }, [[0, "1"], [15, "1"], [60, "1"]]), series({ alertname: "W" }, [[0, "1"]])], 15);
+  expect(spans).toEqual([
+    { from: 0, to: 0, name: "W", state: "warning" },
+    { from: 0, to: 15, name: "C", state: "critical" },
+    { from: 60, to: 60, name: "C", state: "critical" },
+  ]);
 });
 test("named series come first", () => {
   const d = toChartData([{ result: ["c", "a", "b"].map((n) => series({ n }, [])), legend: "{{n}}" }], 0, 0, 1);

@@ -4,6 +4,7 @@
 import type { MatrixSeries, VectorSample } from "../api/types";
 import { type Labels, distinctNames, labelKey, legendName } from "../lib/labels";
 import { assignColours } from "../lib/palette";
+import { stateOfSeverity } from "../lib/state";
 import { parseValue } from "./value";
 
 /** More lines than this cannot be told apart; the rest stays in the table view. */
@@ -89,6 +90,33 @@ export function stack(columns: readonly Column[]): Column[] {
   const some = Array.from({ length: n }, (_, i) => columns.some((c) => c[i] !== null));
   const sum = new Array<number>(n).fill(0);
   return columns.map((c) => c.map((v, i) => (some[i] ? (sum[i] = (sum[i] ?? 0) + (v ?? 0)) : null)));
+}
+
+/** A time in which an alert fired. Seconds since the epoch. */
+export interface Span {
+  from: number;
+  to: number;
+  name: string;
+  state: "critical" | "warning";
+}
+
+/** Neighbouring points of one ALERTS series → spans; a missing step ends one. */
+export function spansOf(result: readonly MatrixSeries[], step: number): Span[] {
+  const spans: Span[] = [];
+  for (const s of result) {
+    const name = s.metric.alertname ?? "";
+    const state = stateOfSeverity(s.metric.severity);
+    let open: Span | undefined;
+    for (const [t] of s.values ?? []) {
+      if (open && t - open.to <= step * 1.5) open.to = t;
+      else {
+        open = { from: t, to: t, name, state };
+        spans.push(open);
+      }
+    }
+  }
+  // The worse is drawn over the lesser.
+  return spans.sort((a, b) => Number(a.state === "critical") - Number(b.state === "critical"));
 }
 
 export interface Stats {

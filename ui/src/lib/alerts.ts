@@ -27,18 +27,19 @@ export interface AlertRow {
 
 export function mergeAlerts(rules: readonly ApiAlert[], am: readonly AmAlert[]): AlertRow[] {
   const rows: AlertRow[] = [];
-  const byName = new Map<string, AmAlert[]>();
+  // Small buckets: a storm is thousands of alerts of one name.
+  const bucket = (l: Labels) => `${l.alertname ?? ""}\u0001${l.instance ?? ""}`;
+  const buckets = new Map<string, AmAlert[]>();
   for (const a of am) {
-    const n = a.labels.alertname ?? "";
-    const list = byName.get(n);
+    const list = buckets.get(bucket(a.labels));
     if (list) list.push(a);
-    else byName.set(n, [a]);
+    else buckets.set(bucket(a.labels), [a]);
   }
   const taken = new Set<AmAlert>();
   for (const r of rules) {
     if (r.state !== "firing" && r.state !== "pending") continue;
     // External labels may have been added on the way, so the rule's labels are a part of the alertmanager's.
-    const sent = r.state === "firing" ? byName.get(r.labels.alertname ?? "")?.find((a) => !taken.has(a) && isSubset(r.labels, a.labels)) : undefined;
+    const sent = r.state === "firing" ? buckets.get(bucket(r.labels))?.find((a) => !taken.has(a) && isSubset(r.labels, a.labels)) : undefined;
     if (sent) taken.add(sent);
     rows.push(row(r.labels, r.annotations, Date.parse(r.activeAt), Number(r.value), r.state === "pending", sent, sent?.generatorURL ?? ""));
   }

@@ -3,8 +3,9 @@ import { useMemo } from "react";
 import { Link } from "wouter";
 import { useQuery } from "@tanstack/react-query";
 import { api } from "../api/client";
-import { useInstant, useScrapeInterval } from "../api/hooks";
+import { useInstant, useRange, useScrapeInterval } from "../api/hooks";
 import { GraphPanel } from "../chart/GraphPanel";
+import { type Span, spansOf } from "../chart/data";
 import { parseValue } from "../chart/value";
 import { type Key, useT } from "../i18n";
 import { secondsUntilEmpty } from "../lib/forecast";
@@ -44,6 +45,10 @@ export default function Host({ instance }: { instance: string }) {
     return { shown, missing: node.filter((s) => !s.needs.some((n) => have.has(n))) };
   }, [sel, have]);
 
+  const fired = useRange([`ALERTS{${sel},alertstate="firing"}`], { width: 800, scrape, tail: false });
+  const firedData = fired.results[0]?.data;
+  const spans = useMemo(() => spansOf(firedData?.data.result ?? [], fired.step), [firedData, fired.step]);
+
   if (!host && !loaded && !error) return <div className="page" data-testid="page-host"><Waiting /></div>;
   return (
     <div className="page" data-testid="page-host">
@@ -80,7 +85,7 @@ export default function Host({ instance }: { instance: string }) {
               {s.id === "filesystem" ? <DiskTable sel={sel} /> : null}
               <div className="graphs">
                 {s.graphs.map((g) => (
-                  <HostGraph key={g.id} def={g} scrape={scrape} />
+                  <HostGraph key={g.id} def={g} scrape={scrape} spans={spans} />
                 ))}
               </div>
             </section>
@@ -143,12 +148,12 @@ function HostHead({ instance, host }: { instance: string; host: ReturnType<typeo
   );
 }
 
-function HostGraph({ def, scrape }: { def: GraphDef; scrape: number }) {
+function HostGraph({ def, scrape, spans }: { def: GraphDef; scrape: number; spans: readonly Span[] }) {
   const t = useT();
   const limit = useInstant(def.thresholdExpr ?? "", undefined, def.thresholdExpr !== undefined);
   const value = sampleValue(vector(limit.data?.data)[0]);
   const thresholds = useMemo(() => (def.threshold && value !== undefined ? [{ value, name: t(def.threshold.key, { n: value }) }] : []), [def.threshold?.key, value, t]);
-  return <GraphPanel title={t(`graph_${def.id}` as Key)} queries={def.queries} unit={def.unit} stacked={def.stacked ?? false} order={def.order} max={def.max} thresholds={thresholds} scrape={scrape} />;
+  return <GraphPanel title={t(`graph_${def.id}` as Key)} queries={def.queries} unit={def.unit} stacked={def.stacked ?? false} order={def.order} max={def.max} thresholds={thresholds} spans={spans} scrape={scrape} />;
 }
 
 interface Disk {

@@ -1,6 +1,6 @@
 /** Facts about hosts for Overview and Host, gathered from a handful of instant queries. */
 import { useMemo } from "react";
-import type { AmAlert, QueryData, VectorSample } from "../api/types";
+import type { QueryData, VectorSample } from "../api/types";
 import { parseValue } from "../chart/value";
 import { useAlertRows, useInstant, useScrapeInterval, useTargets } from "../api/hooks";
 import { alertsByInstance } from "../lib/alerts";
@@ -18,6 +18,9 @@ export function sampleValue(s: VectorSample | undefined): number | undefined {
   const v = parseValue(text);
   return Number.isFinite(v) ? v : undefined;
 }
+
+/** A day of samples of all hosts is much to read: who was here is asked every five minutes only. */
+const SLOW = 300_000;
 
 function byInstance(data: QueryData | undefined): Map<string, VectorSample> {
   const m = new Map<string, VectorSample>();
@@ -37,11 +40,12 @@ export function useHosts() {
   const scrape = useScrapeInterval();
   const q = overviewQueries(`${Math.round(Math.max(60, rateWindow(0, scrape)))}s`);
   const targets = useTargets();
-  const uname = useInstant(q.knownUname);
+  const uname = useInstant(q.uname);
+  const knownUname = useInstant(q.knownUname, undefined, true, SLOW);
   const up = useInstant(q.up);
   const upTime = useInstant(q.upTime);
   const unameTime = useInstant(q.unameTime);
-  const known = useInstant(q.known);
+  const known = useInstant(q.known, undefined, true, SLOW);
   const cpu = useInstant(q.cpu);
   const memory = useInstant(q.memory);
   const disk = useInstant(q.disk);
@@ -61,7 +65,7 @@ export function useHosts() {
       if (labels.job !== undefined && !f.jobs.includes(labels.job)) f.jobs.push(labels.job);
       return f;
     };
-    for (const s of vector(uname.data?.data)) {
+    for (const s of [...vector(knownUname.data?.data), ...vector(uname.data?.data)]) {
       const f = get(s.metric);
       if (!f) continue;
       f.hasNode = true;
@@ -105,9 +109,7 @@ export function useHosts() {
     const by = alertsByInstance(alerts.rows);
     const now = (up.data ?? uname.data) === undefined ? Date.now() / 1000 : Math.max(up.dataUpdatedAt, uname.dataUpdatedAt) / 1000;
     return [...facts.values()].map((f) => hostState(f, by.get(f.instance) ?? [], now));
-  }, [uname.data, known.data, up.data, upTime.data, unameTime.data, cpu.data, memory.data, disk.data, load.data, targets.data, alerts.rows]);
+  }, [uname.data, knownUname.data, known.data, up.data, upTime.data, unameTime.data, cpu.data, memory.data, disk.data, load.data, targets.data, alerts.rows]);
 
-  return { hosts, loaded: up.isFetched && uname.isFetched && known.isFetched, error: up.error ?? uname.error, alerts };
+  return { hosts, loaded: up.isFetched && uname.isFetched && known.isFetched && knownUname.isFetched, error: up.error ?? uname.error, alerts };
 }
-
-export type { AmAlert };
