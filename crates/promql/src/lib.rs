@@ -19,7 +19,7 @@ pub use error::{EvalError, ParseError};
 pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
 pub use func::{FUNCTIONS, Function};
 pub use limits::{
-    DEPTH_MAX, HEIGHT_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX,
+    DEPTH_MAX, HEIGHT_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX, TIME_MAX_MS,
 };
 pub use parse::ast::{
     AggregateOp, At, BinaryOp, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, FillValues, Offset,

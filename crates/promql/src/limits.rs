@@ -13,6 +13,14 @@ pub const HEIGHT_MAX: usize = 300;
 /// Most steps of one range or subquery. Subqueries may be long; the API has its own limit of 11,000 points.
 pub const STEPS_MAX: i64 = 50_000_000;
 
+/// Furthest time from 1970 in either direction, in milliseconds: nine million years. Chosen: sums of a few such times
+/// and durations stay within 64 bits.
+pub const TIME_MAX_MS: i64 = 1 << 58;
+
+/// Steps without a value that count as one sample. Chosen: a step takes nine bytes, so that a query at its limit of
+/// samples takes less than two gigabytes whatever its gaps.
+pub(crate) const STEPS_PER_SAMPLE: usize = 4;
+
 /// Samples held in memory by one query, as Prometheus' `--query.max-samples`.
 pub const SAMPLES_MAX_DEFAULT: u64 = 50_000_000;
 

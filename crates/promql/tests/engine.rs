@@ -142,3 +142,44 @@ fn selectors_of_an_expression_are_found() {
     assert!(metric_selector("up offset 5m").is_err());
     assert!(metric_selector("up[5m]").is_err());
 }
+
+#[test]
+fn extreme_times_do_not_panic() {
+    let queries = [
+        "x @ 9000000000000000",
+        "x @ -9000000000000000",
+        "x offset 292y",
+        "x offset -292y",
+        "rate(x[292y] @ 9e15 offset -292y)",
+        "rate(x[292y] smoothed)",
+        "x smoothed",
+        "rate(x[1m] anchored)",
+        "x[1m] smoothed",
+        "sum_over_time(x[1ms:1ms])",
+        "sum_over_time(x[292y:100y] offset 292y)",
+        "count_over_time(x[292y:1y] @ -9e15)",
+        "predict_linear(x[5m], 1e308)",
+        "predict_linear(x[292y:50y], 1)",
+        "timestamp(x) + hour() + year(vector(9e18)) + day_of_year(vector(-9e18)) + hour(vector(NaN))",
+        "topk(9223372036854774784, x) + bottomk(1e18, x)",
+        "deriv(x[292y] offset -292y)",
+        "info(x offset 292y)",
+        "x[step() + 292y]",
+        "x offset (1y * 1e9 ^ 2)",
+    ];
+    for query in queries {
+        let expr = parse(query).expect(query);
+        for t_ms in [0, 120_000, i64::MAX, i64::MIN, i64::MAX / 2, i64::MIN / 2, 1 << 58, -(1 << 58)] {
+            for lookback_ms in [None, Some(i64::MAX), Some(0)] {
+                let opts = QueryOptions { lookback_ms, ..QueryOptions::default() };
+                let engine = Engine::new(EngineOptions { samples_max: 10_000, ..EngineOptions::default() });
+                let _ = engine.instant(&store(), &expr, t_ms, &opts);
+                for step_ms in [1, 60_000, i64::MAX] {
+                    let end_ms = t_ms.saturating_add(step_ms.saturating_mul(2));
+                    let _ =
+                        engine.range(&store(), &expr, RangeParams { start_ms: t_ms, end_ms, step_ms }, &opts);
+                }
+            }
+        }
+    }
+}

@@ -11,6 +11,7 @@ use super::evaluator::{Evaluator, Result};
 use super::top;
 use crate::error::EvalError;
 use crate::func::sum::{Mean, Sum, quantile};
+use crate::limits::STEPS_PER_SAMPLE;
 use crate::parse::ast::{AggregateOp, Expr, ExprKind, Span};
 
 /// `by (…)` or `without (…)`.
@@ -276,10 +277,16 @@ fn count_values(
                 _ => {
                     let named = column.labels.to_builder().set(label, &format_f(value)).build();
                     let labels = grouping.of(&named);
-                    *known.entry(labels.clone()).or_insert_with(|| {
-                        results.push(Column::absent(labels, grid.n_steps));
-                        results.len() - 1
-                    })
+                    match known.get(&labels) {
+                        Some(idx) => *idx,
+                        None => {
+                            // Values may differ at every step, so these can be many.
+                            ev.hold((grid.n_steps / STEPS_PER_SAMPLE) as u64)?;
+                            known.insert(labels.clone(), results.len());
+                            results.push(Column::absent(labels, grid.n_steps));
+                            results.len() - 1
+                        }
+                    }
                 }
             };
             last = Some((value.to_bits(), idx));

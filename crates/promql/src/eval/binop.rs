@@ -143,6 +143,8 @@ struct Side {
     ordinals: Vec<usize>,
     /// Series by signature.
     groups: Vec<Vec<usize>>,
+    /// First and last step at which each series has a value; the first is beyond the last where it has none.
+    extents: Vec<(usize, usize)>,
 }
 
 impl Side {
@@ -159,7 +161,13 @@ impl Side {
         for (idx, ordinal) in ordinals.iter().enumerate() {
             groups[*ordinal].push(idx);
         }
-        Self { columns, ordinals, groups }
+        let extent = |column: &Column| {
+            let first = column.present.iter().position(|p| *p);
+            let last = column.present.iter().rposition(|p| *p);
+            first.zip(last).unwrap_or((usize::MAX, 0))
+        };
+        let extents = columns.iter().map(extent).collect();
+        Self { columns, ordinals, groups, extents }
     }
 
     /// At which steps any series of the group has a value.
@@ -298,7 +306,13 @@ impl Join<'_, '_, '_> {
         for idx in 0..self.many.columns.len() {
             self.ev.check_stop()?;
             let ordinal = self.many.ordinals[idx];
-            for other in &self.one.groups[ordinal] {
+            let (first, last) = self.many.extents[idx];
+            // Series that replaced each other over time share a signature, and most never meet.
+            let meets = |other: &&usize| {
+                let (other_first, other_last) = self.one.extents[**other];
+                other_first <= last && first <= other_last
+            };
+            for other in self.one.groups[ordinal].iter().filter(meets) {
                 let (many, one) = (&self.many.columns[idx], &self.one.columns[*other]);
                 let met = self.meet(many, one);
                 self.keep(ordinal, met, &mut guard, &mut results)?;

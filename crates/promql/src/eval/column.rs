@@ -7,6 +7,7 @@ use model::Labels;
 use model::labels::METRIC_NAME;
 
 use crate::error::EvalError;
+use crate::limits::STEPS_PER_SAMPLE;
 
 /// Labels that are dropped together with the metric's name, as they describe it.
 const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
@@ -69,8 +70,10 @@ impl Column {
         self.present[step] = true;
     }
 
-    pub(crate) fn n_present(&self) -> usize {
-        self.present.iter().filter(|p| **p).count()
+    /// How many samples it counts for: those it has, but no less than its share of the memory for its steps.
+    pub(crate) fn n_samples(&self) -> u64 {
+        let n_present = self.present.iter().filter(|p| **p).count();
+        n_present.max(self.present.len() / STEPS_PER_SAMPLE) as u64
     }
 
     pub(crate) fn is_absent(&self) -> bool {
@@ -113,7 +116,7 @@ impl Evaluated {
         match self {
             Self::Scalar(values) => values.len() as u64,
             Self::Text(_) => 0,
-            Self::Vector(columns) => columns.iter().map(|c| c.n_present() as u64).sum(),
+            Self::Vector(columns) => columns.iter().map(Column::n_samples).sum(),
         }
     }
 

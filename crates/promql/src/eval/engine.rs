@@ -12,7 +12,7 @@ use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::evaluator::Evaluator;
 use super::range::{self, Samples};
 use crate::error::EvalError;
-use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, STEPS_MAX};
+use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, STEPS_MAX, TIME_MAX_MS};
 use crate::parse::ast::{Expr, ValueType};
 use crate::plan::duration::QueryTimes;
 use crate::value::{MatrixSeries, Output, Value, VectorSample};
@@ -149,6 +149,7 @@ impl Engine {
         t_ms: i64,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
+        check_time(t_ms)?;
         let times = QueryTimes { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
         let mut ev = self.evaluator(queryable, expr, times, opts);
         if expr.value_type() == ValueType::Matrix {
@@ -217,6 +218,13 @@ impl Engine {
     }
 }
 
+fn check_time(t_ms: i64) -> Result<(), EvalError> {
+    if (-TIME_MAX_MS..=TIME_MAX_MS).contains(&t_ms) {
+        return Ok(());
+    }
+    Err(EvalError::Execution(format!("time {t_ms} ms is more than {TIME_MAX_MS} ms away from 1970")))
+}
+
 fn grid_of(params: RangeParams) -> Result<Grid, EvalError> {
     let RangeParams { start_ms, end_ms, step_ms } = params;
     if step_ms <= 0 {
@@ -224,6 +232,8 @@ fn grid_of(params: RangeParams) -> Result<Grid, EvalError> {
             "zero or negative query resolution step widths are not accepted".to_owned(),
         ));
     }
+    check_time(start_ms)?;
+    check_time(end_ms)?;
     if end_ms < start_ms {
         return Ok(Grid { start_ms, step_ms, n_steps: 0 });
     }

@@ -8,6 +8,7 @@ use super::{aggregate, binop, selector};
 use crate::annotations::Annotations;
 use crate::error::EvalError;
 use crate::func;
+use crate::limits::{STEPS_PER_SAMPLE, TIME_MAX_MS};
 use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType};
 use crate::plan::duration::QueryTimes;
 use crate::plan::step_invariant::is_step_invariant;
@@ -29,7 +30,7 @@ pub(crate) struct Evaluator<'a> {
 
 impl Evaluator<'_> {
     pub(crate) fn lookback_ms(&self) -> i64 {
-        self.query_options.lookback_ms.unwrap_or(self.options.lookback_ms)
+        self.query_options.lookback_ms.unwrap_or(self.options.lookback_ms).clamp(0, TIME_MAX_MS)
     }
 
     /// Whether names are dropped by each operation rather than at the end.
@@ -76,6 +77,7 @@ impl Evaluator<'_> {
     /// Evaluates `expr`, which is no range vector, at every step of `grid`.
     pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Evaluated> {
         self.check_stop()?;
+        self.check_fits((grid.n_steps / STEPS_PER_SAMPLE) as u64)?;
         let held = self.n_samples;
         let result = if grid.n_steps > 1 && is_step_invariant(expr) {
             self.eval_node(expr, Grid::instant(grid.start_ms))?.repeated(grid.n_steps)

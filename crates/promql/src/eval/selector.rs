@@ -6,6 +6,7 @@ use storage::SelectHints;
 use super::column::{Column, Grid};
 use super::evaluator::{Evaluator, Result};
 use crate::func::rate::interpolate;
+use crate::limits::TIME_MAX_MS;
 use crate::parse::ast::{At, SelectorExtension, VectorSelector};
 use crate::plan::duration::QueryTimes;
 
@@ -19,7 +20,8 @@ pub(crate) struct Reference {
 impl Reference {
     pub(crate) fn new(times: &QueryTimes, at: Option<At>, offset_ms: i64) -> Self {
         let at_ms = at.map(|at| match at {
-            At::Ms(ms) => ms,
+            // Nothing is stored that far out, so nothing is found there either way.
+            At::Ms(ms) => ms.clamp(-TIME_MAX_MS, TIME_MAX_MS),
             At::Start => times.start_ms,
             At::End => times.end_ms,
         });
@@ -97,7 +99,7 @@ fn each_newest(
             }
         }
         if !column.is_absent() {
-            ev.hold(column.n_present() as u64)?;
+            ev.hold(column.n_samples())?;
             columns.push(column);
         }
     }
@@ -136,7 +138,7 @@ fn smoothed(ev: &mut Evaluator<'_>, selector: &VectorSelector, grid: Grid) -> Re
             }
         }
         if !column.is_absent() {
-            ev.hold(column.n_present() as u64)?;
+            ev.hold(column.n_samples())?;
             columns.push(column);
         }
     }

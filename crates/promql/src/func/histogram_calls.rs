@@ -150,7 +150,9 @@ pub(crate) fn quantiles(ev: &mut Evaluator<'_>, args: &[Expr], grid: Grid) -> Re
         let columns =
             each(ev, &histograms, span, grid, |step, buckets| histogram::quantile(quantiles[step], buckets))?;
         for column in columns {
+            let n_known = results.len();
             split_by_quantile(&column, label, &quantiles, &mut results);
+            ev.hold(results[n_known..].iter().map(Column::n_samples).sum())?;
         }
     }
     ev.settle(results, grid)

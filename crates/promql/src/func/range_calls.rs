@@ -54,7 +54,7 @@ pub(crate) fn call(
         if column.drop_name || !matches!(name, "last_over_time" | "first_over_time") {
             ev.drop_name(&mut column);
         }
-        ev.hold(column.n_present() as u64)?;
+        ev.hold(column.n_samples())?;
         columns.push(column);
         Ok(())
     })?;
