@@ -21,4 +21,4 @@ pub use error::{ApiError, ErrorKind};
 pub use json::Json;
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
 pub use routes::router;
-pub use state::{BuildInfo, Command, ConfigStatus, Options, Services, Shell};
+pub use state::{BuildInfo, Command, ConfigStatus, MetricsPage, Options, Services, Shell};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::StatusCode;
 use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
 
-use crate::respond::typed_response;
+use crate::respond::{text_response, typed_response};
 use crate::state::Shell;
 
 /// All of them.
@@ -49,9 +50,9 @@ pub(crate) async fn count(State(shell): State<Arc<Shell>>, request: Request, nex
 
 /// `GET /metrics`
 pub(crate) async fn page(State(shell): State<Arc<Shell>>) -> Response {
-    typed_response(
-        http::StatusCode::OK,
-        "text/plain; version=0.0.4; charset=utf-8",
-        shell.registry.render(),
-    )
+    let write = shell.page.clone();
+    match crate::v1::aside(move || write()).await {
+        Ok(page) => typed_response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page),
+        Err(err) => text_response(StatusCode::INTERNAL_SERVER_ERROR, format!("{err}\n")),
+    }
 }

@@ -90,11 +90,14 @@ pub struct Options {
     pub started_at_ms: i64,
 }
 
+/// Writes the page of our own metrics in the text format 0.0.4.
+pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// Known from the first moment on; the router's state.
 pub struct Shell {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) registry: Registry,
+    pub(crate) page: MetricsPage,
     pub(crate) config: Arc<ArcSwap<ConfigStatus>>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) services: OnceLock<Arc<Services>>,
@@ -103,18 +106,19 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// A server that is not ready yet: everything but health and metrics answers 503.
+    /// A server that is not ready yet: everything but health and metrics answers 503. `page` gives `/metrics`.
     #[must_use]
     pub fn new(
         options: Options,
         clock: Arc<dyn Clock>,
-        registry: Registry,
+        registry: &Registry,
+        page: MetricsPage,
         config: Arc<ArcSwap<ConfigStatus>>,
         commands: mpsc::Sender<Command>,
     ) -> Arc<Self> {
-        let metrics = Metrics::register(&registry);
+        let metrics = Metrics::register(registry);
         let (services, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
-        Arc::new(Self { options, clock, registry, config, commands, services, is_stopping, metrics })
+        Arc::new(Self { options, clock, page, config, commands, services, is_stopping, metrics })
     }
 
     /// From now on requests are answered. Only the first call counts.

@@ -6,6 +6,7 @@
 mod alerting;
 mod listen;
 mod maintenance;
+mod own;
 mod reload;
 mod signals;
 
@@ -22,10 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::alerting::Alerting;
+use self::own::OwnTargets;
 use self::reload::ReloadMetrics;
 use self::signals::{Asked, Signals};
 use crate::config::Config;
 use crate::flags::Values;
+use crate::say;
 
 /// Queries that may wait for a place. Chosen: enough for a page of panels for each of a hundred readers.
 const QUERIES_WAITING_MAX: usize = 1_000;
@@ -62,6 +65,7 @@ struct Running {
     clock: Arc<dyn Clock>,
     engine: Arc<ArcSwap<promql::Engine>>,
     scraping: scrape::Manager,
+    own: OwnTargets,
     alerting: Alerting,
     status: Arc<ArcSwap<api::ConfigStatus>>,
     metrics: ReloadMetrics,
@@ -79,7 +83,10 @@ async fn serve(flags: &Values) -> Result<()> {
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
     let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
     let options = web_options(flags, &listeners, &*clock)?;
-    let shell = api::Shell::new(options, clock.clone(), registry.clone(), status.clone(), commands);
+    let port = options.listen_port;
+    own::declare_build(&registry);
+    let page = own::metrics_page(&registry);
+    let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
     let stop_http = CancellationToken::new();
     let http = listen::serve(listeners, flags, api::router(shell.clone()), &registry, &stop_http)?;
 
@@ -95,6 +102,7 @@ async fn serve(flags: &Values) -> Result<()> {
         registry: registry.clone(),
         host_name: hostname(),
     });
+    let own = OwnTargets::new(clock.clone(), page, hostname(), port);
     let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
     shell.set_ready(api::Services {
         clock: clock.clone(),
@@ -112,9 +120,10 @@ async fn serve(flags: &Values) -> Result<()> {
     });
     let metrics = ReloadMetrics::register(&registry);
     let current = ArcSwap::from_pointee(config);
-    let running = Running { config_path, clock, engine, scraping, alerting, status, metrics, current };
+    let running = Running { config_path, clock, engine, scraping, own, alerting, status, metrics, current };
     running.apply(running.current.load_full(), flags)?;
     info!("server is ready to receive web requests");
+    greet(&shell, &data_path, &running.current.load());
 
     loop {
         let asked = tokio::select! {
@@ -142,6 +151,19 @@ async fn serve(flags: &Values) -> Result<()> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// Says where to look, in words.
+fn greet(shell: &api::Shell, data_path: &Path, config: &Config) {
+    let data_path = std::path::absolute(data_path).unwrap_or_else(|_| data_path.to_owned());
+    say(&format!("Hinomi {} is watching. Open {}", crate::build::VERSION, shell.external_url()));
+    say(&format!("Data is kept in {}; Ctrl-C stops it.", data_path.display()));
+    if !config.has_own {
+        info!(
+            "this is a plain Prometheus configuration: nothing of our own is scraped or alerted on; the key \
+             hinomi: {{host_metrics: true, self_metrics: true, builtin_rules: true}} switches it on"
+        );
+    }
 }
 
 impl From<Asked> for Command {

@@ -67,6 +67,7 @@ impl Running {
             let _ = self.alerting.notifier.reload(&old.alerting);
             return Err(err);
         }
+        self.own.apply(&config, &self.scraping);
         self.engine.store(Arc::new(engine));
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         let status = api::ConfigStatus {

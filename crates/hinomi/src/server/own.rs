@@ -1,0 +1,90 @@
+//! What we watch by ourselves: this host, and this process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agent::Host;
+use model::{Duration, Labels};
+use parking_lot::Mutex;
+use scrape::LocalTarget;
+use scrape::local::PageFn;
+use stdx::Clock;
+use stdx::metrics::Registry;
+
+use crate::config::Config;
+
+/// Names of the jobs.
+const HOST_JOB: &str = "host";
+const SELF_JOB: &str = "hinomi";
+
+/// The two local targets: which of them are scraped, and how often.
+pub(super) struct OwnTargets {
+    host: Arc<Host>,
+    page: PageFn,
+    host_name: String,
+    self_instance: String,
+    running: Mutex<BTreeMap<&'static str, Duration>>,
+}
+
+impl OwnTargets {
+    pub(super) fn new(clock: Arc<dyn Clock>, page: PageFn, host_name: String, port: u16) -> Self {
+        let host = Arc::new(Host::new(agent::Config::default(), clock));
+        let self_instance = format!("{host_name}:{port}");
+        Self { host, page, host_name, self_instance, running: Mutex::default() }
+    }
+
+    /// Scrapes what `config` switches on, as often as it says, and nothing else.
+    pub(super) fn apply(&self, config: &Config, scraping: &scrape::Manager) {
+        let interval = config.global.scrape_interval;
+        let mut running = self.running.lock();
+        for (job, is_wanted) in [(HOST_JOB, config.own.host_metrics), (SELF_JOB, config.own.self_metrics)] {
+            if running.get(job).copied() == is_wanted.then_some(interval) {
+                continue;
+            }
+            if running.remove(job).is_some() {
+                scraping.remove_local(job);
+            }
+            if is_wanted {
+                scraping.add_local(self.target(job, interval));
+                running.insert(job, interval);
+            }
+        }
+    }
+
+    fn target(&self, job: &'static str, interval: Duration) -> LocalTarget {
+        let host = self.host.clone();
+        let (instance, source): (_, PageFn) = match job {
+            HOST_JOB => (&self.host_name, Arc::new(move || host.collect())),
+            _ => (&self.self_instance, self.page.clone()),
+        };
+        LocalTarget {
+            job: job.to_owned(),
+            labels: Labels::from_pairs([("instance", instance)]),
+            interval,
+            source,
+            shown_url: format!("local:///{job}"),
+        }
+    }
+}
+
+/// The page of our own metrics: what every part has declared, and what the kernel says of this process.
+pub(super) fn metrics_page(registry: &Registry) -> PageFn {
+    let registry = registry.clone();
+    Arc::new(move || registry.render() + &agent::process::collect())
+}
+
+/// `prometheus_build_info`, by which dashboards tell versions apart.
+pub(super) fn declare_build(registry: &Registry) {
+    let labels: &'static [&'static str] = &["branch", "goarch", "goos", "goversion", "revision", "version"];
+    let values = [
+        crate::build::BRANCH,
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+        crate::build::COMPILER,
+        crate::build::REVISION,
+        crate::build::VERSION,
+    ];
+    for name in ["prometheus_build_info", "hinomi_build_info"] {
+        registry.gauges(name, "Which version this is; always 1.", labels).with(&values).set(1.0);
+    }
+}
