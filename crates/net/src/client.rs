@@ -196,7 +196,7 @@ impl HttpClient {
                 sent_headers.remove(AUTHORIZATION);
                 sent_headers.remove(http::header::COOKIE);
             }
-            let response = self.send_once(&pool, &method, &url, sent_headers, body.clone()).await?;
+            let response = self.send_or_repeat(&pool, &method, &url, sent_headers, body.clone()).await?;
             let status = response.status();
             if !self.config.follow_redirects || !is_redirect(status) {
                 return read_body(response, &method, &url, body_bytes_max).await;
@@ -219,6 +219,25 @@ impl HttpClient {
             url = next;
         }
         Err(exchange_error(&method, &url, Cause::TooManyRedirects))
+    }
+
+    /// A kept connection may be closed by the other side at the very moment it is used again. As in Go, a request that
+    /// changes nothing is then sent once more.
+    async fn send_or_repeat(
+        &self,
+        pool: &Pool,
+        method: &Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<http::Response<Incoming>, HttpError> {
+        let first = self.send_once(pool, method, url, headers.clone(), body.clone()).await;
+        match first {
+            Err(HttpError::Exchange { cause, .. }) if method.is_safe() && cause.is_closed_connection() => {
+                self.send_once(pool, method, url, headers, body).await
+            }
+            other => other,
+        }
     }
 
     async fn send_once(

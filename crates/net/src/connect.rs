@@ -3,6 +3,7 @@
 //! Errors are [`Cause`]s, so that they come out of hyper's error chain in our own words.
 
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +17,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
 use crate::config::{HttpClientConfig, TlsConfig};
@@ -25,6 +27,11 @@ use crate::tls::{TlsFiles, client_config, plain_tls_error};
 
 /// Longest accepted answer to `CONNECT`. Chosen: a status line and some headers.
 const CONNECT_ANSWER_BYTES_MAX: usize = 8 << 10;
+
+/// Look-ups at once. Chosen: each takes a thread for as long as the resolver does not answer, and those threads also
+/// run queries and store scrapes.
+const LOOKUPS_MAX: usize = 8;
+static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -206,8 +213,15 @@ impl Inner {
 
 /// A TCP connection to the first address of `host` that answers.
 async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
-    let lookup = tokio::net::lookup_host((host, port)).await;
-    let addrs = lookup.map_err(|err| Cause::Lookup { host: host.to_owned(), reason: lookup_reason(&err) })?;
+    let addrs: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => {
+            let _permit = LOOKUPS.acquire().await.expect("the semaphore is never closed");
+            let found = tokio::net::lookup_host((host, port)).await;
+            let fail = |err| Cause::Lookup { host: host.to_owned(), reason: lookup_reason(&err) };
+            found.map_err(fail)?.collect()
+        }
+    };
     let mut last = Cause::Lookup { host: host.to_owned(), reason: "no such host".to_owned() };
     for addr in addrs {
         match TcpStream::connect(addr).await {

@@ -106,6 +106,17 @@ pub enum Cause {
     Other(String),
 }
 
+impl Cause {
+    /// Whether the other side closed a connection that was open.
+    pub(crate) fn is_closed_connection(&self) -> bool {
+        match self {
+            Self::Eof => true,
+            Self::Other(text) => text == "connection reset by peer" || text == "broken pipe",
+            _ => false,
+        }
+    }
+}
+
 impl HttpError {
     /// Whether the time was over.
     #[must_use]

@@ -119,6 +119,32 @@ async fn what_goes_wrong_is_said_in_known_words() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_is_closed_just_then_does_no_harm() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let mut n_connections = 0;
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            n_connections += 1;
+            let mut buf = [0; 4096];
+            let _ = tcp.read(&mut buf).await;
+            let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            // Waits for the next request, and closes instead of answering it.
+            let _ = tcp.read(&mut buf).await;
+            if n_connections == 2 {
+                break;
+            }
+        }
+    });
+    let client = client("");
+    for _ in 0..2 {
+        assert_eq!(get(&client, &url).await.unwrap(), "ok");
+    }
+    drop(client);
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn silence_ends_with_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://user:hunter2@{}/", listener.local_addr().unwrap());
