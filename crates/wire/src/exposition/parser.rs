@@ -1,6 +1,7 @@
 //! The scanner of pages: one pass, forward only, each byte looked at once.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use model::float;
 use model::metadata::MetricType;
@@ -17,6 +18,8 @@ pub struct Parser<'a> {
     text: Option<&'a str>,
     pos: usize,
     format: Format,
+    /// Where the last name stands: the next one mostly begins with it.
+    last_name: Range<usize>,
     /// Of the last `# TYPE` line, whichever family it names, as Prometheus keeps it.
     metric_type: MetricType,
 }
@@ -25,7 +28,14 @@ impl<'a> Parser<'a> {
     /// A parser at the start of `body`.
     #[must_use]
     pub fn new(body: &'a [u8], format: Format) -> Self {
-        Self { body, text: std::str::from_utf8(body).ok(), pos: 0, format, metric_type: MetricType::Unknown }
+        Self {
+            body,
+            text: std::str::from_utf8(body).ok(),
+            pos: 0,
+            format,
+            last_name: 0..0,
+            metric_type: MetricType::Unknown,
+        }
     }
 
     /// The next entry, or `None` at the end. After an error the page is over.
@@ -45,6 +55,23 @@ impl<'a> Parser<'a> {
 
     fn byte(&self, pos: usize) -> Option<u8> {
         self.body.get(pos).copied()
+    }
+
+    /// Where the metric name that begins at `start` ends; `start` itself when none does.
+    #[inline]
+    fn name_end(&mut self, start: usize) -> usize {
+        let rest = self.body.get(start..).unwrap_or_default();
+        if rest.first().is_some_and(u8::is_ascii_digit) {
+            return start;
+        }
+        // Fast path: HELP, TYPE and the samples of a family share its name.
+        let last = &self.body[self.last_name.clone()];
+        let n_same = if rest.starts_with(last) { last.len() } else { 0 };
+        let rest = &rest[n_same..];
+        let is_foreign = |byte: &u8| NAME_BYTES[usize::from(*byte)] & METRIC_BYTE == 0;
+        let end = start + n_same + rest.iter().position(is_foreign).unwrap_or(rest.len());
+        self.last_name = start..end;
+        end
     }
 
     /// A piece of the page as text.
@@ -71,19 +98,18 @@ impl<'a> Parser<'a> {
 
     /// A line with `#` first: metadata when a keyword and a blank follow, otherwise a remark.
     fn text_comment(&mut self) -> Result<Entry<'a>, Fail> {
-        let line_end = line_end(self.body, self.pos);
         let word = skip_blanks(self.body, self.pos + 1);
         let keyword = self.body.get(word..word + 4).unwrap_or_default();
         let is_meta = word > self.pos + 1
             && (keyword == b"HELP" || keyword == b"TYPE")
             && matches!(self.byte(word + 4), Some(b' ' | b'\t'));
         if !is_meta {
-            self.pos = line_end + 1;
+            self.pos = memchr_from(b'\n', self.body, self.pos) + 1;
             return Ok(Entry::Comment);
         }
         let start = skip_blanks(self.body, word + 4);
         let (name, name_end) = self.meta_name(start, keyword)?;
-        let line_end = line_end.max(memchr_from(b'\n', self.body, name_end));
+        let line_end = memchr_from(b'\n', self.body, name_end);
         // The name ends at its first foreign byte, which is not part of the text.
         let text_start = (name_end + 1).min(line_end);
         self.pos = line_end + 1;
@@ -104,13 +130,13 @@ impl<'a> Parser<'a> {
     }
 
     /// The family of a metadata line, and where it ends.
-    fn meta_name(&self, start: usize, keyword: &[u8]) -> Result<(Cow<'a, str>, usize), Fail> {
+    fn meta_name(&mut self, start: usize, keyword: &[u8]) -> Result<(Cow<'a, str>, usize), Fail> {
         let what = || format!("metric name after {}", String::from_utf8_lossy(keyword));
         if self.byte(start) == Some(b'"') {
             let end = scan_quoted(self.body, start, true)?;
             return Ok((unescape(self.slice(start + 1, end - 1, "metric name")?, true), end));
         }
-        let end = name_end(self.body, start);
+        let end = self.name_end(start);
         if end == start {
             return Err(Fail::expected(self.body, start, &what()));
         }
@@ -142,8 +168,8 @@ impl<'a> Parser<'a> {
     }
 
     /// Where the series' name and labels end.
-    fn key_end(&self, start: usize, dialect: Dialect) -> Result<usize, Fail> {
-        let name_end = name_end(self.body, start);
+    fn key_end(&mut self, start: usize, dialect: Dialect) -> Result<usize, Fail> {
+        let name_end = self.name_end(start);
         let has_name = name_end > start;
         let brace = if dialect == Dialect::Text { skip_blanks(self.body, name_end) } else { name_end };
         if self.byte(brace) == Some(b'{') {
@@ -335,11 +361,6 @@ fn number_fail(offset: usize, text: &str, reason: &str) -> Fail {
     Fail::new(offset, format!("{reason} while parsing: {}", excerpt(text.as_bytes())))
 }
 
-/// The position of the line's end from `pos` on, or the end of the page.
-fn line_end(body: &[u8], pos: usize) -> usize {
-    memchr_from(b'\n', body, pos)
-}
-
 fn memchr_from(byte: u8, body: &[u8], pos: usize) -> usize {
     let rest = body.get(pos..).unwrap_or_default();
     memchr::memchr(byte, rest).map_or(body.len(), |len| pos + len)
@@ -351,15 +372,4 @@ fn skip_blanks(body: &[u8], mut pos: usize) -> usize {
         pos += 1;
     }
     pos
-}
-
-/// Where the metric name that begins at `start` ends; `start` itself when none does.
-#[inline]
-fn name_end(body: &[u8], start: usize) -> usize {
-    let rest = body.get(start..).unwrap_or_default();
-    if rest.first().is_some_and(u8::is_ascii_digit) {
-        return start;
-    }
-    start
-        + rest.iter().position(|byte| NAME_BYTES[usize::from(*byte)] & METRIC_BYTE == 0).unwrap_or(rest.len())
 }
