@@ -13,7 +13,7 @@ use crate::html::Html;
 use crate::limits::{EXEC_DEPTH_MAX, OUTPUT_BYTES_MAX, STEPS_MAX};
 use crate::print::{items, push_text, quote};
 use crate::set::TemplateSet;
-use crate::time::{call_duration, call_time};
+use crate::time_methods::{call_duration, call_time};
 use crate::value::{Items, Value};
 
 /// Runs the template `name` of `set` over `data`.

@@ -19,6 +19,7 @@ mod print;
 mod printf;
 mod set;
 mod time;
+mod time_methods;
 mod value;
 
 pub use error::{ExecError, ParseError};

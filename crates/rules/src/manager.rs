@@ -192,6 +192,8 @@ impl Manager {
         let mut old: HashMap<String, Arc<GroupCell>> =
             self.groups.read().iter().map(|cell| (cell.key.clone(), Arc::clone(cell))).collect();
         let mut cells = Vec::with_capacity(specs.len());
+        let mut specs = specs;
+        specs.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
         for spec in specs {
             let key = format!("{};{}", spec.file, spec.name);
             let interval_ms = spec.interval_ms.unwrap_or(default_interval_ms).max(1);
@@ -323,7 +325,7 @@ impl Manager {
         self.cancel.cancel();
     }
 
-    /// All groups in the order of their files, as of their last evaluation.
+    /// All groups by file and name, as of their last evaluation.
     #[must_use]
     pub fn views(&self) -> Vec<Arc<GroupView>> {
         self.groups.read().iter().map(|cell| Arc::clone(&cell.view.read())).collect()
