@@ -1,1 +1,308 @@
-//! Tests.
+//! Requests and answers against a running alertmanager with a clock that stands still until told.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use stdx::clock::TEST_EPOCH_MS;
+use stdx::metrics::Registry;
+use stdx::{MemDir, TestClock};
+
+use crate::{BuildInfo, Config, Handle, Options, Reply, spawn};
+
+const CONFIG: &str = "
+route: {receiver: default, group_by: [alertname], routes: [{matchers: [team=b], receiver: b}]}
+receivers: [{name: default}, {name: b, labels: {owner: bob}}]
+inhibit_rules: [{source_matchers: [alertname=Grave], target_matchers: [alertname=Small], equal: [host]}]
+";
+
+struct Api {
+    handle: Handle,
+    clock: Arc<TestClock>,
+    dir: MemDir,
+}
+
+fn start_in(dir: MemDir) -> Api {
+    let clock = Arc::new(TestClock::new());
+    let options = Options {
+        config: Config::parse("a.yml", CONFIG).expect("good"),
+        dir: Arc::new(dir.clone()),
+        files: Arc::new(MemDir::new()),
+        clock: Arc::clone(&clock) as Arc<dyn stdx::Clock>,
+        registry: Registry::new(),
+        external_url: "http://h:9090".to_owned(),
+        retention: "120h".parse().expect("good"),
+        start_delay: model::Duration::ZERO,
+        build: BuildInfo { version: "0.34.0".to_owned(), ..BuildInfo::default() },
+    };
+    Api { handle: spawn(options).expect("good"), clock, dir }
+}
+
+fn start() -> Api {
+    start_in(MemDir::new())
+}
+
+fn json_of(reply: &Reply) -> Value {
+    assert_eq!(reply.status, 200, "{reply:?}");
+    serde_json::from_str(&reply.body).expect("JSON")
+}
+
+fn check_error(reply: &Reply, status: u16, part: &str) {
+    assert_eq!(reply.status, status, "{reply:?}");
+    assert!(reply.body.contains(part), "{part:?} in {reply:?}");
+}
+
+impl Api {
+    fn post(&self, alerts: &Value) -> Reply {
+        self.handle.post_alerts(alerts.to_string().as_bytes())
+    }
+
+    /// Names of the alerts that `query` gives.
+    fn names(&self, query: &str) -> Vec<String> {
+        let list = json_of(&self.handle.get_alerts(query));
+        let mut names: Vec<String> = list
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|a| a["labels"]["alertname"].as_str().expect("named").to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn silence(&self, body: &Value) -> Reply {
+        self.handle.post_silences(body.to_string().as_bytes())
+    }
+}
+
+fn silence_of(name: &str) -> Value {
+    json!({
+        "matchers": [{"name": "alertname", "value": name, "isRegex": false}],
+        "startsAt": "2025-01-01T00:00:00.000Z", "endsAt": "2025-01-01T01:00:00.000Z",
+        "createdBy": "me", "comment": "quiet"
+    })
+}
+
+#[tokio::test]
+async fn an_alert_is_shown_as_upstream_shows_it() {
+    let api = start();
+    let reply = api.post(&json!([{
+        "labels": {"alertname": "Up", "empty": "", "日本": "語"}, "annotations": {"summary": "s"},
+        "startsAt": "0001-01-01T00:00:00.000Z", "endsAt": "0001-01-01T00:00:00.000Z", "generatorURL": "http://g/"
+    }]));
+    assert_eq!((reply.status, reply.body.as_str()), (200, ""));
+    let list = json_of(&api.handle.get_alerts(""));
+    let fingerprint = list[0]["fingerprint"].clone();
+    assert_eq!(fingerprint.as_str().map(str::len), Some(16));
+    assert_eq!(
+        list[0],
+        json!({
+            "annotations": {"summary": "s"}, "endsAt": "2025-01-01T00:05:00.000Z", "fingerprint": fingerprint,
+            "receivers": [{"name": "default"}], "startsAt": "2025-01-01T00:00:00.000Z",
+            "status": {"inhibitedBy": [], "mutedBy": [], "silencedBy": [], "state": "active"},
+            "updatedAt": "2025-01-01T00:00:00.000Z", "generatorURL": "http://g/",
+            "labels": {"alertname": "Up", "日本": "語"}
+        })
+    );
+    // An end that has passed takes it from the list at once.
+    api.clock.advance_ms(300_000);
+    assert!(api.names("").is_empty());
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn filters_choose_alerts() {
+    let api = start();
+    let alert = |name: &str, team: &str| json!({"labels": {"alertname": name, "team": team, "host": "h"}});
+    let reply = api.post(&json!([alert("Grave", "a"), alert("Small", "b"), alert("Quiet", "a")]));
+    assert_eq!(reply.status, 200);
+    let id = json_of(&api.silence(&silence_of("Quiet")))["silenceID"].as_str().expect("an id").to_owned();
+    let check = |query: &str, expected: &[&str]| assert_eq!(api.names(query), expected, "{query}");
+    check("", &["Grave", "Quiet", "Small"]);
+    check("active=true&silenced=false&inhibited=false", &["Grave"]);
+    check("active=false", &["Quiet", "Small"]);
+    check("active=false&silenced=false", &["Small"]);
+    check("filter=team%3D%22a%22", &["Grave", "Quiet"]);
+    check("filter=team%3Da&filter=alertname%21~%22Q.*%22", &["Grave"]);
+    check("filter=nothing%3D%22%22&receiver=b", &["Small"]);
+    check("receiver=b.*", &["Small"]);
+    check("receiver=", &["Grave", "Quiet", "Small"]);
+    check("receiver_matchers=owner%3Dbob", &["Small"]);
+    check_error(&api.handle.get_alerts("filter=%7Ba%7D"), 400, "bad matcher format");
+    check_error(&api.handle.get_alerts("receiver=%28"), 400, "failed to parse receiver param");
+    // What keeps them quiet is named, and goes at once with its reason.
+    let small = json_of(&api.handle.get_alerts("filter=alertname%3DSmall"));
+    assert_eq!(small[0]["status"]["inhibitedBy"].as_array().map(Vec::len), Some(1));
+    let quiet = json_of(&api.handle.get_alerts("filter=alertname%3DQuiet"));
+    assert_eq!(quiet[0]["status"]["silencedBy"], json!([id]));
+    assert_eq!(api.handle.delete_silence(&id).status, 200);
+    check("active=false", &["Small"]);
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn groups_are_listed_with_their_alerts() {
+    let api = start();
+    let _ = api.post(&json!([
+        {"labels": {"alertname": "B", "instance": "2"}}, {"labels": {"alertname": "B", "instance": "1"}},
+        {"labels": {"alertname": "A", "team": "b"}}
+    ]));
+    let groups = json_of(&api.handle.get_alert_groups(""));
+    let shown: Vec<_> = groups
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|g| {
+            (
+                g["labels"]["alertname"].clone(),
+                g["receiver"]["name"].clone(),
+                g["alerts"].as_array().map(Vec::len),
+            )
+        })
+        .collect();
+    assert_eq!(shown, [(json!("A"), json!("b"), Some(1)), (json!("B"), json!("default"), Some(2))]);
+    assert_eq!(groups[1]["alerts"][0]["labels"]["instance"], "1");
+    assert_eq!(json_of(&api.handle.get_alert_groups("receiver=b")).as_array().map(Vec::len), Some(1));
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn wrong_alerts_are_refused_and_the_others_kept() {
+    let api = start();
+    check_error(&api.handle.post_alerts(b"[{"), 400, "\"code\":400");
+    check_error(&api.handle.post_alerts(br#"[{"annotations":{}}]"#), 422, "0.labels in body is required");
+    let reply = api.post(&json!([
+        {"labels": {}}, {"labels": {"": "x"}}, {"labels": {"alertname": "Good"}}, {"labels": {"alertname": "A"}, "startsAt": "then"},
+        {"labels": {"alertname": "A"}, "startsAt": "2025-01-01T00:00:00Z", "endsAt": "2024-01-01T00:00:00Z"},
+        {"labels": {"alertname": "x".repeat(70_000)}}
+    ]));
+    for part in [
+        "at least one label pair required",
+        "invalid label set: invalid name",
+        "is not a time of RFC 3339",
+        "start time must be before end time",
+        "longer than 65536 bytes",
+    ] {
+        check_error(&reply, 400, part);
+    }
+    assert_eq!(api.names(""), ["Good"]);
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn silences_live_and_die() {
+    let api = start();
+    let id = json_of(&api.silence(&silence_of("A")))["silenceID"].as_str().expect("an id").to_owned();
+    assert_eq!((id.len(), &id[14..15]), (36, "4"));
+    let shown = json_of(&api.handle.get_silence(&id));
+    assert_eq!(
+        shown,
+        json!({
+            "id": id, "status": {"state": "active"}, "updatedAt": "2025-01-01T00:00:00.000Z", "comment": "quiet",
+            "createdBy": "me", "endsAt": "2025-01-01T01:00:00.000Z", "startsAt": "2025-01-01T00:00:00.000Z",
+            "matchers": [{"isEqual": true, "isRegex": false, "name": "alertname", "value": "A"}]
+        })
+    );
+    // Longer, under the same id.
+    let mut longer = silence_of("A");
+    longer["id"] = json!(id);
+    longer["endsAt"] = json!("2025-01-01T02:00:00.000Z");
+    assert_eq!(json_of(&api.silence(&longer))["silenceID"], json!(id));
+    let count = |query: &str| json_of(&api.handle.get_silences(query)).as_array().map_or(0, Vec::len);
+    assert_eq!(
+        (count(""), count("filter=alertname%3D%22A%22"), count("filter=alertname%3D%22B%22")),
+        (1, 1, 0)
+    );
+    assert_eq!(api.handle.delete_silence(&id).status, 200);
+    assert_eq!((count(""), count("expired=false")), (1, 0));
+    assert_eq!(json_of(&api.handle.get_silence(&id))["status"]["state"], "expired");
+
+    let unknown = "01234567-89ab-4cde-8f01-23456789abcd";
+    assert_eq!(
+        (api.handle.get_silence(unknown).status, api.handle.delete_silence(unknown).status),
+        (404, 404)
+    );
+    check_error(&api.handle.get_silence("x"), 422, "must be of type uuid");
+    let with = |key: &str, value: Value| {
+        let mut body = silence_of("A");
+        body[key] = value;
+        api.silence(&body)
+    };
+    check_error(&with("id", json!(unknown)), 404, "silence not found");
+    check_error(&with("matchers", json!([])), 422, "at least 1 items");
+    check_error(&with("matchers", json!(null)), 422, "matchers in body is required");
+    check_error(
+        &with("endsAt", json!("2025-01-01T00:00:00.000Z")),
+        400,
+        "start time must be before end time",
+    );
+    check_error(&with("startsAt", json!("2024-01-01T00:00:00.000Z")).clone(), 200, "silenceID");
+    let mut past = silence_of("A");
+    past["startsAt"] = json!("2024-01-01T00:00:00.000Z");
+    past["endsAt"] = json!("2024-01-02T00:00:00.000Z");
+    check_error(&api.silence(&past), 400, "end time can't be in the past");
+    check_error(
+        &with("matchers", json!([{"name": "a", "value": "(", "isRegex": true}])),
+        400,
+        "invalid label matcher",
+    );
+    check_error(
+        &with("matchers", json!([{"name": "a", "value": "", "isRegex": false}])),
+        400,
+        "must not match the empty string",
+    );
+    check_error(&api.handle.post_silences(b"{"), 400, "parsing silence body");
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_acknowledged_silence_survives_a_kill() {
+    let api = start();
+    let id = json_of(&api.silence(&silence_of("A")))["silenceID"].as_str().expect("an id").to_owned();
+    // No shutdown: what a killed process leaves behind.
+    let again = start_in(api.dir.kill_image());
+    assert_eq!(json_of(&again.handle.get_silence(&id))["status"]["state"], "active");
+    again.handle.shutdown().await;
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn status_and_receivers_are_shown() {
+    let api = start();
+    let status = json_of(&api.handle.get_status());
+    assert_eq!(status["cluster"], json!({"status": "disabled", "peers": []}));
+    assert_eq!(status["versionInfo"]["version"], "0.34.0");
+    assert_eq!(status["uptime"], "2025-01-01T00:00:00.000Z");
+    assert!(Config::parse("shown", status["config"]["original"].as_str().expect("text")).is_ok());
+    let receivers = json_of(&api.handle.get_receivers(""));
+    assert_eq!(
+        receivers,
+        json!([{"name": "default", "labels": {"name": "default"}}, {"name": "b", "labels": {"name": "b", "owner": "bob"}}])
+    );
+    assert_eq!(
+        json_of(&api.handle.get_receivers("receiver_matchers=name%3Db")).as_array().map(Vec::len),
+        Some(1)
+    );
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_refused_reload_changes_nothing_and_rules_alerts_come_in() {
+    let api = start();
+    let alert = model::Alert {
+        labels: model::Labels::from_pairs([("alertname", "FromRule")]),
+        annotations: model::Labels::empty(),
+        starts_at_ms: TEST_EPOCH_MS,
+        ends_at_ms: TEST_EPOCH_MS + 240_000,
+        generator_url: String::new(),
+    };
+    api.handle.put_alerts(vec![alert]);
+    let bad = "route: {receiver: r}\nreceivers: [{name: r, webhook_configs: [{url: 'http://h/', http_config: {tls_config: {ca_file: /nowhere.pem}}}]}]";
+    let err = api.handle.reload(Config::parse("a.yml", bad).expect("read later")).expect_err("no such file");
+    assert!(err.to_string().contains("nowhere.pem"), "{err}");
+    assert_eq!(json_of(&api.handle.get_receivers("")).as_array().map(Vec::len), Some(2));
+    api.handle.reload(Config::builtin()).expect("good");
+    assert_eq!(json_of(&api.handle.get_receivers("")).as_array().map(Vec::len), Some(1));
+    assert_eq!(api.names(""), ["FromRule"]);
+    api.handle.shutdown().await;
+    api.handle.shutdown().await;
+}

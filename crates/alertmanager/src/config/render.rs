@@ -21,7 +21,8 @@ pub(super) fn to_yaml(raw: &RawConfig) -> String {
 fn push(out: &mut String, value: &Value, indent: usize) {
     match value {
         Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
+            let mut entries: Vec<_> =
+                map.iter().filter(|(name, value)| !value.is_null() && !is_left_out(name)).collect();
             entries.sort_by_key(|(name, _)| {
                 (FIRST.iter().position(|f| f == name).unwrap_or(FIRST.len()), *name)
             });
@@ -46,6 +47,12 @@ fn push(out: &mut String, value: &Value, indent: usize) {
         }
         scalar => push_inner(out, scalar, indent),
     }
+}
+
+/// A proxy's URL may hold a password and is masked as a whole, but a mask is no URL: clients that read the shown text
+/// again would refuse it, and what belongs to the proxy with it.
+fn is_left_out(name: &str) -> bool {
+    matches!(name, "proxy_url" | "no_proxy" | "proxy_connect_header")
 }
 
 /// What follows `key:` or `- `.

@@ -31,7 +31,7 @@ receivers:
     webhook_configs:
       - url: 'http://u:hunter2@127.0.0.1:5001/'
         timeout: 1.5s
-        http_config: {bearer_token: hunter2}
+        http_config: {bearer_token: hunter2, proxy_url: 'http://u:hunter2@p:1', no_proxy: localhost}
     slack_configs:
       - channel: '#ops'
         send_resolved: true
