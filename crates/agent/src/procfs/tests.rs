@@ -1,3 +1,5 @@
+//! Parsers of the kernel's files, on texts as kernels write them.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The dialect, its refusals and the fast paths; expected results are Go's.
+
 use super::*;
 use proptest::prelude::*;
 

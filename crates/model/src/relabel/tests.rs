@@ -1,3 +1,5 @@
+//! Every action and refusal; expected results are Prometheus'.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Both formats as data: a body, and the entries or the refusal that come of it.
+
 use super::*;
 use model::labels::{Labels, LabelsBuilder};
 use proptest::prelude::*;
