@@ -31,13 +31,10 @@ export default function Host({ instance }: { instance: string }) {
   const scrape = useScrapeInterval(instance);
   const { hosts, loaded, error } = useHosts();
   const host = hosts.find((h) => h.instance === instance);
-  const names = useQuery({
-    queryKey: ["host-names", instance, Math.floor(view.range.from / 60_000)],
-    queryFn: ({ signal }) => api.query(`group by (__name__) ({${sel}})`, view.spec.to === "now" ? undefined : view.range.to / 1000, signal),
-    placeholderData: (old) => old,
-    refetchInterval: 15_000,
-  });
-  const have = useMemo(() => new Set(vector(names.data?.data).map((s) => s.metric.__name__ ?? "")), [names.data]);
+  // What the host reports now, and what it reported at the end of the range: a zoom into an empty hour keeps the page whole.
+  const names = useInstant(`group by (__name__) ({${sel}})`, undefined, true, 15_000);
+  const past = useInstant(`group by (__name__) ({${sel}})`, view.range.to / 1000, view.spec.to !== "now");
+  const have = useMemo(() => new Set([...vector(names.data?.data), ...vector(past.data?.data)].map((s) => s.metric.__name__ ?? "")), [names.data, past.data]);
   const sections = useMemo(() => {
     const node = hostSections(sel);
     const shown = node.filter((s) => s.needs.some((n) => have.has(n)));
@@ -115,7 +112,7 @@ function HostHead({ instance, host }: { instance: string; host: ReturnType<typeo
     <header className="hosthead">
       <div className="hosttitle">
         <h1>{host?.nodename || instance}</h1>
-        {host?.nodename ? <span className="mono faint">{instance}</span> : null}
+        {host?.nodename && host.nodename !== instance ? <span className="mono faint">{instance}</span> : null}
         {host ? <StateMark state={host.state} /> : null}
         <span className="gap" />
         {host ? (
