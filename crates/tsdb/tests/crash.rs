@@ -10,6 +10,11 @@ use stdx::dir::Fault;
 use stdx::{Dir, FaultyDir, MemDir};
 use tsdb::{Db, Durability, Options};
 
+/// Segments so small that most commits begin one.
+fn small_segments(durability: Durability) -> Options {
+    Options { segment_bytes: 150, durability, ..options() }
+}
+
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 
@@ -64,7 +69,7 @@ fn check_image(image: MemDir, must: &Content, tried: &Content, what: &str) {
 #[test]
 fn after_every_operation_what_was_acknowledged_survives_a_kill_and_what_was_synced_power_loss() {
     let dir = MemDir::new();
-    let (db, _) = open(Arc::new(dir.clone()));
+    let (db, _) = Db::open(Arc::new(dir.clone()), small_segments(Durability::Interval), START_MS).unwrap();
     let mut promise = Promise::default();
     live(&db, &mut promise, 40, |promise| {
         check_image(dir.kill_image(), &promise.acknowledged, &promise.tried, "kill");
@@ -89,9 +94,8 @@ fn run_with_fault(first: u64, n_ops: u64, errno: i32, durability: Durability) ->
     let what = format!("fault {errno} at {first}, {n_ops} times");
     let inner = MemDir::new();
     let dir = FaultyDir::new(Arc::new(inner.clone()), Fault { first, n_ops, errno });
-    let options = Options { durability, ..options() };
     let mut promise = Promise::default();
-    let opened = Db::open(Arc::new(dir.clone()), options, START_MS);
+    let opened = Db::open(Arc::new(dir.clone()), small_segments(durability), START_MS);
     if let Ok((db, _)) = opened {
         live(&db, &mut promise, 16, |_| {});
         assert!(contains(&read_all(&db), &promise.acknowledged), "{what}: acknowledged and not visible");
@@ -123,6 +127,20 @@ fn a_fault_at_any_operation_loses_nothing_acknowledged() {
         }
         run_with_fault(first, 1, EIO, Durability::Strict);
     }
+}
+
+#[test]
+fn what_a_killed_process_left_unsynced_is_synced_by_the_next_one() {
+    let dir = MemDir::new();
+    let mut content = Content::new();
+    let (db, _) = open(Arc::new(dir.clone()));
+    commit(&db, START_MS, &[(0, 1.0), (1, 2.0)], &mut content).unwrap();
+    // Dropped without closing, as a kill does; the files go on being the same ones.
+    drop(db);
+    let (db, _) = open(Arc::new(dir.clone()));
+    commit(&db, START_MS + 1, &[(0, 3.0)], &mut content).unwrap();
+    db.sync().unwrap();
+    check_image(dir.power_loss_image(), &content, &content, "power loss after a kill");
 }
 
 #[test]
