@@ -33,11 +33,14 @@ pub(crate) fn format_float(value: f64, format: FloatFormat) -> String {
     let text = match format.verb.to_ascii_lowercase() {
         'f' => match format.precision {
             Some(precision) => format!("{value:.precision$}"),
-            None => format!("{value}"),
+            None => model::float::format_f(value),
         },
         'e' => exponent_form(value, format.precision),
         'x' => hex_float(value, format.precision),
-        _ => general_form(value, format.precision),
+        _ => match format.precision {
+            Some(precision) => general_form(value, precision),
+            None => model::float::format_g(value),
+        },
     };
     let text = if format.sharp { with_point(&text, format) } else { text };
     if format.verb.is_ascii_uppercase() { text.to_ascii_uppercase() } else { text }
@@ -67,22 +70,19 @@ fn exponent_form(value: f64, precision: Option<usize>) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
-/// `%g`: the exponent form when the exponent is below -4 or at least the precision; trailing zeros are cut.
-fn general_form(value: f64, precision: Option<usize>) -> String {
-    let significant = precision.map(|precision| precision.max(1));
-    let scientific = exponent_form(value, significant.map(|n| n - 1));
+/// `%g` with so many significant digits: the exponent form when the exponent is below -4 or at least that many;
+/// trailing zeros are cut.
+fn general_form(value: f64, precision: usize) -> String {
+    let significant = precision.max(1);
+    let scientific = exponent_form(value, Some(significant - 1));
     let (digits, exponent_text) =
         scientific.split_once('e').expect("exponent_form always writes an exponent");
     let exponent: i64 = exponent_text.parse().expect("exponent_form writes a decimal exponent");
-    let bound = significant.map_or(SHORTEST_EXPONENT_MIN, |n| n as i64);
-    if exponent < -4 || exponent >= bound {
+    if exponent < -4 || exponent >= significant as i64 {
         return format!("{}e{exponent_text}", trim_zeros(digits));
     }
-    match significant {
-        None => format!("{value}"),
-        Some(n) => trim_zeros(&format!("{value:.*}", usize::try_from(n as i64 - 1 - exponent).unwrap_or(0)))
-            .to_owned(),
-    }
+    let n_after = usize::try_from(significant as i64 - 1 - exponent).unwrap_or(0);
+    trim_zeros(&format!("{value:.n_after$}")).to_owned()
 }
 
 fn trim_zeros(digits: &str) -> &str {
@@ -121,9 +121,6 @@ fn hex_float(value: f64, precision: Option<usize>) -> String {
     let point = if digits.is_empty() { "" } else { "." };
     format!("{sign}0x{lead:x}{point}{digits}p{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
-
-/// Go decides the shortest `%g` form as if the precision were 6.
-const SHORTEST_EXPONENT_MIN: i64 = 6;
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -293,7 +290,7 @@ fn push_verb(out: &mut String, arg: &Value, verb: char, flags: &Flags) {
         (_, Value::Nil) => push_bad(out, arg, verb),
         ('v' | 't', Value::Bool(value)) => push_padded(out, &value.to_string(), flags, false),
         ('v' | 's' | 'q' | 'x' | 'X', Value::Time(_) | Value::Object(_)) => {
-            push_str_verb(out, arg, verb, flags)
+            push_str_verb(out, arg, verb, flags);
         }
         ('v' | 's' | 'q', Value::Duration(_)) => push_str_verb(out, arg, verb, flags),
         (_, Value::Int(value) | Value::Duration(value)) => push_int(out, *value, arg, verb, flags),

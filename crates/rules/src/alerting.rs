@@ -175,7 +175,7 @@ impl AlertingRule {
     }
 
     /// Alerts to send at `at_ms`: those that fire or were resolved, anew or not sent for `resend_delay_ms`.
-    pub(crate) fn to_send(
+    pub(crate) fn take_due(
         &mut self,
         at_ms: i64,
         interval_ms: i64,

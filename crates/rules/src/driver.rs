@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use net::{Limits, Request};
 use stdx::Clock;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -25,31 +24,28 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Evaluates groups when they are due, until `stop`. A stop ends running queries.
 pub async fn run_rules(manager: Arc<Manager>, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(GROUPS_AT_ONCE));
-    let mut running = JoinSet::new();
+    let mut running: JoinSet<()> = JoinSet::new();
     while !stop.is_cancelled() {
         let now_ms = clock.now_ms();
-        for cell in manager.due(now_ms) {
-            // Nothing is queued: a group that finds no free slot is still due at the next look.
-            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { break };
+        // Nothing is queued: a group that finds no room is still due at the next look.
+        for cell in manager.due(now_ms, GROUPS_AT_ONCE.saturating_sub(running.len())) {
             let (manager, clock) = (Arc::clone(&manager), Arc::clone(&clock));
-            running.spawn_blocking(move || {
-                manager.run(&cell, clock.now_ms());
-                drop(slot);
-            });
+            running.spawn_blocking(move || manager.run(&cell, clock.now_ms()));
         }
-        let removing = Arc::clone(&manager);
-        running.spawn_blocking(move || removing.end_removed(now_ms));
-        while running.try_join_next().is_some() {}
-        let wait_ms = if slots.available_permits() == 0 {
-            SLEEP_MAX_MS
-        } else {
-            (manager.next_deadline_ms().saturating_sub(clock.now_ms())).clamp(1, SLEEP_MAX_MS)
-        };
+        if manager.has_removed(now_ms) && running.len() < GROUPS_AT_ONCE {
+            let manager = Arc::clone(&manager);
+            running.spawn_blocking(move || manager.end_removed(now_ms));
+        }
+        let wait_ms = manager.next_deadline_ms().saturating_sub(clock.now_ms()).clamp(1, SLEEP_MAX_MS);
+        let has_room = running.len() < GROUPS_AT_ONCE;
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())) => {}
+            () = tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())), if has_room => {}
             () = manager.changed.notified() => {}
-            Some(_) = running.join_next(), if slots.available_permits() == 0 => {}
+            Some(ended) = running.join_next() => {
+                if let Err(err) = ended {
+                    tracing::error!(error = %err, "evaluating a rule group failed");
+                }
+            }
             () = stop.cancelled() => {}
         }
     }

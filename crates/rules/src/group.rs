@@ -301,7 +301,7 @@ impl RuleState {
     fn send(&mut self, round: &Round<'_>) {
         let Some(rule) = &mut self.alerting else { return };
         let url = format!("{}{}", round.options.external_url, expression_link(&self.query, 1));
-        let alerts = rule.to_send(round.at_ms, round.interval_ms, round.options.resend_delay_ms, &url);
+        let alerts = rule.take_due(round.at_ms, round.interval_ms, round.options.resend_delay_ms, &url);
         if !alerts.is_empty() {
             round.env.sink.send(round.options.prepared(alerts));
         }

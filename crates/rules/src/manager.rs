@@ -123,10 +123,21 @@ pub(crate) struct GroupCell {
     interval_ms: i64,
     /// The next time on its grid.
     next_ms: AtomicI64,
+    /// Handed out by [`Manager::due`] and not yet through [`Manager::run`].
+    is_running: AtomicBool,
     /// Taken out by a reload; must not run again.
     is_retired: AtomicBool,
     state: Mutex<GroupState>,
     view: RwLock<Arc<GroupView>>,
+}
+
+/// Sets the flag back when it goes.
+struct Running<'a>(&'a AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 /// Series of a removed group, ended two of its intervals later so that a group that takes them over goes on with them.
@@ -221,6 +232,7 @@ impl Manager {
                 next_ms: AtomicI64::new(first_after(now_ms, interval_ms, &key)),
                 view: RwLock::new(Arc::new(state.view(&spec, interval_ms))),
                 state: Mutex::new(state),
+                is_running: AtomicBool::new(false),
                 is_retired: AtomicBool::new(false),
                 spec,
                 key,
@@ -241,25 +253,27 @@ impl Manager {
         self.metrics.remove_group(&cell.key);
     }
 
-    /// When something is due next, Unix milliseconds; `i64::MAX` for never.
+    /// When something is due next, Unix milliseconds; `i64::MAX` for never. Groups being evaluated do not count.
     #[must_use]
     pub fn next_deadline_ms(&self) -> i64 {
         let groups = self.groups.read();
-        let next = groups.iter().map(|cell| cell.next_ms.load(Ordering::SeqCst)).min().unwrap_or(i64::MAX);
+        let waiting = groups.iter().filter(|cell| !cell.is_running.load(Ordering::SeqCst));
+        let next = waiting.map(|cell| cell.next_ms.load(Ordering::SeqCst)).min().unwrap_or(i64::MAX);
         let removed = self.removed.lock().iter().map(|removed| removed.due_ms).min();
         next.min(removed.unwrap_or(i64::MAX))
     }
 
     /// Evaluates every group that is due, one after another.
     pub fn poll(&self, now_ms: i64) {
-        for cell in self.due(now_ms) {
+        for cell in self.due(now_ms, usize::MAX) {
             self.run(&cell, now_ms);
         }
         self.end_removed(now_ms);
     }
 
-    /// Groups that are due and not being evaluated at this moment.
-    pub(crate) fn due(&self, now_ms: i64) -> Vec<Arc<GroupCell>> {
+    /// At most `n_max` groups that are due and not being evaluated at this moment; each must go through
+    /// [`Manager::run`] before it is handed out again.
+    pub(crate) fn due(&self, now_ms: i64, n_max: usize) -> Vec<Arc<GroupCell>> {
         let groups = self.groups.read();
         let due = groups.iter().filter(|cell| {
             let next_ms = cell.next_ms.load(Ordering::SeqCst);
@@ -268,14 +282,20 @@ impl Manager {
                 cell.next_ms.store(first_after(now_ms, cell.interval_ms, &cell.key), Ordering::SeqCst);
                 return false;
             }
-            next_ms <= now_ms && !cell.state.is_locked()
+            next_ms <= now_ms && !cell.is_running.swap(true, Ordering::SeqCst)
         });
-        due.cloned().collect()
+        due.take(n_max).cloned().collect()
     }
 
     /// Evaluates one group at the latest time on its grid that has come; earlier ones not yet evaluated are missed.
     pub(crate) fn run(&self, cell: &GroupCell, now_ms: i64) {
-        let Some(mut state) = cell.state.try_lock() else { return };
+        // Also when a rule panics: the group runs again next time.
+        let _running = Running(&cell.is_running);
+        self.evaluate(cell, now_ms);
+    }
+
+    fn evaluate(&self, cell: &GroupCell, now_ms: i64) {
+        let mut state = cell.state.lock();
         let next_ms = cell.next_ms.load(Ordering::SeqCst);
         if next_ms > now_ms || cell.is_retired.load(Ordering::SeqCst) {
             return;
@@ -304,6 +324,11 @@ impl Manager {
         };
         state.evaluate(&round);
         *cell.view.write() = Arc::new(state.view(&cell.spec, cell.interval_ms));
+    }
+
+    /// Whether series of removed groups are to be ended.
+    pub(crate) fn has_removed(&self, now_ms: i64) -> bool {
+        self.removed.lock().iter().any(|removed| removed.due_ms <= now_ms)
     }
 
     /// Ends the series of removed groups whose time has come, but for those that another group goes on with.

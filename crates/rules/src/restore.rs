@@ -5,7 +5,7 @@
 
 use model::alert::ALERT_NAME;
 use model::labels::METRIC_NAME;
-use model::{Labels, Matcher, TimeRange, is_stale};
+use model::{Labels, Matcher, Sample, TimeRange, is_stale};
 use storage::{Queryable, SelectHints};
 
 use crate::alerting::{ALERTS_FOR_STATE, AlertingRule};
@@ -36,13 +36,12 @@ pub(crate) fn restore(
     let hold_ms = rule.hold_ms;
     for alert in rule.active.values_mut() {
         let wanted = alert.for_state_labels();
-        let Some((_, (down_at_ms, value))) = last.iter().find(|(labels, _)| *labels == wanted) else {
-            continue;
-        };
-        if is_stale(*value) || !value.is_finite() {
+        let Some((_, sample)) = last.iter().find(|(labels, _)| *labels == wanted) else { continue };
+        let Sample { t_ms: down_at_ms, value } = *sample;
+        if is_stale(value) || !value.is_finite() {
             continue;
         }
-        let was_active_ms = (*value * 1_000.0) as i64;
+        let was_active_ms = (value * 1_000.0) as i64;
         let remaining_ms = hold_ms - (down_at_ms - was_active_ms);
         alert.active_at_ms = if remaining_ms <= 0 {
             // It fired before the outage and does again at the next evaluation.
@@ -63,7 +62,7 @@ fn last_samples(
     queryable: &dyn Queryable,
     now_ms: i64,
     tolerance: Tolerance,
-) -> Result<Vec<(Labels, (i64, f64))>, storage::QueryError> {
+) -> Result<Vec<(Labels, Sample)>, storage::QueryError> {
     let mut matchers =
         vec![Matcher::equal(METRIC_NAME, ALERTS_FOR_STATE), Matcher::equal(ALERT_NAME, rule.name.as_str())];
     matchers.extend(rule.plain_labels().map(|(name, value)| Matcher::equal(name, value)));
@@ -72,7 +71,7 @@ fn last_samples(
     let mut last = Vec::new();
     while let Some(series) = set.next()? {
         if let (Some(t_ms), Some(value)) = (series.timestamps.last(), series.values.last()) {
-            last.push((series.labels, (*t_ms, *value)));
+            last.push((series.labels, Sample { t_ms: *t_ms, value: *value }));
         }
     }
     Ok(last)

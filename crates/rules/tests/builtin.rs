@@ -1,5 +1,7 @@
 //! The built-in rules over series as node_exporter gives them: what must fire does, and quiet hosts stay quiet.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 mod common;
 
 use std::sync::Arc;

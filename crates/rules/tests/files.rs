@@ -1,5 +1,7 @@
 //! Rule files and the configuration's `alerting` section: what is read, and what is said of mistakes.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use rules::{AlertingConfig, BuiltinRules, RuleSpec, parse_file};
 
 fn errors(text: &str) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! Groups, rules and alerts over a store in memory, by the minute, hour and week.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The notifier and both drivers against a real HTTP server on loopback.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;

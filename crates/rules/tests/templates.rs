@@ -1,5 +1,7 @@
 //! What annotations make of templates, with Prometheus' functions, through a rule that fires.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! A store in memory, a clock that stands still, and a manager with one rule file.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 #![allow(dead_code, reason = "not every test file uses every helper")]
 
 use std::sync::Arc;
