@@ -50,7 +50,17 @@ export function useView(): View {
     [setRange],
   );
   const reset = useCallback(() => setRange(before.pop() ?? { from: "now-1h", to: "now" }), [setRange]);
-  return { spec, range, refresh, every: refresh === "off" ? false : (parseDuration(refresh) ?? false), zone, search, setRange, zoom, reset, set };
+  return { spec, range, refresh, every: paceOf(refresh, search), zone, search, setRange, zoom, reset, set };
+}
+
+/** A page just opened looks more often: on a server just begun every sample is news. */
+const EAGER = { until: 60_000, every: 5000 };
+
+function paceOf(refresh: string, search: string): number | false {
+  if (refresh === "off") return false;
+  const ms = parseDuration(refresh) ?? false;
+  const chosen = new URLSearchParams(search).has("refresh");
+  return ms !== false && !chosen && performance.now() < EAGER.until ? Math.min(ms, EAGER.every) : ms;
 }
 
 /** Path with range and refresh carried along. */

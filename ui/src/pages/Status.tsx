@@ -75,7 +75,7 @@ export default function Status() {
           <>
             <table className="tbl kv"><tbody>
               <tr><th scope="row">{t("version")}</th><td>{am.data.versionInfo.version ?? "–"}</td></tr>
-              <tr><th scope="row">{t("uptime")}</th><td><Ago at={Date.parse(am.data.uptime)} /></td></tr>
+              <tr><th scope="row">{t("since")}</th><td><Ago at={Date.parse(am.data.uptime)} /></td></tr>
               <tr><th scope="row">{t("cluster")}</th><td>{am.data.cluster.status}</td></tr>
             </tbody></table>
             <div className="code tall"><pre>{am.data.config.original}</pre><CopyButton text={am.data.config.original} /></div>
@@ -122,7 +122,7 @@ function Top({ title, list, unit = "none", link }: { title: string; list: readon
   return (
     <div>
       <h3>{title}</h3>
-      <table className="tbl kv">
+      <table className="tbl kv top10">
         <tbody>
           {(list ?? []).slice(0, 10).map((x) => (
             <tr key={x.name}>
