@@ -154,3 +154,53 @@ fn a_second_server_is_refused() {
     assert!(matches!(err, storage::StorageError::Closed));
     open(dir);
 }
+
+#[test]
+fn a_kill_right_after_a_fault_loses_nothing_acknowledged() {
+    let small_life = |first: u64| {
+        let inner = MemDir::new();
+        let fault = Fault { first, n_ops: 1, errno: EIO };
+        let dir = FaultyDir::new(Arc::new(inner.clone()), fault);
+        let mut promise = Promise::default();
+        if let Ok((db, _)) = Db::open(Arc::new(dir.clone()), small_segments(Durability::Interval), START_MS) {
+            live(&db, &mut promise, 8, |promise| {
+                check_image(inner.kill_image(), &promise.acknowledged, &promise.tried, "kill after a fault");
+                check_image(
+                    inner.power_loss_image(),
+                    &promise.synced,
+                    &promise.tried,
+                    "power loss after a fault",
+                );
+            });
+        }
+        dir.n_ops()
+    };
+    let n_ops = small_life(u64::MAX);
+    for first in 0..n_ops {
+        small_life(first);
+    }
+}
+
+#[test]
+fn after_a_failed_sync_everything_is_written_anew() {
+    let has_checkpoint = |dir: &MemDir| {
+        let entries = dir.list(std::path::Path::new("wal")).unwrap();
+        entries.iter().any(|entry| entry.name.starts_with("checkpoint-"))
+    };
+    let mut n_seen = 0;
+    for first in 0..20 {
+        let inner = MemDir::new();
+        let dir = FaultyDir::new(Arc::new(inner.clone()), Fault { first, n_ops: 1, errno: EIO });
+        let Ok((db, _)) = Db::open(Arc::new(dir), options(), START_MS) else { continue };
+        let mut content = Content::new();
+        if commit(&db, START_MS, &[(0, 1.0)], &mut content).is_err() || db.sync().is_ok() {
+            continue;
+        }
+        n_seen += 1;
+        assert!(!has_checkpoint(&inner));
+        db.sync().unwrap();
+        assert!(has_checkpoint(&inner), "what the system still holds is not trusted");
+        check_image(inner.power_loss_image(), &content, &content, "after a failed sync");
+    }
+    assert_eq!(n_seen, 1);
+}
