@@ -83,8 +83,8 @@ impl Inhibitor {
             sources.iter().copied().find(|fingerprint| {
                 stored(*fingerprint).is_some_and(|alert| {
                     // Alerts that are on both sides do not inhibit each other, nor themselves.
-                    !alert.is_resolved_at(now_ms)
-                        && !(is_source_too && all_match(&rule.target, &alert.labels))
+                    let is_on_both_sides = is_source_too && all_match(&rule.target, &alert.labels);
+                    !alert.is_resolved_at(now_ms) && !is_on_both_sides
                 })
             })
         })

@@ -80,7 +80,7 @@ impl Store {
         let aside = format!("{FILE}.damaged-{now_ms}");
         match self.dir.rename(Path::new(FILE), Path::new(&aside)) {
             Ok(()) => {
-                tracing::warn!(file = %aside, "damaged alertmanager state set aside; what could be read is kept")
+                tracing::warn!(file = %aside, "damaged alertmanager state set aside; what could be read is kept");
             }
             Err(err) => tracing::error!(error = %err, "cannot set the damaged alertmanager state aside"),
         }

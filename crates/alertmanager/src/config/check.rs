@@ -227,8 +227,8 @@ impl RouteCheck<'_> {
                 return Err(Fault::at(at, format!("{what} cannot be zero")));
             }
         }
-        for name in raw.labels.iter().flatten().map(|(name, _)| name).filter(|name| name.is_empty()) {
-            return Err(Fault::at(at, format!("invalid label name {name:?}")));
+        if raw.labels.as_ref().is_some_and(|labels| labels.contains_key("")) {
+            return Err(Fault::at(at, "invalid label name \"\""));
         }
         let routes = raw.routes.iter().flatten().map(|child| self.check(child));
         let ms = |duration: Option<Duration>| duration.map(Duration::as_ms);

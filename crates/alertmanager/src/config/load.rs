@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn shell_patterns() {
         let check = |pattern: &str, text: &str, expected| {
-            assert_eq!(is_match(pattern, text), expected, "{pattern} {text}")
+            assert_eq!(is_match(pattern, text), expected, "{pattern} {text}");
         };
         check("*.tmpl", "a.tmpl", true);
         check("*.tmpl", "a.tmpl.bak", false);

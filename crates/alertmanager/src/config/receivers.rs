@@ -71,12 +71,28 @@ fn go_duration(text: &str) -> Option<Duration> {
 pub(super) struct RawWebhook {
     send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
+    #[serde(serialize_with = "masked_url")]
     url: Option<Secret>,
     url_file: Option<PathBuf>,
     max_alerts: Option<u64>,
     timeout: Option<GoDuration>,
     #[serde(skip_serializing)]
     payload: Option<At<IgnoredAny>>,
+}
+
+/// Shows where a webhook goes, but neither credentials nor path. Stays a URL, since older clients read it as one.
+fn masked_url<S: serde::Serializer>(url: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some(secret) = url else { return serializer.serialize_none() };
+    let parsed = url::Url::parse(secret.expose()).ok().filter(|_| !secret.expose().contains("{{"));
+    match parsed.as_ref().map(|url| (url.scheme(), url.host_str(), url.port())) {
+        Some((scheme, Some(host), None)) => {
+            serializer.collect_str(&format_args!("{scheme}://{host}/<secret>"))
+        }
+        Some((scheme, Some(host), Some(port))) => {
+            serializer.collect_str(&format_args!("{scheme}://{host}:{port}/<secret>"))
+        }
+        _ => secret.serialize(serializer),
+    }
 }
 
 /// A checked webhook.

@@ -39,7 +39,7 @@ fn push(out: &mut String, value: &Value, indent: usize) {
                 let _ = write!(out, "{:indent$}- ", "");
                 match value {
                     Value::Object(map) if map.values().any(|value| !value.is_null()) => {
-                        push(out, value, indent + 2)
+                        push(out, value, indent + 2);
                     }
                     _ => push_inner(out, value, indent),
                 }

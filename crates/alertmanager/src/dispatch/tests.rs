@@ -17,6 +17,9 @@ const T0: i64 = 1_700_000_000_000;
 /// What a receiver got: when, whom, alerts as `name start-end annotation`.
 type Batch = (i64, String, Vec<String>);
 
+type Answer = Box<dyn FnMut(i64, &str) -> Outcome>;
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 struct Sim {
     core: Core,
     store: Store,
@@ -24,7 +27,7 @@ struct Sim {
     now_ms: i64,
     batches: Vec<Batch>,
     /// Decides what a receiver answers.
-    answer: Box<dyn FnMut(i64, &str) -> Outcome>,
+    answer: Answer,
 }
 
 fn new_core(config: &str, start_ms: i64) -> Core {
@@ -332,7 +335,7 @@ const INHIBIT: &str = "inhibit_rules: [{source_matchers: ['alertname=JobDown'], 
 #[test]
 fn a_graver_alert_silences_until_it_resolves() {
     let mut sim = Sim::new(&config("", INHIBIT).replace("repeat_interval: 1ms", "repeat_interval: 1s"));
-    let (aa, ab): (&[(&str, &str)], &[(&str, &str)]) = (
+    let (aa, ab): (Pairs<'_>, Pairs<'_>) = (
         &[("alertname", "InstanceDown"), ("job", "j"), ("zone", "aa")],
         &[("alertname", "InstanceDown"), ("job", "j"), ("zone", "ab")],
     );

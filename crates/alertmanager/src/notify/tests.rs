@@ -119,7 +119,7 @@ fn templates_see_what_alertmanagers_see() {
 fn users_templates_take_the_place_of_ours_and_broken_ones_are_named() {
     let dir = MemDir::new();
     let write = |path: &str, text: &str| {
-        dir.write_atomic(std::path::Path::new(path), text.as_bytes()).expect("written")
+        dir.write_atomic(std::path::Path::new(path), text.as_bytes()).expect("written");
     };
     write("am.yml", "templates: ['*.tmpl']\nroute: {receiver: r}\nreceivers: [{name: r}]\n");
     write("own.tmpl", r#"{{ define "__subject" }}mine{{ end }}"#);
@@ -285,8 +285,8 @@ async fn slack_gets_one_attachment_and_its_no_is_a_no() {
     let body = request.split_once("\r\n\r\n").expect("a body").1;
     let expected = concat!(
         r##"{"channel":"#ops","username":"Hinomi","attachments":[{"title":"T firing","##,
-        r#""title_link":"http://hinomi.example:9090/#/alerts?receiver=team%5C.x","text":"x","#,
-        r#""fallback":"[FIRING:1] HostDown (node) | http://hinomi.example:9090/#/alerts?receiver=team%5C.x","#,
+        r#""title_link":"http://hinomi.example:9090/alerts?receiver=team%5C.x","text":"x","#,
+        r#""fallback":"[FIRING:1] HostDown (node) | http://hinomi.example:9090/alerts?receiver=team%5C.x","#,
         r#""callback_id":"","fields":[{"title":"a","value":"HostDown","short":true}],"#,
         r#""actions":[{"type":"button","text":"Go","url":"http://x/"}],"footer":"","color":"danger","#,
         r#""mrkdwn_in":["fallback","pretext","text"]}]}"#,
