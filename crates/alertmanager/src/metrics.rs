@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
 
+const RELOAD_SUCCESS: &str = "alertmanager_config_last_reload_successful";
+const RELOAD_TIME: &str = "alertmanager_config_last_reload_success_timestamp_seconds";
+
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -33,14 +36,13 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Declares them in `registry`.
     pub(crate) fn new(registry: &Registry) -> Self {
-        let counters = |name: &str, help, labels| registry.counters(name, help, labels);
         let metrics = Self {
-            received: counters(
+            received: registry.counters(
                 "alertmanager_alerts_received_total",
                 "Alerts received.",
                 &["status", "version"],
             ),
-            invalid: counters(
+            invalid: registry.counters(
                 "alertmanager_alerts_invalid_total",
                 "Alerts refused as invalid.",
                 &["version"],
@@ -49,27 +51,27 @@ impl Metrics {
                 "alertmanager_alerts_limited_total",
                 "New alerts refused because too many are kept.",
             ),
-            notifications: counters(
+            notifications: registry.counters(
                 "alertmanager_notifications_total",
                 "Notifications attempted.",
                 &["integration"],
             ),
-            failed: counters(
+            failed: registry.counters(
                 "alertmanager_notifications_failed_total",
                 "Notifications given up.",
                 &["integration", "reason"],
             ),
-            requests: counters(
+            requests: registry.counters(
                 "alertmanager_notification_requests_total",
                 "Attempts to notify.",
                 &["integration"],
             ),
-            requests_failed: counters(
+            requests_failed: registry.counters(
                 "alertmanager_notification_requests_failed_total",
                 "Attempts to notify that failed.",
                 &["integration"],
             ),
-            suppressed: counters(
+            suppressed: registry.counters(
                 "alertmanager_notifications_suppressed_total",
                 "Alerts kept back from notifications.",
                 &["reason"],
@@ -83,14 +85,9 @@ impl Metrics {
             silences: registry.gauges("alertmanager_silences", "Silences by state.", &["state"]),
             groups: registry.gauge("alertmanager_dispatcher_aggregation_groups", "Groups of alerts."),
             log_entries: registry.gauge("alertmanager_nflog_entries", "Entries of the notification log."),
-            reload_success: registry.gauge(
-                "alertmanager_config_last_reload_successful",
-                "Whether the last configuration reload was successful.",
-            ),
-            reload_time: registry.gauge(
-                "alertmanager_config_last_reload_success_timestamp_seconds",
-                "When the configuration was last reloaded.",
-            ),
+            reload_success: registry
+                .gauge(RELOAD_SUCCESS, "Whether the last configuration reload was successful."),
+            reload_time: registry.gauge(RELOAD_TIME, "When the configuration was last reloaded."),
             receivers: registry.gauge("alertmanager_receivers", "Receivers configured."),
             integrations: registry.gauge("alertmanager_integrations", "Integrations configured."),
             inhibition_rules: registry.gauge("alertmanager_inhibition_rules", "Inhibition rules configured."),
@@ -102,17 +99,21 @@ impl Metrics {
                 "Records of the state file that could not be read.",
             ),
         };
-        // Series that an alert may watch exist before the first event.
+        metrics.create_series();
+        metrics
+    }
+
+    /// Series that an alert may watch exist before the first event.
+    fn create_series(&self) {
         for integration in ["webhook", "email", "slack"] {
-            metrics.notifications.with(&[integration]);
-            metrics.requests.with(&[integration]);
-            metrics.requests_failed.with(&[integration]);
+            self.notifications.with(&[integration]);
+            self.requests.with(&[integration]);
+            self.requests_failed.with(&[integration]);
             for reason in
                 ["other", "clientError", "serverError", "contextDeadlineExceeded", "authError", "rateLimited"]
             {
-                metrics.failed.with(&[integration, reason]);
+                self.failed.with(&[integration, reason]);
             }
         }
-        metrics
     }
 }

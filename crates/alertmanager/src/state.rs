@@ -164,6 +164,7 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
     for record in records {
         match record {
             Record::Alert(alert) => {
+                alive_ms = alive_ms.max(alert.updated_at_ms);
                 alerts.insert(Fingerprint::of(&alert.labels), alert);
             }
             Record::AlertGone(fingerprint) => {
@@ -171,14 +172,17 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             }
             Record::Silence(silence) => core.silences.restore(silence),
             Record::SilenceGone(id) => core.silences.remove(&id),
-            Record::Notified(key, entry) => core.nflog.put(key, entry),
+            Record::Notified(key, entry) => {
+                // An end that was told is an end, also when no later sign of life was written.
+                alive_ms = alive_ms.max(entry.sent_at_ms);
+                core.nflog.put(key, entry);
+            }
             Record::NotifiedGone(key) => core.nflog.remove(&key),
             Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
         }
     }
     for alert in alerts.into_values() {
         let mut alert = Arc::unwrap_or_clone(alert);
-        alive_ms = alive_ms.max(alert.updated_at_ms);
         let was_firing = alert.ends_at_ms > alive_ms.min(now_ms) && alert.ends_at_ms > alert.updated_at_ms;
         let grace_ms = now_ms.saturating_add(core.config.resolve_timeout_ms);
         if was_firing && alert.ends_at_ms < grace_ms {

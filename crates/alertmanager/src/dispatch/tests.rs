@@ -471,6 +471,18 @@ fn attempts_of_one_receiver_are_bounded() {
     assert_eq!(sim.core.poll(T0 + 2_100).len(), 1);
 }
 
+#[test]
+fn an_end_that_was_told_is_not_taken_back_by_a_restart() {
+    let text = SLOW.replace("route:", "global: {resolve_timeout: 10s}\nroute:");
+    let mut sim = Sim::new(&text);
+    sim.put(1_000, "a", 1_000, 0, "");
+    // It resolves for want of reports, that is told, and the process is killed before its next sign of life.
+    sim.run_to(13_000);
+    sim.restart(13_500, 1_000, &text);
+    sim.run_to(60_000);
+    sim.check(&[((2_000, 2_000), "d/0", &["a 1000..-"]), ((12_000, 12_000), "d/0", &["a 1000..11000"])]);
+}
+
 /// One thing that happens in a random history.
 #[derive(Debug, Clone)]
 enum Event {
