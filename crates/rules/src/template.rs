@@ -255,7 +255,8 @@ fn title(text: &str) -> String {
         } else {
             out.extend(c.to_uppercase());
         }
-        in_word = c.is_alphanumeric() || c == '_' || (in_word && c == '\'');
+        // As Go's strings.Title, an apostrophe ends a word.
+        in_word = c.is_alphanumeric() || c == '_' || (!c.is_ascii() && !c.is_whitespace());
     }
     out
 }

@@ -150,7 +150,7 @@ fn numbers_for_people() {
 #[test]
 fn texts() {
     check(&[
-        ("{{ title \"aa bb CC it's\" }}", "Aa Bb CC It's"),
+        ("{{ title \"aa bb CC it's\" }}", "Aa Bb CC It'S"),
         ("{{ toUpper \"aé\" }}{{ toLower \"AÉ\" }}", "AÉaé"),
         ("{{ match \"a+\" \"baab\" }} {{ match \"^a\" \"ba\" }} {{ match \"\" \"x\" }}", "true false true"),
         ("{{ reReplaceAll \"(a)b\" \"x$1\" \"abcab\" }}", "xacxa"),
