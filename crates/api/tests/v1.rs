@@ -20,6 +20,20 @@ use tower::ServiceExt as _;
 /// 1435781430.781, as in Prometheus' documentation.
 const NOW_MS: i64 = 1_435_781_430_781;
 
+const RULES: &str = r#"
+groups:
+- name: g
+  interval: 10s
+  rules:
+  - alert: Down
+    expr: up == 0
+    for: 1h
+    labels: {severity: "<p>"}
+    annotations: {summary: "{{ $labels.job }} & co"}
+  - record: job:up
+    expr: up > bool 0
+"#;
+
 struct Server {
     router: axum::Router,
     shell: Arc<Shell>,
@@ -51,7 +65,11 @@ impl Server {
         let registry = Registry::new();
         let config = Arc::new(ArcSwap::from_pointee(ConfigStatus::default()));
         let (commands, _) = mpsc::channel(1);
-        let shell = Shell::new(options, clock.clone(), registry.clone(), config, commands);
+        let page = Arc::new({
+            let registry = registry.clone();
+            move || registry.render()
+        });
+        let shell = Shell::new(options, clock.clone(), &registry, page, config, commands);
         let store = Arc::new(MemStore::new());
         Self { router: api::router(shell.clone()), shell, store, clock, registry }
     }
@@ -64,13 +82,53 @@ impl Server {
             batch.append(None, &labels, NOW_MS - 15_781, value).unwrap();
         }
         batch.commit().unwrap();
-        server.shell.set_ready(Services {
-            clock: server.clock.clone(),
-            queryable: server.store.clone(),
-            engine: Arc::new(ArcSwap::from_pointee(promql::Engine::default())),
-            query_gate: net::Gate::new("query", 4, 4, &server.registry),
-        });
+        server.shell.set_ready(server.services());
         server
+    }
+
+    /// The parts as the binary builds them, over stores in memory; rules are evaluated once.
+    fn services(&self) -> Services {
+        let clock: Arc<dyn stdx::Clock> = self.clock.clone();
+        let scraping = scrape::Manager::new(scrape::ManagerOptions {
+            clock: clock.clone(),
+            store: self.store.clone(),
+            dir: Arc::new(stdx::MemDir::new()),
+            registry: self.registry.clone(),
+            host_name: "h".to_owned(),
+        });
+        let alertmanager = alertmanager::spawn(alertmanager::Options {
+            config: alertmanager::Config::builtin(),
+            dir: Arc::new(stdx::MemDir::new()),
+            files: Arc::new(stdx::MemDir::new()),
+            clock: clock.clone(),
+            registry: self.registry.clone(),
+            external_url: "http://example.org:9090".to_owned(),
+            retention: model::Duration::from_secs(3_600),
+            start_delay: model::Duration::ZERO,
+            build: alertmanager::BuildInfo::default(),
+        });
+        let sinks: Vec<Arc<dyn rules::AlertSink>> = Vec::new();
+        let env = rules::Env {
+            queryable: self.store.clone(),
+            appendable: self.store.clone(),
+            sink: Arc::new(sinks),
+            clock: clock.clone(),
+        };
+        let rules = Arc::new(rules::Manager::new(env, &self.registry));
+        let options = rules::Options { interval_ms: 60_000, ..rules::Options::default() };
+        rules.reload(rules::parse_file("a.yml", RULES).unwrap(), options, NOW_MS - 120_000);
+        rules.poll(NOW_MS);
+        Services {
+            clock,
+            queryable: self.store.clone(),
+            engine: Arc::new(ArcSwap::from_pointee(promql::Engine::default())),
+            query_gate: net::Gate::new("query", 4, 4, &self.registry),
+            head_stats: Arc::new(|_| tsdb::Stats { n_series: 2, ..tsdb::Stats::default() }),
+            targets: scraping.view(),
+            rules,
+            alertmanager_urls: Arc::new(|| vec!["http://a:1/api/v2/alerts".to_owned()]),
+            alertmanager: alertmanager.unwrap(),
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> (u16, String) {
@@ -126,7 +184,44 @@ async fn queries_answer_as_prometheus_does() {
     check("query_exemplars?query=up", "[]").await;
     check("status/walreplay", r#"{"min":0,"max":0,"current":0}"#).await;
     check("status/flags", r#"{"config.file":"a.yml"}"#).await;
-    check("format_query?query=up%2Bsum(x)", r#""up + sum(x)""#).await;
+    check("scrape_pools", r#"{"scrapePools":[]}"#).await;
+    check("targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#).await;
+    check("targets?state=active", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":null}"#).await;
+    check("metadata", "{}").await;
+    check("targets/metadata", "[]").await;
+    check("alertmanagers", r#"{"activeAlertmanagers":[{"url":"http://a:1/api/v2/alerts"}],"droppedAlertmanagers":[]}"#).await;
+    check(
+        "status/tsdb",
+        r#"{"headStats":{"numSeries":2,"numLabelPairs":0,"chunkCount":0,"minTime":0,"maxTime":0},"seriesCountByMetricName":[],"labelValueCountByLabelName":[],"memoryInBytesByLabelName":[],"seriesCountByLabelValuePair":[]}"#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn rules_and_alerts_are_listed() {
+    let server = Server::start();
+    let (status, body) = server.get("/api/v1/alerts").await;
+    assert_eq!(status, 200);
+    let begins = r#"{"status":"success","data":{"alerts":[{"labels":{"alertname":"Down","job":"a<b>&\"","severity":"<p>"},"annotations":{"summary":"a<b>&\" & co"},"state":"pending","activeAt":"2015-07-01T20:1"#;
+    assert!(body.starts_with(begins) && body.ends_with(r#"Z","value":"0e+00"}]}}"#), "{body}");
+    let (_, body) = server.get("/api/v1/rules?type=alert&rule_name[]=Down&exclude_alerts=true").await;
+    let begins = r#"{"status":"success","data":{"groups":[{"name":"g","file":"a.yml","rules":[{"state":"pending","name":"Down","query":"up == 0","duration":3600,"keepFiringFor":0,"labels":{"severity":"<p>"},"annotations":{"summary":"{{ $labels.job }} & co"},"alerts":null,"health":"ok","evaluationTime":"#;
+    assert!(body.starts_with(begins), "{body}");
+    assert!(body.contains(r#""type":"alerting"}],"interval":10,"limit":0,"evaluationTime":"#), "{body}");
+    let (_, body) = server.get("/api/v1/rules?type=record&group_limit=1").await;
+    assert!(body.contains(r#"[{"name":"job:up","query":"up \u003e bool 0","labels":{},"health":"ok","evaluationTime":"#), "{body}");
+    for path in ["rules?file[]=b.yml", "rules?rule_group[]=x", "rules?match[]={severity=%22x%22}"] {
+        server.check(&format!("/api/v1/{path}"), 200, r#"{"status":"success","data":{"groups":[]}}"#).await;
+    }
+}
+
+#[tokio::test]
+async fn federation_gives_the_newest_samples() {
+    let server = Server::start();
+    let (status, body) = server.get("/federate?match[]=up").await;
+    let text = "# TYPE up untyped\nup{job=\"a<b>&\\\"\",instance=\"\"} 0 1435781415000\nup{job=\"prometheus\",instance=\"\"} 1 1435781415000\n";
+    assert_eq!((status, body.as_str()), (200, text));
+    server.check("/federate?match[]=%7B%7D", 400, "match[] must contain at least one non-empty matcher\n").await;
 }
 
 #[tokio::test]
@@ -159,6 +254,11 @@ async fn wrong_parameters_are_named() {
     bad("query_range?query=up[5m]&start=1&end=2&step=1", r#"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"#).await;
     bad("series", "no match[] parameter provided").await;
     bad("series?match[]={}", r#"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"#).await;
+    bad("rules?type=x", r#"invalid parameter \"type\": not supported value \"x\""#).await;
+    bad("rules?group_next_token=x", r#"invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups"#).await;
+    bad("rules?group_limit=0", r#"invalid parameter \"group_limit\": group_limit needs to be greater than 0"#).await;
+    bad("metadata?limit=x", "limit must be a number").await;
+    bad("status/tsdb?limit=0", "limit must be a positive number").await;
     bad("labels?match[]=up%7B", "1:4: parse error: unexpected end of input inside braces").await;
     server.check_error("/api/v1/nope", 404, "not_found", "no such endpoint: /api/v1/nope").await;
     server.check_error("/api/nope", 404, "not_found", "no such endpoint: /api/nope").await;

@@ -98,7 +98,7 @@ impl Config {
     }
 
     /// From the text of a file in `dir`, whose other files are read through `disk`.
-    fn parse(name: &str, text: &str, dir: &Path, disk: &dyn Dir) -> Result<Self, ConfigErrors> {
+    pub(crate) fn parse(name: &str, text: &str, dir: &Path, disk: &dyn Dir) -> Result<Self, ConfigErrors> {
         let file: ConfigFile = yaml::parse(name, text)?;
         let shown = show::masked(name, text)?;
         let mut found = Findings::default();

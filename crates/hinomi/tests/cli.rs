@@ -1,0 +1,83 @@
+//! The command line as people meet it: help, versions, refusals, and files checked.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::process::Command;
+
+/// Exit code, stdout, stderr.
+fn run(args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_hinomi")).args(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_names_every_flag_with_its_default() {
+    for args in [&["--help"][..], &["server", "--help"]] {
+        let (code, out, err) = run(args);
+        assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
+        for word in ["--config.file <FILE>", "[default: 15d]", "[default: 127.0.0.1:9090]", "--web.enable-lifecycle", "Usage: hinomi"] {
+            assert!(out.contains(word), "{word} in {out}");
+        }
+        assert!(!out.contains("--no-web"), "{out}");
+    }
+    for args in [&["check", "--help"][..], &["check", "config", "--help"], &["check", "rules", "--help"], &["query", "--help"], &["query", "instant", "--help"], &["query", "range", "--help"]] {
+        let (code, out, _) = run(args);
+        assert_eq!(code, 0, "{args:?}");
+        assert!(out.contains("Usage: hinomi"), "{out}");
+    }
+}
+
+#[test]
+fn version_is_worded_as_prometheus_words_it() {
+    for flag in ["--version", "-V"] {
+        let (code, out, _) = run(&[flag]);
+        assert_eq!(code, 0);
+        assert!(out.starts_with("hinomi, version 0.1.0 (branch: ") && out.contains(", revision: "), "{out}");
+    }
+}
+
+#[test]
+fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
+    let check = |args: &[&str], code: i32, word: &str| {
+        let (got, out, err) = run(args);
+        assert_eq!((got, out.as_str()), (code, ""), "{args:?}: {err}");
+        assert!(err.starts_with("error: ") && err.contains(word), "{args:?}: {err}");
+    };
+    check(&["--bogus"], 2, "--bogus");
+    check(&["frobnicate"], 2, "frobnicate");
+    check(&["--enable-feature=x"], 2, "--enable-feature is not served by this version");
+    check(&["server", "--web.config.file", "x"], 2, "put a proxy in front");
+    check(&["server", "--log.level=loud"], 1, "--log.level");
+    check(&["server", "--query.max-concurrency=x"], 1, "--query.max-concurrency");
+    check(&["server", "--query.max-concurrency=0"], 1, "--query.max-concurrency: must be more than 0");
+    check(&["server", "--config.file=/nonexistent.yml"], 1, "/nonexistent.yml");
+    check(&["query", "instant", "http://127.0.0.1:1", "up"], 1, "connection refused");
+}
+
+#[test]
+fn checks_say_which_file_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |command: &str, text: &str, code: i32, words: &[&str]| {
+        let path = folder.path().join("a.yml");
+        std::fs::write(&path, text).unwrap();
+        let (got, out, err) = run(&["check", command, path.to_str().unwrap()]);
+        assert_eq!(got, code, "{text}: {out}{err}");
+        for word in words {
+            assert!(format!("{out}{err}").contains(word), "{word} for\n{text}\nin {out}{err}");
+        }
+    };
+    check("config", "", 0, &["ok, 0 scrape configurations, 0 rules"]);
+    check("config", "scrape_configs: [{job_name: a}]\nhinomi: {builtin_rules: {disabled: []}}\n", 0, &["ok, 1 scrape"]);
+    check("config", "global:\n  scrape_intervall: 1s\n", 1, &["a.yml:2:3: field scrape_intervall not found"]);
+    check("config", "a: [\n", 1, &["a.yml:"]);
+    check("config", "remote_write:\n- url: http://x\n", 1, &["a.yml:2:1: remote_write is not served yet"]);
+    check("config", "hinomi:\n  builtin_rules: {disabled: [Nope]}\n", 1, &["no rule \"Nope\"; there are "]);
+    check("config", "hinomi:\n  builtin_rules: maybe\n", 1, &["a.yml:2:"]);
+    check("config", "rule_files: [nope.yml]\n", 1, &["names no file that is there"]);
+    check("config", "rule_files: ['x*/y.yml']\n", 1, &["wildcards may stand in the file's name only"]);
+    check("config", "scrape_configs: [{job_name: a}, {job_name: a}]\n", 1, &["found multiple scrape configs with job name \"a\""]);
+    check("config", "scrape_configs: [{job_name: host}]\nhinomi: {host_metrics: on}\n", 1, &["belongs to hinomi.host_metrics"]);
+    check("config", "scrape_configs: [{job_name: host}]\n", 0, &["ok"]);
+    check("rules", "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: rate(\n", 1, &["a.yml:5:", "parse error"]);
+    check("rules", "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: up\n", 0, &["ok, 1 rules"]);
+}
