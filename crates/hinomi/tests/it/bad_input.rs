@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::harness::target::{Reply, Target};
-use crate::harness::{Hinomi, binary, escaped, output, wait_for};
+use crate::harness::{Hinomi, binary, escaped, output, post, wait_for};
 
 #[test]
 fn hostile_bodies_fail_their_scrape_alone() {
@@ -65,8 +65,7 @@ fn bad_requests_are_answered_in_words() {
         (bad("{a=~\"(\"}"), 400, "parse error"),
         (bad("rate(up)"), 400, "expected type range vector in call to function"),
         (bad("nope(1)"), 400, "unknown function"),
-        (bad(&"(".repeat(100_000)), 400, ""),
-        (bad(&format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000))), 400, ""),
+        (bad(&format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000))), 400, "parse error"),
         ("/api/v1/query".to_owned(), 400, "query"),
         ("/api/v1/query?query=up&time=yesterday".to_owned(), 400, "yesterday"),
         (
@@ -97,7 +96,9 @@ fn bad_requests_are_answered_in_words() {
         assert_eq!(answer.status, status, "{shown}: {}", answer.body);
         assert!(answer.body.contains(word), "{word:?} for {shown} in {}", answer.body);
     }
+    let deep = format!("query={}", "(".repeat(100_000));
     for (path, content_type, body) in [
+        ("/api/v1/query", "application/x-www-form-urlencoded", deep.as_str()),
         ("/api/v2/alerts", "application/json", "[{"),
         ("/api/v2/alerts", "application/json", "[{\"labels\": {}}]"),
         ("/api/v2/alerts", "application/json", "[{\"labels\": {\"a\": 5}}]"),
@@ -107,7 +108,8 @@ fn bad_requests_are_answered_in_words() {
         ("/api/v1/query", "application/json", "{\"query\": \"up\"}"),
     ] {
         let answer = server.post(path, content_type, body);
-        assert!((400..500).contains(&answer.status), "{path} {body:?}: {} {}", answer.status, answer.body);
+        let shown = &body[..body.len().min(60)];
+        assert!((400..500).contains(&answer.status), "{path} {shown:?}: {} {}", answer.status, answer.body);
     }
     assert_eq!(server.get("/-/healthy").status, 200);
     assert_eq!(server.query("1 + 1", None)[1], "2");
@@ -129,8 +131,9 @@ fn broken_http_does_not_disturb_others() {
         let _ = stream.read(&mut [0; 1000]);
     }
     let huge = format!("query={}", "a".repeat(20 << 20));
-    let answer = server.post("/api/v1/query", "application/x-www-form-urlencoded", &huge);
-    assert!((400..500).contains(&answer.status), "{}", answer.status);
+    // Refused while it is still being sent: the client sees the answer, or a closed connection.
+    let answer = post(&format!("{}/api/v1/query", server.base), "application/x-www-form-urlencoded", &huge);
+    assert!(answer.is_err() || (400..500).contains(&answer.as_ref().unwrap().status), "{answer:?}");
     assert_eq!(server.query("1 + 1", None)[1], "2");
 }
 

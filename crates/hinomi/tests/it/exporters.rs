@@ -75,7 +75,7 @@ fn expected_series(bodies: &[String], instance: &str) -> BTreeMap<Labels, Vec<f6
             let value = after[..end].replace("\\\"", "\"").replace("\\n", "\n").replace("\\\\", "\\");
             // An empty label is no label.
             if !value.is_empty() {
-                labels.insert(label.to_owned(), value);
+                labels.insert(label.to_owned(), as_prometheus_3_stores(label, value));
             }
             rest = after[end + 1..].trim_start_matches(',');
         }
@@ -83,6 +83,12 @@ fn expected_series(bodies: &[String], instance: &str) -> BTreeMap<Labels, Vec<f6
         series.entry(labels).or_default().push(value.parse().unwrap());
     }
     series
+}
+
+/// Bounds and quantiles are stored as floats since Prometheus 3: «1» as «1.0».
+fn as_prometheus_3_stores(label: &str, value: String) -> String {
+    let is_whole = value.bytes().all(|byte| byte.is_ascii_digit());
+    if matches!(label, "le" | "quantile") && is_whole { format!("{value}.0") } else { value }
 }
 
 fn closing_quote(text: &str) -> usize {

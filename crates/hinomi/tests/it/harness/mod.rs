@@ -142,7 +142,7 @@ impl Hinomi {
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        get(&format!("{}{path}", self.base)).unwrap_or_else(|err| panic!("GET {path}: {err}"))
+        get(&format!("{}{path}", self.base)).unwrap_or_else(|err| panic!("GET {:.200}: {err}", path))
     }
 
     pub fn post(&self, path: &str, content_type: &str, body: &str) -> Answer {
