@@ -2,6 +2,8 @@
 //!
 //! `HINOMI_SKIP_UI=1` embeds a page of one sentence instead, for checks and tests that do not look at it.
 
+#![allow(clippy::disallowed_methods, reason = "a build script works on real files, before any seam is built")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -35,7 +37,15 @@ fn main() {
 
 /// Cargo looks at these to know whether the page must be built anew; a folder stands for all it holds.
 fn watch(ui_dir: &Path) {
-    for name in ["src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"] {
+    for name in [
+        "src",
+        "public",
+        "index.html",
+        "package.json",
+        "package-lock.json",
+        "vite.config.ts",
+        "tsconfig.json",
+    ] {
         let path = ui_dir.join(name);
         if path.exists() {
             println!("cargo:rerun-if-changed={}", path.display());
@@ -53,7 +63,10 @@ fn build_page(ui_dir: &Path, dist: &Path) {
         write(&stamp_path, &lock);
     }
     let dist = dist.display().to_string();
-    npm(ui_dir, &["run", "--silent", "build", "--", "--outDir", &dist, "--emptyOutDir", "--logLevel", "warn"]);
+    npm(
+        ui_dir,
+        &["run", "--silent", "build", "--", "--outDir", &dist, "--emptyOutDir", "--logLevel", "warn"],
+    );
 }
 
 fn check_node() {
@@ -80,14 +93,16 @@ fn npm(ui_dir: &Path, args: &[&str]) {
 /// The source of `static ASSETS`.
 fn table(dist: &Path, gzip_dir: &Path) -> String {
     let _ = fs::remove_dir_all(gzip_dir);
-    fs::create_dir_all(gzip_dir).unwrap_or_else(|err| fail(&format!("cannot create {}: {err}", gzip_dir.display())));
+    fs::create_dir_all(gzip_dir)
+        .unwrap_or_else(|err| fail(&format!("cannot create {}: {err}", gzip_dir.display())));
     let mut files = Vec::new();
     collect(dist, &mut files);
     files.sort();
     let mut source = String::from("static ASSETS: &[Asset] = &[\n");
     for (idx, file) in files.iter().enumerate() {
         let name = file.strip_prefix(dist).unwrap_or(file).to_string_lossy().replace('\\', "/");
-        let plain = fs::read(file).unwrap_or_else(|err| fail(&format!("cannot read {}: {err}", file.display())));
+        let plain =
+            fs::read(file).unwrap_or_else(|err| fail(&format!("cannot read {}: {err}", file.display())));
         let packed = gzip(&plain);
         let packs = plain.len() >= PACK_FROM_BYTES && packed.len() < plain.len() * 9 / 10;
         let gzip_file = gzip_dir.join(format!("{idx}.gz"));
@@ -141,7 +156,9 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 
 /// FNV-1a, 64 bits: tells versions of a file apart; not for security.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn write(path: &Path, bytes: &[u8]) {

@@ -289,7 +289,10 @@ mod tests {
 
     #[test]
     fn texts_are_escaped_for_html_and_labels_are_not() {
-        check(|json| json.text("a<b>&\"\\\n\t\u{1}\u{2028}ü\u{7f}"), "\"a\\u003cb\\u003e\\u0026\\\"\\\\\\n\\t\\u0001\\u2028ü\u{7f}\"");
+        check(
+            |json| json.text("a<b>&\"\\\n\t\u{1}\u{2028}ü\u{7f}"),
+            "\"a\\u003cb\\u003e\\u0026\\\"\\\\\\n\\t\\u0001\\u2028ü\u{7f}\"",
+        );
         let labels = Labels::from_pairs([("b", "<&>\u{2028}"), ("a", "x\"\n\u{1}")]);
         check(|json| json.labels(&labels), "{\"a\":\"x\\\"\\n\\u0001\",\"b\":\"<&>\u{2028}\"}");
     }

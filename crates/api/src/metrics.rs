@@ -22,7 +22,8 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> Self {
         Self {
-            ready: registry.gauge("prometheus_ready", "Whether startup is complete and queries are answered."),
+            ready: registry
+                .gauge("prometheus_ready", "Whether startup is complete and queries are answered."),
             requests: registry.counters(
                 "prometheus_http_requests_total",
                 "HTTP requests answered, by route and status code.",

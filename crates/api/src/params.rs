@@ -31,7 +31,9 @@ impl Params {
     pub fn new(url_query: &str, form_body: &[u8]) -> Self {
         let body = url::form_urlencoded::parse(form_body);
         let query = url::form_urlencoded::parse(url_query.as_bytes());
-        Self { pairs: body.chain(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect() }
+        Self {
+            pairs: body.chain(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
+        }
     }
 
     /// The first value of `name`, or the empty string.
@@ -97,8 +99,8 @@ impl Params {
             return Ok(None);
         }
         let limit: i64 = text.parse().map_err(|_| ApiError::parameter("limit", atoi_error(text)))?;
-        let limit = usize::try_from(limit)
-            .map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))?;
+        let limit =
+            usize::try_from(limit).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))?;
         Ok(Some(limit).filter(|limit| *limit > 0))
     }
 
@@ -168,7 +170,9 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         return Ok((seconds * 1_000.0) as i64);
     }
     let duration = text.parse::<model::Duration>();
-    duration.map(model::Duration::as_ms).map_err(|_| format!("cannot parse {} to a valid duration", quoted(text)))
+    duration
+        .map(model::Duration::as_ms)
+        .map_err(|_| format!("cannot parse {} to a valid duration", quoted(text)))
 }
 
 /// The words of Go's `strconv.Atoi`.
@@ -213,9 +217,10 @@ mod tests {
         check("0.333", Ok(333));
         check("-5", Ok(-5_000));
         check("5m", Ok(300_000));
-        check("123456789012345678901234567890", Err(
-            "cannot parse \"123456789012345678901234567890\" to a valid duration. It overflows int64",
-        ));
+        check(
+            "123456789012345678901234567890",
+            Err("cannot parse \"123456789012345678901234567890\" to a valid duration. It overflows int64"),
+        );
         check("Inf", Err("cannot parse \"Inf\" to a valid duration. It overflows int64"));
         check("", Err("cannot parse \"\" to a valid duration"));
         check("1ns", Err("cannot parse \"1ns\" to a valid duration"));

@@ -43,7 +43,9 @@ pub(crate) fn envelope(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> Strin
     json.object(|json| {
         json.key("status").text("success");
         data(json.key("data"));
-        for (key, list, kind) in [("warnings", &remarks.warnings, "warning"), ("infos", &remarks.infos, "info")] {
+        for (key, list, kind) in
+            [("warnings", &remarks.warnings, "warning"), ("infos", &remarks.infos, "info")]
+        {
             if list.is_empty() {
                 continue;
             }
@@ -69,7 +71,11 @@ pub(crate) fn text_response(status: StatusCode, body: impl Into<Body>) -> Respon
 }
 
 /// A body of a type.
-pub(crate) fn typed_response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+pub(crate) fn typed_response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

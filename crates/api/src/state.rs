@@ -205,7 +205,8 @@ impl FromRequest<Arc<Shell>> for Params {
     async fn from_request(request: Request, _: &Arc<Shell>) -> Result<Self, ApiError> {
         let query = request.uri().query().unwrap_or("").to_owned();
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_form = content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
+        let is_form =
+            content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
         if request.method() != Method::POST || !is_form {
             return Ok(Self::new(&query, b""));
         }

@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -51,7 +51,9 @@ pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> 
         return send(asset, request.headers());
     }
     // A path with a dot in its last part names a file; of the page's own routes only a host's name has dots.
-    let is_file = path != PAGE && !path.starts_with("hosts/") && path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+    let is_file = path != PAGE
+        && !path.starts_with("hosts/")
+        && path.rsplit('/').next().is_some_and(|last| last.contains('.'));
     if is_file || path.starts_with("-/") || path.starts_with("debug/") {
         return text_response(StatusCode::NOT_FOUND, "404 page not found\n");
     }
@@ -84,7 +86,9 @@ fn send_page(page: &Asset, shell: &Shell) -> Response {
 
 fn send(asset: &'static Asset, request: &HeaderMap) -> Response {
     let is_known = request.get_all(IF_NONE_MATCH).iter().any(|value| {
-        value.to_str().is_ok_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag))
+        value
+            .to_str()
+            .is_ok_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag))
     });
     let packed = accepts_gzip(request) && !asset.gzip.is_empty();
     let (status, body) = match is_known {

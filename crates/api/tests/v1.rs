@@ -156,10 +156,16 @@ impl Server {
 async fn queries_answer_as_prometheus_does() {
     let server = Server::start();
     let check = async |path: &str, data: &str| {
-        server.check(&format!("/api/v1/{path}"), 200, &format!(r#"{{"status":"success","data":{data}}}"#)).await;
+        server
+            .check(&format!("/api/v1/{path}"), 200, &format!(r#"{{"status":"success","data":{data}}}"#))
+            .await;
     };
     check("query?query=1", r#"{"resultType":"scalar","result":[1435781430.781,"1"]}"#).await;
-    check("query?query=1e21&time=1435781430.78", r#"{"resultType":"scalar","result":[1435781430.78,"1000000000000000000000"]}"#).await;
+    check(
+        "query?query=1e21&time=1435781430.78",
+        r#"{"resultType":"scalar","result":[1435781430.78,"1000000000000000000000"]}"#,
+    )
+    .await;
     check("query?query=%22a%3Cb%22", r#"{"resultType":"string","result":[1435781430.781,"a\u003cb"]}"#).await;
     check("query?query=nope", r#"{"resultType":"vector","result":[]}"#).await;
     check(
@@ -177,7 +183,11 @@ async fn queries_answer_as_prometheus_does() {
         r#"{"resultType":"matrix","result":[{"metric":{"job":"prometheus"},"values":[[1435781420,"1e-07"],[1435781425,"1e-07"],[1435781430,"1e-07"]]}]}"#,
     )
     .await;
-    check("series?match[]=up&limit=0", r#"[{"__name__":"up","job":"a<b>&\""},{"__name__":"up","job":"prometheus"}]"#).await;
+    check(
+        "series?match[]=up&limit=0",
+        r#"[{"__name__":"up","job":"a<b>&\""},{"__name__":"up","job":"prometheus"}]"#,
+    )
+    .await;
     check("labels", r#"["__name__","job"]"#).await;
     check("label/job/values", r#"["a\u003cb\u003e\u0026\"","prometheus"]"#).await;
     check("label/job/values?match[]=up{job=%22prometheus%22}&match[]=nope", r#"["prometheus"]"#).await;
@@ -186,10 +196,15 @@ async fn queries_answer_as_prometheus_does() {
     check("status/flags", r#"{"config.file":"a.yml"}"#).await;
     check("scrape_pools", r#"{"scrapePools":[]}"#).await;
     check("targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#).await;
-    check("targets?state=active", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":null}"#).await;
+    check("targets?state=active", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":null}"#)
+        .await;
     check("metadata", "{}").await;
     check("targets/metadata", "[]").await;
-    check("alertmanagers", r#"{"activeAlertmanagers":[{"url":"http://a:1/api/v2/alerts"}],"droppedAlertmanagers":[]}"#).await;
+    check(
+        "alertmanagers",
+        r#"{"activeAlertmanagers":[{"url":"http://a:1/api/v2/alerts"}],"droppedAlertmanagers":[]}"#,
+    )
+    .await;
     check(
         "status/tsdb",
         r#"{"headStats":{"numSeries":2,"numLabelPairs":0,"chunkCount":0,"minTime":0,"maxTime":0},"seriesCountByMetricName":[],"labelValueCountByLabelName":[],"memoryInBytesByLabelName":[],"seriesCountByLabelValuePair":[]}"#,
@@ -209,7 +224,12 @@ async fn rules_and_alerts_are_listed() {
     assert!(body.starts_with(begins), "{body}");
     assert!(body.contains(r#""type":"alerting"}],"interval":10,"limit":0,"evaluationTime":"#), "{body}");
     let (_, body) = server.get("/api/v1/rules?type=record&group_limit=1").await;
-    assert!(body.contains(r#"[{"name":"job:up","query":"up \u003e bool 0","labels":{},"health":"ok","evaluationTime":"#), "{body}");
+    assert!(
+        body.contains(
+            r#"[{"name":"job:up","query":"up \u003e bool 0","labels":{},"health":"ok","evaluationTime":"#
+        ),
+        "{body}"
+    );
     for path in ["rules?file[]=b.yml", "rules?rule_group[]=x", "rules?match[]={severity=%22x%22}"] {
         server.check(&format!("/api/v1/{path}"), 200, r#"{"status":"success","data":{"groups":[]}}"#).await;
     }
@@ -221,14 +241,18 @@ async fn federation_gives_the_newest_samples() {
     let (status, body) = server.get("/federate?match[]=up").await;
     let text = "# TYPE up untyped\nup{job=\"a<b>&\\\"\",instance=\"\"} 0 1435781415000\nup{job=\"prometheus\",instance=\"\"} 1 1435781415000\n";
     assert_eq!((status, body.as_str()), (200, text));
-    server.check("/federate?match[]=%7B%7D", 400, "match[] must contain at least one non-empty matcher\n").await;
+    server
+        .check("/federate?match[]=%7B%7D", 400, "match[] must contain at least one non-empty matcher\n")
+        .await;
 }
 
 #[tokio::test]
 async fn limits_cut_and_say_so() {
     let server = Server::start();
     let cut = r#","warnings":["results truncated due to limit"]}"#;
-    for path in ["series?match[]=up&limit=1", "labels?limit=1", "label/job/values?limit=1", "query?query=up&limit=1"] {
+    for path in
+        ["series?match[]=up&limit=1", "labels?limit=1", "label/job/values?limit=1", "query?query=up&limit=1"]
+    {
         let (status, body) = server.get(&format!("/api/v1/{path}")).await;
         assert_eq!(status, 200, "{body}");
         assert!(body.ends_with(cut), "{path}: {body}");
@@ -241,22 +265,58 @@ async fn wrong_parameters_are_named() {
     let bad = async |path: &str, message: &str| {
         server.check_error(&format!("/api/v1/{path}"), 400, "bad_data", message).await;
     };
-    bad("query", r#"invalid parameter \"query\": unknown position: parse error: no expression found in input"#).await;
-    bad("query?query=up%7B", r#"invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces"#).await;
+    bad(
+        "query",
+        r#"invalid parameter \"query\": unknown position: parse error: no expression found in input"#,
+    )
+    .await;
+    bad(
+        "query?query=up%7B",
+        r#"invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces"#,
+    )
+    .await;
     bad("query?query=1&time=x", r#"invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp"#).await;
-    bad("query?query=1&timeout=x", r#"invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"#).await;
-    bad("query?query=1&limit=x", r#"invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"#).await;
-    bad("query_range?query=up&start=a&end=2&step=x", r#"invalid parameter \"start\": cannot parse \"a\" to a valid timestamp"#).await;
-    bad("query_range?query=up&start=1&end=0&step=1", r#"invalid parameter \"end\": end timestamp must not be before start time"#).await;
+    bad(
+        "query?query=1&timeout=x",
+        r#"invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"#,
+    )
+    .await;
+    bad(
+        "query?query=1&limit=x",
+        r#"invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"#,
+    )
+    .await;
+    bad(
+        "query_range?query=up&start=a&end=2&step=x",
+        r#"invalid parameter \"start\": cannot parse \"a\" to a valid timestamp"#,
+    )
+    .await;
+    bad(
+        "query_range?query=up&start=1&end=0&step=1",
+        r#"invalid parameter \"end\": end timestamp must not be before start time"#,
+    )
+    .await;
     bad("query_range?query=up&start=1&end=2&step=0", r#"invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"#).await;
-    bad("query_range?query=up&start=1&end=2", r#"invalid parameter \"step\": cannot parse \"\" to a valid duration"#).await;
+    bad(
+        "query_range?query=up&start=1&end=2",
+        r#"invalid parameter \"step\": cannot parse \"\" to a valid duration"#,
+    )
+    .await;
     bad("query_range?query=up&start=1&end=100000&step=1", "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)").await;
     bad("query_range?query=up[5m]&start=1&end=2&step=1", r#"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"#).await;
     bad("series", "no match[] parameter provided").await;
-    bad("series?match[]={}", r#"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"#).await;
+    bad(
+        "series?match[]={}",
+        r#"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"#,
+    )
+    .await;
     bad("rules?type=x", r#"invalid parameter \"type\": not supported value \"x\""#).await;
     bad("rules?group_next_token=x", r#"invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups"#).await;
-    bad("rules?group_limit=0", r#"invalid parameter \"group_limit\": group_limit needs to be greater than 0"#).await;
+    bad(
+        "rules?group_limit=0",
+        r#"invalid parameter \"group_limit\": group_limit needs to be greater than 0"#,
+    )
+    .await;
     bad("metadata?limit=x", "limit must be a number").await;
     bad("status/tsdb?limit=0", "limit must be a positive number").await;
     bad("labels?match[]=up%7B", "1:4: parse error: unexpected end of input inside braces").await;
@@ -274,7 +334,10 @@ async fn forms_work_as_urls_do() {
             .unwrap()
     };
     let (status, body) = server.send(post("query=1&time=7".to_owned())).await;
-    assert_eq!((status, body.as_str()), (200, r#"{"status":"success","data":{"resultType":"scalar","result":[7,"1"]}}"#));
+    assert_eq!(
+        (status, body.as_str()),
+        (200, r#"{"status":"success","data":{"resultType":"scalar","result":[7,"1"]}}"#)
+    );
     let (status, body) = server.send(post("x".repeat(11 << 20))).await;
     assert_eq!(status, 400);
     assert!(body.contains("error parsing form values"), "{body}");
@@ -296,7 +359,8 @@ async fn until_ready_only_health_and_metrics_answer() {
 #[tokio::test]
 async fn pages_of_other_origins_may_read_the_api() {
     let server = Server::start();
-    let preflight = Request::options("/api/v1/query").header("origin", "http://x").body(Body::empty()).unwrap();
+    let preflight =
+        Request::options("/api/v1/query").header("origin", "http://x").body(Body::empty()).unwrap();
     let response = server.router.clone().oneshot(preflight).await.unwrap();
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
@@ -327,7 +391,14 @@ async fn unknown_pages_are_the_page_and_unknown_files_are_not() {
 async fn a_query_waits_no_longer_than_its_timeout() {
     let server = Server::start();
     tokio::time::timeout(Duration::from_secs(5), async {
-        server.check_error("/api/v1/query?query=up&timeout=0", 503, "timeout", "query timed out in expression evaluation").await;
+        server
+            .check_error(
+                "/api/v1/query?query=up&timeout=0",
+                503,
+                "timeout",
+                "query timed out in expression evaluation",
+            )
+            .await;
     })
     .await
     .unwrap();

@@ -1,12 +1,12 @@
 //! Facts about this build, from `build.rs`.
 
 /// Version of the program.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Branch it was built from; empty outside a checkout.
-pub const BRANCH: &str = env!("HINOMI_BRANCH");
+pub(crate) const BRANCH: &str = env!("HINOMI_BRANCH");
 /// Commit it was built from; empty outside a checkout.
-pub const REVISION: &str = env!("HINOMI_REVISION");
+pub(crate) const REVISION: &str = env!("HINOMI_REVISION");
 /// Day of that commit, `20260604-00:58:54`.
-pub const DATE: &str = env!("HINOMI_DATE");
+pub(crate) const DATE: &str = env!("HINOMI_DATE");
 /// The compiler.
-pub const COMPILER: &str = env!("HINOMI_COMPILER");
+pub(crate) const COMPILER: &str = env!("HINOMI_COMPILER");

@@ -9,7 +9,7 @@ use crate::flags::{self, Flag, Kind, Values};
 
 /// What was asked for.
 #[derive(Debug)]
-pub enum Invocation {
+pub(crate) enum Invocation {
     /// Run the server.
     Server(Values),
     /// Look at configuration files.
@@ -22,7 +22,7 @@ pub enum Invocation {
 
 /// One question to a server.
 #[derive(Debug)]
-pub struct QueryArgs {
+pub(crate) struct QueryArgs {
     /// `http://localhost:9090`
     pub server: String,
     /// PromQL.
@@ -35,17 +35,24 @@ pub struct QueryArgs {
     pub as_json: bool,
 }
 
-const ABOUT: &str = "Watches machines and services: collects, stores, queries, alerts and shows, from one binary.";
+const ABOUT: &str =
+    "Watches machines and services: collects, stores, queries, alerts and shows, from one binary.";
 
-const SERVER_ABOUT: &str = "Runs the server: scrape, store, query, rules, Alertmanager, web page, this host's own metrics";
+const SERVER_ABOUT: &str =
+    "Runs the server: scrape, store, query, rules, Alertmanager, web page, this host's own metrics";
 
 const AFTER_HELP: &str = "Without a command, hinomi is hinomi server.\nThe first start needs nothing else: run it and open http://127.0.0.1:9090";
 
 /// The whole command line.
 #[must_use]
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let files = |what: &'static str| {
-        Arg::new("files").value_name("FILE").help(what).num_args(1..).required(true).value_parser(clap::value_parser!(PathBuf))
+        Arg::new("files")
+            .value_name("FILE")
+            .help(what)
+            .num_args(1..)
+            .required(true)
+            .value_parser(clap::value_parser!(PathBuf))
     };
     let check = Command::new("check")
         .about("Checks files without running anything")
@@ -75,9 +82,15 @@ fn server_command() -> Command {
 }
 
 fn query_command() -> Command {
-    let server = Arg::new("server").value_name("URL").help("Server to ask, http://127.0.0.1:9090").required(true);
-    let expr = Arg::new("expr").value_name("EXPR").help("PromQL expression").required(true).allow_hyphen_values(true);
-    let time = |name: &'static str, help: &'static str| Arg::new(name).long(name).value_name("TIME").help(help);
+    let server =
+        Arg::new("server").value_name("URL").help("Server to ask, http://127.0.0.1:9090").required(true);
+    let expr = Arg::new("expr")
+        .value_name("EXPR")
+        .help("PromQL expression")
+        .required(true)
+        .allow_hyphen_values(true);
+    let time =
+        |name: &'static str, help: &'static str| Arg::new(name).long(name).value_name("TIME").help(help);
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the answer's JSON");
     Command::new("query")
         .about("Asks a running server")
@@ -95,7 +108,13 @@ fn query_command() -> Command {
                 .args([server, expr, json])
                 .arg(time("start", "RFC 3339 or Unix seconds; an hour before the end by default"))
                 .arg(time("end", "RFC 3339 or Unix seconds; now by default"))
-                .arg(Arg::new("step").long("step").value_name("DURATION").default_value("1m").help("Distance of steps")),
+                .arg(
+                    Arg::new("step")
+                        .long("step")
+                        .value_name("DURATION")
+                        .default_value("1m")
+                        .help("Distance of steps"),
+                ),
         )
 }
 
@@ -111,7 +130,9 @@ fn server_args() -> Vec<Arg> {
         match flag.kind {
             Kind::Switch => {
                 let no = no_name(flag);
-                args.push(Arg::new(no).long(no).hide(true).action(ArgAction::SetTrue).overrides_with(flag.name));
+                args.push(
+                    Arg::new(no).long(no).hide(true).action(ArgAction::SetTrue).overrides_with(flag.name),
+                );
                 args.push(arg.action(ArgAction::SetTrue).overrides_with(no));
             }
             Kind::Value(name) => args.push(arg.value_name(name).action(ArgAction::Set)),
@@ -133,7 +154,7 @@ fn no_name(flag: &Flag) -> &'static str {
 ///
 /// # Errors
 /// clap's, which prints itself: also for `--help` and `--version`.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     Ok(match matches.subcommand() {
         Some(("server", sub)) => Invocation::Server(values(sub)),
@@ -176,7 +197,7 @@ fn query_args(matches: &ArgMatches) -> QueryArgs {
 
 /// `hinomi, version 0.1.0 (branch: main, revision: 1234abcd)`, as Prometheus words it.
 #[must_use]
-pub fn version() -> String {
+pub(crate) fn version() -> String {
     let (version, branch, revision) = (crate::build::VERSION, crate::build::BRANCH, crate::build::REVISION);
     format!("hinomi, version {version} (branch: {branch}, revision: {revision})")
 }

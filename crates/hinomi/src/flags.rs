@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 /// How a flag takes its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `--x`, `--no-x`
     Switch,
     /// `--x=<value>`; the text stands for the value in help.
@@ -21,7 +21,7 @@ pub enum Kind {
 
 /// One flag.
 #[derive(Debug, Clone, Copy)]
-pub struct Flag {
+pub(crate) struct Flag {
     /// Without the dashes.
     pub name: &'static str,
     /// How it takes its value.
@@ -42,15 +42,45 @@ const NUMBER: Kind = Kind::Value("N");
 const SIZE: Kind = Kind::Value("SIZE");
 
 /// Every flag of `hinomi server`, in the order of the help.
-pub const SERVER: &[Flag] = &[
-    flag("config.file", FILE, "", "Prometheus configuration file. Without it: this host, Hinomi itself and the built-in rules"),
+pub(crate) const SERVER: &[Flag] = &[
+    flag(
+        "config.file",
+        FILE,
+        "",
+        "Prometheus configuration file. Without it: this host, Hinomi itself and the built-in rules",
+    ),
     flag("storage.tsdb.path", Kind::Value("DIR"), "data", "Where samples, alert state and silences are kept"),
     flag("storage.tsdb.retention.time", DURATION, "15d", "How long samples are kept; 0 for ever"),
-    flag("storage.tsdb.retention.size", SIZE, "0", "Most bytes of samples, oldest go first; units B, KB, MB, GB, TB; 0 for no limit"),
-    flag("web.listen-address", Kind::Repeated("ADDR"), "127.0.0.1:9090", "Address to answer on, repeatable; 0.0.0.0:9090 opens it to the network"),
-    flag("web.external-url", Kind::Value("URL"), "", "How this server is reached from outside, for links in notifications"),
-    flag("web.route-prefix", Kind::Value("PATH"), "", "Path before every page; by default the path of --web.external-url"),
-    flag("web.enable-lifecycle", Kind::Switch, "false", "Allow POST /-/reload and /-/quit from anywhere; reload is always allowed when listening on loopback only"),
+    flag(
+        "storage.tsdb.retention.size",
+        SIZE,
+        "0",
+        "Most bytes of samples, oldest go first; units B, KB, MB, GB, TB; 0 for no limit",
+    ),
+    flag(
+        "web.listen-address",
+        Kind::Repeated("ADDR"),
+        "127.0.0.1:9090",
+        "Address to answer on, repeatable; 0.0.0.0:9090 opens it to the network",
+    ),
+    flag(
+        "web.external-url",
+        Kind::Value("URL"),
+        "",
+        "How this server is reached from outside, for links in notifications",
+    ),
+    flag(
+        "web.route-prefix",
+        Kind::Value("PATH"),
+        "",
+        "Path before every page; by default the path of --web.external-url",
+    ),
+    flag(
+        "web.enable-lifecycle",
+        Kind::Switch,
+        "false",
+        "Allow POST /-/reload and /-/quit from anywhere; reload is always allowed when listening on loopback only",
+    ),
     flag("web.max-connections", NUMBER, "512", "Most connections at once"),
     flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
     flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
@@ -59,11 +89,31 @@ pub const SERVER: &[Flag] = &[
     flag("query.max-concurrency", NUMBER, "20", "Most queries at once; more wait"),
     flag("query.max-samples", NUMBER, "50000000", "Most samples one query may hold in memory"),
     flag("query.lookback-delta", DURATION, "5m", "How far back a query looks for the latest sample"),
-    flag("rules.alert.for-outage-tolerance", DURATION, "1h", "Longest outage after which pending alerts are taken up again"),
-    flag("rules.alert.for-grace-period", DURATION, "10m", "Least time between a restart and firing, for alerts that were pending"),
+    flag(
+        "rules.alert.for-outage-tolerance",
+        DURATION,
+        "1h",
+        "Longest outage after which pending alerts are taken up again",
+    ),
+    flag(
+        "rules.alert.for-grace-period",
+        DURATION,
+        "10m",
+        "Least time between a restart and firing, for alerts that were pending",
+    ),
     flag("rules.alert.resend-delay", DURATION, "1m", "Least time before an alert is sent again"),
-    flag("alertmanager.config-file", FILE, "", "Configuration of the Alertmanager inside; without it alerts are shown and not sent"),
-    flag("alertmanager.notification-queue-capacity", NUMBER, "10000", "Most alerts waiting for each Alertmanager of the alerting section"),
+    flag(
+        "alertmanager.config-file",
+        FILE,
+        "",
+        "Configuration of the Alertmanager inside; without it alerts are shown and not sent",
+    ),
+    flag(
+        "alertmanager.notification-queue-capacity",
+        NUMBER,
+        "10000",
+        "Most alerts waiting for each Alertmanager of the alerting section",
+    ),
     flag("log.level", Kind::Value("LEVEL"), "info", "error, warn, info or debug"),
     flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),
 ];
@@ -71,7 +121,10 @@ pub const SERVER: &[Flag] = &[
 /// Prometheus' flags that are not served, with what to do instead.
 const UNSERVED: &[(&str, &str)] = &[
     ("agent", "agent mode is not there yet; run the server"),
-    ("alertmanager.drain-notification-queue-on-shutdown", "the queue is given up to 5 s at shutdown; remove the flag"),
+    (
+        "alertmanager.drain-notification-queue-on-shutdown",
+        "the queue is given up to 5 s at shutdown; remove the flag",
+    ),
     ("alertmanager.notification-batch-size", "remove the flag"),
     ("alertmanager.timeout", "set timeout in the alerting section"),
     ("auto-gomaxprocs", "it tunes Go's runtime; remove the flag"),
@@ -101,7 +154,10 @@ const UNSERVED: &[(&str, &str)] = &[
     ("storage.tsdb.wal-compression", "the store has its own log format; remove the flag"),
     ("storage.tsdb.wal-compression-type", "the store has its own log format; remove the flag"),
     ("storage.tsdb.wal-segment-size", "the store has its own log format; remove the flag"),
-    ("web.config.file", "TLS and users for this server are not there yet; put a proxy in front, or listen on loopback"),
+    (
+        "web.config.file",
+        "TLS and users for this server are not there yet; put a proxy in front, or listen on loopback",
+    ),
     ("web.console.libraries", "console templates are not served; remove the flag"),
     ("web.console.templates", "console templates are not served; remove the flag"),
     ("web.enable-admin-api", "the admin API is not there yet"),
@@ -116,7 +172,7 @@ const UNSERVED: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// Names the first one, with what to do instead.
-pub fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<()> {
+pub(crate) fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<()> {
     for arg in args {
         let Some(name) = arg.strip_prefix("--") else { continue };
         let name = name.split('=').next().unwrap_or(name);
@@ -130,39 +186,39 @@ pub fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<()
 
 /// The values of all flags.
 #[derive(Debug, Clone)]
-pub struct Values {
+pub(crate) struct Values {
     values: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Values {
     /// From what clap found, with defaults for the rest.
     #[must_use]
-    pub fn new(given: impl Fn(&Flag) -> Option<Vec<String>>) -> Self {
+    pub(crate) fn new(given: impl Fn(&Flag) -> Option<Vec<String>>) -> Self {
         let value = |flag: &Flag| given(flag).unwrap_or_else(|| vec![flag.default.to_owned()]);
         Self { values: SERVER.iter().map(|flag| (flag.name, value(flag))).collect() }
     }
 
     /// Every flag as text, for the status page.
     #[must_use]
-    pub fn all(&self) -> BTreeMap<String, String> {
+    pub(crate) fn all(&self) -> BTreeMap<String, String> {
         self.values.iter().map(|(name, values)| ((*name).to_owned(), values.join(","))).collect()
     }
 
     /// Every value of `name`.
     #[must_use]
-    pub fn list(&self, name: &str) -> &[String] {
+    pub(crate) fn list(&self, name: &str) -> &[String] {
         self.values.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// The value of `name`.
     #[must_use]
-    pub fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.list(name).first().map_or("", String::as_str)
     }
 
     /// Whether the switch `name` is on.
     #[must_use]
-    pub fn is_on(&self, name: &str) -> bool {
+    pub(crate) fn is_on(&self, name: &str) -> bool {
         self.text(name) == "true"
     }
 
@@ -170,7 +226,7 @@ impl Values {
     ///
     /// # Errors
     /// When it is none.
-    pub fn duration_ms(&self, name: &str) -> Result<i64> {
+    pub(crate) fn duration_ms(&self, name: &str) -> Result<i64> {
         let text = self.text(name);
         let duration: model::Duration = text.parse().map_err(|err| anyhow!("--{name}: {err}"))?;
         Ok(duration.as_ms())
@@ -180,7 +236,7 @@ impl Values {
     ///
     /// # Errors
     /// When it is none, or zero.
-    pub fn positive_duration(&self, name: &str) -> Result<Duration> {
+    pub(crate) fn positive_duration(&self, name: &str) -> Result<Duration> {
         match self.duration_ms(name)? {
             0 => bail!("--{name}: must be more than 0"),
             ms => Ok(Duration::from_millis(ms.unsigned_abs())),
@@ -191,7 +247,7 @@ impl Values {
     ///
     /// # Errors
     /// When it is none, or zero.
-    pub fn count(&self, name: &str) -> Result<u64> {
+    pub(crate) fn count(&self, name: &str) -> Result<u64> {
         let text = self.text(name);
         let count: u64 = text.parse().with_context(|| format!("--{name}: not a number: {text:?}"))?;
         if count == 0 {
@@ -204,7 +260,7 @@ impl Values {
     ///
     /// # Errors
     /// When it is none.
-    pub fn bytes(&self, name: &str) -> Result<u64> {
+    pub(crate) fn bytes(&self, name: &str) -> Result<u64> {
         parse_bytes(self.text(name)).with_context(|| format!("--{name}"))
     }
 }

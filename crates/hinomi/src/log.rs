@@ -26,7 +26,7 @@ enum Form {
 ///
 /// # Errors
 /// When level or format is unknown.
-pub fn start(level: &str, format: &str) -> Result<()> {
+pub(crate) fn start(level: &str, format: &str) -> Result<()> {
     let Ok(filter) = LevelFilter::from_str(level) else {
         bail!("--log.level: {level:?} is none of error, warn, info, debug");
     };
@@ -56,7 +56,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let metadata = event.metadata();
@@ -86,8 +91,14 @@ impl Line {
         let mut out = String::new();
         match form {
             Form::Logfmt => {
-                let _ = write!(out, "time={time:.3} level={} source={} msg={}", self.level, self.source, value(message));
-                pairs.iter().for_each(|(key, text)| drop(write!(out, " {key}={}", value(text))));
+                let _ = write!(
+                    out,
+                    "time={time:.3} level={} source={} msg={}",
+                    self.level,
+                    self.source,
+                    value(message)
+                );
+                push_pairs(&mut out, pairs);
             }
             Form::Json => {
                 let _ = write!(out, "{{\"time\":\"{time:.3}\",\"level\":\"{}\"", self.level);
@@ -103,11 +114,17 @@ impl Line {
             Form::Terminal => {
                 let clock = time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
                 let _ = write!(out, "{clock} {:<5} {message}", self.level);
-                pairs.iter().for_each(|(key, text)| drop(write!(out, " {key}={}", value(text))));
+                push_pairs(&mut out, pairs);
             }
         }
         out.push('\n');
         out
+    }
+}
+
+fn push_pairs(out: &mut String, pairs: &[(&'static str, String)]) {
+    for (key, text) in pairs {
+        let _ = write!(out, " {key}={}", value(text));
     }
 }
 

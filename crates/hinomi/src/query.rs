@@ -47,11 +47,15 @@ async fn ask(args: &QueryArgs) -> Result<String> {
     let url = format!("{base}/api/v1/{kind}").parse().with_context(|| format!("{base:?} is not a URL"))?;
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.append_pair("query", &args.expr);
-    args.params.iter().for_each(|(name, value)| drop(form.append_pair(name, value)));
+    for (name, value) in &args.params {
+        form.append_pair(name, value);
+    }
     if args.is_range {
         let now = SystemClock::new().now_ms() as f64 / 1_000.0;
-        let given = |name: &str| args.params.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
-        let end_seconds = given("end").map_or(Ok(now), |text| api::parse_time(text).map(|ms| ms as f64 / 1_000.0));
+        let given =
+            |name: &str| args.params.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
+        let end_seconds =
+            given("end").map_or(Ok(now), |text| api::parse_time(text).map(|ms| ms as f64 / 1_000.0));
         let end_seconds = end_seconds.map_err(|why| anyhow::anyhow!("--end: {why}"))?;
         if given("end").is_none() {
             form.append_pair("end", &end_seconds.to_string());
@@ -103,7 +107,8 @@ fn point(pair: &Value) -> String {
 }
 
 fn series_name(metric: &Value) -> String {
-    let pairs = metric.as_object().into_iter().flatten().map(|(name, value)| (name, value.as_str().unwrap_or("")));
+    let pairs =
+        metric.as_object().into_iter().flatten().map(|(name, value)| (name, value.as_str().unwrap_or("")));
     let labels = model::Labels::from_pairs(pairs);
     let rest = labels.without_metric_name();
     match (labels.metric_name(), rest.is_empty()) {

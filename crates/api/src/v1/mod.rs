@@ -28,7 +28,9 @@ pub(crate) async fn enter(api: &Services, timeout: Duration) -> Result<Permit, A
 }
 
 /// Runs what may wait for locks or compute for a while on a blocking thread.
-pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| ApiError::new(ErrorKind::Internal, "the request ended by a panic"))
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use promql::{CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryOptions, RangeParams, Value, ValueType};
+use promql::{
+    CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryOptions, RangeParams, Value, ValueType,
+};
 use storage::Queryable;
 
 use crate::error::{ApiError, ErrorKind};
@@ -33,7 +35,8 @@ pub(crate) async fn range(Shared(api): Shared, params: Params) -> Result<Respons
     let expr = parse(params.get("query"))?;
     if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
         let name = expr.value_type();
-        let why = format!("invalid expression type \"{name}\" for range query, must be Scalar or instant Vector");
+        let why =
+            format!("invalid expression type \"{name}\" for range query, must be Scalar or instant Vector");
         return Err(ApiError::parameter("query", why));
     }
     request.run(&api, move |engine, queryable, opts| engine.range(queryable, &expr, steps, opts)).await
@@ -62,7 +65,8 @@ fn range_params(params: &Params) -> Result<RangeParams, ApiError> {
     if end_ms < start_ms {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
     }
-    let step_ms = crate::params::parse_duration(params.get("step")).map_err(|why| ApiError::parameter("step", why))?;
+    let step_ms =
+        crate::params::parse_duration(params.get("step")).map_err(|why| ApiError::parameter("step", why))?;
     if step_ms <= 0 {
         let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::parameter("step", why));
@@ -129,7 +133,8 @@ impl QueryRequest {
             };
             Ok::<_, ApiError>(self.encode(output, &timings))
         });
-        let body = body.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the query ended by a panic"))??;
+        let body =
+            body.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the query ended by a panic"))??;
         Ok(json_response(StatusCode::OK, body))
     }
 

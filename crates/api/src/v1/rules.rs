@@ -47,7 +47,8 @@ pub(crate) async fn rules(Shared(api): Shared, params: Params) -> Result<Respons
         if !has_begun || !filter.takes_group(&group) {
             continue;
         }
-        let rules: Vec<usize> = (0..group.rules.len()).filter(|idx| filter.takes(&group.rules[*idx])).collect();
+        let rules: Vec<usize> =
+            (0..group.rules.len()).filter(|idx| filter.takes(&group.rules[*idx])).collect();
         if rules.is_empty() {
             continue;
         }
@@ -91,7 +92,10 @@ impl Filter {
         let matcher_sets = params.matcher_sets().map_err(ApiError::bad_data)?;
         let kind = params.get("type").to_lowercase();
         if !matches!(kind.as_str(), "" | "alert" | "record") {
-            return Err(ApiError::parameter("type", format!("not supported value {}", model::labels::quoted(&kind))));
+            return Err(ApiError::parameter(
+                "type",
+                format!("not supported value {}", model::labels::quoted(&kind)),
+            ));
         }
         let text = params.get("exclude_alerts").to_lowercase();
         let without_alerts = match text.as_str() {
@@ -152,7 +156,9 @@ impl Page {
         }
         let limit: i32 = text.parse().map_err(|_| {
             let text = model::labels::quoted(text);
-            let why = format!("group_limit needs to be a valid number: strconv.ParseInt: parsing {text}: invalid syntax");
+            let why = format!(
+                "group_limit needs to be a valid number: strconv.ParseInt: parsing {text}: invalid syntax"
+            );
             ApiError::parameter("group_limit", why)
         })?;
         match usize::try_from(limit) {

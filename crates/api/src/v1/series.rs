@@ -29,7 +29,8 @@ pub(crate) async fn series(Shared(api): Shared, params: Params) -> Result<Respon
     let sets = params.matcher_sets().map_err(|why| ApiError::parameter("match[]", why))?;
     read(&api, move |queryable| {
         let mut found = BTreeSet::new();
-        let hints = SelectHints { function: "series".to_owned(), labels_only: true, ..SelectHints::default() };
+        let hints =
+            SelectHints { function: "series".to_owned(), labels_only: true, ..SelectHints::default() };
         for matchers in &sets {
             let mut set = queryable.select(matchers, range, &hints)?;
             while let Some(series) = set.next()? {

@@ -76,9 +76,11 @@ const TSDB_ENTRIES_MAX: usize = 10_000;
 pub(crate) async fn tsdb(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
     let limit = match params.get("limit") {
         "" => TSDB_ENTRIES,
-        text => text.parse().ok().filter(|limit| *limit >= 1).ok_or_else(|| {
-            ApiError::bad_data("limit must be a positive number")
-        })?,
+        text => text
+            .parse()
+            .ok()
+            .filter(|limit| *limit >= 1)
+            .ok_or_else(|| ApiError::bad_data("limit must be a positive number"))?,
     };
     if limit > TSDB_ENTRIES_MAX {
         return Err(ApiError::bad_data(format!("limit must not exceed {TSDB_ENTRIES_MAX}")));

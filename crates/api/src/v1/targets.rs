@@ -26,8 +26,10 @@ pub(crate) async fn targets(Shared(api): Shared, params: Params) -> Response {
     let dropped = if shows("dropped") { api.targets.dropped_targets(pool) } else { Vec::new() };
     success(|json| {
         json.object(|json| {
-            json.key("activeTargets").array(|json| active.iter().for_each(|target| push_active(json, target)));
-            json.key("droppedTargets").array(|json| dropped.iter().for_each(|target| push_dropped(json, target)));
+            json.key("activeTargets")
+                .array(|json| active.iter().for_each(|target| push_active(json, target)));
+            json.key("droppedTargets")
+                .array(|json| dropped.iter().for_each(|target| push_dropped(json, target)));
             if shows("dropped") {
                 push_counts(json.key("droppedTargetCounts"), &api.targets);
             } else {
@@ -83,7 +85,9 @@ pub(crate) async fn target_metadata(Shared(api): Shared, params: Params) -> Resu
         is_target && (metric.is_empty() || metric == entry.metric)
     });
     Ok(success(|json| {
-        json.array(|json| chosen.take(limit).for_each(|entry| push_target_metadata(json, entry, metric.is_empty())));
+        json.array(|json| {
+            chosen.take(limit).for_each(|entry| push_target_metadata(json, entry, metric.is_empty()));
+        });
     }))
 }
 

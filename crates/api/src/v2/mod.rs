@@ -109,7 +109,8 @@ fn not_allowed(method: &Method, allowed: &'static str) -> Response {
 
 /// The whole body, when it says it is JSON and is not too long.
 async fn body(request: Request) -> Result<Bytes, Response> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.trim_start().starts_with("application/json") {
         let message = format!("unsupported media type {content_type:?}, only [application/json] are allowed");
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, &message));

@@ -43,7 +43,6 @@ pub(super) struct ConfigFile {
     pub(super) hinomi: Option<OwnKeys>,
     /// Tunes Go's garbage collector, which is not here.
     #[serde(deserialize_with = "null_as_default")]
-    #[expect(dead_code, reason = "its one key has no meaning here, and is no error either")]
     runtime: Runtime,
     #[serde(deserialize_with = "remote_write")]
     remote_write: (),
@@ -61,7 +60,6 @@ pub(super) struct ConfigFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Runtime {
-    #[expect(dead_code, reason = "Go's runtime is not here")]
     gogc: Option<i64>,
 }
 
@@ -109,7 +107,9 @@ impl<'de> Deserialize<'de> for BuiltinRules {
                 match text {
                     "yes" | "on" => Ok(BuiltinRules::Switch(true)),
                     "no" | "off" => Ok(BuiltinRules::Switch(false)),
-                    _ => Err(E::custom("builtin_rules must be true, false, or a mapping with the key disabled")),
+                    _ => Err(E::custom(
+                        "builtin_rules must be true, false, or a mapping with the key disabled",
+                    )),
                 }
             }
 
@@ -153,7 +153,11 @@ impl OwnKeys {
             self_metrics: self.self_metrics.unwrap_or(false),
             builtin_rules,
             builtin_disabled,
-            alertmanager_file: self.alertmanager.config_file.filter(|file| !file.is_empty()).map(|file| dir.join(file)),
+            alertmanager_file: self
+                .alertmanager
+                .config_file
+                .filter(|file| !file.is_empty())
+                .map(|file| dir.join(file)),
         }
     }
 }

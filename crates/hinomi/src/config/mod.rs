@@ -126,7 +126,8 @@ impl Config {
         });
         let has_own = file.hinomi.is_some();
         let own = file.hinomi.map(|own| own.resolve(dir)).unwrap_or_default();
-        let taken = [("host", own.host_metrics, "host_metrics"), ("hinomi", own.self_metrics, "self_metrics")];
+        let taken =
+            [("host", own.host_metrics, "host_metrics"), ("hinomi", own.self_metrics, "self_metrics")];
         for (job, is_on, key) in taken {
             if is_on && jobs.iter().any(|config| config.job == job) {
                 found.errors.push(format!(
@@ -144,7 +145,16 @@ impl Config {
         if !found.errors.is_empty() {
             return Err(ConfigErrors(found.errors));
         }
-        Ok(Self { global: file.global, jobs, groups, alerting, own, shown, has_own, warnings: found.warnings })
+        Ok(Self {
+            global: file.global,
+            jobs,
+            groups,
+            alerting,
+            own,
+            shown,
+            has_own,
+            warnings: found.warnings,
+        })
     }
 }
 
@@ -155,11 +165,14 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
         // As Prometheus: wildcards in the last element only.
         let head = Path::new(pattern).parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
         if head.contains('*') {
-            found.errors.push(format!("invalid {key} path {pattern:?}: wildcards may stand in the file's name only"));
+            found
+                .errors
+                .push(format!("invalid {key} path {pattern:?}: wildcards may stand in the file's name only"));
             continue;
         }
         let full = dir.join(pattern).display().to_string();
-        let files: Vec<_> = scrape::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
+        let files: Vec<_> =
+            scrape::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
         if files.is_empty() {
             found.warnings.push(format!("{key}: {full} names no file that is there"));
         }

@@ -172,7 +172,8 @@ fn without_password(text: &str) -> String {
 
 /// A text, quoted where YAML would read it as something else.
 fn scalar(text: &str) -> String {
-    let is_plain_start = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '_' | '<' | '$' | '('));
+    let is_plain_start =
+        text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '_' | '<' | '$' | '('));
     let is_plain = is_plain_start
         && text.chars().all(|c| c.is_ascii_graphic() || c == ' ')
         && !text.contains(": ")

@@ -86,7 +86,12 @@ impl Alerting {
     }
 
     /// Checks whatever can be checked without changing anything.
-    pub(super) fn prepare(&self, config: &Config, flags: &Values, engine: promql::Engine) -> Result<Prepared> {
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        flags: &Values,
+        engine: promql::Engine,
+    ) -> Result<Prepared> {
         let alertmanager = alertmanager_config(flags, config);
         let alertmanager = alertmanager.inspect_err(|_| self.alertmanager.reload_failed())?;
         let mut groups = config.groups.clone();

@@ -60,7 +60,9 @@ async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>) {
                     warn!(block = %name, "block is damaged and left as it is");
                 }
             }
-            Ok(Err(err)) => error!(error = %crate::chain(&err), "store maintenance failed; it is tried again"),
+            Ok(Err(err)) => {
+                error!(error = %crate::chain(&err), "store maintenance failed; it is tried again");
+            }
             Err(err) => error!(error = %err, "store maintenance ended by a panic"),
         }
     }

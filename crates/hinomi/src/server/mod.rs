@@ -12,6 +12,7 @@ mod signals;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use api::Command;
@@ -36,6 +37,9 @@ const QUERIES_WAITING_MAX: usize = 1_000;
 /// Threads that drive sockets and timers. Chosen: they never compute, so that two serve any number of targets.
 const WORKER_THREADS: usize = 2;
 
+/// How long parts may take to stop; a second of the five is left for closing the store.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Requests to reload or stop that may wait.
 const COMMANDS_MAX: usize = 8;
 
@@ -43,7 +47,7 @@ const COMMANDS_MAX: usize = 8;
 ///
 /// # Errors
 /// When a flag, the configuration, the data directory or a port cannot be used.
-pub fn run(flags: &Values) -> Result<()> {
+pub(crate) fn run(flags: &Values) -> Result<()> {
     crate::log::start(flags.text("log.level"), flags.text("log.format"))?;
     let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -91,24 +95,21 @@ async fn serve(flags: &Values) -> Result<()> {
     let http = listen::serve(listeners, flags, api::router(shell.clone()), &registry, &stop_http)?;
 
     let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
-    let db = Arc::new(open_store(flags, &data_path, &registry, &*clock).await?);
+    let db = tokio::select! {
+        opened = open_store(flags, &data_path, &registry, &*clock) => Arc::new(opened?),
+        // Reading the log again may take a while; ending in the middle harms nothing.
+        () = signals.next_stop() => bail!("ended by a signal while the data directory was being opened"),
+    };
     let maintenance = maintenance::spawn(db.clone(), clock.clone());
     let engine = Arc::new(ArcSwap::from_pointee(engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
-    let scraping = scrape::Manager::new(scrape::ManagerOptions {
-        clock: clock.clone(),
-        store: db.clone(),
-        dir: Arc::new(DiskDir::anywhere()),
-        registry: registry.clone(),
-        host_name: hostname(),
-    });
+    let scraping = scraping(&db, &registry, &clock);
     let own = OwnTargets::new(clock.clone(), page, hostname(), port);
-    let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
     shell.set_ready(api::Services {
         clock: clock.clone(),
         queryable: db.clone(),
         engine: engine.clone(),
-        query_gate: net::Gate::new("query", n_queries, QUERIES_WAITING_MAX, &registry),
+        query_gate: query_gate(flags, &registry)?,
         head_stats: Arc::new({
             let db = db.clone();
             move |limit| db.stats(limit)
@@ -125,23 +126,15 @@ async fn serve(flags: &Values) -> Result<()> {
     info!("server is ready to receive web requests");
     greet(&shell, &data_path, &running.current.load());
 
-    loop {
-        let asked = tokio::select! {
-            asked = signals.next() => asked.into(),
-            Some(command) = requests.recv() => command,
-        };
-        match asked {
-            Command::Reload(reply) => drop(reply.send(running.reload(flags).await)),
-            Command::Quit => break,
-        }
-    }
+    running.answer(&mut signals, &mut requests, flags).await;
     info!("stopping; a second signal ends at once");
     let stop = async {
         shell.set_stopping();
-        running.scraping.stop().await;
-        running.alerting.stop().await;
         stop_http.cancel();
-        let _ = http.await;
+        let parts = async { tokio::join!(running.scraping.stop(), running.alerting.stop(), http) };
+        if tokio::time::timeout(STOP_TIMEOUT, parts).await.is_err() {
+            warn!("some parts did not stop in time; what they had acknowledged is stored");
+        }
         maintenance.abort();
         tokio::task::spawn_blocking(move || db.close()).await
     };
@@ -151,6 +144,37 @@ async fn serve(flags: &Values) -> Result<()> {
     }
     info!("stopped");
     Ok(())
+}
+
+impl Running {
+    /// Answers requests to reload until one to stop comes.
+    async fn answer(&self, signals: &mut Signals, requests: &mut mpsc::Receiver<Command>, flags: &Values) {
+        loop {
+            let asked = tokio::select! {
+                asked = signals.next() => asked.into(),
+                Some(command) = requests.recv() => command,
+            };
+            match asked {
+                Command::Reload(reply) => drop(reply.send(self.reload(flags).await)),
+                Command::Quit => return,
+            }
+        }
+    }
+}
+
+fn scraping(db: &Arc<tsdb::Db>, registry: &Registry, clock: &Arc<dyn Clock>) -> scrape::Manager {
+    scrape::Manager::new(scrape::ManagerOptions {
+        clock: clock.clone(),
+        store: db.clone(),
+        dir: Arc::new(DiskDir::anywhere()),
+        registry: registry.clone(),
+        host_name: hostname(),
+    })
+}
+
+fn query_gate(flags: &Values, registry: &Registry) -> Result<net::Gate> {
+    let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
+    Ok(net::Gate::new("query", n_queries, QUERIES_WAITING_MAX, registry))
 }
 
 /// Says where to look, in words.
