@@ -24,7 +24,11 @@ impl MemStore {
         Self::default()
     }
 
-    fn matching<T>(&self, matchers: &[Matcher], mut pick: impl FnMut(&Labels, &BTreeMap<i64, f64>) -> T) -> Vec<T> {
+    fn matching<T>(
+        &self,
+        matchers: &[Matcher],
+        mut pick: impl FnMut(&Labels, &BTreeMap<i64, f64>) -> T,
+    ) -> Vec<T> {
         let series = self.series.read();
         let matching = series.iter().filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels)));
         matching.map(|(labels, samples)| pick(labels, samples)).collect()
@@ -53,7 +57,8 @@ impl Appender for MemAppender<'_> {
         if labels.is_empty() {
             return Err(AppendError::NoName);
         }
-        let last = self.store.series.read().get(labels).and_then(|s| s.last_key_value().map(|(t, v)| (*t, *v)));
+        let last =
+            self.store.series.read().get(labels).and_then(|s| s.last_key_value().map(|(t, v)| (*t, *v)));
         match last {
             Some((last_ms, _)) if t_ms < last_ms => return Err(AppendError::OutOfOrder),
             Some((last_ms, last)) if t_ms == last_ms && last.to_bits() != value.to_bits() => {

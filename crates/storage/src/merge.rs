@@ -46,9 +46,7 @@ impl Queryable for Merged<'_> {
     }
 }
 
-fn union(
-    answers: impl Iterator<Item = Result<Vec<String>, QueryError>>,
-) -> Result<Vec<String>, QueryError> {
+fn union(answers: impl Iterator<Item = Result<Vec<String>, QueryError>>) -> Result<Vec<String>, QueryError> {
     let mut all = BTreeSet::new();
     for answer in answers {
         all.extend(answer?);

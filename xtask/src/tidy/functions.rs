@@ -62,7 +62,9 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let Some(name) = function_name(line) else { continue };
         let indent = line.len() - line.trim_start().len();
         let closing = format!("{}}}", " ".repeat(indent));
-        if line.trim_end().ends_with(';') || line.trim_end().ends_with('}') {
+        // A trait's method without a body ends with a semicolon, perhaps some lines on.
+        let signature_end = lines[start..].iter().find(|line| line.ends_with([';', '{', '}']));
+        if signature_end.is_none_or(|line| !line.ends_with('{')) {
             continue;
         }
         let n_lines = lines[start..].iter().position(|line| *line == closing).map_or(0, |end| end + 1);

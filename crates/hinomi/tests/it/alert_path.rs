@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::mail::{MailServer, PASSWORD, USER};
-use crate::harness::target::{Reply, Target};
+use crate::harness::target::{Reply, Request, Target};
 use crate::harness::{Hinomi, free_port, wait_for};
 
 #[test]
@@ -56,25 +56,8 @@ fn a_dead_service_is_said_once_and_its_return_once() {
         "grouped, and once"
     );
 
-    let message = &mail.messages()[0];
-    assert!(message.contains("SUBJECT: ") && message.contains("店が落ちた"), "{message}");
-    assert!(message.contains("RCPT: ops@example.com") && message.contains("PART: text/html"), "{message}");
-    for address in &addresses {
-        assert!(message.contains(address.as_str()), "{address} is named: {message}");
-    }
-    let request = &hook.requests()[0];
-    assert_eq!(request.path, "/hook");
-    let is_json = |header: &String| header.eq_ignore_ascii_case("content-type: application/json");
-    assert!(request.headers.iter().any(is_json), "{:?}", request.headers);
-    let payload: Value = serde_json::from_str(&request.body).unwrap();
-    assert_eq!(payload["version"], "4");
-    assert_eq!(payload["status"], "firing");
-    assert_eq!(payload["alerts"].as_array().unwrap().len(), 2, "both in one notification: {payload}");
-    assert_eq!(payload["commonLabels"]["alertname"], "店が落ちた");
-    assert_eq!(
-        payload["alerts"][0]["annotations"]["summary"],
-        format!("{} is down", first_instance(&payload))
-    );
+    check_mail(&mail.messages()[0], &addresses);
+    check_hook(&hook.requests()[0]);
 
     let _back = addresses.map(|address| Target::start_on(&address, serve));
     wait_for("resolved mail", Duration::from_secs(30), || (mail.messages().len() == 2).then_some(()));
@@ -87,6 +70,31 @@ fn a_dead_service_is_said_once_and_its_return_once() {
         (crate::harness::now_secs() > quiet_until).then_some(())
     });
     assert_eq!((mail.messages().len(), hook.requests().len(), slack.requests().len()), (2, 2, 2), "and once");
+}
+
+/// Subject in Japanese, HTML part, both instances.
+fn check_mail(message: &str, addresses: &[String]) {
+    assert!(message.contains("SUBJECT: ") && message.contains("店が落ちた"), "{message}");
+    assert!(message.contains("RCPT: ops@example.com") && message.contains("PART: text/html"), "{message}");
+    for address in addresses {
+        assert!(message.contains(address.as_str()), "{address} is named: {message}");
+    }
+}
+
+/// Alertmanager's webhook, version 4, with both alerts in one.
+fn check_hook(request: &Request) {
+    assert_eq!(request.path, "/hook");
+    let is_json = |header: &String| header.eq_ignore_ascii_case("content-type: application/json");
+    assert!(request.headers.iter().any(is_json), "{:?}", request.headers);
+    let payload: Value = serde_json::from_str(&request.body).unwrap();
+    assert_eq!(payload["version"], "4");
+    assert_eq!(payload["status"], "firing");
+    assert_eq!(payload["alerts"].as_array().unwrap().len(), 2, "both in one notification: {payload}");
+    assert_eq!(payload["commonLabels"]["alertname"], "店が落ちた");
+    assert_eq!(
+        payload["alerts"][0]["annotations"]["summary"],
+        format!("{} is down", first_instance(&payload))
+    );
 }
 
 fn first_instance(payload: &Value) -> String {
