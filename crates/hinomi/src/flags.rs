@@ -58,6 +58,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "Most bytes of samples, oldest go first; units B, KB, MB, GB, TB; 0 for no limit",
     ),
     flag(
+        "storage.head.series-max",
+        NUMBER,
+        "2000000",
+        "Most series in memory; beyond it new ones are refused and counted, known ones go on",
+    ),
+    flag(
         "web.listen-address",
         Kind::Repeated("ADDR"),
         "127.0.0.1:9090",

@@ -17,7 +17,7 @@ pub enum AppendError {
     #[error("label set without a name")]
     NoName,
     /// The number of series is at its limit.
-    #[error("series limit reached, new series refused (setting: storage.head.series-max)")]
+    #[error("series limit reached, new series refused; raise --storage.head.series-max")]
     SeriesLimit,
 }
 

@@ -108,7 +108,7 @@ impl Metrics {
             series_limit: counter(
                 "tsdb_series_limit_hits_total",
                 "",
-                "Samples refused since the series limit is reached (storage.head.series-max).",
+                "Samples refused since the series limit is reached (--storage.head.series-max).",
             ),
             commits_failed: counter("tsdb_commits_failed_total", "", "Batches that could not be written."),
             wal_segment: gauge(

@@ -232,6 +232,7 @@ async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dy
     let options = tsdb::Options {
         retention_ms: flags.duration_ms("storage.tsdb.retention.time")?,
         retention_bytes: flags.bytes("storage.tsdb.retention.size")?,
+        series_max: flags.count("storage.head.series-max")?,
         registry: registry.clone(),
         ..tsdb::Options::default()
     };
