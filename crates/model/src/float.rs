@@ -27,14 +27,27 @@ pub fn push_f(out: &mut String, value: f64) {
 ///
 /// This is the form in expositions and in `le` labels.
 pub fn push_g(out: &mut String, value: f64) {
-    push_with_exponent_from(out, value, 6);
-}
-
-/// `%v` of `fmt.Print`: as [`push_g`], but the exponent begins at 21.
-///
-/// This is the form in PromQL's printer and in templates.
-pub fn push_v(out: &mut String, value: f64) {
-    push_with_exponent_from(out, value, 21);
+    if push_special(out, value) {
+        return;
+    }
+    let shortest = ShortestDigits::of(value);
+    let exponent = shortest.n_before_point - 1;
+    if (-4..6).contains(&exponent) {
+        push_plain(out, value, &shortest);
+        return;
+    }
+    if value.is_sign_negative() {
+        out.push('-');
+    }
+    let (first, others) = shortest.as_str().split_at(1);
+    out.push_str(first);
+    if !others.is_empty() {
+        out.push('.');
+        out.push_str(others);
+    }
+    use std::fmt::Write as _;
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let _ = write!(out, "e{sign}{:02}", exponent.abs());
 }
 
 /// [`push_f`] into a new string.
@@ -51,38 +64,6 @@ pub fn format_g(value: f64) -> String {
     let mut out = String::new();
     push_g(&mut out, value);
     out
-}
-
-/// [`push_v`] into a new string.
-#[must_use]
-pub fn format_v(value: f64) -> String {
-    let mut out = String::new();
-    push_v(&mut out, value);
-    out
-}
-
-fn push_with_exponent_from(out: &mut String, value: f64, exponent_min: i32) {
-    if push_special(out, value) {
-        return;
-    }
-    let shortest = ShortestDigits::of(value);
-    let exponent = shortest.n_before_point - 1;
-    if (-4..exponent_min).contains(&exponent) {
-        push_plain(out, value, &shortest);
-        return;
-    }
-    if value.is_sign_negative() {
-        out.push('-');
-    }
-    let (first, others) = shortest.as_str().split_at(1);
-    out.push_str(first);
-    if !others.is_empty() {
-        out.push('.');
-        out.push_str(others);
-    }
-    use std::fmt::Write as _;
-    let sign = if exponent < 0 { '-' } else { '+' };
-    let _ = write!(out, "e{sign}{:02}", exponent.abs());
 }
 
 /// The shortest digits that come back, the nearest of these to the value, ties to even: what Go takes, and what
@@ -428,10 +409,8 @@ mod tests {
         assert_eq!(format_f(f64::INFINITY), "+Inf");
         assert_eq!(format_g(1e20), "1e+20");
         assert_eq!(format_g(1.5e-7), "1.5e-07");
-        assert_eq!(format_v(1e21), "1e+21");
-        assert_eq!(format_v(1e20), "100000000000000000000");
-        assert_eq!(format_v(0.0001), "0.0001");
-        assert_eq!(format_v(0.00001), "1e-05");
+        assert_eq!(format_g(0.0001), "0.0001");
+        assert_eq!(format_g(0.00001), "1e-05");
     }
 
     proptest! {
@@ -439,7 +418,7 @@ mod tests {
         fn every_spelling_comes_back_to_the_bit(bits in any::<u64>()) {
             let value = f64::from_bits(bits);
             prop_assume!(!value.is_nan());
-            for text in [format_f(value), format_g(value), format_v(value)] {
+            for text in [format_f(value), format_g(value)] {
                 prop_assert_eq!(parse(&text).map(f64::to_bits), Ok(bits), "{}", text);
             }
         }
