@@ -140,6 +140,7 @@ export const en = {
   cores: "Cores",
   labels: "Labels",
   sections: "Sections",
+  allGraphs: "All graphs of this host",
   allMetrics: "All metrics of this host",
   silenceHost: "Silence this host",
   noNode: "This is not a whole host",

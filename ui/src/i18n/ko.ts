@@ -142,6 +142,7 @@ export const ko: Catalogue = {
   cores: "코어",
   labels: "레이블",
   sections: "구역",
+  allGraphs: "이 호스트의 모든 그래프",
   allMetrics: "이 호스트의 모든 메트릭",
   silenceHost: "이 호스트를 무음으로",
   noNode: "호스트 전체의 정보가 아닙니다",

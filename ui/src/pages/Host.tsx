@@ -4,8 +4,7 @@ import { Link } from "wouter";
 import { useQuery } from "@tanstack/react-query";
 import { api } from "../api/client";
 import { useInstant, useRange, useScrapeInterval } from "../api/hooks";
-import { GraphPanel } from "../chart/GraphPanel";
-import { type Span, spansOf } from "../chart/data";
+import { spansOf } from "../chart/data";
 import { parseValue } from "../chart/value";
 import { type Key, useT } from "../i18n";
 import { secondsUntilEmpty } from "../lib/forecast";
@@ -14,9 +13,10 @@ import { humanDuration } from "../lib/time";
 import { exploreLink } from "../lib/urlstate";
 import { Ago, Bar, Empty, ErrorBox, Jump, LabelList, Num, StateMark, Waiting } from "../parts/parts";
 import { Icon } from "../parts/icons";
-import { type GraphDef, REAL_FS, type SectionDef, hostSections, instanceSelector, plainSections } from "../promql/host";
+import { REAL_FS, type SectionDef, hostSections, instanceSelector, plainSections } from "../promql/host";
 import { clock, useStore } from "../state";
 import { useLinkTo, useView } from "../view";
+import { HostGraph } from "./HostGraphs";
 import { useReason } from "./Overview";
 import { sampleValue, useHosts, vector } from "./hosts";
 
@@ -143,14 +143,6 @@ function HostHead({ instance, host }: { instance: string; host: ReturnType<typeo
       ) : null}
     </header>
   );
-}
-
-function HostGraph({ def, scrape, spans }: { def: GraphDef; scrape: number; spans: readonly Span[] }) {
-  const t = useT();
-  const limit = useInstant(def.thresholdExpr ?? "", undefined, def.thresholdExpr !== undefined);
-  const value = sampleValue(vector(limit.data?.data)[0]);
-  const thresholds = useMemo(() => (def.threshold && value !== undefined ? [{ value, name: t(def.threshold.key, { n: value }) }] : []), [def.threshold?.key, value, t]);
-  return <GraphPanel title={t(`graph_${def.id}` as Key)} queries={def.queries} unit={def.unit} stacked={def.stacked ?? false} order={def.order} max={def.max} thresholds={thresholds} spans={spans} scrape={scrape} />;
 }
 
 interface Disk {

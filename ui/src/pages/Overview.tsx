@@ -1,6 +1,6 @@
 /** Overview: services and their hosts; what is wrong stands first. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useMemo, useRef } from "react";
+import { Suspense, lazy, useMemo, useRef } from "react";
 import { Link } from "wouter";
 import { useRange } from "../api/hooks";
 import { PREFIX } from "../api/client";
@@ -14,6 +14,8 @@ import { Sparkline } from "../parts/Sparkline";
 import { change, settings, useStore } from "../state";
 import { useLinkTo, useView } from "../view";
 import { useHosts } from "./hosts";
+
+const KeyGraphs = lazy(() => import("./HostGraphs"));
 
 export function hostPath(instance: string): string {
   return `/hosts/${encodeURIComponent(instance).replace(/%3A/g, ":")}`;
@@ -54,6 +56,9 @@ export function Overview() {
   const params = new URLSearchParams(view.search);
   const filter = params.get("q") ?? "";
   const only = params.get("state");
+  // The first machine alone: its graphs stand here, so that the first page of a newcomer is the real thing.
+  const observed = hosts.filter((h) => h.hasNode);
+  const alone = observed.length === 1 ? observed[0] : undefined;
   const shown = useMemo(
     () => hosts.filter((h) => (only === null || h.state === only) && matchesFilter(filter, `${h.instance} ${h.nodename} ${h.service} ${h.jobs.join(" ")} ${h.state} ${Object.entries(h.labels).map(([k, v]) => `${k}=${v}`).join(" ")}`)),
     [hosts, filter, only],
@@ -93,6 +98,7 @@ export function Overview() {
       ) : (
         <HostTable rows={rows} count={shown.length} sparks={sparks} toggle={(name) => change({ folded: s.folded.includes(name) ? s.folded.filter((f) => f !== name) : [...s.folded, name] })} />
       )}
+      {alone ? <Suspense fallback={null}><KeyGraphs instance={alone.instance} /></Suspense> : null}
     </div>
   );
 }

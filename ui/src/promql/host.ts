@@ -44,6 +44,9 @@ export const REAL_FS = 'fstype!~"tmpfs|ramfs|devtmpfs|overlay|squashfs|iso9660|a
 const REAL_DISK = 'device!~"(loop|ram|fd|zram|dm-|md|sr)[0-9]+.*"';
 const REAL_NIC = 'device!~"lo|veth.*|ifb.*|dummy.*|docker.*|br-.*|cali.*|tap.*|virbr.*"';
 
+/** What one looks at first: CPU, load, memory, file systems, disks, network. */
+export const KEY_GRAPHS: readonly string[] = ["cpuModes", "load", "memory", "fsUsed", "diskBytes", "netBytes"];
+
 const CPU_ORDER = ["user", "system", "iowait", "softirq", "irq", "steal", "nice"] as const;
 
 /** Sections of one host's page, in order. `sel` is `instance="…"` and what else narrows it. */
