@@ -70,13 +70,20 @@ fn build_page(ui_dir: &Path, dist: &Path) {
 }
 
 fn check_node() {
-    let hint = "building the web page needs Node.js 20 or newer with npm: apt-get install nodejs npm";
-    let version = Command::new("node").arg("--version").output().unwrap_or_else(|_| fail(hint));
-    let text = String::from_utf8_lossy(&version.stdout).trim().trim_start_matches('v').to_owned();
-    let major: u32 = text.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
-    let has_npm = Command::new("npm").arg("--version").output().is_ok_and(|out| out.status.success());
-    if major < NODE_MAJOR_MIN || !has_npm {
-        fail(hint);
+    let hint = |found: &str| -> ! {
+        fail(&format!(
+            "building the web page needs Node.js {NODE_MAJOR_MIN} or newer with npm, {found}; install them from \
+             nodejs.org, or on Debian 13, Ubuntu 25.04 and newer: apt-get install nodejs npm"
+        ))
+    };
+    let Ok(version) = Command::new("node").arg("--version").output() else { hint("and there is no node") };
+    let text = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let major = text.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    if major.is_none_or(|major: u32| major < NODE_MAJOR_MIN) {
+        hint(&format!("and node is {text}"));
+    }
+    if !Command::new("npm").arg("--version").output().is_ok_and(|out| out.status.success()) {
+        hint("and there is no npm");
     }
 }
 

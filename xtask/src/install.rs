@@ -48,7 +48,9 @@ pub fn check_node() -> Result<()> {
     if run::exists("node") && run::exists("npm") {
         return Ok(());
     }
-    bail!("building the web page needs Node.js 20 or newer with npm: apt-get install nodejs npm");
+    bail!(
+        "building the web page needs Node.js 20 or newer with npm: nodejs.org, or on Debian 13: apt-get install nodejs npm"
+    );
 }
 
 fn is_root() -> bool {

@@ -127,7 +127,8 @@ fn integration() -> Result<Counts> {
     install::debian_packages()?;
     install::check_node()?;
     // One at a time: the tests measure time and memory, and two cores are not many.
-    let args = ["test", "--release", "--package", "hinomi", "--test", "it", "--", "--test-threads", "1"];
+    let tests = ["--test", "cli", "--test", "it", "--", "--test-threads", "1"];
+    let args = [&["test", "--release", "--package", "hinomi"][..], &tests].concat();
     counted(&mut cargo(&args))
 }
 
