@@ -47,16 +47,13 @@ fn start() -> Option<Exporter> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let log = BufReader::new(process.stderr.take().unwrap());
-    let mut exporter = Exporter { process, addr: String::new() };
-    for line in log.lines().map_while(Result::ok) {
-        // `msg="Listening on" address=127.0.0.1:34567`
-        if let Some((_, rest)) = line.split_once("Listening on\" address=") {
-            exporter.addr = rest.split_whitespace().next().unwrap().to_owned();
-            return Some(exporter);
-        }
-    }
-    panic!("{PROGRAM} did not say where it listens");
+    let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+    // `msg="Listening on" address=127.0.0.1:34567`
+    let said = log.find_map(|line| line.split_once("Listening on\" address=").map(|(_, rest)| rest.to_owned()));
+    let addr = said.expect("it says where it listens").split_whitespace().next().unwrap().to_owned();
+    // Read on: a Go program dies of the next line that it cannot write to its standard error.
+    std::thread::spawn(move || log.for_each(drop));
+    Some(Exporter { process, addr })
 }
 
 /// The page as a map, read independently of the scrape: labels with the target's, and the value.

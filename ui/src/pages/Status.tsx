@@ -35,10 +35,10 @@ export default function Status() {
       </nav>
       <div className="columns">
         <Part id="server" word="server" q={build}>
-          <KeyValues of={{ ...(build.data?.data ?? {}) }} />
+          <KeyValues of={withoutGo({ ...(build.data?.data ?? {}) })} />
         </Part>
         <Part id="runtime" word="runtime" q={runtime}>
-          <KeyValues of={runtime.data?.data ?? {}} />
+          <KeyValues of={withoutGo(runtime.data?.data ?? {})} />
         </Part>
         <Part id="storage" word="storage" q={tsdb}>
           {head ? (
@@ -99,6 +99,13 @@ function Part({ id, word, q, children }: { id: string; word: Key; q: { error: un
       {q.data === undefined ? (q.error ? null : <Waiting />) : children}
     </section>
   );
+}
+
+/** The API keeps the fields of Prometheus' Go runtime for its clients; to people they say nothing here, and empty ones neither. */
+function withoutGo(of: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const says = ([k, v]: [string, unknown]) => v !== "" && !/^(GO|goroutine)/.test(k);
+  const named = Object.entries(of).filter(says).map(([k, v]): [string, unknown] => [k === "goVersion" ? "compiler" : k, v]);
+  return Object.fromEntries(named);
 }
 
 function KeyValues({ of }: { of: Readonly<Record<string, unknown>> }) {
