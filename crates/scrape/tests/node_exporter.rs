@@ -49,7 +49,8 @@ fn start() -> Option<Exporter> {
         .unwrap();
     let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
     // `msg="Listening on" address=127.0.0.1:34567`
-    let said = log.find_map(|line| line.split_once("Listening on\" address=").map(|(_, rest)| rest.to_owned()));
+    let said =
+        log.find_map(|line| line.split_once("Listening on\" address=").map(|(_, rest)| rest.to_owned()));
     let addr = said.expect("it says where it listens").split_whitespace().next().unwrap().to_owned();
     // Read on: a Go program dies of the next line that it cannot write to its standard error.
     std::thread::spawn(move || log.for_each(drop));
