@@ -89,10 +89,11 @@ fn lint() -> Result<Counts> {
 }
 
 fn unit() -> Result<Counts> {
-    let mut command = cargo(&["test", "--workspace", "--lib", "--bins", "--quiet"]);
+    let mut command = cargo(&["test", "--workspace", "--lib", "--bins", "--quiet", "--no-fail-fast"]);
     let mut counts = counted(command.env("HINOMI_SKIP_UI", "1"))?;
     // Tests of crates over their public surface; the binary's own need the release build and come last.
-    let mut command = cargo(&["test", "--workspace", "--exclude", "hinomi", "--test", "*", "--quiet"]);
+    let mut command =
+        cargo(&["test", "--workspace", "--exclude", "hinomi", "--test", "*", "--quiet", "--no-fail-fast"]);
     counts.add(counted(command.env("HINOMI_SKIP_UI", "1"))?);
     Ok(counts)
 }
