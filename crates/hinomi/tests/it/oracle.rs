@@ -75,7 +75,7 @@ const QUERIES: &[&str] = &[
     "round(node_load1 * 100, 5)",
     "clamp(node_load1, 0.1, 0.2)",
     "sgn(node_load1 - node_load5)",
-    "sqrt(abs(node_load1 - node_load5)) + ln(2) ^ 2 % 3",
+    "sqrt(abs(node_load1 - node_load5)) + ln(vector(2)) ^ 2 % 3",
     "scalar(node_load1) + vector(1)",
     "sort_desc(node_scrape_collector_duration_seconds)",
     "node_load1 offset 20s",
