@@ -8,8 +8,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut samples = Columns::default();
     let mut t_ms = i64::MIN;
     for pair in bytes.chunks_exact(12).take(SAMPLES_MAX) {
-        let step = u32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]);
-        let Some(next) = t_ms.checked_add(i64::from(step) * i64::from(step) + 1) else { break };
+        // Squared, so that steps from one millisecond to all of time are equally likely.
+        let step = i64::from(u32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]) >> 1);
+        let Some(next) = t_ms.checked_add(step * step + 1) else { break };
         t_ms = next;
         let bits = u64::from_le_bytes(pair[4..].try_into().expect("eight bytes"));
         samples.timestamps.push(t_ms);
