@@ -54,13 +54,17 @@ export function useView(): View {
 }
 
 /** A page just opened looks more often: on a server just begun every sample is news. */
-const EAGER = { until: 60_000, every: 5000 };
+const EAGER = [
+  { until: 10_000, every: 2000 },
+  { until: 60_000, every: 5000 },
+] as const;
 
 function paceOf(refresh: string, search: string): number | false {
   if (refresh === "off") return false;
   const ms = parseDuration(refresh) ?? false;
   const chosen = new URLSearchParams(search).has("refresh");
-  return ms !== false && !chosen && performance.now() < EAGER.until ? Math.min(ms, EAGER.every) : ms;
+  const eager = EAGER.find((phase) => performance.now() < phase.until);
+  return ms !== false && !chosen && eager !== undefined ? Math.min(ms, eager.every) : ms;
 }
 
 /** Path with range and refresh carried along. */

@@ -86,9 +86,12 @@ export function useRange(exprs: readonly string[], opts: RangeOptions) {
       enabled: opts.enabled !== false && expr.trim() !== "",
     })),
   });
-  // A grid of minutes or more ends well before now: one instant more says how things stand.
-  const at = Math.floor(range.to / 15_000) * 15;
-  const wanted = spec.to === "now" && step >= 60 && at > end && opts.enabled !== false && opts.tail !== false;
+  // One instant more says how things stand where the grid ends well before now, as one of minutes does, and where it
+  // holds next to nothing: a server in its first seconds has its samples between two steps.
+  const coarse = step >= 60;
+  const young = results.every((r) => r.data !== undefined && !r.isPlaceholderData && r.data.data.result.every((s) => (s.values?.length ?? 0) < 2));
+  const at = coarse ? Math.floor(range.to / 15_000) * 15 : Math.floor(range.to / 1000);
+  const wanted = spec.to === "now" && (coarse || young) && at > end && opts.enabled !== false && opts.tail !== false;
   const tails = useQueries({
     queries: list.map((expr) => ({
       queryKey: ["query", expr, at],
