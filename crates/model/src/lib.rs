@@ -5,7 +5,9 @@
 
 pub mod alert;
 pub mod duration;
+pub mod exemplar;
 pub mod float;
+pub mod histogram;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
@@ -16,6 +18,8 @@ pub mod yaml;
 
 pub use alert::Alert;
 pub use duration::Duration;
+pub use exemplar::Exemplar;
+pub use histogram::Histogram;
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};

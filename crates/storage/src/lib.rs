@@ -9,10 +9,10 @@ mod memory;
 mod merge;
 mod seam;
 
-pub use error::{AppendError, QueryError, StorageError};
+pub use error::{AppendError, QueryError, RowError, StorageError};
 pub use memory::MemStore;
 pub use merge::{Merged, merge_series};
 pub use seam::{
-    AppendStats, Appendable, Appender, Queryable, SelectHints, Series, SeriesRef, SeriesSet, TimestampColumn,
-    VecSeriesSet,
+    AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RowOutcome,
+    SelectHints, Series, SeriesRef, SeriesSet, TimestampColumn, VecSeriesSet,
 };

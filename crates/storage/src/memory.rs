@@ -93,7 +93,7 @@ impl Queryable for MemStore {
         }
         let series = self.matching(matchers, |labels, samples| {
             let (timestamps, values) = samples.range(range.start_ms..=range.end_ms).unzip();
-            Series { labels: labels.clone(), timestamps: Arc::new(timestamps), values }
+            Series::floats(labels.clone(), Arc::new(timestamps), values)
         });
         Ok(Box::new(VecSeriesSet::new(series.into_iter().filter(|s| !s.values.is_empty()).collect())))
     }

@@ -1,12 +1,12 @@
 //! Several stores read as one: series sorted and joined, samples sorted, the same time once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Matcher, TimeRange};
 
 use crate::error::QueryError;
-use crate::seam::{Queryable, SelectHints, Series, SeriesSet};
+use crate::seam::{HistogramSample, Queryable, SelectHints, Series, SeriesSet};
 
 /// Several stores read as one.
 pub struct Merged<'a> {
@@ -94,51 +94,91 @@ impl SeriesSet for MergedSet<'_> {
     }
 }
 
-/// Joins the samples of two copies of a series; at equal times the value of `first` stays.
+/// Joins the samples of two copies of a series; at equal times the sample of `first` stays, of whatever kind.
 #[must_use]
 pub fn merge_series(first: Series, second: Series) -> Series {
+    if second.is_empty() {
+        return first;
+    }
+    if first.is_empty() {
+        return second;
+    }
     // Fast path: one ends before the other begins, as blocks and head do.
-    let ends_before = |a: &Series, b: &Series| match (a.timestamps.last(), b.timestamps.first()) {
-        (Some(last), Some(next)) => last < next,
-        _ => true,
+    let span = |series: &Series| {
+        let floats = series.timestamps.first().copied().zip(series.timestamps.last().copied());
+        let histograms =
+            series.histograms.first().zip(series.histograms.last()).map(|(a, z)| (a.t_ms, z.t_ms));
+        let join = |a: (i64, i64), b: (i64, i64)| (a.0.min(b.0), a.1.max(b.1));
+        floats.into_iter().chain(histograms).reduce(join).expect("checked to have samples")
     };
-    if ends_before(&first, &second) {
+    let ((first_from, first_to), (second_from, second_to)) = (span(&first), span(&second));
+    if first_to < second_from {
         return concat(first, second);
     }
-    if ends_before(&second, &first) {
+    if second_to < first_from {
         return concat(second, first);
     }
-    // Slow path: interleave.
-    let (a, b) = (&first.timestamps, &second.timestamps);
-    let mut timestamps = Vec::with_capacity(a.len() + b.len());
-    let mut values = Vec::with_capacity(a.len() + b.len());
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() || j < b.len() {
-        let take_first = j >= b.len() || (i < a.len() && a[i] <= b[j]);
-        if take_first {
-            j += usize::from(j < b.len() && a[i] == b[j]);
-            timestamps.push(a[i]);
-            values.push(first.values[i]);
-            i += 1;
-        } else {
-            timestamps.push(b[j]);
-            values.push(second.values[j]);
-            j += 1;
-        }
-    }
-    Series { labels: first.labels, timestamps: Arc::new(timestamps), values }
+    interleave(first, second)
 }
 
 fn concat(mut first: Series, second: Series) -> Series {
-    if second.values.is_empty() {
-        return first;
-    }
+    put_starts(&mut first, &second.starts, second.values.len());
+    // Where it has no floats the other's column can be shared on.
     if first.values.is_empty() {
-        return second;
+        first.timestamps = second.timestamps;
+        first.values = second.values;
+    } else if !second.values.is_empty() {
+        Arc::make_mut(&mut first.timestamps).extend_from_slice(&second.timestamps);
+        first.values.extend_from_slice(&second.values);
     }
-    Arc::make_mut(&mut first.timestamps).extend_from_slice(&second.timestamps);
-    first.values.extend_from_slice(&second.values);
+    first.histograms.extend(second.histograms);
     first
+}
+
+/// Appends `n` start timestamps, which are all unknown when `starts` is empty.
+fn put_starts(series: &mut Series, starts: &[i64], n: usize) {
+    if series.starts.is_empty() && starts.is_empty() {
+        return;
+    }
+    series.starts.resize(series.values.len(), 0);
+    series.starts.extend_from_slice(starts);
+    series.starts.resize(series.values.len() + n, 0);
+}
+
+/// Slow path: sample by sample.
+fn interleave(first: Series, second: Series) -> Series {
+    let has_starts = !first.starts.is_empty() || !second.starts.is_empty();
+    let labels = first.labels.clone();
+    let mut samples: BTreeMap<i64, AnySample> = samples_of(second).collect();
+    samples.extend(samples_of(first));
+    let (mut timestamps, mut out) = (Vec::new(), Series::floats(labels, Arc::default(), Vec::new()));
+    for (t_ms, sample) in samples {
+        match sample {
+            AnySample::Float(value, start_ms) => {
+                timestamps.push(t_ms);
+                out.values.push(value);
+                if has_starts {
+                    out.starts.push(start_ms);
+                }
+            }
+            AnySample::Histogram(sample) => out.histograms.push(sample),
+        }
+    }
+    out.timestamps = Arc::new(timestamps);
+    out
+}
+
+enum AnySample {
+    Float(f64, i64),
+    Histogram(HistogramSample),
+}
+
+fn samples_of(series: Series) -> impl Iterator<Item = (i64, AnySample)> {
+    let Series { timestamps, values, starts, histograms, .. } = series;
+    let floats = values.into_iter().enumerate().map(move |(idx, value)| {
+        (timestamps[idx], AnySample::Float(value, starts.get(idx).copied().unwrap_or(0)))
+    });
+    floats.chain(histograms.into_iter().map(|sample| (sample.t_ms, AnySample::Histogram(sample))))
 }
 
 #[cfg(test)]
@@ -146,11 +186,10 @@ mod tests {
     use super::*;
     use model::Labels;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     fn series(samples: &BTreeMap<i64, f64>) -> Series {
         let (timestamps, values) = samples.iter().map(|(t, v)| (*t, *v)).unzip();
-        Series { labels: Labels::empty(), timestamps: Arc::new(timestamps), values }
+        Series::floats(Labels::empty(), Arc::new(timestamps), values)
     }
 
     proptest! {

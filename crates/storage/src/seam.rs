@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 
-use model::{Labels, Matcher, TimeRange};
+use model::{Exemplar, Histogram, Labels, Matcher, Metadata, TimeRange};
 
-use crate::error::{AppendError, QueryError, StorageError};
+use crate::error::{AppendError, QueryError, RowError, StorageError};
 
 /// A series within one store and one run of it; never written to disk by callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesRef(pub u64);
+
+/// Series that are sampled together, within one store and one run of it; never written to disk by callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupRef(pub u64);
+
+/// Where a series stands in its group.
+pub type ColumnIdx = u32;
 
 /// Sorted, strictly rising Unix milliseconds; shared between series that were sampled together.
 pub type TimestampColumn = Arc<Vec<i64>>;
@@ -22,6 +29,14 @@ pub struct AppendStats {
     pub n_refused: u64,
     /// Series seen for the first time.
     pub n_new_series: u64,
+}
+
+/// What the store says about a row it took.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RowOutcome {
+    /// Columns that have become part of another group since the last row: from now on the writer must hand their samples to
+    /// [`Appender::append`], one by one. This row left them out.
+    pub moved: Vec<ColumnIdx>,
 }
 
 /// Something that takes samples in batches.
@@ -44,6 +59,91 @@ pub trait Appender: Send {
         t_ms: i64,
         value: f64,
     ) -> Result<SeriesRef, AppendError>;
+
+    /// Adds a sample of a series that an earlier append of this run returned: the fast way of remote write, which then need
+    /// not decode labels. References are never given to another series within a run.
+    ///
+    /// # Errors
+    /// [`AppendError::UnknownSeries`] when the store has dropped the series or keeps no references: append with labels.
+    fn append_ref(&mut self, _series: SeriesRef, _t_ms: i64, _value: f64) -> Result<(), AppendError> {
+        Err(AppendError::UnknownSeries)
+    }
+
+    /// As [`Appender::append`], and says since when the counter has been counting. Stores without start timestamps keep the sample.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    fn append_with_start(
+        &mut self,
+        known: Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        _start_ms: i64,
+        value: f64,
+    ) -> Result<SeriesRef, AppendError> {
+        self.append(known, labels, t_ms, value)
+    }
+
+    /// Adds a native histogram; `start_ms` as in [`Appender::append_with_start`], 0 when not known.
+    ///
+    /// # Errors
+    /// As [`Appender::append`]; [`AppendError::Unsupported`] where a store keeps floats only.
+    fn append_histogram(
+        &mut self,
+        _known: Option<SeriesRef>,
+        _labels: &Labels,
+        _t_ms: i64,
+        _start_ms: i64,
+        _histogram: &Histogram,
+    ) -> Result<SeriesRef, AppendError> {
+        Err(AppendError::Unsupported)
+    }
+
+    /// Adds an exemplar to the series with `labels`. Stores without exemplars drop it.
+    ///
+    /// # Errors
+    /// When it cannot be taken; the batch stays usable.
+    fn append_exemplar(
+        &mut self,
+        _known: Option<SeriesRef>,
+        _labels: &Labels,
+        _exemplar: &Exemplar,
+    ) -> Result<(), AppendError> {
+        Ok(())
+    }
+
+    /// Remembers what a writer says of the metric family `name`, where the writer is not a scrape target of ours.
+    fn append_metadata(&mut self, _name: &str, _metadata: &Metadata) {}
+
+    /// Makes each of `labels` the next column of `group`, or of a new group. Column numbers go up from the group's last by one,
+    /// also for those refused, whose place stays empty. A series that was a column elsewhere moves here. Counts
+    /// only once this batch is committed: the numbers of a dropped batch are given again.
+    ///
+    /// # Errors
+    /// [`RowError::UnknownGroup`] when the store no longer has the group: begin a new one with all columns.
+    /// [`RowError::Unsupported`] when the store takes single samples only.
+    fn add_columns(
+        &mut self,
+        _group: Option<GroupRef>,
+        _labels: &[Labels],
+    ) -> Result<(GroupRef, Vec<Result<ColumnIdx, AppendError>>), RowError> {
+        Err(RowError::Unsupported)
+    }
+
+    /// Adds a row: at `t_ms` every live column of `group` has its last value again, but for those in `changed`, each named
+    /// once. The staleness marker ends a column until it is changed again; a new column lives from its first change on.
+    /// All samples of the row are taken, or none.
+    ///
+    /// # Errors
+    /// See [`RowError`]; the batch stays usable without the row.
+    fn append_row(
+        &mut self,
+        _group: GroupRef,
+        _t_ms: i64,
+        _changed: &[(ColumnIdx, f64)],
+    ) -> Result<RowOutcome, RowError> {
+        Err(RowError::Unsupported)
+    }
 
     /// Makes the batch survive `kill -9`, then visible. This return is the acknowledgement.
     ///
@@ -74,6 +174,36 @@ pub struct Series {
     pub timestamps: TimestampColumn,
     /// What, bit for bit as stored; staleness markers included.
     pub values: Vec<f64>,
+    /// Start timestamps of `timestamps`, of equal length, 0 where not known; empty when none is known.
+    pub starts: Vec<i64>,
+    /// Native histograms, by rising time; no time is both here and in `timestamps`. A histogram series ends with a
+    /// staleness marker among `values`.
+    pub histograms: Vec<HistogramSample>,
+}
+
+impl Series {
+    /// A series of floats.
+    #[must_use]
+    pub fn floats(labels: Labels, timestamps: TimestampColumn, values: Vec<f64>) -> Self {
+        Self { labels, timestamps, values, starts: Vec::new(), histograms: Vec::new() }
+    }
+
+    /// Whether it has no sample of any kind.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.histograms.is_empty()
+    }
+}
+
+/// A native histogram in a series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistogramSample {
+    /// When, in Unix milliseconds.
+    pub t_ms: i64,
+    /// Since when it counts; 0 when not known.
+    pub start_ms: i64,
+    /// The histogram.
+    pub histogram: Arc<Histogram>,
 }
 
 /// Series one after another, sorted by labels, each at most once.

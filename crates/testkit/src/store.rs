@@ -84,7 +84,7 @@ impl Queryable for ScriptStore {
             if needs_start && self.with_start.contains(labels) {
                 return Err(unsupported("start timestamps"));
             }
-            found.push(Series { labels: labels.clone(), timestamps: Arc::new(timestamps), values });
+            found.push(Series::floats(labels.clone(), Arc::new(timestamps), values));
         }
         Ok(Box::new(VecSeriesSet::new(found)))
     }

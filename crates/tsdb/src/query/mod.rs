@@ -104,7 +104,7 @@ impl SeriesSet for MergedSeries {
 
 fn read(part: Part, range: TimeRange, labels_only: bool) -> Result<Series, QueryError> {
     if labels_only {
-        return Ok(Series { labels: part.labels, timestamps: Arc::default(), values: Vec::new() });
+        return Ok(Series::floats(part.labels, Arc::default(), Vec::new()));
     }
     let samples = match &part.chunks {
         Chunks::Memory(chunks) => decode_chunks(chunks.iter().map(|chunk| &chunk.bytes[..]))
@@ -126,7 +126,7 @@ fn read(part: Part, range: TimeRange, labels_only: bool) -> Result<Series, Query
     timestamps.drain(..start);
     values.truncate(end);
     values.drain(..start);
-    Ok(Series { labels: part.labels, timestamps: Arc::new(timestamps), values })
+    Ok(Series::floats(part.labels, Arc::new(timestamps), values))
 }
 
 /// See `storage::Queryable::select`.
