@@ -1,20 +1,65 @@
 //! The reference store: a map in memory, plainly right, against which engines are tested.
+//!
+//! A row is spelled out sample by sample when it is appended. Slow on purpose: each rule of the seam is one line of code here.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod appender;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Labels, Matcher, TimeRange};
+use model::{Exemplar, Histogram, Labels, Matcher, TimeRange};
 use parking_lot::RwLock;
 
-use crate::error::{AppendError, QueryError, StorageError};
+use crate::error::QueryError;
 use crate::seam::{
-    AppendStats, Appendable, Appender, Queryable, SelectHints, Series, SeriesRef, SeriesSet, VecSeriesSet,
+    Appendable, Appender, HistogramSample, Queryable, SelectHints, Series, SeriesSet, VecSeriesSet,
 };
+use appender::{Group, MemAppender};
 
 /// Series and their samples in memory.
 #[derive(Debug, Default)]
 pub struct MemStore {
-    series: RwLock<BTreeMap<Labels, BTreeMap<i64, f64>>>,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    series: BTreeMap<Labels, Samples>,
+    /// By reference. Series that a dropped batch brought keep theirs.
+    refs: Vec<Labels>,
+    ref_of: HashMap<Labels, u64>,
+    /// Only committed ones.
+    groups: BTreeMap<u64, Group>,
+    /// Numbers given, also to batches that were dropped.
+    n_groups: u64,
+    /// Which group and column a series is, where it is one.
+    column_of: HashMap<Labels, (u64, usize)>,
+    exemplars: Vec<(Labels, Exemplar)>,
+}
+
+type Samples = BTreeMap<i64, Sample>;
+
+#[derive(Debug, Clone)]
+struct Sample {
+    start_ms: i64,
+    value: Value,
+}
+
+#[derive(Debug, Clone)]
+enum Value {
+    Float(f64),
+    Histogram(Arc<Histogram>),
+}
+
+impl Value {
+    /// Equal to the bit.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
+            (Self::Histogram(a), Self::Histogram(b)) => a == b,
+            _ => false,
+        }
+    }
 }
 
 impl MemStore {
@@ -24,61 +69,49 @@ impl MemStore {
         Self::default()
     }
 
-    fn matching<T>(
-        &self,
-        matchers: &[Matcher],
-        mut pick: impl FnMut(&Labels, &BTreeMap<i64, f64>) -> T,
-    ) -> Vec<T> {
-        let series = self.series.read();
-        let matching = series.iter().filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels)));
+    /// All exemplars with the series they were given for, in the order of their commits.
+    #[must_use]
+    pub fn exemplars(&self) -> Vec<(Labels, Exemplar)> {
+        self.state.read().exemplars.clone()
+    }
+
+    fn matching<T>(&self, matchers: &[Matcher], mut pick: impl FnMut(&Labels, &Samples) -> T) -> Vec<T> {
+        let state = self.state.read();
+        let matching =
+            state.series.iter().filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels)));
         matching.map(|(labels, samples)| pick(labels, samples)).collect()
     }
 }
 
 impl Appendable for MemStore {
     fn appender(&self, _now_ms: i64) -> Box<dyn Appender + '_> {
-        Box::new(MemAppender { store: self, batch: Vec::new() })
+        Box::new(MemAppender::new(self))
     }
 }
 
-struct MemAppender<'a> {
-    store: &'a MemStore,
-    batch: Vec<(Labels, i64, f64)>,
-}
-
-impl Appender for MemAppender<'_> {
-    fn append(
-        &mut self,
-        _known: Option<SeriesRef>,
-        labels: &Labels,
-        t_ms: i64,
-        value: f64,
-    ) -> Result<SeriesRef, AppendError> {
-        if labels.is_empty() {
-            return Err(AppendError::NoName);
-        }
-        let last =
-            self.store.series.read().get(labels).and_then(|s| s.last_key_value().map(|(t, v)| (*t, *v)));
-        match last {
-            Some((last_ms, _)) if t_ms < last_ms => return Err(AppendError::OutOfOrder),
-            Some((last_ms, last)) if t_ms == last_ms && last.to_bits() != value.to_bits() => {
-                return Err(AppendError::DuplicateForTimestamp);
+/// The samples of one series within `range`.
+fn series_of(labels: &Labels, samples: &Samples, range: TimeRange) -> Series {
+    let mut series = Series::floats(labels.clone(), Arc::default(), Vec::new());
+    let mut timestamps = Vec::new();
+    for (&t_ms, sample) in samples.range(range.start_ms..=range.end_ms) {
+        match &sample.value {
+            Value::Float(value) => {
+                timestamps.push(t_ms);
+                series.values.push(*value);
+                series.starts.push(sample.start_ms);
             }
-            _ => self.batch.push((labels.clone(), t_ms, value)),
+            Value::Histogram(histogram) => series.histograms.push(HistogramSample {
+                t_ms,
+                start_ms: sample.start_ms,
+                histogram: Arc::clone(histogram),
+            }),
         }
-        Ok(SeriesRef(0))
     }
-
-    fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {
-        let mut series = self.store.series.write();
-        let mut stats = AppendStats::default();
-        for (labels, t_ms, value) in self.batch {
-            stats.n_new_series += u64::from(!series.contains_key(&labels));
-            stats.n_samples += 1;
-            series.entry(labels).or_default().insert(t_ms, value);
-        }
-        Ok(stats)
+    if series.starts.iter().all(|start_ms| *start_ms == 0) {
+        series.starts.clear();
     }
+    series.timestamps = Arc::new(timestamps);
+    series
 }
 
 impl Queryable for MemStore {
@@ -91,11 +124,8 @@ impl Queryable for MemStore {
         if range.start_ms > range.end_ms {
             return Ok(Box::new(VecSeriesSet::new(Vec::new())));
         }
-        let series = self.matching(matchers, |labels, samples| {
-            let (timestamps, values) = samples.range(range.start_ms..=range.end_ms).unzip();
-            Series::floats(labels.clone(), Arc::new(timestamps), values)
-        });
-        Ok(Box::new(VecSeriesSet::new(series.into_iter().filter(|s| !s.values.is_empty()).collect())))
+        let series = self.matching(matchers, |labels, samples| series_of(labels, samples, range));
+        Ok(Box::new(VecSeriesSet::new(series.into_iter().filter(|s| !s.is_empty()).collect())))
     }
 
     fn label_names(&self, matchers: &[Matcher], _range: TimeRange) -> Result<Vec<String>, QueryError> {
@@ -115,3 +145,6 @@ impl Queryable for MemStore {
         Ok(values.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests;
