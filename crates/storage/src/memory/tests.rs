@@ -1,3 +1,5 @@
+//! The rules of the seam, one by one.
+
 use super::*;
 use crate::error::{AppendError, RowError};
 use crate::seam::{AppendStats, ColumnIdx, GroupRef, RowOutcome};
