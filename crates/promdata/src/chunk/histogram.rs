@@ -1,0 +1,469 @@
+//! Native histogram chunks, with integer and with float counts.
+//!
+//! A chunk has one layout (schema, zero threshold, spans, bounds); counts are deltas of deltas or XOR'd floats. A stale
+//! histogram becomes a staleness marker among the floats, which is how our series end.
+
+use std::sync::Arc;
+
+use model::histogram::{CUSTOM_BUCKETS_SCHEMA, ResetHint, Span};
+use model::{Histogram, STALE_NAN, is_stale};
+use stdx::bits::{BitReader, BitWriter};
+use storage::HistogramSample;
+
+use super::varbit::{XorState, get_f64, get_int, get_uint, put_int, put_uint};
+use super::{ChunkError, ChunkOut, Decoded, ENCODING_FLOAT_HISTOGRAM, ENCODING_HISTOGRAM};
+
+/// Custom bounds up to this, in thousandths, are written as integers.
+const BOUND_THOUSANDTHS_MAX: f64 = 33_554_430.0;
+/// Number of samples and flags stand before the bit stream.
+const HEADER_BYTES: usize = 3;
+
+/// What all histograms of a chunk share.
+#[derive(Debug, Clone, PartialEq)]
+struct Layout {
+    schema: i32,
+    zero_threshold: f64,
+    positive_spans: Vec<Span>,
+    negative_spans: Vec<Span>,
+    custom_bounds: Arc<[f64]>,
+}
+
+impl Layout {
+    fn of(histogram: &Histogram) -> Self {
+        Self {
+            schema: histogram.schema,
+            zero_threshold: histogram.zero_threshold,
+            positive_spans: histogram.positive_spans.clone(),
+            negative_spans: histogram.negative_spans.clone(),
+            custom_bounds: Arc::clone(&histogram.custom_bounds),
+        }
+    }
+
+    fn n_buckets(&self) -> (usize, usize) {
+        let count = |spans: &[Span]| spans.iter().map(|span| span.length as usize).sum();
+        (count(&self.positive_spans), count(&self.negative_spans))
+    }
+
+    fn put(&self, bits: &mut BitWriter) {
+        put_threshold(bits, self.zero_threshold);
+        put_int(bits, i64::from(self.schema));
+        for spans in [&self.positive_spans, &self.negative_spans] {
+            put_uint(bits, spans.len() as u64);
+            for span in spans {
+                put_uint(bits, u64::from(span.length));
+                put_int(bits, i64::from(span.offset));
+            }
+        }
+        if self.schema == CUSTOM_BUCKETS_SCHEMA {
+            put_uint(bits, self.custom_bounds.len() as u64);
+            self.custom_bounds.iter().for_each(|bound| put_bound(bits, *bound));
+        }
+    }
+
+    /// `bits_max` bounds every count: nothing takes less than a bit.
+    fn get(bits: &mut BitReader<'_>, bits_max: usize) -> Result<Self, ChunkError> {
+        let zero_threshold = get_threshold(bits)?;
+        let schema = i32::try_from(get_int(bits)?).map_err(|_| ChunkError::Field("schema"))?;
+        let positive_spans = get_spans(bits, bits_max)?;
+        let negative_spans = get_spans(bits, bits_max)?;
+        let mut custom_bounds = Vec::new();
+        if schema == CUSTOM_BUCKETS_SCHEMA {
+            for _ in 0..get_count(bits, bits_max)? {
+                custom_bounds.push(get_bound(bits)?);
+            }
+        }
+        Ok(Self {
+            schema,
+            zero_threshold,
+            positive_spans,
+            negative_spans,
+            custom_bounds: custom_bounds.into(),
+        })
+    }
+
+    fn histogram(&self, hint: ResetHint, is_integer: bool) -> Histogram {
+        Histogram {
+            is_integer,
+            reset_hint: hint,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            positive_spans: self.positive_spans.clone(),
+            negative_spans: self.negative_spans.clone(),
+            custom_bounds: Arc::clone(&self.custom_bounds),
+            ..Histogram::default()
+        }
+    }
+}
+
+fn get_count(bits: &mut BitReader<'_>, bits_max: usize) -> Result<usize, ChunkError> {
+    let n = usize::try_from(get_uint(bits)?).unwrap_or(usize::MAX);
+    if n <= bits_max { Ok(n) } else { Err(ChunkError::Truncated) }
+}
+
+fn get_spans(bits: &mut BitReader<'_>, bits_max: usize) -> Result<Vec<Span>, ChunkError> {
+    let mut spans = Vec::new();
+    let mut n_buckets = 0usize;
+    for _ in 0..get_count(bits, bits_max)? {
+        let length = get_count(bits, bits_max)?;
+        n_buckets += length;
+        if n_buckets > bits_max {
+            return Err(ChunkError::Truncated);
+        }
+        let offset = i32::try_from(get_int(bits)?).map_err(|_| ChunkError::Field("span"))?;
+        spans.push(Span { offset, length: length as u32 });
+    }
+    Ok(spans)
+}
+
+/// Powers of two from 2^-243 to 2^10 take a byte: the exponent of 0.5·2^e, plus 243.
+fn put_threshold(bits: &mut BitWriter, threshold: f64) {
+    if threshold == 0.0 {
+        return bits.put(0, 8);
+    }
+    let exponent = (1..=254).find(|byte| 2f64.powi(byte - 244) == threshold);
+    match exponent {
+        Some(byte) => bits.put(byte as u64, 8),
+        None => {
+            bits.put(255, 8);
+            bits.put(threshold.to_bits(), 64);
+        }
+    }
+}
+
+fn get_threshold(bits: &mut BitReader<'_>) -> Result<f64, ChunkError> {
+    match bits.get(8).ok_or(ChunkError::Truncated)? {
+        0 => Ok(0.0),
+        255 => get_f64(bits),
+        byte => Ok(2f64.powi(byte as i32 - 244)),
+    }
+}
+
+fn put_bound(bits: &mut BitWriter, bound: f64) {
+    let thousandths = bound * 1000.0;
+    let is_whole =
+        (0.0..=BOUND_THOUSANDTHS_MAX).contains(&thousandths) && thousandths.round() / 1000.0 == bound;
+    if is_whole {
+        return put_uint(bits, thousandths.round() as u64 + 1);
+    }
+    bits.put(0, 1);
+    bits.put(bound.to_bits(), 64);
+}
+
+fn get_bound(bits: &mut BitReader<'_>) -> Result<f64, ChunkError> {
+    match get_uint(bits)? {
+        0 => get_f64(bits),
+        number => Ok((number - 1) as f64 / 1000.0),
+    }
+}
+
+/// The hints of a chunk's first and later histograms.
+fn hints(flags: u8) -> (ResetHint, ResetHint) {
+    match flags >> 6 {
+        0b10 => (ResetHint::Reset, ResetHint::NotReset),
+        0b01 => (ResetHint::NotReset, ResetHint::NotReset),
+        0b11 => (ResetHint::Gauge, ResetHint::Gauge),
+        _ => (ResetHint::Unknown, ResetHint::NotReset),
+    }
+}
+
+fn open(data: &[u8]) -> Result<(usize, (ResetHint, ResetHint), BitReader<'_>), ChunkError> {
+    let (header, rest) = data.split_first_chunk::<HEADER_BYTES>().ok_or(ChunkError::Truncated)?;
+    let n_samples = usize::from(u16::from_be_bytes([header[0], header[1]]));
+    Ok((n_samples, hints(header[2]), BitReader::new(rest)))
+}
+
+fn put_out(out: &mut Decoded, t_ms: i64, histogram: Histogram) {
+    if is_stale(histogram.sum) {
+        out.timestamps.push(t_ms);
+        out.values.push(STALE_NAN);
+    } else {
+        out.histograms.push(HistogramSample { t_ms, start_ms: 0, histogram: Arc::new(histogram) });
+    }
+}
+
+/// An integer that goes by deltas of deltas.
+#[derive(Debug, Clone, Copy, Default)]
+struct Dod {
+    value: i64,
+    delta: i64,
+}
+
+impl Dod {
+    fn get(&mut self, bits: &mut BitReader<'_>) -> Result<i64, ChunkError> {
+        self.delta = self.delta.wrapping_add(get_int(bits)?);
+        self.value = self.value.wrapping_add(self.delta);
+        Ok(self.value)
+    }
+
+    fn put(&mut self, bits: &mut BitWriter, value: i64) {
+        let delta = value.wrapping_sub(self.value);
+        put_int(bits, delta.wrapping_sub(self.delta));
+        *self = Self { value, delta };
+    }
+}
+
+/// Bucket counts from their distances: each bucket is stored relative to the one before it.
+fn absolute(deltas: impl Iterator<Item = i64>) -> Vec<f64> {
+    deltas
+        .scan(0i64, |count, delta| {
+            *count = count.wrapping_add(delta);
+            Some(*count as f64)
+        })
+        .collect()
+}
+
+fn relative(counts: &[f64]) -> Vec<i64> {
+    let mut last = 0;
+    let step = |count: &f64| {
+        let count = *count as i64;
+        count - std::mem::replace(&mut last, count)
+    };
+    counts.iter().map(step).collect()
+}
+
+pub(super) fn decode_integer(data: &[u8], out: &mut Decoded) -> Result<(), ChunkError> {
+    let (n_samples, (first_hint, later_hint), mut bits) = open(data)?;
+    if n_samples == 0 {
+        return Ok(());
+    }
+    let layout = Layout::get(&mut bits, data.len() * 8)?;
+    let (n_positive, n_negative) = layout.n_buckets();
+    let mut time = Dod { value: get_int(&mut bits)?, delta: 0 };
+    let mut count = Dod { value: get_uint(&mut bits)? as i64, delta: 0 };
+    let mut zero = Dod { value: get_uint(&mut bits)? as i64, delta: 0 };
+    let mut sum = get_f64(&mut bits)?;
+    let mut sums = XorState::after(sum);
+    let mut buckets = vec![Dod::default(); n_positive + n_negative];
+    for bucket in &mut buckets {
+        bucket.value = get_int(&mut bits)?;
+    }
+    for idx in 0..n_samples {
+        if idx > 0 {
+            time.get(&mut bits)?;
+            count.get(&mut bits)?;
+            zero.get(&mut bits)?;
+            sum = sums.get(&mut bits)?;
+            // A stale one has no buckets.
+            if !is_stale(sum) {
+                buckets.iter_mut().try_for_each(|bucket| bucket.get(&mut bits).map(drop))?;
+            }
+        }
+        let mut histogram = layout.histogram(if idx == 0 { first_hint } else { later_hint }, true);
+        (histogram.count, histogram.zero_count) = (count.value as u64 as f64, zero.value as u64 as f64);
+        histogram.sum = sum;
+        histogram.positive_buckets = absolute(buckets[..n_positive].iter().map(|bucket| bucket.value));
+        histogram.negative_buckets = absolute(buckets[n_positive..].iter().map(|bucket| bucket.value));
+        put_out(out, time.value, histogram);
+    }
+    Ok(())
+}
+
+pub(super) fn decode_float(data: &[u8], out: &mut Decoded) -> Result<(), ChunkError> {
+    let (n_samples, (first_hint, later_hint), mut bits) = open(data)?;
+    if n_samples == 0 {
+        return Ok(());
+    }
+    let layout = Layout::get(&mut bits, data.len() * 8)?;
+    let (n_positive, n_negative) = layout.n_buckets();
+    let mut time = Dod { value: get_int(&mut bits)?, delta: 0 };
+    // Count, zero count, sum, then the buckets.
+    let n_columns = 3 + n_positive + n_negative;
+    let mut columns = Vec::new();
+    for _ in 0..n_columns {
+        let value = get_f64(&mut bits)?;
+        columns.push((value, XorState::after(value)));
+    }
+    for idx in 0..n_samples {
+        if idx > 0 {
+            time.get(&mut bits)?;
+            let (facts, buckets) = columns.split_at_mut(3);
+            for (value, state) in facts.iter_mut() {
+                *value = state.get(&mut bits)?;
+            }
+            if !is_stale(facts[2].0) {
+                for (value, state) in buckets {
+                    *value = state.get(&mut bits)?;
+                }
+            }
+        }
+        let mut histogram = layout.histogram(if idx == 0 { first_hint } else { later_hint }, false);
+        (histogram.count, histogram.zero_count, histogram.sum) = (columns[0].0, columns[1].0, columns[2].0);
+        let values = |range: std::ops::Range<usize>| columns[range].iter().map(|(value, _)| *value).collect();
+        histogram.positive_buckets = values(3..3 + n_positive);
+        histogram.negative_buckets = values(3 + n_positive..n_columns);
+        put_out(out, time.value, histogram);
+    }
+    Ok(())
+}
+
+/// Histograms as chunks: a new one where the layout changes, a counter resets, or `samples_max` is reached.
+pub(super) fn encode(samples: &[HistogramSample], samples_max: usize) -> Vec<ChunkOut> {
+    let mut chunks = Vec::new();
+    let mut rest = samples;
+    while let Some(first) = rest.first() {
+        let joins = |pair: &[HistogramSample]| continues(&pair[0].histogram, &pair[1].histogram);
+        let n = 1 + rest.windows(2).take(samples_max - 1).take_while(|pair| joins(pair)).count();
+        let (chunk, after) = rest.split_at(n);
+        let is_integer = first.histogram.is_integer;
+        chunks.push(ChunkOut {
+            min_ms: first.t_ms,
+            max_ms: chunk[n - 1].t_ms,
+            encoding: if is_integer { ENCODING_HISTOGRAM } else { ENCODING_FLOAT_HISTOGRAM },
+            data: if is_integer { encode_integer(chunk) } else { encode_float(chunk) },
+            n_samples: n,
+        });
+        rest = after;
+    }
+    chunks
+}
+
+/// Whether `next` may stand in the chunk of `last`.
+fn continues(last: &Histogram, next: &Histogram) -> bool {
+    let is_gauge = |histogram: &Histogram| histogram.reset_hint == ResetHint::Gauge;
+    let same = last.is_integer == next.is_integer
+        && is_gauge(last) == is_gauge(next)
+        && Layout::of(last) == Layout::of(next);
+    let grew = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a <= b);
+    let no_reset = next.reset_hint != ResetHint::Reset
+        && last.count <= next.count
+        && last.zero_count <= next.zero_count
+        && grew(&last.positive_buckets, &next.positive_buckets)
+        && grew(&last.negative_buckets, &next.negative_buckets);
+    same && (is_gauge(next) || no_reset)
+}
+
+fn begin(samples: &[HistogramSample]) -> BitWriter {
+    let first = &samples[0].histogram;
+    let flags = match first.reset_hint {
+        ResetHint::Unknown => 0b00,
+        ResetHint::NotReset => 0b01,
+        ResetHint::Reset => 0b10,
+        ResetHint::Gauge => 0b11u8,
+    } << 6;
+    let [high, low] = (samples.len() as u16).to_be_bytes();
+    let mut bits = BitWriter::after(vec![high, low, flags]);
+    Layout::of(first).put(&mut bits);
+    put_int(&mut bits, samples[0].t_ms);
+    bits
+}
+
+fn encode_integer(samples: &[HistogramSample]) -> Vec<u8> {
+    let mut bits = begin(samples);
+    let first = &samples[0].histogram;
+    let buckets_of = |histogram: &Histogram| {
+        [relative(&histogram.positive_buckets), relative(&histogram.negative_buckets)].concat()
+    };
+    let at = |value: i64| Dod { value, delta: 0 };
+    let mut time = at(samples[0].t_ms);
+    let (mut count, mut zero) = (at(first.count as u64 as i64), at(first.zero_count as u64 as i64));
+    put_uint(&mut bits, first.count as u64);
+    put_uint(&mut bits, first.zero_count as u64);
+    bits.put(first.sum.to_bits(), 64);
+    let mut sums = XorState::after(first.sum);
+    let mut buckets: Vec<Dod> = buckets_of(first).into_iter().map(at).collect();
+    buckets.iter().for_each(|bucket| put_int(&mut bits, bucket.value));
+    for sample in &samples[1..] {
+        time.put(&mut bits, sample.t_ms);
+        count.put(&mut bits, sample.histogram.count as u64 as i64);
+        zero.put(&mut bits, sample.histogram.zero_count as u64 as i64);
+        sums.put(&mut bits, sample.histogram.sum);
+        for (bucket, value) in buckets.iter_mut().zip(buckets_of(&sample.histogram)) {
+            bucket.put(&mut bits, value);
+        }
+    }
+    bits.finish()
+}
+
+fn encode_float(samples: &[HistogramSample]) -> Vec<u8> {
+    let mut bits = begin(samples);
+    let columns_of = |histogram: &Histogram| {
+        let facts = [histogram.count, histogram.zero_count, histogram.sum];
+        [&facts[..], &histogram.positive_buckets, &histogram.negative_buckets].concat()
+    };
+    let first = columns_of(&samples[0].histogram);
+    first.iter().for_each(|value| bits.put(value.to_bits(), 64));
+    let mut states: Vec<XorState> = first.into_iter().map(XorState::after).collect();
+    let mut time = Dod { value: samples[0].t_ms, delta: 0 };
+    for sample in &samples[1..] {
+        time.put(&mut bits, sample.t_ms);
+        for (state, value) in states.iter_mut().zip(columns_of(&sample.histogram)) {
+            state.put(&mut bits, value);
+        }
+    }
+    bits.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::decode_chunk;
+    use proptest::prelude::*;
+
+    fn histogram(is_integer: bool, schema: i32, counts: &[u32], scale: f64) -> Histogram {
+        let counts: Vec<f64> = counts.iter().map(|count| f64::from(*count) * scale).collect();
+        let custom = schema == CUSTOM_BUCKETS_SCHEMA;
+        Histogram {
+            is_integer,
+            schema,
+            zero_threshold: if custom { 0.0 } else { 2f64.powi(-128) },
+            zero_count: if custom { 0.0 } else { scale },
+            count: counts.iter().sum(),
+            sum: 1.25 * counts.iter().sum::<f64>(),
+            positive_spans: vec![
+                Span { offset: 2, length: 2 },
+                Span { offset: 1, length: counts.len() as u32 - 2 },
+            ],
+            positive_buckets: counts,
+            custom_bounds: if custom { vec![0.005, 0.1, -3.0, 1e9].into() } else { Arc::from([]) },
+            ..Histogram::default()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn histograms_come_back(
+            is_integer in any::<bool>(),
+            schema in prop_oneof![-4i32..9, Just(CUSTOM_BUCKETS_SCHEMA)],
+            rows in proptest::collection::vec((1i64..1_000_000, [0u32..99, 0..99, 0..99, 0..99]), 1..150),
+        ) {
+            let mut t_ms = 1_700_000_000_000;
+            let scale = if is_integer { 1.0 } else { 0.3 };
+            let samples: Vec<HistogramSample> = rows.iter().map(|(delta_ms, counts)| {
+                t_ms += delta_ms;
+                let histogram = Arc::new(histogram(is_integer, schema, counts, scale));
+                HistogramSample { t_ms, start_ms: 0, histogram }
+            }).collect();
+            let mut out = Decoded::default();
+            for chunk in encode(&samples, 120) {
+                decode_chunk(chunk.encoding, &chunk.data, &mut out).unwrap();
+            }
+            prop_assert_eq!(out.histograms.len(), samples.len());
+            for (got, sample) in out.histograms.iter().zip(&samples) {
+                let hint = got.histogram.reset_hint;
+                let expected = Histogram { reset_hint: hint, ..(*sample.histogram).clone() };
+                prop_assert_eq!((got.t_ms, &*got.histogram), (sample.t_ms, &expected));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_read(encoding in 2u8..4, data in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = decode_chunk(encoding, &data, &mut Decoded::default());
+        }
+    }
+
+    #[test]
+    fn thresholds_and_bounds_come_back() {
+        for threshold in [0.0, 2f64.powi(-243), 2f64.powi(-128), 1.0, 1024.0, 2048.0, 0.3] {
+            let mut bits = BitWriter::default();
+            put_threshold(&mut bits, threshold);
+            let bytes = bits.finish();
+            assert_eq!(get_threshold(&mut BitReader::new(&bytes)), Ok(threshold), "{threshold}");
+        }
+        for bound in [0.0, 0.001, 0.005, 33_554.43, 33_554.431, -1.0, 0.1 + 0.2, f64::INFINITY] {
+            let mut bits = BitWriter::default();
+            put_bound(&mut bits, bound);
+            let bytes = bits.finish();
+            assert_eq!(get_bound(&mut BitReader::new(&bytes)), Ok(bound), "{bound}");
+        }
+    }
+}
