@@ -1,7 +1,7 @@
 //! Stores samples: head, WAL, chunks, index, blocks, compaction, retention.
 //!
 //! In from writers through `storage::Appendable`, out to readers through `storage::Queryable`; `hinomi` calls
-//! [`Db::sync`] and [`Db::maintain`] from its maintenance driver. Layouts: docs/formats/{wal,chunk,block,index}.md.
+//! [`Db::sync`] and [`Db::maintain`] from its maintenance driver. Layouts: docs/formats/{wal,chunk,page,block,index}.md.
 //! Sync: no tokio, no threads, no sockets, no clock; time comes in as `now_ms`, files through `stdx::Dir`.
 
 mod block;
@@ -13,6 +13,7 @@ mod head;
 pub mod index;
 mod metrics;
 mod options;
+pub mod page;
 mod query;
 mod report;
 pub mod wal;

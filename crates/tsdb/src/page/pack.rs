@@ -1,0 +1,190 @@
+//! Unsigned integers in fields of one width, the few that are wider patched in behind.
+//!
+//! In from `ints` and `runs`, out to page bytes. The width is the one of smallest total size.
+//! Method: patched frame of reference (Zukowski et al., «Super-Scalar RAM-CPU Cache Compression»).
+
+use stdx::varint;
+
+use super::{PageError, take_byte, take_varint, varint_len};
+
+/// Bit of the width byte: a list of patches comes before the fields.
+const PATCHED: u8 = 0x80;
+/// Fields up to this width, shifted by up to 7 bits, lie in one 8-byte word.
+const WORD_WIDTH_MAX: u32 = 57;
+/// A width below that of the widest field is tried as long as at most one field in this many needs a patch. Chosen.
+const FIELDS_PER_PATCH_MIN: u32 = 6;
+
+/// How often each bit length occurs in a list of integers.
+pub(super) struct Lengths {
+    counts: [u32; 65],
+    n: u32,
+}
+
+impl Lengths {
+    /// Of all of `fields`.
+    pub(super) fn of(fields: impl Iterator<Item = u64>) -> Self {
+        let mut lengths = Self { counts: [0; 65], n: 0 };
+        for field in fields {
+            lengths.counts[bit_length(field) as usize] += 1;
+            lengths.n += 1;
+        }
+        lengths
+    }
+
+    /// The best width and the size of the packed list in bytes. The size is exact as long as patches lie less than
+    /// 128 fields apart.
+    pub(super) fn best(&self) -> Packing {
+        let widest = (0..=64).rev().find(|&length| self.counts[length as usize] > 0).unwrap_or(0);
+        let mut best = Packing { width: widest, size_bytes: packed_bytes(self.n as usize, widest) + 1 };
+        let mut n_patches = 0;
+        for width in (0..widest).rev() {
+            n_patches += self.counts[width as usize + 1];
+            if n_patches > self.n / FIELDS_PER_PATCH_MIN + 1 {
+                break;
+            }
+            let patches: usize = (width + 1..=widest)
+                .map(|length| {
+                    self.counts[length as usize] as usize * (1 + (length - width).div_ceil(7) as usize)
+                })
+                .sum();
+            let size_bytes =
+                packed_bytes(self.n as usize, width) + 1 + varint_len(u64::from(n_patches)) + patches;
+            if size_bytes < best.size_bytes {
+                best = Packing { width, size_bytes };
+            }
+        }
+        best
+    }
+}
+
+/// A choice of width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packing {
+    /// Bits a field, 0..=64.
+    pub(super) width: u32,
+    /// Of the whole list, with its header.
+    pub(super) size_bytes: usize,
+}
+
+/// Bits that `value` needs.
+pub(super) fn bit_length(value: u64) -> u32 {
+    64 - value.leading_zeros()
+}
+
+fn packed_bytes(n: usize, width: u32) -> usize {
+    (n * width as usize).div_ceil(8)
+}
+
+/// Appends `fields` at `width` bits.
+pub(super) fn put(fields: &[u64], width: u32, out: &mut Vec<u8>) {
+    let is_patched = |field: u64| bit_length(field) > width;
+    let n_patches = fields.iter().filter(|&&field| is_patched(field)).count();
+    out.push(width as u8 | if n_patches > 0 { PATCHED } else { 0 });
+    if n_patches > 0 {
+        varint::put_u64(out, n_patches as u64);
+        let mut next = 0;
+        for (idx, &field) in fields.iter().enumerate().filter(|(_, field)| is_patched(**field)) {
+            varint::put_u64(out, (idx - next) as u64);
+            varint::put_u64(out, field >> width);
+            next = idx + 1;
+        }
+    }
+    put_fields(fields, width, out);
+}
+
+fn put_fields(fields: &[u64], width: u32, out: &mut Vec<u8>) {
+    if width == 0 {
+        return;
+    }
+    let mask = u64::MAX >> (64 - width);
+    let end = out.len() + packed_bytes(fields.len(), width);
+    let (mut word, mut n_bits) = (0u64, 0u32);
+    for &field in fields {
+        let field = field & mask;
+        word |= field << n_bits;
+        n_bits += width;
+        if n_bits >= 64 {
+            out.extend_from_slice(&word.to_le_bytes());
+            n_bits -= 64;
+            // What did not fit: the upper `n_bits` bits of the field.
+            word = if n_bits == 0 { 0 } else { field >> (width - n_bits) };
+        }
+    }
+    let n_left = end - out.len();
+    out.extend_from_slice(&word.to_le_bytes()[..n_left]);
+}
+
+/// Reads `n` fields, replacing what `out` has, and moves `src` past them.
+pub(super) fn take(src: &mut &[u8], n: usize, out: &mut Vec<u64>) -> Result<(), PageError> {
+    let head = take_byte(src, "fields")?;
+    let width = u32::from(head & !PATCHED);
+    if width > 64 {
+        return Err(PageError::Damaged { what: "fields wider than 64 bits" });
+    }
+    let mut patches = *src;
+    let n_patches = if head & PATCHED == 0 { 0 } else { take_varint(&mut patches, "patches")? };
+    *src = patches;
+    // First over the patches, only to find the fields behind them.
+    for _ in 0..n_patches {
+        take_varint(src, "patches")?;
+        take_varint(src, "patches")?;
+    }
+    let n_bytes = packed_bytes(n, width);
+    let (packed, rest) = src.split_at_checked(n_bytes).ok_or(PageError::Short { part: "fields" })?;
+    out.clear();
+    out.resize(n, 0);
+    unpack(packed, rest, width, out);
+    *src = rest;
+    apply_patches(patches, n_patches, width, out)
+}
+
+fn apply_patches(mut patches: &[u8], n_patches: u64, width: u32, out: &mut [u64]) -> Result<(), PageError> {
+    let mut next = 0usize;
+    for _ in 0..n_patches {
+        let gap = take_varint(&mut patches, "patches")?;
+        let high = take_varint(&mut patches, "patches")?;
+        let idx = usize::try_from(gap).ok().and_then(|gap| next.checked_add(gap));
+        let field = idx.and_then(|idx| out.get_mut(idx));
+        let (Some(idx), Some(field)) = (idx, field) else {
+            return Err(PageError::Damaged { what: "a patch behind the last field" });
+        };
+        if width >= 64 {
+            return Err(PageError::Damaged { what: "a patch of full width" });
+        }
+        *field |= high << width;
+        next = idx + 1;
+    }
+    Ok(())
+}
+
+/// Unpacks into all of `out`. `packed` has the bytes of exactly so many fields.
+#[inline(always)]
+fn unpack(packed: &[u8], _behind: &[u8], width: u32, out: &mut [u64]) {
+    if width == 0 {
+        return;
+    }
+    let mask = u64::MAX >> (64 - width);
+    let step = width as usize;
+    // Fields whose 8-byte word lies inside; the others, at the end, are put together byte by byte.
+    let n_whole = if width <= WORD_WIDTH_MAX && packed.len() >= 8 {
+        (((packed.len() - 8) * 8 + 7) / step + 1).min(out.len())
+    } else {
+        0
+    };
+    let (whole, tail) = out.split_at_mut(n_whole);
+    let mut pos = 0usize;
+    for field in whole {
+        let at = pos / 8;
+        let word = packed.get(at..at + 8).and_then(|word| word.first_chunk());
+        *field = word.map_or(0, |word| u64::from_le_bytes(*word) >> (pos % 8)) & mask;
+        pos += step;
+    }
+    for field in tail {
+        let (at, n_bits) = (pos / 8, pos % 8 + step);
+        let mut word = [0u8; 16];
+        let n_bytes = n_bits.div_ceil(8);
+        word[..n_bytes].copy_from_slice(&packed[at..at + n_bytes]);
+        *field = (u128::from_le_bytes(word) >> (pos % 8)) as u64 & mask;
+        pos += step;
+    }
+}
