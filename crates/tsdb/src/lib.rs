@@ -16,6 +16,7 @@ mod options;
 pub mod page;
 mod query;
 mod report;
+pub mod series;
 pub mod wal;
 
 pub use db::Db;
