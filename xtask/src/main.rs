@@ -19,6 +19,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy              the layer table, module headers, dead files, long functions, links in the documents
   install           the Debian and npm packages that the tests need (as root; otherwise prints the command)
   promqltest DIR    runs every *.test script under DIR
+  differential      random expressions asked of two servers (--reference URL --target URL --seed S --count N)
   fuzz SECONDS      each fuzz target for that long (needs nightly and cargo-fuzz)
 ";
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run().map(|report| report.print()),
         Some("install") => install::debian_packages(),
         Some("promqltest") => stages::promqltest(rest),
+        Some("differential") => stages::differential(rest),
         Some("fuzz") => stages::fuzz(rest),
         _ => {
             eprint!("{USAGE}");

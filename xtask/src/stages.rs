@@ -57,6 +57,13 @@ pub fn promqltest(args: &[String]) -> Result<bool> {
     Ok(counts.failed == 0)
 }
 
+/// `cargo xtask differential …`
+pub fn differential(args: &[String]) -> Result<bool> {
+    let mut command =
+        cargo(&["run", "--quiet", "--release", "--package", "testkit", "--bin", "differential", "--"]);
+    Ok(command.args(args).status()?.success())
+}
+
 /// `cargo xtask fuzz SECONDS`
 pub fn fuzz(args: &[String]) -> Result<bool> {
     let seconds: u32 =

@@ -4,6 +4,7 @@
 //! Language: prometheus/promql/promqltest/README.md. An evaluation is unsupported only when the engine or the store
 //! says so by name; a wrong value is always a failure.
 
+pub mod differential;
 pub mod run;
 pub mod script;
 mod series;

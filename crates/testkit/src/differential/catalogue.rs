@@ -1,0 +1,116 @@
+//! What there is to ask about: metrics, labels, values, the time the data spans, and which functions the reference has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::ask::{Server, When};
+
+/// Metrics taken into account. Chosen: enough variety, few enough for joins to find partners.
+const METRICS_MAX: usize = 60;
+/// Values kept for each label.
+const VALUES_MAX: usize = 40;
+/// How far back data is looked for, in milliseconds: a year.
+const SPAN_MS: i64 = 365 * 24 * 3600 * 1000;
+
+/// What both servers hold.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    /// Metric names.
+    pub metrics: Vec<String>,
+    /// Metrics that are classic histogram buckets.
+    pub buckets: Vec<String>,
+    /// Values of each label.
+    pub labels: BTreeMap<String, Vec<String>>,
+    /// First and last sample, in milliseconds.
+    pub span: (i64, i64),
+    /// A number of milliseconds within a second at which no sample lies: evaluating there keeps samples off the edges
+    /// of windows, which are open on the left since Prometheus 3.
+    pub quiet_ms: i64,
+    /// Functions and aggregations that the reference does not know.
+    pub unknown: BTreeSet<String>,
+}
+
+impl Catalogue {
+    /// Asks the reference. `now_ms` is where data is looked for backwards from.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or has no data.
+    pub fn learn(reference: &Server, now_ms: i64, functions: &[&str]) -> Result<Self> {
+        let times =
+            [("start", now_ms - SPAN_MS), ("end", now_ms)].map(|(n, ms)| (n, (ms / 1000).to_string()));
+        let form: Vec<(&str, &str)> = times.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut form = form;
+        form.push(("match[]", "{__name__=~\".+\"}"));
+        let found = reference.post("series", &form)?.map_err(anyhow::Error::msg)?;
+        let mut out = Self::default();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for series in found.as_array().context("the reference names no series")? {
+            for (name, value) in series.as_object().into_iter().flatten() {
+                let value = value.as_str().unwrap_or_default().to_owned();
+                if name == "__name__" {
+                    *counts.entry(value).or_default() += 1;
+                } else {
+                    values.entry(name.clone()).or_default().insert(value);
+                }
+            }
+        }
+        out.choose_metrics(counts);
+        out.labels = values
+            .into_iter()
+            .map(|(name, values)| (name, values.into_iter().take(VALUES_MAX).collect()))
+            .collect();
+        anyhow::ensure!(!out.metrics.is_empty(), "the reference has no series in the last year");
+        out.find_span(reference, now_ms)?;
+        for name in functions {
+            let args = if matches!(*name, "limitk" | "limit_ratio") { "1, vector(1)" } else { "" };
+            let answer = reference.eval(&format!("{name}({args})"), When::Instant(now_ms))?;
+            let is_unknown = |why: &String| {
+                why.contains("unknown function") || (!args.is_empty() && why.contains("parse"))
+            };
+            if answer.as_ref().is_err_and(is_unknown) {
+                out.unknown.insert((*name).to_owned());
+            }
+        }
+        Ok(out)
+    }
+
+    /// Few metrics with many series would make every query slow; many metrics keep a mix.
+    fn choose_metrics(&mut self, counts: BTreeMap<String, usize>) {
+        let mut by_count: Vec<(String, usize)> = counts.into_iter().collect();
+        by_count.sort_by_key(|(name, count)| (*count < 2, name.clone()));
+        let stride = by_count.len().div_ceil(METRICS_MAX).max(1);
+        let chosen = by_count.iter().step_by(stride).map(|(name, _)| name.clone());
+        let buckets = by_count.iter().map(|(name, _)| name.clone()).filter(|name| name.ends_with("_bucket"));
+        self.buckets = buckets.take(5).collect();
+        self.metrics = chosen.chain(self.buckets.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    }
+
+    fn find_span(&mut self, reference: &Server, now_ms: i64) -> Result<()> {
+        let metric = &self.metrics[0];
+        let raw = reference.eval(&format!("{metric}[365d]"), When::Instant(now_ms))?;
+        let raw = raw.map_err(anyhow::Error::msg)?;
+        let mut times: Vec<i64> = Vec::new();
+        for series in raw["result"].as_array().into_iter().flatten() {
+            let values = series["values"].as_array().into_iter().flatten();
+            times.extend(
+                values.filter_map(|pair| pair[0].as_f64()).map(|secs| (secs * 1000.0).round() as i64),
+            );
+        }
+        let first = times.iter().min().copied().context("the first metric has no samples")?;
+        let last = times.iter().max().copied().context("the first metric has no samples")?;
+        self.span = (first, last);
+        let used: BTreeSet<i64> = times.iter().map(|t_ms| t_ms.rem_euclid(1000)).collect();
+        self.quiet_ms = (1..1000).find(|ms| !used.contains(ms)).unwrap_or(1);
+        Ok(())
+    }
+}
+
+/// How many samples an answer has.
+#[must_use]
+pub fn n_samples(data: &Value) -> usize {
+    let series = data["result"].as_array().map_or(&[][..], Vec::as_slice);
+    series.iter().map(|one| one["values"].as_array().map_or(1, Vec::len)).sum()
+}

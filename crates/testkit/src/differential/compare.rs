@@ -1,0 +1,236 @@
+//! Whether two answers are the same, and if not to the bit, by which listed rule.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::ask::Answer;
+use super::expr::Expr;
+
+/// Distance in units of the last place that sums may differ by.
+const ULPS_MAX: u64 = 2;
+/// Relative tolerance of the rule [`Rule::Compensated`]: naive summation of some thousand values.
+const NAIVE_TOLERANCE: f64 = 1e-9;
+
+/// A known difference between the reference's version and Prometheus 3.14, or freedom that PromQL leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Both refuse; words may differ by version.
+    BothRefuse,
+    /// Sums, averages and deviations are compensated since 2.5x, so the last digits differ.
+    Compensated,
+    /// Behind such a sum stands a step (comparison, rounding, modulo, sort into buckets): the last digit decides.
+    StepAfterSum,
+    /// `topk` and `bottomk` may choose either of two equal values; values are compared, labels are not.
+    Ties,
+    /// `atan2` drops the metric's name since 3.0, which also changes what is a duplicate.
+    Atan2Name,
+    /// `stddev`, `stdvar` and `quantile` of infinities and NaN are NaN since 3.x.
+    InfiniteDeviation,
+}
+
+impl Rule {
+    /// For people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::BothRefuse => "both refuse the expression",
+            Self::Compensated => "sums are compensated since 2.5x: within 1e-9",
+            Self::StepAfterSum => "a step function behind a compensated sum",
+            Self::Ties => "topk and bottomk chose another of equal values",
+            Self::Atan2Name => "atan2 drops the metric name since 3.0",
+            Self::InfiniteDeviation => "deviation of infinities since 3.x",
+        }
+    }
+}
+
+/// How two answers compare.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// To the bit, or within 2 ulp.
+    Same,
+    /// By a listed rule.
+    Explained(Rule),
+    /// Not.
+    Different(String),
+}
+
+/// Values by series and time. Scalars and strings are one series without labels.
+type Table = BTreeMap<String, BTreeMap<i64, f64>>;
+
+/// Compares the reference's answer with the target's.
+#[must_use]
+pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
+    let (reference, target) = match (reference, target) {
+        (Ok(reference), Ok(target)) => (reference, target),
+        (Err(_), Err(_)) => return Verdict::Explained(Rule::BothRefuse),
+        (Ok(_), Err(why)) => return by_name(expr, format!("the target refuses: {why}")),
+        (Err(why), Ok(_)) => return by_name(expr, format!("the reference refuses: {why}")),
+    };
+    let (a, b) = (table(reference), table(target));
+    if equal(&a, &b, &|x, y| ulps(x, y) <= ULPS_MAX) {
+        return Verdict::Same;
+    }
+    let scale =
+        a.values().flat_map(BTreeMap::values).filter(|v| v.is_finite()).fold(0f64, |m, v| m.max(v.abs()));
+    let near = |x: f64, y: f64| {
+        ulps(x, y) <= ULPS_MAX || (x - y).abs() <= NAIVE_TOLERANCE * x.abs().max(y.abs()).max(scale)
+    };
+    let has = |names: &[&str]| expr.any(&|part| names.contains(&head(part)));
+    let sums = has(&[
+        "sum",
+        "avg",
+        "stddev",
+        "stdvar",
+        "sum_over_time",
+        "avg_over_time",
+        "stddev_over_time",
+        "stdvar_over_time",
+        "deriv",
+        "predict_linear",
+        "double_exponential_smoothing",
+    ]);
+    if sums && equal(&a, &b, &near) {
+        return Verdict::Explained(Rule::Compensated);
+    }
+    if has(&["topk", "bottomk"]) && equal(&values_only(&a), &values_only(&b), &near) {
+        return Verdict::Explained(Rule::Ties);
+    }
+    if has(&["stddev", "stdvar"]) && equal(&a, &b, &|x, y| near(x, y) || x.is_nan() || y.is_nan()) {
+        return Verdict::Explained(Rule::InfiniteDeviation);
+    }
+    let steps =
+        has(&["floor", "ceil", "round", "sgn", "count_values", "changes", "resets", "topk", "bottomk"])
+            || expr.any(
+                &|part| matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>', '%'])),
+            );
+    if sums && steps {
+        return Verdict::Explained(Rule::StepAfterSum);
+    }
+    by_name(expr, first_difference(&a, &b))
+}
+
+/// What only the metric's name decides.
+fn by_name(expr: &Expr, text: String) -> Verdict {
+    let atan2 = expr.any(&|part| matches!(part, Expr::Binary { op, .. } if op.starts_with("atan2")));
+    if atan2 { Verdict::Explained(Rule::Atan2Name) } else { Verdict::Different(text) }
+}
+
+/// The function or aggregation on top of a part.
+fn head(expr: &Expr) -> &str {
+    match expr {
+        Expr::Call { name, .. } => name,
+        Expr::Aggregate { op, .. } => op,
+        _ => "",
+    }
+}
+
+fn table(data: &Value) -> Table {
+    let value = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    let time = |value: &Value| value.as_f64().map_or(0, |secs| (secs * 1000.0).round() as i64);
+    let point = |pair: &Value| (time(&pair[0]), value(&pair[1]));
+    let result = &data["result"];
+    if matches!(data["resultType"].as_str(), Some("scalar" | "string")) {
+        return Table::from([(String::new(), BTreeMap::from([point(result)]))]);
+    }
+    let mut out = Table::new();
+    for series in result.as_array().into_iter().flatten() {
+        let points = match series["values"].as_array() {
+            Some(values) => values.iter().map(point).collect(),
+            None => BTreeMap::from([point(&series["value"])]),
+        };
+        // serde_json's map is sorted, so that equal labels are equal texts.
+        out.insert(series["metric"].to_string(), points);
+    }
+    out
+}
+
+/// Every value at every time, by rank: labels left out.
+fn values_only(table: &Table) -> Table {
+    let mut by_time: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for (t_ms, value) in table.values().flatten() {
+        by_time.entry(*t_ms).or_default().push(*value);
+    }
+    let mut out = Table::new();
+    for (t_ms, mut values) in by_time {
+        values.sort_by(f64::total_cmp);
+        for (rank, value) in values.into_iter().enumerate() {
+            out.entry(format!("{rank:06}")).or_default().insert(t_ms, value);
+        }
+    }
+    out
+}
+
+fn equal(a: &Table, b: &Table, same: &dyn Fn(f64, f64) -> bool) -> bool {
+    let same_points = |x: &BTreeMap<i64, f64>, y: &BTreeMap<i64, f64>| {
+        x.len() == y.len() && x.iter().zip(y).all(|((ta, va), (tb, vb))| ta == tb && same(*va, *vb))
+    };
+    a.len() == b.len() && a.iter().zip(b).all(|((la, pa), (lb, pb))| la == lb && same_points(pa, pb))
+}
+
+/// Distance in representable numbers; NaN is near NaN only.
+#[must_use]
+pub fn ulps(a: f64, b: f64) -> u64 {
+    if a == b || (a.is_nan() && b.is_nan()) {
+        return 0;
+    }
+    if a.is_nan() || b.is_nan() || a.is_sign_negative() != b.is_sign_negative() {
+        return u64::MAX;
+    }
+    a.to_bits().abs_diff(b.to_bits())
+}
+
+fn first_difference(a: &Table, b: &Table) -> String {
+    for (labels, points) in a {
+        let Some(other) = b.get(labels) else {
+            return format!("only the reference has {labels} ({} points)", points.len());
+        };
+        for (t_ms, value) in points {
+            match other.get(t_ms) {
+                None => return format!("{labels} at {t_ms}: the reference has {value}, the target nothing"),
+                Some(found) if ulps(*value, *found) > ULPS_MAX => {
+                    return format!("{labels} at {t_ms}: the reference has {value}, the target {found}");
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some((t_ms, value)) = other.iter().find(|(t_ms, _)| !points.contains_key(t_ms)) {
+            return format!("{labels} at {t_ms}: the reference has nothing, the target {value}");
+        }
+    }
+    match b.keys().find(|labels| !a.contains_key(*labels)) {
+        Some(labels) => format!("only the target has {labels}"),
+        None => "the order differs".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn verdicts_are_strict_without_a_rule() {
+        let plain = Expr::Selector { text: "a".to_owned(), suffix: String::new() };
+        let answer = |value: &str| -> Answer {
+            Ok(json!({"resultType": "vector", "result": [{"metric": {"x": "1"}, "value": [1.5, value]}]}))
+        };
+        assert_eq!(compare(&plain, &answer("1"), &answer("1")), Verdict::Same);
+        assert_eq!(compare(&plain, &answer("1"), &answer("1.0000000000000002")), Verdict::Same);
+        assert_eq!(compare(&plain, &answer("NaN"), &answer("NaN")), Verdict::Same);
+        assert!(matches!(compare(&plain, &answer("1"), &answer("1.00000000001")), Verdict::Different(_)));
+        assert!(matches!(compare(&plain, &answer("1"), &Err("no".to_owned())), Verdict::Different(_)));
+        assert!(matches!(compare(&plain, &answer("0"), &answer("NaN")), Verdict::Different(_)));
+        let sum = Expr::Aggregate {
+            op: "sum".to_owned(),
+            grouping: String::new(),
+            param: None,
+            inner: Box::new(plain),
+        };
+        assert_eq!(
+            compare(&sum, &answer("1"), &answer("1.00000000001")),
+            Verdict::Explained(Rule::Compensated)
+        );
+        assert!(matches!(compare(&sum, &answer("1"), &answer("1.1")), Verdict::Different(_)));
+    }
+}
