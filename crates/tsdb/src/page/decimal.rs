@@ -22,9 +22,67 @@ const EXCEPTION_BYTES: f64 = 9.0;
 /// Bytes that one digit more costs for every float that changes: log2(10) / 8.
 const DIGIT_BYTES: f64 = 0.415;
 
+/// How a mantissa becomes a float, by its number in a page.
+///
+/// Besides a division by 10^e these are what exporters do to integers: node_exporter multiplies milliseconds of disks by 0.001 and
+/// divides microseconds of pressure by 1000 twice. Such floats are no decimals, but as regular.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scale(u8);
+
+impl Scale {
+    /// Multiplied by 0.001.
+    const TIMES_MILLI: u8 = 23;
+    /// Multiplied by 0.000001.
+    const TIMES_MICRO: u8 = 24;
+    /// Multiplied by 0.000000001.
+    const TIMES_NANO: u8 = 25;
+    /// Divided by 1000, twice.
+    const BY_1000_TWICE: u8 = 26;
+    /// The scales that are no powers of ten, with the exponent that they are nearest to.
+    const UNUSUAL: [(u8, u8); 4] =
+        [(Self::TIMES_MILLI, 3), (Self::TIMES_MICRO, 6), (Self::BY_1000_TWICE, 6), (Self::TIMES_NANO, 9)];
+
+    /// By number.
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        (code <= Self::BY_1000_TWICE).then_some(Self(code))
+    }
+
+    /// Its number in a page.
+    pub(super) fn code(self) -> u8 {
+        self.0
+    }
+
+    /// A mantissa, already a float, as value.
+    pub(super) fn value(self, mantissa: f64) -> f64 {
+        match self.0 {
+            Self::TIMES_MILLI => mantissa * 1e-3,
+            Self::TIMES_MICRO => mantissa * 1e-6,
+            Self::TIMES_NANO => mantissa * 1e-9,
+            Self::BY_1000_TWICE => mantissa / 1e3 / 1e3,
+            exponent => mantissa / POWERS[usize::from(exponent)],
+        }
+    }
+
+    /// Appends the values of `mantissas`.
+    pub(super) fn extend(self, mantissas: &[i64], out: &mut Vec<f64>) {
+        let floats = mantissas.iter().map(|&mantissa| mantissa as f64);
+        match self.0 {
+            0 => out.extend(floats),
+            Self::TIMES_MILLI => out.extend(floats.map(|float| float * 1e-3)),
+            Self::TIMES_MICRO => out.extend(floats.map(|float| float * 1e-6)),
+            Self::TIMES_NANO => out.extend(floats.map(|float| float * 1e-9)),
+            Self::BY_1000_TWICE => out.extend(floats.map(|float| float / 1e3 / 1e3)),
+            exponent => {
+                let power = POWERS[usize::from(exponent)];
+                out.extend(floats.map(|float| float / power));
+            }
+        }
+    }
+}
+
 /// Floats taken apart.
 pub(super) struct Decimals {
-    pub(super) exponent: u8,
+    pub(super) scale: Scale,
     /// One each; for an exception the one before it, or the first that there is.
     pub(super) mantissas: Vec<i64>,
     /// Rising numbers of those floats that are no mantissa at this exponent.
@@ -33,12 +91,23 @@ pub(super) struct Decimals {
 
 /// `None` when more than half of `values` are no short decimals.
 pub(super) fn of(values: &[f64]) -> Option<Decimals> {
-    let mut decimals = Decimals { exponent: 0, mantissas: vec![0; values.len()], exceptions: Vec::new() };
+    let mut decimals = Decimals { scale: Scale(0), mantissas: vec![0; values.len()], exceptions: Vec::new() };
     scale(values, &mut decimals);
     for _ in 0..ROUNDS_MAX {
         let Some(exponent) = better_exponent(values, &decimals) else { break };
-        decimals.exponent = exponent;
+        decimals.scale = Scale(exponent);
         scale(values, &mut decimals);
+    }
+    // Exceptions of the very last digit may come from another way of scaling.
+    for (code, exponent) in Scale::UNUSUAL {
+        if !decimals.exceptions.is_empty() && decimals.scale.0 <= exponent {
+            let mut unusual =
+                Decimals { scale: Scale(code), mantissas: vec![0; values.len()], exceptions: Vec::new() };
+            scale_unusually(values, POWERS[usize::from(exponent)], &mut unusual);
+            if unusual.exceptions.len() < decimals.exceptions.len() {
+                decimals = unusual;
+            }
+        }
     }
     let n_exceptions = decimals.exceptions.len();
     if n_exceptions * 2 > values.len() {
@@ -51,15 +120,30 @@ pub(super) fn of(values: &[f64]) -> Option<Decimals> {
 /// The mantissa of `value` at a power of ten, if there is one.
 #[inline(always)]
 fn mantissa(value: f64, power: f64) -> (i64, bool) {
-    let scaled = value * power;
-    let rounded = if scaled.abs() < (1u64 << 51) as f64 { (scaled + ROUNDER) - ROUNDER } else { scaled };
-    let mantissa = rounded as i64;
+    let mantissa = round(value * power);
     let back = mantissa as f64 / power;
     (mantissa, back.to_bits() == value.to_bits() && mantissa.unsigned_abs() <= MANTISSA_MAX as u64)
 }
 
+#[inline(always)]
+fn round(scaled: f64) -> i64 {
+    let rounded = if scaled.abs() < (1u64 << 51) as f64 { (scaled + ROUNDER) - ROUNDER } else { scaled };
+    rounded as i64
+}
+
+/// As [`scale`], for a scale that is no power of ten but near `power`.
+fn scale_unusually(values: &[f64], power: f64, decimals: &mut Decimals) {
+    for ((slot, &value), idx) in decimals.mantissas.iter_mut().zip(values).zip(0u32..) {
+        *slot = round(value * power);
+        let back = decimals.scale.value(*slot as f64);
+        if back.to_bits() != value.to_bits() || slot.unsigned_abs() > MANTISSA_MAX as u64 {
+            decimals.exceptions.push(idx);
+        }
+    }
+}
+
 fn scale(values: &[f64], decimals: &mut Decimals) {
-    let power = POWERS[usize::from(decimals.exponent)];
+    let power = POWERS[usize::from(decimals.scale.0)];
     let mut all_exact = true;
     for (slot, &value) in decimals.mantissas.iter_mut().zip(values) {
         let (mantissa, is_exact) = mantissa(value, power);
@@ -85,7 +169,7 @@ fn better_exponent(values: &[f64], decimals: &Decimals) -> Option<u8> {
         if !value.is_finite() || value == 0.0 {
             continue;
         }
-        let above = decimals.exponent + 1..POWERS.len() as u8;
+        let above = decimals.scale.0 + 1..POWERS.len() as u8;
         if let Some(exponent) =
             above.into_iter().find(|&exponent| mantissa(value, POWERS[usize::from(exponent)]).1)
         {
@@ -97,7 +181,7 @@ fn better_exponent(values: &[f64], decimals: &Decimals) -> Option<u8> {
     for (exponent, &need) in needs.iter().enumerate().filter(|(_, need)| **need > 0) {
         n_covered += need;
         let saved = failing.len() as f64 * f64::from(n_covered) / f64::from(n_asked) * EXCEPTION_BYTES;
-        let cost = values.len() as f64 * (exponent as f64 - f64::from(decimals.exponent)) * DIGIT_BYTES;
+        let cost = values.len() as f64 * (exponent as f64 - f64::from(decimals.scale.0)) * DIGIT_BYTES;
         if saved - cost > best.map_or(0.0, |(net, _)| net) {
             best = Some((saved - cost, exponent as u8));
         }

@@ -43,7 +43,7 @@ pub(super) struct Plan {
     pub(super) form: Form,
     /// Divisor of all differences; 1 is not stored.
     pub(super) divisor: u64,
-    /// Of what [`Plan::put`] appends; exact but for patches far apart.
+    /// Of what both puts append; exact but for patches far apart.
     pub(super) size_bytes: usize,
     first: i64,
     /// Divided by the divisor.
@@ -103,12 +103,16 @@ impl Plan {
         plan(&best, deltas)
     }
 
-    /// Appends: the divisor unless it is 1, the first integer, and what the form needs.
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
+    /// Appends the divisor unless it is 1, and the first integer.
+    pub(super) fn put_origin(&self, out: &mut Vec<u8>) {
         if self.divisor != 1 {
             varint::put_u64(out, self.divisor);
         }
         varint::put_i64(out, self.first);
+    }
+
+    /// Appends what the form needs besides.
+    pub(super) fn put_rest(&self, out: &mut Vec<u8>) {
         let base = self.base;
         let fields: Vec<u64> = match self.form {
             Form::Constant => return,
@@ -238,18 +242,35 @@ fn try_line(deltas: &[i64]) -> Trial {
     tried
 }
 
+/// Where a list of integers begins, and its unit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    /// All differences are multiples of it.
+    pub(super) divisor: u64,
+    /// The first integer.
+    pub(super) first: i64,
+}
+
+impl Origin {
+    /// Reads what [`Plan::put_origin`] appended, and moves `src` past it.
+    pub(super) fn take(src: &mut &[u8], is_divided: bool) -> Result<Self, PageError> {
+        let divisor = if is_divided { take_varint(src, "divisor")? } else { 1 };
+        Ok(Self { divisor, first: take_zigzag(src, "first value")? })
+    }
+}
+
 /// Reads `n` integers, at least one, replacing what `out` has, and moves `src` past them.
 pub(super) fn take(
     src: &mut &[u8],
     form: Form,
-    is_divided: bool,
+    origin: Origin,
     n: usize,
     fields: &mut Vec<u64>,
     out: &mut Vec<i64>,
 ) -> Result<(), PageError> {
     out.clear();
-    let divisor = if is_divided { take_varint(src, "divisor")? as i64 } else { 1 };
-    let first = take_zigzag(src, "first value")?;
+    let Origin { divisor, first } = origin;
+    let divisor = divisor as i64;
     let n_fields = match form {
         Form::Constant => {
             out.resize(n, first);

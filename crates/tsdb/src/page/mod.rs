@@ -7,9 +7,12 @@
 //! that are no short decimals stay bit patterns or go through XOR as in Facebook's Gorilla.
 
 mod decimal;
+mod encode;
+mod exceptions;
 mod ints;
 mod pack;
 mod runs;
+mod summary;
 mod times;
 mod values;
 mod xor;
@@ -17,8 +20,10 @@ mod xor;
 #[cfg(test)]
 mod tests;
 
+pub use encode::encode_values;
+pub use summary::Summary;
 pub use times::{decode_starts, decode_times, encode_starts, encode_times};
-pub use values::{decode_values, encode_values, n_values};
+pub use values::{decode_values, n_values, summary};
 
 /// Rows a page can hold: row numbers fit 16 bits. Chosen; usual pages have 120 to 480.
 pub const ROWS_MAX: usize = 65_535;

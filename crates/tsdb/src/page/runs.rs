@@ -41,12 +41,15 @@ impl Shape {
         }
     }
 
-    /// Appends the number of changes and where they are; nothing when dense.
-    pub(super) fn put(self, starts: &[u32], n: usize, out: &mut Vec<u8>) {
-        if self == Self::Dense {
-            return;
+    /// Appends the number of changes; nothing when dense.
+    pub(super) fn put_count(self, starts: &[u32], out: &mut Vec<u8>) {
+        if self != Self::Dense {
+            varint::put_u64(out, starts.len() as u64);
         }
-        varint::put_u64(out, starts.len() as u64);
+    }
+
+    /// Appends where the changes are; nothing when dense.
+    pub(super) fn put(self, starts: &[u32], n: usize, out: &mut Vec<u8>) {
         match self {
             Self::Dense => {}
             Self::Sparse(packing) => {
@@ -78,22 +81,28 @@ pub(super) enum Runs<'a> {
     Dense,
     /// Lengths of all runs but the last, less one.
     Sparse(Vec<u64>),
-    /// A bit for each row but the first, and how many are 1.
-    Bitmap(&'a [u8], usize),
+    /// A bit for each row but the first.
+    Bitmap(&'a [u8]),
+}
+
+/// Reads the number of levels in `n` rows, `n` at least 1, and moves `src` past it.
+pub(super) fn take_n_levels(src: &mut &[u8], code: u8, n: usize) -> Result<usize, PageError> {
+    if code == 0 {
+        return Ok(n);
+    }
+    let n_changes = take_varint(src, "number of changes")?;
+    if n_changes >= n as u64 {
+        return Err(PageError::Damaged { what: "as many changes as rows" });
+    }
+    Ok(n_changes as usize + 1)
 }
 
 impl<'a> Runs<'a> {
     /// Reads the runs of `n` rows, `n` at least 1, and moves `src` past them.
-    pub(super) fn take(src: &mut &'a [u8], code: u8, n: usize) -> Result<Self, PageError> {
-        if code == 0 {
-            return Ok(Self::Dense);
-        }
-        let n_changes = take_varint(src, "number of changes")?;
-        let n_changes = usize::try_from(n_changes).unwrap_or(usize::MAX);
-        if n_changes >= n {
-            return Err(PageError::Damaged { what: "as many changes as rows" });
-        }
+    pub(super) fn take(src: &mut &'a [u8], code: u8, n: usize, n_levels: usize) -> Result<Self, PageError> {
+        let n_changes = n_levels - 1;
         match code {
+            0 => Ok(Self::Dense),
             1 => {
                 let mut gaps = Vec::new();
                 pack::take(src, n_changes, &mut gaps)?;
@@ -113,22 +122,34 @@ impl<'a> Runs<'a> {
                 if n_ones as usize != n_changes || padding != 0 {
                     return Err(PageError::Damaged { what: "a bitmap with another number of changes" });
                 }
-                Ok(Self::Bitmap(bits, n_changes))
+                Ok(Self::Bitmap(bits))
             }
             _ => Err(PageError::Damaged { what: "a shape of runs that does not exist" }),
         }
     }
 
-    /// Number of levels for `n` rows.
-    pub(super) fn n_levels(&self, n: usize) -> usize {
+    /// Lengths of all runs of `n` rows.
+    pub(super) fn lengths(&self, n: usize) -> Vec<u32> {
+        let mut rows = Vec::new();
         match self {
-            Self::Dense => n,
-            Self::Sparse(gaps) => gaps.len() + 1,
-            Self::Bitmap(_, n_changes) => n_changes + 1,
+            Self::Dense => return vec![1; n],
+            Self::Sparse(gaps) => rows.extend(gaps.iter().map(|gap| *gap as u32 + 1)),
+            Self::Bitmap(bits) => {
+                let mut length = 1;
+                for row in 0..n - 1 {
+                    if bits[row / 8] >> (row % 8) & 1 == 1 {
+                        rows.push(length);
+                        length = 0;
+                    }
+                    length += 1;
+                }
+            }
         }
+        rows.push(n as u32 - rows.iter().sum::<u32>());
+        rows
     }
 
-    /// Appends `n` rows of `levels`, as many as [`Runs::n_levels`] says and not none.
+    /// Appends `n` rows of `levels`, as many as there are runs.
     pub(super) fn expand<T: Copy>(&self, levels: &[T], n: usize, out: &mut Vec<T>) {
         match self {
             Self::Dense => out.extend_from_slice(levels),
@@ -139,7 +160,7 @@ impl<'a> Runs<'a> {
                 }
                 out.resize(end, levels[levels.len() - 1]);
             }
-            Self::Bitmap(bits, _) => {
+            Self::Bitmap(bits) => {
                 let begin = out.len();
                 out.resize(begin + n, levels[0]);
                 let mut idx = 0usize;

@@ -16,6 +16,7 @@ fn check_values(values: &[f64]) -> usize {
     decode_values(page, &mut back).expect("what was encoded decodes");
     assert_eq!(value_bits(&back[1..]), value_bits(values));
     assert_eq!(n_values(page), Ok(values.len()));
+    check_summary(page, values);
     for n_bytes in 0..page.len() {
         assert!(
             decode_values(&page[..n_bytes], &mut Vec::new()).is_err(),
@@ -24,6 +25,38 @@ fn check_values(values: &[f64]) -> usize {
         );
     }
     page.len()
+}
+
+/// Against the plainest way to compute each fact.
+fn check_summary(page: &[u8], values: &[f64]) {
+    let summary = summary(page).expect("a page has facts");
+    let is_stale = |value: f64| value.to_bits() == model::sample::STALE_NAN_BITS;
+    let numbers: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    let fresh: Vec<f64> = values.iter().copied().filter(|value| !is_stale(*value)).collect();
+    assert_eq!(summary.n as usize, values.len());
+    assert_eq!(summary.n_numbers as usize, numbers.len());
+    assert_eq!(summary.n_stale as usize, values.len() - fresh.len());
+    let same = |a: f64, b: f64| {
+        assert!(a == b || a.is_nan() && b.is_nan(), "{a} is not {b} in {summary:?} of {values:?}")
+    };
+    same(summary.min, numbers.iter().copied().fold(f64::NAN, f64::min));
+    same(summary.max, numbers.iter().copied().fold(f64::NAN, f64::max));
+    same(summary.first, numbers.first().copied().unwrap_or(f64::NAN));
+    same(summary.last, numbers.last().copied().unwrap_or(f64::NAN));
+    let falls = || numbers.windows(2).filter(|pair| pair[1] < pair[0]).map(|pair| pair[0]);
+    assert_eq!(summary.n_resets as usize, falls().count());
+    let changes =
+        fresh.windows(2).filter(|pair| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan()));
+    assert_eq!(summary.n_changes as usize, changes.count());
+    let near = |a: f64, of: &[f64]| {
+        let size: f64 = of.iter().map(|value| value.abs()).sum();
+        let sum: f64 = of.iter().sum();
+        if size.is_finite() {
+            assert!((a - sum).abs() <= size * 1e-12, "{a} is not {sum} in {summary:?} of {values:?}");
+        }
+    };
+    near(summary.sum, &numbers);
+    near(summary.reset_sum, &falls().collect::<Vec<_>>());
 }
 
 fn check_times(times: &[i64]) -> usize {
@@ -60,9 +93,11 @@ fn shapes_of_real_series_are_small() {
         ("counter", of(&|row| 1e6 + row as f64 * 137.0 + (noise(row) % 16) as f64), 330),
         ("seconds", of(&|row| (row as f64 * 1499.0).round() / 100.0 + 12.5), 280),
         ("memory", of(&|row| 8e9 + (noise(row) % 4096) as f64 * 4096.0), 760),
-        ("reset", of(&|row| (row % 300) as f64 * 10.0), 30),
+        ("reset", of(&|row| (row % 300) as f64 * 10.0), 36),
         ("rare NaN", of(&|row| if row % 100 == 7 { f64::NAN } else { 3.0 }), 30),
-        ("ratio", of(&|row| 1.0 / (1.0 + noise(row) as f64)), 480 * 8 + 8),
+        ("disk seconds", of(&|row| (row * row * 37 + 13) as f64 * 0.001), 420),
+        ("pressure seconds", of(&|row| (7_000_000 + row * row * 37) as f64 / 1000.0 / 1000.0), 420),
+        ("ratio", of(&|row| 1.0 / (1.0 + noise(row) as f64)), 480 * 8 + 70),
     ] {
         let n_bytes = check_values(&values);
         assert!(n_bytes <= bytes_max, "{name} takes {n_bytes} bytes");
@@ -199,6 +234,7 @@ proptest! {
         page[at] ^= flip;
         let mut out = Vec::new();
         let _ = decode_values(&page, &mut out);
+        let _ = summary(&page);
         prop_assert!(out.len() <= ROWS_MAX);
         let _ = decode_times(&page, &mut Vec::new());
     }
@@ -207,6 +243,7 @@ proptest! {
     fn any_bytes_are_refused_or_stay_bounded(bytes: Vec<u8>) {
         let mut out = Vec::new();
         let _ = decode_values(&bytes, &mut out);
+        let _ = summary(&bytes);
         let _ = decode_times(&bytes, &mut Vec::new());
         prop_assert!(out.len() <= ROWS_MAX);
     }

@@ -4,8 +4,8 @@
 
 use stdx::varint;
 
-use super::ints::{self, Form, Plan};
-use super::runs::{Runs, Shape};
+use super::ints::{self, Form, Origin, Plan};
+use super::runs::{self, Runs, Shape};
 use super::{PageError, ROWS_MAX, at_end, take_byte, take_count};
 
 /// Where the shape stands in the first byte.
@@ -79,8 +79,10 @@ fn encode(ints: &[i64], is_clock: bool, out: &mut Vec<u8>) {
     }
     out.push(plan.form as u8 | shape.code() << SHAPE_SHIFT | if plan.divisor == 1 { 0 } else { IS_DIVIDED });
     varint::put_u64(out, n as u64);
+    shape.put_count(&starts, out);
+    plan.put_origin(out);
     shape.put(&starts, n, out);
-    plan.put(out);
+    plan.put_rest(out);
 }
 
 fn decode(mut bytes: &[u8], out: &mut Vec<i64>) -> Result<(), PageError> {
@@ -94,9 +96,12 @@ fn decode(mut bytes: &[u8], out: &mut Vec<i64>) -> Result<(), PageError> {
     if n == 0 {
         return at_end(src);
     }
-    let runs = Runs::take(src, first >> SHAPE_SHIFT & 3, n)?;
+    let shape = first >> SHAPE_SHIFT & 3;
+    let n_levels = runs::take_n_levels(src, shape, n)?;
+    let origin = Origin::take(src, first & IS_DIVIDED != 0)?;
+    let runs = Runs::take(src, shape, n, n_levels)?;
     let (mut fields, mut levels) = (Vec::new(), Vec::new());
-    ints::take(src, form, first & IS_DIVIDED != 0, runs.n_levels(n), &mut fields, &mut levels)?;
+    ints::take(src, form, origin, n_levels, &mut fields, &mut levels)?;
     runs.expand(&levels, n, out);
     at_end(src)
 }
