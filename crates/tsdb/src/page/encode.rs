@@ -23,23 +23,27 @@ use super::{ROWS_MAX, exceptions, xor};
 /// With more than [`ROWS_MAX`] values.
 pub fn encode_values(values: &[f64], out: &mut Vec<u8>) {
     assert!(values.len() <= ROWS_MAX, "a page holds at most ROWS_MAX values");
-    #[cfg(debug_assertions)]
+    encode_and_check(values, true, out);
+}
+
+/// As [`encode_values`], for columns that are part of something else.
+pub(super) fn encode_without_summary(values: &[f64], out: &mut Vec<u8>) {
+    encode_and_check(values, false, out);
+}
+
+fn encode_and_check(values: &[f64], with_summary: bool, out: &mut Vec<u8>) {
     let begin = out.len();
-    encode(values, out);
-    #[cfg(debug_assertions)]
-    {
+    encode(values, with_summary, out);
+    if cfg!(debug_assertions) {
         let mut back = Vec::new();
         super::decode_values(&out[begin..], &mut back).expect("a page that was just written");
-        assert!(same_bits(&back, values), "a page gives back what was written");
+        let same =
+            back.len() == values.len() && back.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same, "a page gives back what was written");
     }
 }
 
-#[cfg(debug_assertions)]
-fn same_bits(a: &[f64], b: &[f64]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
-}
-
-fn encode(values: &[f64], out: &mut Vec<u8>) {
+fn encode(values: &[f64], with_summary: bool, out: &mut Vec<u8>) {
     let starts = run_starts(values);
     let n = values.len();
     let Some(&first) = values.first() else {
@@ -70,15 +74,14 @@ fn encode(values: &[f64], out: &mut Vec<u8>) {
             (best, shape, best_starts) = (dense, Shape::Dense, &[]);
         }
     }
-    put(&best, shape, best_starts, values, out);
+    put(&best, shape, best_starts, values.len(), with_summary, out);
 }
 
-fn put(body: &Body, shape: Shape, starts: &[u32], values: &[f64], out: &mut Vec<u8>) {
-    let n = values.len();
+fn put(body: &Body, shape: Shape, starts: &[u32], n: usize, with_summary: bool, out: &mut Vec<u8>) {
     let n_levels = if shape == Shape::Dense { n } else { starts.len() + 1 };
     let has_exceptions = !body.exceptions().is_empty();
     let is_plain = body.form() <= Form::Linear as u8 && shape == Shape::Dense && !has_exceptions;
-    let is_summed = n_levels >= LEVELS_PER_SUMMARY_MIN && !is_plain;
+    let is_summed = with_summary && n_levels >= LEVELS_PER_SUMMARY_MIN && !is_plain;
     out.push(
         body.form()
             | shape.code() << SHAPE_SHIFT

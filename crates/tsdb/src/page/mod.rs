@@ -9,6 +9,7 @@
 mod decimal;
 mod encode;
 mod exceptions;
+mod histograms;
 mod ints;
 mod pack;
 mod runs;
@@ -21,6 +22,7 @@ mod xor;
 mod tests;
 
 pub use encode::encode_values;
+pub use histograms::{HISTOGRAM_CELLS_MAX, decode_histograms, encode_histograms, histogram_cells};
 pub use summary::Summary;
 pub use times::{decode_starts, decode_times, encode_starts, encode_times};
 pub use values::{decode_values, n_values, summary};

@@ -1,5 +1,6 @@
 //! What pages promise: every bit comes back, sizes stay small, hostile bytes are refused.
 
+use model::histogram::{Histogram, ResetHint, Span};
 use proptest::prelude::*;
 
 use super::*;
@@ -37,7 +38,7 @@ fn check_summary(page: &[u8], values: &[f64]) {
     assert_eq!(summary.n_numbers as usize, numbers.len());
     assert_eq!(summary.n_stale as usize, values.len() - fresh.len());
     let same = |a: f64, b: f64| {
-        assert!(a == b || a.is_nan() && b.is_nan(), "{a} is not {b} in {summary:?} of {values:?}")
+        assert!(a == b || a.is_nan() && b.is_nan(), "{a} is not {b} in {summary:?} of {values:?}");
     };
     same(summary.min, numbers.iter().copied().fold(f64::NAN, f64::min));
     same(summary.max, numbers.iter().copied().fold(f64::NAN, f64::max));
@@ -204,7 +205,139 @@ fn hostile_column() -> impl Strategy<Value = Vec<f64>> {
         .prop_map(|runs| runs.into_iter().flat_map(|(value, n)| std::iter::repeat_n(value, n)).collect())
 }
 
+fn same_histogram(a: &Histogram, b: &Histogram) -> bool {
+    let floats = |h: &Histogram| {
+        let mut floats = vec![h.zero_threshold, h.zero_count, h.count, h.sum];
+        floats.extend(h.positive_buckets.iter().chain(&h.negative_buckets).chain(&*h.custom_bounds));
+        value_bits(&floats)
+    };
+    let rest = |h: &Histogram| {
+        (
+            h.is_integer,
+            h.reset_hint,
+            h.schema,
+            h.positive_spans.clone(),
+            h.negative_spans.clone(),
+            h.custom_bounds.len(),
+        )
+    };
+    floats(a) == floats(b) && rest(a) == rest(b)
+}
+
+fn check_histograms(histograms: &[Histogram]) -> usize {
+    let mut page = Vec::new();
+    encode_histograms(&histograms.iter().collect::<Vec<_>>(), &mut page);
+    let mut back = Vec::new();
+    decode_histograms(&page, &mut back).expect("what was encoded decodes");
+    assert_eq!(back.len(), histograms.len());
+    for (back, histogram) in back.iter().zip(histograms) {
+        assert!(same_histogram(back, histogram), "{back:?} is not {histogram:?}");
+    }
+    for n_bytes in (0..page.len()).step_by(page.len() / 50 + 1) {
+        assert!(decode_histograms(&page[..n_bytes], &mut Vec::new()).is_err());
+    }
+    page.len()
+}
+
+/// A slow service's latencies: `n_buckets` buckets, of which one or two move each row.
+fn latencies(n: usize, n_buckets: u32) -> Vec<Histogram> {
+    let mut buckets: Vec<f64> = (0..n_buckets).map(|idx| (1000 * idx) as f64).collect();
+    let rows = (0..n).map(|row| {
+        for add in 0..2 {
+            let idx = noise(row * 2 + add) as usize % buckets.len();
+            buckets[idx] += 1.0;
+        }
+        Histogram {
+            is_integer: true,
+            schema: 3,
+            zero_threshold: 2f64.powi(-128),
+            count: buckets.iter().sum(),
+            sum: (row * 17) as f64 / 1000.0,
+            positive_spans: vec![Span { offset: -4, length: n_buckets }],
+            positive_buckets: buckets.clone(),
+            ..Histogram::default()
+        }
+    });
+    rows.collect()
+}
+
+#[test]
+fn histograms_come_back_and_are_small() {
+    assert_eq!(check_histograms(&[]), 1);
+    let mut histograms = latencies(480, 60);
+    let n_bytes = check_histograms(&histograms);
+    assert!(n_bytes < 480 * 6, "480 histograms of 60 buckets take {n_bytes} bytes");
+    // A new bucket in the middle, a reset, a stale one, one with custom bounds, one of the other kind.
+    for late in &mut histograms[300..] {
+        late.positive_spans = vec![Span { offset: -4, length: 60 }, Span { offset: 3, length: 1 }];
+        late.positive_buckets.push(7.0);
+    }
+    histograms[301].reset_hint = ResetHint::Reset;
+    histograms[400] = Histogram { sum: model::sample::STALE_NAN, ..Histogram::default() };
+    histograms[401] = Histogram {
+        schema: model::histogram::CUSTOM_BUCKETS_SCHEMA,
+        custom_bounds: [0.1, 0.5, f64::MAX].into(),
+        positive_spans: vec![Span { offset: 0, length: 4 }],
+        positive_buckets: vec![1.0, 0.5, -0.0, 1e300],
+        negative_spans: vec![Span { offset: i32::MIN, length: 0 }, Span { offset: 9, length: 1 }],
+        negative_buckets: vec![f64::NAN],
+        reset_hint: ResetHint::Gauge,
+        ..Histogram::default()
+    };
+    check_histograms(&histograms);
+}
+
+#[test]
+fn a_histogram_that_contradicts_itself_loses_its_buckets() {
+    let broken = Histogram {
+        count: 3.0,
+        positive_spans: vec![Span { offset: 0, length: u32::MAX }],
+        positive_buckets: vec![1.0, 2.0],
+        ..Histogram::default()
+    };
+    let mut page = Vec::new();
+    encode_histograms(&[&broken], &mut page);
+    let mut back = Vec::new();
+    decode_histograms(&page, &mut back).expect("what was encoded decodes");
+    assert!(same_histogram(&back[0], &Histogram { count: 3.0, ..Histogram::default() }));
+}
+
+#[test]
+fn a_small_page_cannot_ask_for_much_memory() {
+    // One layout of 2^24 buckets, in 65,535 rows.
+    let mut page = Vec::new();
+    for number in [65_535, 1, 0] {
+        stdx::varint::put_u64(&mut page, number);
+    }
+    page.extend_from_slice(&[0; 8]);
+    for number in [1, 0, 1 << 23, 0, 0] {
+        stdx::varint::put_u64(&mut page, number);
+    }
+    for _ in 0..2 {
+        let mut column = Vec::new();
+        encode_starts(&vec![0; ROWS_MAX], &mut column);
+        stdx::varint::put_bytes(&mut page, &column);
+    }
+    let mut column = Vec::new();
+    encode_values(&vec![0.0; ROWS_MAX], &mut column);
+    for _ in 0..4 {
+        stdx::varint::put_bytes(&mut page, &column);
+    }
+    let refused = decode_histograms(&page, &mut Vec::new());
+    assert_eq!(refused, Err(PageError::Damaged { what: "more buckets than a page can hold" }));
+}
+
 proptest! {
+    #[test]
+    fn damaged_histograms_are_refused_or_stay_bounded(n in 1..40usize, at: usize, flip in 1..=255u8) {
+        let histograms = latencies(n, 5);
+        let mut page = Vec::new();
+        encode_histograms(&histograms.iter().collect::<Vec<_>>(), &mut page);
+        let at = at % page.len();
+        page[at] ^= flip;
+        let _ = decode_histograms(&page, &mut Vec::new());
+    }
+
     #[test]
     fn every_bit_of_every_value_comes_back(values in hostile_column()) {
         check_values(&values);
