@@ -6,6 +6,7 @@
     reason = "a development tool outside the product: it reads files and runs commands"
 )]
 
+mod bench;
 mod install;
 mod run;
 mod stages;
@@ -20,6 +21,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   install           the Debian and npm packages that the tests need (as root; otherwise prints the command)
   promqltest DIR    runs every *.test script under DIR
   differential      random expressions asked of two servers (--reference URL --target URL --seed S --count N)
+  bench WORKLOAD…   side by side with Prometheus: CPU, memory, disk; --quick for a look; see docs/perf/README.md
   fuzz SECONDS      each fuzz target for that long (needs nightly and cargo-fuzz)
 ";
 
@@ -32,11 +34,15 @@ fn main() -> ExitCode {
         Some("install") => install::debian_packages(),
         Some("promqltest") => stages::promqltest(rest),
         Some("differential") => stages::differential(rest),
+        Some("bench") => bench::main(rest),
         Some("fuzz") => stages::fuzz(rest),
-        _ => {
-            eprint!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        other => match other.and_then(|name| bench::helper(name, rest)) {
+            Some(outcome) => outcome,
+            None => {
+                eprint!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
