@@ -6,6 +6,7 @@
 //! the end, and a timestamp that does not fit in milliseconds is refused.
 //! Never allocates on the plain path; [`SampleEntry::fill_labels`] allocates for each new series only.
 
+pub mod diff;
 mod error;
 mod format;
 mod labels;

@@ -20,22 +20,56 @@ pub struct Parser<'a> {
     format: Format,
     /// Where the last name stands: the next one mostly begins with it.
     last_name: Range<usize>,
+    /// Where the name and labels of the last sample stand.
+    key: Range<usize>,
     /// Of the last `# TYPE` line, whichever family it names, as Prometheus keeps it.
     metric_type: MetricType,
+}
+
+/// What follows a sample's name and labels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tail<'a> {
+    pub(super) value: f64,
+    pub(super) t_ms: Option<i64>,
+    pub(super) exemplar: Option<Exemplar<'a>>,
+    /// Of its line end; the body's length when the body ends first.
+    pub(super) end: usize,
 }
 
 impl<'a> Parser<'a> {
     /// A parser at the start of `body`.
     #[must_use]
     pub fn new(body: &'a [u8], format: Format) -> Self {
+        Self { body, text: std::str::from_utf8(body).ok(), ..Self::lazy(body, format) }
+    }
+
+    /// As [`Parser::new`], for readers of few places: pieces of text are checked one by one.
+    pub(super) fn lazy(body: &'a [u8], format: Format) -> Self {
         Self {
             body,
-            text: std::str::from_utf8(body).ok(),
+            text: None,
             pos: 0,
             format,
             last_name: 0..0,
+            key: 0..0,
             metric_type: MetricType::Unknown,
         }
+    }
+
+    /// Goes to `pos`, where a line begins.
+    pub(super) fn seek(&mut self, pos: usize, metric_type: MetricType) {
+        self.pos = pos;
+        self.metric_type = metric_type;
+    }
+
+    /// Where the next entry begins, the blanks and empty lines before it included.
+    pub(super) fn pos(&self) -> usize {
+        self.pos.min(self.body.len())
+    }
+
+    /// Where the name and labels of the last sample stand.
+    pub(super) fn key(&self) -> Range<usize> {
+        self.key.clone()
     }
 
     /// The next entry, or `None` at the end. After an error the page is over.
@@ -43,14 +77,27 @@ impl<'a> Parser<'a> {
     /// # Errors
     /// Where Prometheus refuses the page.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
-        let result = match self.format {
-            Format::Text004 => self.next_text(),
-            Format::OpenMetrics100 => self.next_openmetrics(),
-        };
-        result.map_err(|fail| {
+        self.try_next().map_err(|fail| {
             self.pos = self.body.len();
             fail.place(self.body)
         })
+    }
+
+    /// As [`Parser::next_entry`], with the bare refusal.
+    pub(super) fn try_next(&mut self) -> Result<Option<Entry<'a>>, Fail> {
+        match self.format {
+            Format::Text004 => self.next_text(),
+            Format::OpenMetrics100 => self.next_openmetrics(),
+        }
+    }
+
+    /// Reads on behind a sample's name and labels, and behind the blank that may follow them.
+    #[inline]
+    pub(super) fn tail(&self, pos: usize) -> Result<Tail<'a>, Fail> {
+        match self.format {
+            Format::Text004 => self.text_tail(pos),
+            Format::OpenMetrics100 => self.openmetrics_tail(pos),
+        }
     }
 
     fn byte(&self, pos: usize) -> Option<u8> {
@@ -147,6 +194,14 @@ impl<'a> Parser<'a> {
         let start = self.pos;
         let key_end = self.key_end(start, Dialect::Text)?;
         let raw = self.slice(start, key_end, "label value")?;
+        let Tail { value, t_ms, exemplar, end } = self.text_tail(key_end)?;
+        self.key = start..key_end;
+        self.pos = end + 1;
+        Ok(SampleEntry { raw, value, t_ms, exemplar, metric_type: self.metric_type })
+    }
+
+    #[inline]
+    fn text_tail(&self, key_end: usize) -> Result<Tail<'a>, Fail> {
         let value_start = skip_blanks(self.body, key_end);
         let (value, pos) = self.value(value_start, "value after metric", Dialect::Text)?;
         let pos = skip_blanks(self.body, pos);
@@ -158,13 +213,10 @@ impl<'a> Parser<'a> {
             _ => (None, pos),
         };
         match self.byte(pos) {
-            None | Some(b'\n') => self.pos = pos + 1,
-            Some(_) if t_ms.is_some() => {
-                return Err(Fail::expected(self.body, pos, "next entry after timestamp"));
-            }
-            Some(_) => return Err(Fail::expected(self.body, pos, "timestamp or new record")),
+            None | Some(b'\n') => Ok(Tail { value, t_ms, exemplar: None, end: pos }),
+            Some(_) if t_ms.is_some() => Err(Fail::expected(self.body, pos, "next entry after timestamp")),
+            Some(_) => Err(Fail::expected(self.body, pos, "timestamp or new record")),
         }
-        Ok(SampleEntry { raw, value, t_ms, exemplar: None, metric_type: self.metric_type })
     }
 
     /// Where the series' name and labels end.
@@ -272,7 +324,18 @@ impl<'a> Parser<'a> {
         let start = self.pos;
         let key_end = self.key_end(start, Dialect::OpenMetrics)?;
         let raw = self.slice(start, key_end, "label value")?;
-        let (value, mut pos) = self.spaced_value(key_end, "value after metric")?;
+        if self.byte(key_end) != Some(b' ') {
+            return Err(Fail::expected(self.body, key_end, "value after metric"));
+        }
+        let Tail { value, t_ms, exemplar, end } = self.openmetrics_tail(key_end + 1)?;
+        self.key = start..key_end;
+        self.pos = end + 1;
+        Ok(SampleEntry { raw, value, t_ms, exemplar, metric_type: self.metric_type })
+    }
+
+    #[inline]
+    fn openmetrics_tail(&self, value_start: usize) -> Result<Tail<'a>, Fail> {
+        let (value, mut pos) = self.value(value_start, "value after metric", Dialect::OpenMetrics)?;
         let mut t_ms = None;
         if self.byte(pos) == Some(b' ') && self.byte(pos + 1) != Some(b'#') {
             let at = pos + 1;
@@ -288,11 +351,10 @@ impl<'a> Parser<'a> {
             pos = end;
         }
         match self.byte(pos) {
-            Some(b'\n') => self.pos = pos + 1,
-            None => return Err(Fail::new(pos, "data does not end with # EOF")),
-            Some(_) => return Err(Fail::expected(self.body, pos, "next entry after sample")),
+            Some(b'\n') => Ok(Tail { value, t_ms, exemplar, end: pos }),
+            None => Err(Fail::new(pos, "data does not end with # EOF")),
+            Some(_) => Err(Fail::expected(self.body, pos, "next entry after sample")),
         }
-        Ok(SampleEntry { raw, value, t_ms, exemplar, metric_type: self.metric_type })
     }
 
     /// What follows ` # {`.
