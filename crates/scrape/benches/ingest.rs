@@ -5,24 +5,29 @@
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::Labels;
 use scrape::cache::ScrapeCache;
-use scrape::ingest::{IngestOptions, ingest};
+use scrape::ingest::{IngestOptions, IngestStats, ReportSeries, Scratch, finish, ingest};
 use scrape::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
 use stdx::dir::{Dir, DiskDir};
-use storage::{AppendError, AppendStats, Appender, SeriesRef, StorageError};
+use storage::{
+    AppendError, AppendStats, Appender, ColumnIdx, GroupRef, RowError, RowOutcome, SeriesRef, StorageError,
+};
 use wire::exposition::Format;
+use wire::exposition::diff::Blocks;
 
 /// Takes everything, keeps the sum so that nothing is optimised away.
-#[derive(Default)]
-struct Null {
+struct Null<'a> {
     sum: f64,
     n_samples: u64,
+    takes_rows: bool,
+    n_columns: &'a mut ColumnIdx,
 }
 
-impl Appender for Null {
+impl Appender for Null<'_> {
     fn append(
         &mut self,
         known: Option<SeriesRef>,
@@ -33,6 +38,26 @@ impl Appender for Null {
         self.sum += value;
         self.n_samples += 1;
         Ok(known.unwrap_or(SeriesRef(self.n_samples)))
+    }
+
+    fn add_columns(
+        &mut self,
+        group: Option<GroupRef>,
+        labels: &[Labels],
+    ) -> Result<(GroupRef, Vec<Result<ColumnIdx, AppendError>>), RowError> {
+        if !self.takes_rows {
+            return Err(RowError::Unsupported);
+        }
+        let columns = labels.iter().map(|_| {
+            *self.n_columns += 1;
+            Ok(*self.n_columns)
+        });
+        Ok((group.unwrap_or(GroupRef(1)), columns.collect()))
+    }
+
+    fn append_row(&mut self, _: GroupRef, _: i64, row: &[(ColumnIdx, f64)]) -> Result<RowOutcome, RowError> {
+        self.sum += row.iter().map(|(_, value)| value).sum::<f64>();
+        Ok(RowOutcome::default())
     }
 
     fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {
@@ -78,38 +103,53 @@ fn job() -> ScrapeConfig {
     file.resolve(&GlobalConfig::default(), Path::new("")).expect("the defaults go together")
 }
 
-/// All pages one after another, as scrapes of one target 15 s apart.
-fn read(
-    bodies: &[Vec<u8>],
-    job: &ScrapeConfig,
-    labels: &Labels,
-    cache: &mut ScrapeCache,
-    first_ms: i64,
-) -> u64 {
-    let options = IngestOptions::new(job, labels);
-    let mut n_samples = 0;
-    for (t_ms, body) in (first_ms..).step_by(15_000).zip(bodies) {
-        let mut appender = Null::default();
-        let stats =
-            ingest(body, Format::Text004, t_ms, cache, &mut appender, &options).expect("the page is valid");
-        n_samples += stats.n_scraped;
+/// One target.
+struct Target {
+    cache: ScrapeCache,
+    scratch: Scratch,
+    takes_rows: bool,
+    n_columns: ColumnIdx,
+}
+
+impl Target {
+    fn new(takes_rows: bool) -> Self {
+        let cache = ScrapeCache::new(Arc::new(Blocks::new()), ReportSeries::default());
+        Self { cache, scratch: Scratch::default(), takes_rows, n_columns: 0 }
     }
-    n_samples
+
+    /// All pages one after another, as scrapes of one target 15 s apart.
+    fn read(&mut self, bodies: &[Vec<u8>], job: &ScrapeConfig, labels: &Labels) -> u64 {
+        let options = IngestOptions::new(job, labels);
+        let mut n_samples = 0;
+        for (t_ms, body) in (0..).step_by(15_000).zip(bodies) {
+            let (takes_rows, n_columns) = (self.takes_rows, &mut self.n_columns);
+            let mut appender = Null { sum: 0.0, n_samples: 0, takes_rows, n_columns };
+            let (cache, scratch) = (&mut self.cache, &mut self.scratch);
+            let stats = ingest(body, Format::Text004, t_ms, cache, scratch, &mut appender, &options);
+            n_samples += stats.expect("the page is valid").n_scraped;
+            finish(t_ms, cache, scratch, &mut appender, &options, None, &mut IngestStats::default());
+            std::hint::black_box(appender.sum);
+            cache.committed(true);
+        }
+        n_samples
+    }
 }
 
 fn run(c: &mut Criterion) {
     let (shape, bodies) = recorded().map_or(("made_up", made_up()), |bodies| ("recording", bodies));
     let (job, labels) = (job(), Labels::from_pairs([("job", "node"), ("instance", "host:9100")]));
-    let mut cache = ScrapeCache::new();
-    let n_samples = read(&bodies, &job, &labels, &mut cache, 0);
     let mut group = c.benchmark_group("ingest/page");
-    group.throughput(Throughput::Elements(n_samples));
-    group
-        .bench_function(format!("{shape}_known"), |b| b.iter(|| read(&bodies, &job, &labels, &mut cache, 0)));
+    for (way, takes_rows) in [("rows", true), ("one_by_one", false)] {
+        let mut target = Target::new(takes_rows);
+        group.throughput(Throughput::Elements(target.read(&bodies, &job, &labels)));
+        group.bench_function(format!("{shape}_known_{way}"), |b| {
+            b.iter(|| target.read(&bodies, &job, &labels));
+        });
+    }
     let first = &bodies[..1];
-    group.throughput(Throughput::Elements(read(first, &job, &labels, &mut ScrapeCache::new(), 0)));
-    group.bench_function(format!("{shape}_new"), |b| {
-        b.iter(|| read(first, &job, &labels, &mut ScrapeCache::new(), 0));
+    group.throughput(Throughput::Elements(Target::new(true).read(first, &job, &labels)));
+    group.bench_function(format!("{shape}_new_rows"), |b| {
+        b.iter(|| Target::new(true).read(first, &job, &labels));
     });
     group.finish();
 }

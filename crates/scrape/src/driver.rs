@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use stdx::clock::Clock;
 use stdx::dir::Dir;
 use stdx::metrics::Registry;
@@ -18,10 +18,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
+use wire::exposition::diff::Blocks;
 
 use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
 use crate::discovery::{Discovery, FileDiscovery, StaticDiscovery};
 use crate::fetch::{FetchError, Page, fetch};
+use crate::ingest::Scratch;
 use crate::local::LocalTarget;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, Settings, Source, TargetState};
@@ -70,6 +72,10 @@ pub(crate) struct Shared {
     /// Of the host's name and the external labels, so that two servers of a pair scrape at different moments.
     seed: RwLock<u64>,
     ingests: Arc<Semaphore>,
+    /// What pages of all targets have in common.
+    blocks: Arc<Blocks>,
+    /// One for each page that is being read.
+    scratches: Mutex<Vec<Scratch>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -122,6 +128,8 @@ impl Manager {
                 locals: RwLock::default(),
                 seed: RwLock::new(seed),
                 ingests: Arc::new(Semaphore::new(n_ingests)),
+                blocks: Arc::new(Blocks::new()),
+                scratches: Mutex::default(),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
             }),
@@ -159,7 +167,8 @@ impl Manager {
             timeout: settings.config.scrape_timeout,
         };
         let hash = target.hash;
-        let state = TargetState::new(target, Source::Local(local.source), settings, pool.gone.child_token());
+        let source = Source::Local(local.source);
+        let state = TargetState::new(target, source, settings, &self.shared.blocks, pool.gone.child_token());
         let state = Arc::new(state);
         pool.state.lock().targets.insert(hash, Arc::clone(&state));
         self.shared.locals.write().push(Arc::clone(&pool));
@@ -277,7 +286,7 @@ async fn discover(
                 // A reload has begun a discovery of its own.
                 return;
             }
-            for state in pool.sync(&shared.metrics) {
+            for state in pool.sync(&shared.metrics, &shared.blocks) {
                 spawn_loop(&shared, Arc::clone(&pool), state);
             }
         }
@@ -363,7 +372,9 @@ async fn scrape(shared: &Arc<Shared>, pool: &Arc<Pool>, state: &Arc<TargetState>
     let tasks = shared.tasks.clone();
     let recorded = tasks.spawn_blocking(move || {
         let _permit = permit;
-        record::record(&shared.options, &shared.metrics, &state, scrape);
+        let mut scratch = shared.scratches.lock().pop().unwrap_or_default();
+        record::record(&shared.options, &shared.metrics, &state, scrape, &mut scratch);
+        shared.scratches.lock().push(scratch);
     });
     if let Err(err) = recorded.await {
         tracing::error!(error = %err, "a scrape could not be stored");

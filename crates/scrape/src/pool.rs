@@ -11,12 +11,13 @@ use net::HttpClient;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use wire::exposition::diff::Blocks;
 
 use crate::cache::ScrapeCache;
 use crate::config::ScrapeConfig;
 use crate::discovery::TargetGroup;
 use crate::fetch;
-use crate::ingest::ReportSeries;
+use crate::ingest::{IngestOptions, ReportSeries};
 use crate::local::PageFn;
 use crate::target::{Built, Target, build};
 use crate::view::Health;
@@ -105,7 +106,6 @@ pub(crate) struct Status {
 /// What a scrape works with; locked while a page is read.
 pub(crate) struct Work {
     pub(crate) cache: ScrapeCache,
-    pub(crate) report: ReportSeries,
     /// As of the last scrape.
     pub(crate) settings: Arc<Settings>,
 }
@@ -121,11 +121,10 @@ impl Work {
             || old.honor_labels != new.honor_labels
             || old.name_validation != new.name_validation
             || old.limits != new.limits
+            || old.extra_scrape_metrics != new.extra_scrape_metrics
         {
-            self.cache.forget_series();
-        }
-        if old.extra_scrape_metrics != new.extra_scrape_metrics {
-            self.report = ReportSeries::new(&target.labels, new.extra_scrape_metrics);
+            self.cache.forget_series(&IngestOptions::new(old, &target.labels));
+            self.cache.set_report(ReportSeries::new(&target.labels, new.extra_scrape_metrics));
         }
         self.settings = Arc::clone(settings);
     }
@@ -149,13 +148,14 @@ impl TargetState {
         target: Target,
         source: Source,
         settings: Arc<Settings>,
+        blocks: &Arc<Blocks>,
         gone: CancellationToken,
     ) -> Self {
         let report = ReportSeries::new(&target.labels, settings.config.extra_scrape_metrics);
         Self {
             target: Mutex::new(Arc::new(target)),
             source,
-            work: Mutex::new(Work { cache: ScrapeCache::new(), report, settings }),
+            work: Mutex::new(Work { cache: ScrapeCache::new(Arc::clone(blocks), report), settings }),
             status: Mutex::default(),
             gone,
             changed: Notify::new(),
@@ -218,7 +218,11 @@ impl Pool {
     }
 
     /// Brings the targets in line with what discovery said last. Returns the new ones, whose loops the caller starts.
-    pub(crate) fn sync(&self, metrics: &crate::metrics::ScrapeMetrics) -> Vec<Arc<TargetState>> {
+    pub(crate) fn sync(
+        &self,
+        metrics: &crate::metrics::ScrapeMetrics,
+        blocks: &Arc<Blocks>,
+    ) -> Vec<Arc<TargetState>> {
         let settings = self.settings.load_full();
         let mut state = self.state.lock();
         let groups: Vec<TargetGroup> = state.groups.iter().flatten().cloned().collect();
@@ -251,7 +255,8 @@ impl Pool {
                 continue;
             }
             let gone = self.gone.child_token();
-            let fresh = Arc::new(TargetState::new(target, Source::Http, Arc::clone(&settings), gone));
+            let fresh = TargetState::new(target, Source::Http, Arc::clone(&settings), blocks, gone);
+            let fresh = Arc::new(fresh);
             state.targets.insert(hash, Arc::clone(&fresh));
             started.push(fresh);
         }

@@ -10,7 +10,7 @@ use wire::exposition::Format;
 use crate::config::ScrapeConfig;
 use crate::driver::ManagerOptions;
 use crate::fetch::{FetchError, Page, decoded_bytes_max};
-use crate::ingest::{self, IngestError, IngestOptions, IngestStats, Report, ingest};
+use crate::ingest::{self, IngestError, IngestOptions, IngestStats, Report, Scratch, ingest};
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Settings, Status, TargetState, Work};
 use crate::target::Target;
@@ -54,6 +54,7 @@ pub(crate) fn record(
     metrics: &ScrapeMetrics,
     state: &TargetState,
     scraped: Scraped,
+    scratch: &mut Scratch,
 ) {
     let Scraped { settings, target, page, t_ms, started } = scraped;
     let config = &settings.config;
@@ -61,7 +62,7 @@ pub(crate) fn record(
     let text = page.map_err(from_fetch).and_then(|page| open(config, page));
     let mut work = state.work.lock();
     work.adopt(&settings, &target);
-    let outcome = store(options, &mut work, &target, text, t_ms, started);
+    let outcome = store(options, &mut work, &target, text, (t_ms, started), scratch);
     drop(work);
 
     let stats = outcome.report.stats;
@@ -108,8 +109,8 @@ fn store(
     work: &mut Work,
     target: &Target,
     text: Result<Text, Failure>,
-    t_ms: i64,
-    started: StdDuration,
+    (t_ms, started): (i64, StdDuration),
+    scratch: &mut Scratch,
 ) -> Outcome {
     let body_bytes = match &text {
         Ok(text) => text.body.len() as f64,
@@ -121,7 +122,8 @@ fn store(
     let ingest_options = IngestOptions::new(&settings.config, &target.labels);
     let mut stats = IngestStats::default();
     let result = text.and_then(|text| {
-        match ingest(&text.body, text.format, t_ms, &mut work.cache, &mut *appender, &ingest_options) {
+        let Text { body, format } = text;
+        match ingest(&body, format, t_ms, &mut work.cache, scratch, &mut *appender, &ingest_options) {
             Ok(all) => {
                 stats = all;
                 Ok(())
@@ -136,7 +138,7 @@ fn store(
         // Nothing of a bad page is stored. The first batch goes before the second begins: a store may have room for one.
         drop(appender);
         appender = options.store.appender(t_ms);
-        ingest::fail(t_ms, &mut work.cache, &mut *appender);
+        ingest::fail(t_ms, &mut work.cache, scratch, &mut *appender);
     }
     let report = Report {
         is_up: result.is_ok(),
@@ -146,16 +148,30 @@ fn store(
         timeout_secs: target.timeout.as_secs_f64(),
         samples_max: settings.config.limits.samples_max,
     };
-    work.report.append(&report, t_ms, &mut *appender);
-    Outcome { report, failure: result.err(), committed: appender.commit() }
+    ingest::finish(
+        t_ms,
+        &mut work.cache,
+        scratch,
+        &mut *appender,
+        &ingest_options,
+        Some(&report),
+        &mut stats,
+    );
+    let committed = appender.commit();
+    work.cache.committed(committed.is_ok());
+    Outcome { report: Report { stats, ..report }, failure: result.err(), committed }
 }
 
 /// The target is gone: all its series end at `t_ms`.
 pub(crate) fn end(options: &ManagerOptions, state: &TargetState, t_ms: i64) {
     let mut work = state.work.lock();
     let mut appender = options.store.appender(t_ms);
-    ingest::end(t_ms, &mut work.cache, &mut *appender);
-    work.report.end(t_ms, &mut *appender);
+    let settings = Arc::clone(&work.settings);
+    let target = Arc::clone(&state.target.lock());
+    let ingest_options = IngestOptions::new(&settings.config, &target.labels);
+    let (mut scratch, mut stats) = (Scratch::default(), IngestStats::default());
+    ingest::fail(t_ms, &mut work.cache, &mut scratch, &mut *appender);
+    ingest::finish(t_ms, &mut work.cache, &mut scratch, &mut *appender, &ingest_options, None, &mut stats);
     if let Err(err) = appender.commit() {
         tracing::error!(error = %err, "cannot store the staleness markers of a target that is gone");
     }

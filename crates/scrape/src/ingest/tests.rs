@@ -1,18 +1,44 @@
 //! Pages into the reference store: values, conflicts, limits, staleness.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use model::labels::METRIC_NAME;
 use model::{Matcher, TimeRange, is_stale};
-use storage::{Appendable, MemStore, Queryable, SelectHints};
+use storage::{AppendStats, Appendable, MemStore, Queryable, SelectHints, StorageError};
+use wire::exposition::diff::Blocks;
 
 use super::*;
+
+mod rows;
+
+/// A store that takes single samples only.
+struct NoRows<'a>(Box<dyn Appender + 'a>);
+
+impl Appender for NoRows<'_> {
+    fn append(
+        &mut self,
+        known: Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        value: f64,
+    ) -> Result<SeriesRef, AppendError> {
+        self.0.append(known, labels, t_ms, value)
+    }
+
+    fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {
+        self.0.commit()
+    }
+}
 
 /// A target and its store, scraped by hand.
 struct Bench {
     config: ScrapeConfig,
     labels: Labels,
     cache: ScrapeCache,
+    scratch: Scratch,
     store: MemStore,
+    takes_rows: bool,
 }
 
 impl Bench {
@@ -20,9 +46,16 @@ impl Bench {
         Self {
             config: crate::config::tests::job(job),
             labels: Labels::from_pairs([("job", "a"), ("instance", "h:1")]),
-            cache: ScrapeCache::new(),
+            cache: ScrapeCache::new(Arc::new(Blocks::new()), ReportSeries::default()),
+            scratch: Scratch::default(),
             store: MemStore::new(),
+            takes_rows: true,
         }
+    }
+
+    /// One whose store takes single samples only.
+    fn without_rows(job: &str) -> Self {
+        Self { takes_rows: false, ..Self::new(job) }
     }
 
     /// Scrapes a page, as the driver would: a bad page ends all series.
@@ -32,14 +65,25 @@ impl Bench {
 
     fn scrape_as(&mut self, t_ms: i64, page: &str, format: Format) -> Result<IngestStats, String> {
         let options = IngestOptions::new(&self.config, &self.labels);
-        let mut appender = self.store.appender(t_ms);
-        let result = ingest(page.as_bytes(), format, t_ms, &mut self.cache, &mut *appender, &options);
-        let result = result.map_err(|refused| refused.error.to_string());
+        let begin = || -> Box<dyn Appender + '_> {
+            let appender = self.store.appender(t_ms);
+            if self.takes_rows { appender } else { Box::new(NoRows(appender)) }
+        };
+        let mut appender = begin();
+        let (cache, scratch) = (&mut self.cache, &mut self.scratch);
+        let result = ingest(page.as_bytes(), format, t_ms, cache, scratch, &mut *appender, &options);
+        let mut result = result.map_err(|refused| refused.error.to_string());
         if result.is_err() {
-            appender = self.store.appender(t_ms);
-            fail(t_ms, &mut self.cache, &mut *appender);
+            drop(appender);
+            appender = begin();
+            fail(t_ms, cache, scratch, &mut *appender);
         }
-        appender.commit().unwrap();
+        let mut ignored = IngestStats::default();
+        let stats = result.as_mut().unwrap_or(&mut ignored);
+        finish(t_ms, cache, scratch, &mut *appender, &options, None, stats);
+        let committed = appender.commit();
+        cache.committed(committed.is_ok());
+        committed.unwrap();
         result
     }
 
@@ -65,11 +109,12 @@ impl Bench {
 }
 
 fn check(job: &str, pages: &[(i64, &str)], expected: &str) {
-    let mut bench = Bench::new(job);
-    for (t_ms, page) in pages {
-        bench.scrape(*t_ms, page).unwrap();
+    for mut bench in [Bench::new(job), Bench::without_rows(job)] {
+        for (t_ms, page) in pages {
+            bench.scrape(*t_ms, page).unwrap();
+        }
+        assert_eq!(bench.stored(), expected, "{job} {pages:?} rows: {}", bench.takes_rows);
     }
-    assert_eq!(bench.stored(), expected, "{job} {pages:?}");
 }
 
 #[test]
@@ -194,8 +239,16 @@ fn limits_fail_the_scrape_and_say_which() {
     let mut bench = Bench::new("{job_name: a, sample_limit: 1}");
     let mut appender = bench.store.appender(1);
     let options = IngestOptions::new(&bench.config, &bench.labels);
-    let refused =
-        ingest(page.as_bytes(), Format::Text004, 1, &mut bench.cache, &mut *appender, &options).unwrap_err();
+    let refused = ingest(
+        page.as_bytes(),
+        Format::Text004,
+        1,
+        &mut bench.cache,
+        &mut bench.scratch,
+        &mut *appender,
+        &options,
+    )
+    .unwrap_err();
     assert_eq!((refused.stats.n_scraped, refused.stats.n_kept), (2, 2));
 }
 
@@ -240,7 +293,7 @@ fn metadata_is_kept_and_forgotten() {
 fn changed_settings_keep_what_was_alive() {
     let mut bench = Bench::new("job_name: a");
     bench.scrape(1, "a 1\nb 1\n").unwrap();
-    bench.cache.forget_series();
+    bench.cache.forget_series(&IngestOptions::new(&bench.config, &bench.labels));
     bench.config = crate::config::tests::job(
         "job_name: a\nmetric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}]",
     );
@@ -267,8 +320,8 @@ fn the_cache_holds_no_more_than_the_page() {
 
 #[test]
 fn reports_are_stored_and_end() {
-    let bench = Bench::new("job_name: a");
-    let mut report = ReportSeries::new(&bench.labels, true);
+    let mut bench = Bench::new("job_name: a");
+    bench.cache = ScrapeCache::new(Arc::new(Blocks::new()), ReportSeries::new(&bench.labels, true));
     let stats = IngestStats { n_scraped: 3, n_kept: 2, n_added: 1, ..IngestStats::default() };
     let values = Report {
         is_up: true,
@@ -278,12 +331,15 @@ fn reports_are_stored_and_end() {
         timeout_secs: 10.0,
         samples_max: 7,
     };
-    let mut appender = bench.store.appender(1);
-    report.append(&values, 1, &mut *appender);
-    appender.commit().unwrap();
-    let mut appender = bench.store.appender(2);
-    report.end(2, &mut *appender);
-    appender.commit().unwrap();
+    let options = IngestOptions::new(&bench.config, &bench.labels);
+    for (t_ms, report) in [(1, Some(&values)), (2, None)] {
+        let mut appender = bench.store.appender(t_ms);
+        let (cache, scratch) = (&mut bench.cache, &mut bench.scratch);
+        fail(t_ms, cache, scratch, &mut *appender);
+        finish(t_ms, cache, scratch, &mut *appender, &options, report, &mut IngestStats::default());
+        appender.commit().unwrap();
+        cache.committed(true);
+    }
     let expected = [
         ("scrape_body_size_bytes", "9"),
         ("scrape_duration_seconds", "0.5"),
