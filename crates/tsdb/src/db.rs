@@ -4,6 +4,8 @@
 //! Data moves towards disk so that it is always in at least one place that readers and a restart find:
 //! WAL before head, block before the head lets go, checkpoint before segments go.
 
+mod admin;
+mod compact;
 mod maintain;
 mod open;
 
@@ -19,6 +21,7 @@ use storage::{Appendable, Appender, QueryError, Queryable, SelectHints, SeriesSe
 use crate::block::Block;
 use crate::error::TsdbError;
 use crate::head::{DbAppender, Head};
+use crate::index::BlockCache;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::query;
@@ -34,8 +37,10 @@ pub struct Db {
     maintenance: Mutex<()>,
     wal: Mutex<WalWriter>,
     head: RwLock<Head>,
-    /// Sorted by time.
+    /// In the order in which a sample of the first counts: by time, those of late samples last.
     blocks: RwLock<Vec<Arc<Block>>>,
+    /// Parts of the blocks' indexes.
+    cache: Arc<BlockCache>,
     next_series: AtomicU64,
     /// A checkpoint is wanted though nothing was cut: the last one failed.
     checkpoint_due: AtomicBool,
@@ -138,7 +143,7 @@ impl Db {
     /// The `meta.json` of each block, oldest first.
     #[must_use]
     pub fn block_metas(&self) -> Vec<String> {
-        let json = |block: &Arc<Block>| String::from_utf8_lossy(&block.meta.to_json()).into_owned();
+        let json = |block: &Arc<Block>| String::from_utf8_lossy(&block.meta().to_json()).into_owned();
         self.blocks.read().iter().map(json).collect()
     }
 
@@ -188,7 +193,7 @@ impl Queryable for Db {
     }
 
     fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, QueryError> {
-        Ok(query::names(self, matchers, range))
+        query::names(self, matchers, range)
     }
 
     fn label_values(
@@ -197,6 +202,6 @@ impl Queryable for Db {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, QueryError> {
-        Ok(query::values(self, name, matchers, range))
+        query::values(self, name, matchers, range)
     }
 }

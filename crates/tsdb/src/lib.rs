@@ -19,6 +19,8 @@ mod report;
 pub mod series;
 pub mod wal;
 
+#[doc(hidden)]
+pub use block::fuzz_tombstones;
 pub use db::Db;
 pub use error::TsdbError;
 pub use options::{Durability, Options};

@@ -13,6 +13,9 @@ pub(crate) const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
 /// How far ahead of the clock a sample may lie. From Prometheus' scrape loop.
 pub(crate) const AHEAD_MAX_MS_DEFAULT: i64 = 10 * 60 * 1000;
 
+/// Parts of block indexes held in memory. Chosen: the labels of a million series.
+pub(crate) const INDEX_CACHE_BYTES_DEFAULT: u64 = 64 << 20;
+
 /// What the return of a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -38,6 +41,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How far ahead of `now_ms` a sample may lie before it is out of bounds.
     pub ahead_max_ms: i64,
+    /// Parts of block indexes held in memory at most.
+    pub index_cache_bytes: u64,
     /// What a commit promises.
     pub durability: Durability,
     /// Where the store's own metrics are registered.
@@ -53,6 +58,7 @@ impl Default for Options {
             series_max: SERIES_MAX_DEFAULT,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             ahead_max_ms: AHEAD_MAX_MS_DEFAULT,
+            index_cache_bytes: INDEX_CACHE_BYTES_DEFAULT,
             durability: Durability::default(),
             registry: Registry::new(),
         }

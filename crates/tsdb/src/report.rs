@@ -56,7 +56,8 @@ pub struct MaintenanceReport {
     pub compacted: Vec<String>,
     /// Names of blocks removed by retention.
     pub expired: Vec<String>,
-    /// Names of blocks that could not be compacted since they are damaged; they are left as they are.
+    /// What was found damaged in blocks since the last time: where, and what is wrong. Such blocks are served without
+    /// it, and left out of compaction.
     pub damaged: Vec<String>,
     /// WAL segments removed after a checkpoint.
     pub n_segments_removed: usize,

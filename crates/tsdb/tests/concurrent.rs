@@ -77,9 +77,17 @@ fn readers_see_whole_batches_while_blocks_are_cut_and_merged() {
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         written.unwrap();
     });
-    let report = db.maintain(START_MS + N_BATCHES * BLOCK_MS / 12).unwrap();
-    assert!(n_cut + report.cut.len() > 20, "{n_cut}");
-    assert!(n_compacted + report.compacted.len() > 0);
+    // A slow disk leaves maintenance behind the writer.
+    loop {
+        let report = db.maintain(START_MS + N_BATCHES * BLOCK_MS / 12).unwrap();
+        n_cut += report.cut.len();
+        n_compacted += report.compacted.len();
+        if report.cut.is_empty() && report.compacted.is_empty() {
+            break;
+        }
+    }
+    assert!(n_cut > 20, "{n_cut}");
+    assert!(n_compacted > 0);
     look(&db, &acknowledged);
     drop(db);
     let (db, report) = Db::open(disk, options(), START_MS).unwrap();

@@ -10,7 +10,7 @@ use common::{BLOCK_MS, Content, START_MS, commit, open, read_all};
 use stdx::{Dir, DiskDir, MemDir};
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2")
 }
 
 /// Copies a tree, so that opening changes no fixture.
@@ -53,7 +53,7 @@ fn write(dir: &dyn Dir) -> Content {
 }
 
 #[test]
-fn stores_of_version_1_open_and_hold_what_was_written() {
+fn stores_of_version_2_open_and_hold_what_was_written() {
     let disk = DiskDir::open(folder()).unwrap();
     let fresh = MemDir::new();
     let content = write(&fresh);
@@ -74,7 +74,7 @@ fn the_same_samples_make_the_same_bytes() {
     write(&a);
     write(&b);
     for entry in a.list(Path::new("")).unwrap().into_iter().filter(|entry| entry.name.len() == 26) {
-        for file in ["index", "chunks", "meta.json"] {
+        for file in ["index", "pages", "meta.json"] {
             let path = Path::new(&entry.name).join(file);
             assert_eq!(a.read(&path).unwrap(), b.read(&path).unwrap());
         }

@@ -56,8 +56,8 @@ async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>) {
                 for name in &report.expired {
                     info!(block = %name, "block past retention removed");
                 }
-                for name in &report.damaged {
-                    warn!(block = %name, "block is damaged and left as it is");
+                for what in &report.damaged {
+                    warn!(%what, "a block is damaged: it is served without this part, and left out of compaction");
                 }
             }
             Ok(Err(err)) => {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{Dir, DirEntry, DirLock, File};
+use super::{Dir, DirEntry, DirLock, File, Space};
 
 /// A directory on disk; all paths are taken relative to its root.
 #[derive(Debug, Clone)]
@@ -92,6 +92,23 @@ impl Dir for DiskDir {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(self.at(from), self.at(to))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (self.at(from), self.at(to));
+        if fs::hard_link(&from, &to).is_ok() {
+            return Ok(());
+        }
+        fs::copy(&from, &to)?;
+        fs::File::open(&to)?.sync_all()
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(self.at(Path::new("")))?;
+        Ok(Space {
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        })
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

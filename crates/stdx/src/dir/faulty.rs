@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Dir, DirEntry, DirLock, File};
+use super::{Dir, DirEntry, DirLock, File, Space};
 
 /// Which operations fail and how.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +82,15 @@ impl Dir for FaultyDir {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.state.step()?;
         self.inner.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.state.step()?;
+        self.inner.link(from, to)
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        self.inner.space()
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Dir, DirEntry, DirLock, File};
+use super::{Dir, DirEntry, DirLock, File, Space};
 
 /// A directory tree in memory.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ struct Tree {
     /// Which names would still be there after power loss.
     durable: BTreeMap<PathBuf, Node>,
     locked: Vec<PathBuf>,
+    /// What [`Dir::space`] says; writing is not limited by it.
+    total_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +60,11 @@ impl MemDir {
         Self::from_nodes(&self.tree.lock().durable, |content| content.durable.clone())
     }
 
+    /// Sets the size of the disk that [`Dir::space`] tells.
+    pub fn set_total_bytes(&self, total_bytes: u64) {
+        self.tree.lock().total_bytes = Some(total_bytes);
+    }
+
     /// Flips bits of the byte at `offset_bytes` of a file, as a failing disk would.
     ///
     /// # Errors
@@ -80,7 +87,7 @@ impl MemDir {
         };
         let current: BTreeMap<_, _> = nodes.iter().map(|(path, node)| (path.clone(), copy(node))).collect();
         let durable = current.clone();
-        Self { tree: Arc::new(Mutex::new(Tree { current, durable, locked: Vec::new() })) }
+        Self { tree: Arc::new(Mutex::new(Tree { current, durable, locked: Vec::new(), total_bytes: None })) }
     }
 }
 
@@ -176,6 +183,28 @@ impl Dir for MemDir {
             }
         }
         Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut tree = self.tree.lock();
+        tree.parent_is_dir(to)?;
+        if tree.current.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let content = tree.file(from)?;
+        tree.current.insert(to.to_path_buf(), Node::File(content));
+        Ok(())
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let tree = self.tree.lock();
+        let files = tree.current.values().filter_map(|node| match node {
+            Node::Dir => None,
+            Node::File(content) => Some(content.lock().written.len() as u64),
+        });
+        let used_bytes: u64 = files.sum();
+        let total_bytes = tree.total_bytes.unwrap_or(u64::MAX);
+        Ok(Space { total_bytes, free_bytes: total_bytes.saturating_sub(used_bytes) })
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

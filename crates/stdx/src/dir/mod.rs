@@ -26,6 +26,15 @@ pub struct DirEntry {
     pub len_bytes: u64,
 }
 
+/// Room on the disk that a directory is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Size of the disk, in bytes.
+    pub total_bytes: u64,
+    /// What this process may still write, in bytes.
+    pub free_bytes: u64,
+}
+
 /// Held as long as one process owns a directory; dropping it lets go.
 pub trait DirLock: Send + Sync + std::fmt::Debug {}
 
@@ -58,6 +67,12 @@ pub trait Dir: Send + Sync + std::fmt::Debug {
 
     /// Moves a file or a directory; replaces a file that is at `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name, or copies it where the disk knows no second names. For files that do not change.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// How large the disk is, and how full.
+    fn space(&self) -> io::Result<Space>;
 
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;

@@ -31,6 +31,11 @@ fn check_contract(dir: &dyn Dir) {
     dir.write_atomic(Path::new("a/y"), b"1").unwrap();
     dir.write_atomic(Path::new("a/y"), b"2").unwrap();
     assert_eq!(dir.read(Path::new("a/y")).unwrap(), b"2");
+    dir.link(Path::new("a/y"), Path::new("a/z")).unwrap();
+    dir.write_atomic(Path::new("a/y"), b"3").unwrap();
+    assert_eq!(dir.read(Path::new("a/z")).unwrap(), b"2", "replacing a name leaves the other one alone");
+    let space = dir.space().unwrap();
+    assert!(space.free_bytes <= space.total_bytes && space.total_bytes > 0);
     dir.remove_dir_all(Path::new("a")).unwrap();
     assert!(!dir.exists(Path::new("a/c/x")));
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Version of Prometheus' shape.
 const META_VERSION: u32 = 1;
 /// Version of docs/formats/block.md.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// What is known about a block without opening it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,13 +32,16 @@ pub(crate) struct BlockStats {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Compaction {
-    /// 1 for blocks cut from the head.
+    /// 0 for sealed rows.
     pub(crate) level: u32,
-    /// Level 1 blocks within.
+    /// Level 0 blocks within.
     pub(crate) sources: Vec<String>,
     /// The blocks that this one replaces.
     #[serde(default)]
     pub(crate) parents: Vec<Parent>,
+    /// All samples came late: where another block has the time too, that one's sample stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) late: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +80,8 @@ impl BlockMeta {
     pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
         let meta: Self = serde_json::from_slice(json).map_err(|err| err.to_string())?;
         if meta.version != META_VERSION || meta.hinomi.format_version != FORMAT_VERSION {
-            return Err("written in a format version that this program does not know".to_owned());
+            let version = meta.hinomi.format_version;
+            return Err(format!("written in format version {version}, which this program does not know"));
         }
         if meta.min_time >= meta.max_time {
             return Err(format!("it spans no time: {} to {}", meta.min_time, meta.max_time));
@@ -124,7 +128,7 @@ mod tests {
     #[test]
     fn meta_comes_back_in_prometheus_shape() {
         let stats = BlockStats { num_samples: 3, num_series: 2, num_chunks: 1 };
-        let compaction = Compaction { level: 1, sources: vec!["A".to_owned()], parents: vec![] };
+        let compaction = Compaction { level: 1, sources: vec!["A".to_owned()], parents: vec![], late: false };
         let meta = BlockMeta::new("A".to_owned(), 1, 5, stats, compaction);
         let json = meta.to_json();
         assert_eq!(BlockMeta::parse(&json).unwrap(), meta);

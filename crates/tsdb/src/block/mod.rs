@@ -1,23 +1,34 @@
 //! Blocks: immutable directories of samples, named by their content. Layout: docs/formats/block.md.
 //!
-//! In from `compact` through [`BlockWriter`]; out to `query` through [`Block`].
+//! In from `compact` and from sealing through [`BlockWriter`]; out to `query` through [`Block`].
 
 mod meta;
+mod open;
+mod pages;
 mod reader;
+mod select;
+mod sink;
+mod tombstones;
 mod writer;
 
 pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent};
-pub(crate) use reader::{Block, open_all, remove_block};
-pub(crate) use writer::{BlockWriter, SeriesChunk};
+pub(crate) use open::{open_all, quarantine, remove_block};
+pub(crate) use pages::{Columns, PageReader, damaged_page};
+pub(crate) use reader::{Block, Deleted};
+pub(crate) use sink::Sink;
+pub(crate) use tombstones::Tombstones;
+pub use tombstones::fuzz_tombstones;
+pub(crate) use writer::{BlockWriter, Column, KnownPage};
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) const META_FILE: &str = "meta.json";
-pub(crate) const CHUNKS_FILE: &str = "chunks";
+pub(crate) const PAGES_FILE: &str = "pages";
 pub(crate) const INDEX_FILE: &str = "index";
+pub(crate) const TOMBSTONES_FILE: &str = "tombstones";
 
-/// First bytes of the file `chunks`: magic, version, zeros.
-pub(crate) const CHUNKS_HEADER: [u8; 8] = *b"HCHK\x01\0\0\0";
+/// First bytes of the file `pages`: magic, version, zeros.
+pub(crate) const PAGES_HEADER: [u8; 8] = *b"HPAG\x02\0\0\0";
 
 /// What is being made or removed ends so; a start clears it away.
 pub(crate) const TMP_SUFFIX: &str = ".tmp";
@@ -25,19 +36,35 @@ pub(crate) const TMP_SUFFIX: &str = ".tmp";
 /// Where damaged things go.
 pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 
-/// Moves `path` into the quarantine folder, under a name that is free there; returns where it is now.
-pub(crate) fn quarantine(dir: &dyn stdx::Dir, path: &Path) -> std::io::Result<PathBuf> {
-    let folder = Path::new(QUARANTINE_DIR);
-    dir.create_dir_all(folder)?;
-    let flat = path.to_string_lossy().replace('/', "-");
-    let mut target = folder.join(&flat);
-    let mut n_tries = 1;
-    while dir.exists(&target) {
-        n_tries += 1;
-        target = folder.join(format!("{flat}.{n_tries}"));
+/// What a page holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum PageKind {
+    /// Values.
+    Floats = 0,
+    /// Start timestamps of the page before it; rows are the same.
+    Starts = 1,
+    /// Native histograms.
+    Histograms = 2,
+}
+
+impl PageKind {
+    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
+        [Self::Floats, Self::Starts, Self::Histograms].into_iter().find(|kind| *kind as u8 == bits)
     }
-    dir.rename(path, &target)?;
-    dir.sync_dir(folder)?;
-    dir.sync_dir(path.parent().unwrap_or(Path::new("")))?;
-    Ok(target)
+}
+
+/// Rows of a timestamp column. Columns are told apart by pointer first, then by content.
+#[derive(Debug, Clone)]
+pub(crate) struct TimesSlice {
+    pub(crate) column: Arc<Vec<i64>>,
+    pub(crate) first: u32,
+    pub(crate) len: u32,
+}
+
+/// A page on its way into a block; `bytes` as [`crate::page`] made them.
+#[derive(Debug, Clone)]
+pub(crate) struct PageIn {
+    pub(crate) times: TimesSlice,
+    pub(crate) kind: PageKind,
+    pub(crate) bytes: Vec<u8>,
 }

@@ -1,71 +1,85 @@
-//! Opens blocks, and reads chunks in place.
+//! An open block: its pages read in place, its index through the cache, and what was deleted of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::TimeRange;
+use model::{Matcher, TimeRange};
+use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
 use stdx::{Dir, File};
+use storage::{QueryError, SelectHints, SeriesSet, StorageError};
 
-use super::meta::is_block_name;
-use super::{BlockMeta, CHUNKS_FILE, CHUNKS_HEADER, INDEX_FILE, META_FILE, TMP_SUFFIX, quarantine};
+use super::select::BlockSet;
+use super::{BlockMeta, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, TOMBSTONES_FILE, Tombstones};
 use crate::error::TsdbError;
-use crate::index::{BlockIndex, CHUNK_HEADER_BYTES, ChunkEntry};
-use crate::report::Quarantined;
+use crate::index::{BlockCache, BlockIndex, ReadError, Toc};
+
+/// Reasons kept for the report. Chosen: the first few tell which disk it is.
+const REASONS_MAX: usize = 8;
+
+/// Deletions, and the series of which nothing is left.
+#[derive(Debug, Default)]
+pub(crate) struct Deleted {
+    pub(crate) tombstones: Tombstones,
+    pub(crate) wholly: RoaringBitmap,
+}
 
 /// An open block.
 #[derive(Debug)]
 pub(crate) struct Block {
-    pub(crate) meta: BlockMeta,
-    pub(crate) index: BlockIndex,
-    pub(crate) size_bytes: u64,
+    meta: BlockMeta,
+    index: BlockIndex,
+    cache: Arc<BlockCache>,
     path: PathBuf,
-    chunks: Box<dyn File>,
-    /// A chunk was found damaged; compaction leaves this block alone.
+    pages: Box<dyn File>,
+    other_bytes: u64,
+    deleted: RwLock<Arc<Deleted>>,
+    /// Something in it was found damaged; compaction leaves it alone.
     damaged: AtomicBool,
+    reasons: Mutex<Vec<String>>,
 }
 
 impl Block {
-    /// Opens the block in the folder `name`, checking everything but its chunks, which are checked when read.
-    pub(crate) fn open(dir: &dyn Dir, name: &str) -> Result<Self, TsdbError> {
+    /// Opens the block in the folder `name`: reads the table of contents and what was deleted. The rest is checked when it is read.
+    pub(crate) fn open(dir: &Arc<dyn Dir>, name: &str, cache: &Arc<BlockCache>) -> Result<Self, TsdbError> {
         let path = PathBuf::from(name);
-        let read = |file: &str| {
-            let path = path.join(file);
-            match dir.read(&path) {
-                Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-                    Err(TsdbError::corrupt(&path, "the file is missing"))
-                }
-                other => other.map_err(TsdbError::io("read", &path)),
-            }
-        };
-        let meta_json = read(META_FILE)?;
+        let meta_json = found(&path.join(META_FILE), |path| dir.read(path))?;
         let meta = BlockMeta::parse(&meta_json)
             .map_err(|reason| TsdbError::corrupt(&path.join(META_FILE), reason))?;
-        let index_bytes = read(INDEX_FILE)?;
-        let index = BlockIndex::parse(&index_bytes)
-            .map_err(|reason| TsdbError::corrupt(&path.join(INDEX_FILE), reason))?;
+        let index_path = path.join(INDEX_FILE);
+        let index_file = found(&index_path, |path| dir.open(path))?;
+        let index = BlockIndex::open(index_file, cache).map_err(|err| match err {
+            ReadError::Io(source) => TsdbError::io("read", &index_path)(source),
+            ReadError::Damaged(reason) => TsdbError::corrupt(&index_path, reason),
+        })?;
         check_agreement(name, &meta, &index).map_err(|reason| TsdbError::corrupt(&path, reason))?;
-        let chunks_path = path.join(CHUNKS_FILE);
-        let chunks = match dir.open(&chunks_path) {
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-                return Err(TsdbError::corrupt(&chunks_path, "the file is missing"));
-            }
-            other => other.map_err(TsdbError::io("open", &chunks_path))?,
+        let pages_path = path.join(PAGES_FILE);
+        let pages = found(&pages_path, |path| dir.open(path))?;
+        check_pages(&*pages, &pages_path, index.toc())?;
+        let tombstones_path = path.join(TOMBSTONES_FILE);
+        let mut tombstones = Tombstones::default();
+        let mut other_bytes = meta_json.len() as u64;
+        if dir.exists(&tombstones_path) {
+            let bytes = dir.read(&tombstones_path).map_err(TsdbError::io("read", &tombstones_path))?;
+            tombstones =
+                Tombstones::parse(&bytes).map_err(|reason| TsdbError::corrupt(&tombstones_path, reason))?;
+            other_bytes += bytes.len() as u64;
+        }
+        let block = Self {
+            meta,
+            index,
+            cache: Arc::clone(cache),
+            path,
+            pages,
+            other_bytes,
+            deleted: RwLock::default(),
+            damaged: AtomicBool::new(false),
+            reasons: Mutex::default(),
         };
-        let chunks_bytes = chunks.len().map_err(TsdbError::io("open", &chunks_path))?;
-        if chunks_bytes != index.summary().chunks_bytes {
-            return Err(TsdbError::corrupt(
-                &chunks_path,
-                format!("{chunks_bytes} bytes long, not as the index says"),
-            ));
-        }
-        let mut header = [0; CHUNKS_HEADER.len()];
-        chunks.read_at(&mut header, 0).map_err(TsdbError::io("read", &chunks_path))?;
-        if header != CHUNKS_HEADER {
-            return Err(TsdbError::corrupt(&chunks_path, "not a file of chunks"));
-        }
-        let size_bytes = chunks_bytes + (meta_json.len() + index_bytes.len()) as u64;
-        Ok(Self { meta, index, size_bytes, path, chunks, damaged: AtomicBool::new(false) })
+        block.set_deleted(tombstones);
+        Ok(block)
     }
 
     /// Its name.
@@ -73,124 +87,205 @@ impl Block {
         &self.meta.ulid
     }
 
-    /// From the first to the last sample.
-    pub(crate) fn range(&self) -> TimeRange {
-        TimeRange::new(self.meta.min_time, self.meta.max_time.saturating_sub(1))
+    /// What `meta.json` says.
+    pub(crate) fn meta(&self) -> &BlockMeta {
+        &self.meta
     }
 
-    /// Whether a damaged chunk was met.
+    pub(crate) fn index(&self) -> &BlockIndex {
+        &self.index
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.index.toc().pages_bytes + self.index.n_bytes() + self.other_bytes
+    }
+
+    /// From the first to the last sample.
+    pub(crate) fn range(&self) -> TimeRange {
+        TimeRange::new(self.index.toc().first_ms, self.index.toc().last_ms)
+    }
+
+    /// By what lists of blocks are sorted: of several samples at one time the first block's stays, so late ones come last.
+    pub(crate) fn order(&self) -> (bool, i64, &str) {
+        (self.meta.compaction.late, self.range().start_ms, self.name())
+    }
+
+    /// Whether something in it was found damaged.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    /// The chunk, its checksum verified.
-    pub(crate) fn chunk(&self, entry: &ChunkEntry) -> Result<Vec<u8>, TsdbError> {
-        let path = self.path.join(CHUNKS_FILE);
-        // The index says how long the file is, and passed its checksum; still nothing larger than the file is read.
-        let n_bytes = CHUNK_HEADER_BYTES + u64::from(entry.n_bytes);
-        let end = entry.offset_bytes.checked_add(n_bytes);
-        if end.is_none_or(|end| end > self.index.summary().chunks_bytes) {
-            return Err(self.corrupt(entry, "lies outside the file"));
-        }
-        let mut record = vec![0; n_bytes as usize];
-        let n_read =
-            self.chunks.read_at(&mut record, entry.offset_bytes).map_err(TsdbError::io("read", &path))?;
-        let (header, chunk) = record.split_at(CHUNK_HEADER_BYTES as usize);
-        let field =
-            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        if n_read as u64 != n_bytes || field(0) != entry.n_bytes {
-            return Err(self.corrupt(entry, "has another length than the index says"));
-        }
-        if crc32c::crc32c(chunk) != field(4) {
-            return Err(self.corrupt(entry, "checksum mismatch"));
-        }
-        record.drain(..CHUNK_HEADER_BYTES as usize);
-        Ok(record)
+    /// What was found damaged since the last call.
+    pub(crate) fn take_damage(&self) -> Vec<String> {
+        std::mem::take(&mut *self.reasons.lock())
     }
 
-    /// The error for a chunk that is not what was written; the block is left alone by compaction from then on.
-    pub(crate) fn corrupt(&self, entry: &ChunkEntry, reason: &str) -> TsdbError {
+    /// Notes damage: counted, reported by maintenance, and the block is left alone by compaction from now on.
+    pub(crate) fn note_damage(&self, file: &str, reason: &str) -> TsdbError {
         self.damaged.store(true, Ordering::Relaxed);
-        let path = self.path.join(CHUNKS_FILE);
-        TsdbError::corrupt(&path, format!("chunk at byte {}: {reason}", entry.offset_bytes))
+        self.cache.count_damage();
+        let path = self.path.join(file);
+        let mut reasons = self.reasons.lock();
+        if reasons.len() < REASONS_MAX {
+            reasons.push(format!("{}: {reason}", path.display()));
+        }
+        TsdbError::corrupt(&path, reason)
     }
 
-    /// The error for an index that is not what was written.
-    pub(crate) fn corrupt_index(&self, reason: String) -> TsdbError {
-        self.damaged.store(true, Ordering::Relaxed);
-        TsdbError::corrupt(&self.path.join(INDEX_FILE), reason)
+    /// The error of a part of the index that could not be had; damage is noted.
+    pub(crate) fn index_error(&self, err: ReadError) -> TsdbError {
+        match err {
+            ReadError::Io(source) => TsdbError::io("read", &self.path.join(INDEX_FILE))(source),
+            ReadError::Damaged(reason) => self.note_damage(INDEX_FILE, &reason),
+        }
+    }
+
+    /// Reads from the file `pages`; what lies behind its end is missing from `buf`, and how much there was is returned.
+    pub(crate) fn read_pages(&self, buf: &mut [u8], offset: u64) -> Result<usize, TsdbError> {
+        self.pages.read_at(buf, offset).map_err(TsdbError::io("read", &self.path.join(PAGES_FILE)))
+    }
+
+    /// What is deleted now.
+    pub(crate) fn deleted(&self) -> Arc<Deleted> {
+        Arc::clone(&self.deleted.read())
+    }
+
+    fn set_deleted(&self, tombstones: Tombstones) {
+        let range = self.range();
+        let covers = |all: &[TimeRange]| {
+            all.iter().any(|one| one.start_ms <= range.start_ms && range.end_ms <= one.end_ms)
+        };
+        let wholly = tombstones.iter().filter(|(_, all)| covers(all)).map(|(number, _)| number).collect();
+        *self.deleted.write() = Arc::new(Deleted { tombstones, wholly });
+    }
+
+    /// Marks samples of series that match as deleted, durably. Returns for how many series.
+    pub(crate) fn delete(
+        &self,
+        dir: &dyn Dir,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<u64, TsdbError> {
+        if !range.overlaps(self.range()) {
+            return Ok(0);
+        }
+        let numbers = self.index.resolve(matchers).map_err(|err| self.index_error(err))?;
+        if numbers.is_empty() {
+            return Ok(0);
+        }
+        // Clipped, so that equal deletions make equal files and lengths stay small.
+        let own = self.range();
+        let range = TimeRange::new(range.start_ms.max(own.start_ms), range.end_ms.min(own.end_ms));
+        let mut tombstones = self.deleted().tombstones.clone();
+        numbers.iter().for_each(|number| tombstones.add(number, range));
+        let path = self.path.join(TOMBSTONES_FILE);
+        dir.write_atomic(&path, &tombstones.to_bytes()).map_err(TsdbError::io("write", &path))?;
+        self.set_deleted(tombstones);
+        Ok(numbers.len())
+    }
+
+    /// Removes the file of deletions, of which no sample is in the pages.
+    pub(crate) fn forget_deletions(&self, dir: &dyn Dir) -> Result<(), TsdbError> {
+        let path = self.path.join(TOMBSTONES_FILE);
+        dir.remove_file(&path).map_err(TsdbError::io("remove", &path))?;
+        dir.sync_dir(&self.path).map_err(TsdbError::io("sync", &self.path))?;
+        self.set_deleted(Tombstones::default());
+        Ok(())
+    }
+
+    /// Series that match and are not wholly deleted.
+    fn numbers(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, ReadError> {
+        Ok(self.index.resolve(matchers)? - &self.deleted().wholly)
+    }
+
+    /// The series that match, sorted by labels. Pages that are damaged are left out; see [`Block::note_damage`].
+    pub(crate) fn select(
+        self: &Arc<Self>,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet + Send>, QueryError> {
+        let numbers = self.or_nothing(self.numbers(matchers))?.unwrap_or_default();
+        Ok(Box::new(BlockSet::new(Arc::clone(self), numbers, range, hints)))
+    }
+
+    /// Adds the label names of series that match.
+    pub(crate) fn label_names(
+        &self,
+        matchers: &[Matcher],
+        out: &mut BTreeSet<String>,
+    ) -> Result<(), QueryError> {
+        let among = self.among(matchers)?;
+        self.or_nothing(self.index.label_names(among.as_ref(), out)).map(|_| ())
+    }
+
+    /// Adds the values of `name` of series that match.
+    pub(crate) fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        out: &mut BTreeSet<String>,
+    ) -> Result<(), QueryError> {
+        let among = self.among(matchers)?;
+        self.or_nothing(self.index.label_values(name, among.as_ref(), out)).map(|_| ())
+    }
+
+    /// `None` for all series.
+    fn among(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, QueryError> {
+        if matchers.is_empty() && self.deleted().wholly.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.or_nothing(self.numbers(matchers))?.unwrap_or_default()))
+    }
+
+    /// Damage costs what is damaged, not the query; a disk that refuses fails it.
+    pub(crate) fn or_nothing<T>(&self, read: Result<T, ReadError>) -> Result<Option<T>, QueryError> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(err @ ReadError::Damaged(_)) => {
+                self.index_error(err);
+                Ok(None)
+            }
+            Err(err) => Err(QueryError::Storage(StorageError::from(self.index_error(err)))),
+        }
     }
 }
 
-fn check_agreement(name: &str, meta: &BlockMeta, index: &BlockIndex) -> Result<(), String> {
-    let summary = index.summary();
-    if meta.ulid != name {
-        return Err(format!("meta.json names it {}", meta.ulid));
+fn found<T>(path: &Path, read: impl FnOnce(&Path) -> std::io::Result<T>) -> Result<T, TsdbError> {
+    match read(path) {
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+            Err(TsdbError::corrupt(path, "the file is missing"))
+        }
+        other => other.map_err(TsdbError::io("read", path)),
     }
-    if super::meta::block_name(summary.first_ms, index.toc()) != name {
-        return Err("its name is not that of its content".to_owned());
+}
+
+fn check_pages(pages: &dyn File, path: &Path, toc: &Toc) -> Result<(), TsdbError> {
+    let n_bytes = pages.len().map_err(TsdbError::io("read", path))?;
+    if n_bytes != toc.pages_bytes {
+        return Err(TsdbError::corrupt(path, format!("{n_bytes} bytes long, not as the index says")));
     }
-    let meta_says = (meta.min_time, meta.max_time, meta.stats.num_samples, meta.stats.num_series);
-    let index_says =
-        (summary.first_ms, summary.last_ms.saturating_add(1), summary.n_samples, u64::from(summary.n_series));
-    if meta_says != index_says {
-        return Err("meta.json and index disagree".to_owned());
+    let mut header = [0; PAGES_HEADER.len()];
+    pages.read_at(&mut header, 0).map_err(TsdbError::io("read", path))?;
+    if header != PAGES_HEADER {
+        return Err(TsdbError::corrupt(path, "not a file of pages"));
     }
     Ok(())
 }
 
-/// Opens all blocks, clears leftovers away, and sets damaged ones aside.
-pub(crate) fn open_all(dir: &dyn Dir) -> Result<(Vec<Block>, Vec<Quarantined>), TsdbError> {
-    let root = Path::new("");
-    let (mut blocks, mut set_aside) = (Vec::new(), Vec::new());
-    for entry in dir.list(root).map_err(TsdbError::io("list", Path::new(".")))? {
-        if !entry.is_dir {
-            continue;
-        }
-        let path = PathBuf::from(&entry.name);
-        if entry.name.ends_with(TMP_SUFFIX) {
-            dir.remove_dir_all(&path).map_err(TsdbError::io("remove", &path))?;
-            continue;
-        }
-        if !is_block_name(&entry.name) {
-            continue;
-        }
-        match Block::open(dir, &entry.name) {
-            Ok(block) => blocks.push(block),
-            Err(TsdbError::Corrupt { path: file, reason }) => {
-                let moved_to = quarantine(dir, &path).map_err(TsdbError::io("move", &path))?;
-                set_aside.push(Quarantined { path: file, moved_to: moved_to.display().to_string(), reason });
-            }
-            Err(other) => return Err(other),
-        }
+fn check_agreement(name: &str, meta: &BlockMeta, index: &BlockIndex) -> Result<(), String> {
+    let toc = index.toc();
+    if meta.ulid != name {
+        return Err(format!("meta.json names it {}", meta.ulid));
     }
-    // A crash came between the commit of a larger block and the removal of those it replaces.
-    let parents: BTreeSet<String> = blocks
-        .iter()
-        .flat_map(|block| &block.meta.compaction.parents)
-        .map(|parent| parent.ulid.clone())
-        .collect();
-    let (replaced, mut kept): (Vec<Block>, Vec<Block>) =
-        blocks.into_iter().partition(|block| parents.contains(block.name()));
-    for block in replaced {
-        remove_block(dir, block.name())?;
+    if super::meta::block_name(toc.first_ms, index.toc_bytes()) != name {
+        return Err("its name is not that of its content".to_owned());
     }
-    sort(&mut kept);
-    Ok((kept, set_aside))
-}
-
-fn sort(blocks: &mut [Block]) {
-    blocks.sort_by(|a, b| (a.meta.min_time, a.name()).cmp(&(b.meta.min_time, b.name())));
-}
-
-/// Removes a block from disk so that a crash in between leaves it whole or not at all.
-pub(crate) fn remove_block(dir: &dyn Dir, name: &str) -> Result<(), TsdbError> {
-    let path = PathBuf::from(name);
-    let tmp = PathBuf::from(format!("{name}{TMP_SUFFIX}"));
-    if dir.exists(&tmp) {
-        dir.remove_dir_all(&tmp).map_err(TsdbError::io("remove", &tmp))?;
+    let meta_says = (meta.min_time, meta.max_time, meta.stats.num_samples, meta.stats.num_series);
+    let index_says = (toc.first_ms, toc.last_ms.saturating_add(1), toc.n_samples, u64::from(toc.n_series));
+    if meta_says != index_says {
+        return Err("meta.json and index disagree".to_owned());
     }
-    dir.rename(&path, &tmp).map_err(TsdbError::io("rename", &path))?;
-    dir.remove_dir_all(&tmp).map_err(TsdbError::io("remove", &tmp))?;
-    dir.sync_dir(Path::new("")).map_err(TsdbError::io("sync", Path::new(".")))
+    Ok(())
 }

@@ -1,28 +1,42 @@
-//! Writes a block: chunks as they come, then the index, then `meta.json`; the rename makes it one.
+//! Writes a block: pages as they come, with them what the index says of them, then labels, then `meta.json`; the
+//! rename makes it a block.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::Labels;
-use stdx::{Dir, File};
+use stdx::Dir;
 
 use super::meta::block_name;
 use super::{
-    BlockMeta, BlockStats, CHUNKS_FILE, CHUNKS_HEADER, Compaction, INDEX_FILE, META_FILE, TMP_SUFFIX,
+    BlockMeta, BlockStats, Compaction, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageIn, PageKind,
+    Sink, TMP_SUFFIX, TimesSlice,
 };
 use crate::error::TsdbError;
-use crate::index::{ChunkEntry, IndexWriter};
+use crate::index::{INDEX_HEADER, INLINE_BYTES_MAX, IndexWriter, PageOut, Toc};
+use crate::page;
 
-/// Bytes gathered before each write. Chosen.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Columns remembered by pointer. Chosen: more targets than one server has; each holds a few kilobytes.
+const POINTERS_MAX: usize = 4096;
 
-/// A chunk on its way into a block.
-#[derive(Debug, Clone)]
-pub(crate) struct SeriesChunk {
-    pub(crate) first_ms: i64,
-    pub(crate) last_ms: i64,
-    pub(crate) n_samples: u32,
-    pub(crate) bytes: Vec<u8>,
+/// A page whose column is in the block already, as compaction copies them.
+pub(crate) struct KnownPage<'a> {
+    pub(crate) kind: PageKind,
+    /// Number and head of the column in this block.
+    pub(crate) column: Column,
+    /// First row and number of rows; `None` for all.
+    pub(crate) rows: Option<(u32, u32)>,
+    /// First and last time.
+    pub(crate) span: (i64, i64),
+    pub(crate) bytes: &'a [u8],
+}
+
+/// A column of the block that is being written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    number: u32,
+    pub(crate) n_rows: u32,
 }
 
 /// A block being written.
@@ -30,93 +44,181 @@ pub(crate) struct SeriesChunk {
 pub(crate) struct BlockWriter {
     dir: Arc<dyn Dir>,
     tmp: PathBuf,
-    chunks: Box<dyn File>,
-    buffer: Vec<u8>,
-    written_bytes: u64,
-    crc: u32,
+    pages: Sink,
     index: IndexWriter,
+    /// By pointer; the column is held so that the pointer stays its own.
+    pointers: HashMap<usize, (Arc<Vec<i64>>, Column)>,
+    scratch: Vec<u8>,
+    toc: Toc,
+    last_labels: Option<Labels>,
 }
 
 impl BlockWriter {
-    /// Begins a block in a temporary folder `label.tmp`. `symbols` holds every name and value to come, sorted.
-    pub(crate) fn begin(dir: Arc<dyn Dir>, label: &str, symbols: Vec<String>) -> Result<Self, TsdbError> {
+    /// Begins a block in a temporary folder `label.tmp`.
+    pub(crate) fn begin(dir: Arc<dyn Dir>, label: &str) -> Result<Self, TsdbError> {
         let tmp = PathBuf::from(format!("{label}{TMP_SUFFIX}"));
         if dir.exists(&tmp) {
             dir.remove_dir_all(&tmp).map_err(TsdbError::io("remove", &tmp))?;
         }
         dir.create_dir_all(&tmp).map_err(TsdbError::io("create", &tmp))?;
-        let path = tmp.join(CHUNKS_FILE);
-        let chunks = dir.create(&path).map_err(TsdbError::io("create", &path))?;
-        let index = IndexWriter::new(symbols);
-        Ok(Self { dir, tmp, chunks, buffer: CHUNKS_HEADER.to_vec(), written_bytes: 0, crc: 0, index })
+        let pages = Sink::create(&*dir, &tmp.join(PAGES_FILE), &PAGES_HEADER)?;
+        let index = Sink::create(&*dir, &tmp.join(INDEX_FILE), &INDEX_HEADER)?;
+        let index = IndexWriter::new(index, PAGES_HEADER.len() as u64);
+        let toc = Toc::empty();
+        let (pointers, scratch) = (HashMap::new(), Vec::new());
+        Ok(Self { dir, tmp, pages, index, pointers, scratch, toc, last_labels: None })
     }
 
-    /// Adds the next series by labels; its chunks rise and do not overlap. A series without chunks is left out.
-    pub(crate) fn add(&mut self, labels: &Labels, chunks: &[SeriesChunk]) -> Result<(), TsdbError> {
-        if chunks.is_empty() {
+    /// Whether no series is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last_labels.is_none()
+    }
+
+    /// Adds the next series, by rising labels. Its pages are as block.md says: of each kind they rise and do not overlap.
+    /// A series without pages is left out.
+    pub(crate) fn add(&mut self, labels: &Labels, pages: &[PageIn]) -> Result<(), TsdbError> {
+        let mut known = Vec::with_capacity(pages.len());
+        for page in pages {
+            let TimesSlice { column: times, first, len } = &page.times;
+            let (first, len) = (*first as usize, *len as usize);
+            let rows = times.get(first..first.saturating_add(len)).unwrap_or(&[]);
+            let (Some(first_ms), Some(last_ms)) = (rows.first(), rows.last()) else {
+                return Err(TsdbError::corrupt(&self.tmp, format!("a page of {labels} has no times")));
+            };
+            let column = self.column_of(times)?;
+            let rows = (len != times.len()).then_some((first as u32, len as u32));
+            known.push(KnownPage {
+                kind: page.kind,
+                column,
+                rows,
+                span: (*first_ms, *last_ms),
+                bytes: &page.bytes,
+            });
+        }
+        self.add_known(labels, &known)
+    }
+
+    /// The column with these times.
+    pub(crate) fn column_of(&mut self, times: &Arc<Vec<i64>>) -> Result<Column, TsdbError> {
+        let pointer = Arc::as_ptr(times) as usize;
+        if let Some((_, column)) = self.pointers.get(&pointer) {
+            return Ok(*column);
+        }
+        let (Some(first_ms), Some(last_ms)) = (times.first(), times.last()) else {
+            return Err(TsdbError::corrupt(&self.tmp, "a column without times"));
+        };
+        let mut encoded = std::mem::take(&mut self.scratch);
+        encoded.clear();
+        page::encode_times(times, &mut encoded);
+        let column = self.column(&encoded, times.len() as u32, *first_ms, *last_ms);
+        self.scratch = encoded;
+        let column = column?;
+        if self.pointers.len() >= POINTERS_MAX {
+            self.pointers.clear();
+        }
+        self.pointers.insert(pointer, (Arc::clone(times), column));
+        Ok(column)
+    }
+
+    /// The column with these encoded times.
+    pub(crate) fn column(
+        &mut self,
+        encoded: &[u8],
+        n_rows: u32,
+        first_ms: i64,
+        last_ms: i64,
+    ) -> Result<Column, TsdbError> {
+        Ok(Column { number: self.index.column(encoded, n_rows, first_ms, last_ms)?, n_rows })
+    }
+
+    /// As [`BlockWriter::add`], with columns that [`BlockWriter::column`] gave.
+    pub(crate) fn add_known(&mut self, labels: &Labels, pages: &[KnownPage<'_>]) -> Result<(), TsdbError> {
+        if pages.is_empty() {
             return Ok(());
         }
-        let start = self.written_bytes + self.buffer.len() as u64;
-        let mut offset_bytes = start;
-        let mut entries = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let n_bytes = u32::try_from(chunk.bytes.len()).expect("chunks are far under 4 GB");
-            self.buffer.extend_from_slice(&n_bytes.to_le_bytes());
-            self.buffer.extend_from_slice(&crc32c::crc32c(&chunk.bytes).to_le_bytes());
-            self.buffer.extend_from_slice(&chunk.bytes);
-            let (first_ms, last_ms, n_samples) = (chunk.first_ms, chunk.last_ms, chunk.n_samples);
-            entries.push(ChunkEntry { first_ms, last_ms, n_samples, n_bytes, offset_bytes });
-            offset_bytes = self.written_bytes + self.buffer.len() as u64;
+        if self.last_labels.as_ref().is_some_and(|last| last >= labels) {
+            return Err(TsdbError::corrupt(
+                &self.tmp,
+                format!("series {labels} does not come after the one before"),
+            ));
         }
-        if !self.index.add(labels, start, &entries) {
-            return Err(TsdbError::corrupt(&self.tmp, "more series than an index can hold"));
+        check_order(pages)
+            .map_err(|reason| TsdbError::corrupt(&self.tmp, format!("pages of {labels}: {reason}")))?;
+        let mut out = Vec::with_capacity(pages.len());
+        for page in pages {
+            if page.bytes.len() > INLINE_BYTES_MAX {
+                self.pages.buffer.extend_from_slice(page.bytes);
+                self.pages.buffer.extend_from_slice(&crc32c::crc32c(page.bytes).to_le_bytes());
+            }
+            if page.kind != PageKind::Starts {
+                let n_rows = page.rows.map_or(page.column.n_rows, |(_, n)| n);
+                self.toc.n_samples += u64::from(n_rows);
+                self.toc.first_ms = self.toc.first_ms.min(page.span.0);
+                self.toc.last_ms = self.toc.last_ms.max(page.span.1);
+            }
+            let (kind, column, rows, bytes) = (page.kind, page.column.number, page.rows, page.bytes);
+            out.push(PageOut { kind, column, rows, bytes });
         }
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), TsdbError> {
-        let path = self.tmp.join(CHUNKS_FILE);
-        self.chunks.append(&self.buffer).map_err(TsdbError::io("write", &path))?;
-        self.crc = crc32c::crc32c_append(self.crc, &self.buffer);
-        self.written_bytes += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
+        self.toc.n_pages += pages.len() as u64;
+        self.index.add(labels, &out)?;
+        self.last_labels = Some(labels.clone());
+        self.pages.flush_if_large()
     }
 
     /// Makes it a block and returns its name; the one that is already there, when it has the same content.
     ///
-    /// A `compaction` without sources is that of a block cut from the head: it is its own source.
-    pub(crate) fn finish(mut self, mut compaction: Compaction) -> Result<String, TsdbError> {
-        self.flush()?;
-        let path = self.tmp.join(CHUNKS_FILE);
-        self.chunks.sync().map_err(TsdbError::io("sync", &path))?;
-        let (index, toc, summary) = self.index.finish(self.written_bytes, self.crc);
-        let name = block_name(summary.first_ms, &toc.bytes);
+    /// A `compaction` without sources is that of sealed rows: the block is its own source.
+    pub(crate) fn finish(self, mut compaction: Compaction) -> Result<String, TsdbError> {
+        let Self { dir, tmp, pages, index, mut toc, .. } = self;
+        if toc.n_samples == 0 {
+            return Err(TsdbError::corrupt(&tmp, "a block without samples"));
+        }
+        (toc.pages_bytes, toc.pages_crc) = pages.finish()?;
+        let (first_ms, last_ms, n_samples, n_pages) = (toc.first_ms, toc.last_ms, toc.n_samples, toc.n_pages);
+        let (toc, n_series) = index.finish(toc)?;
+        let name = block_name(first_ms, &toc);
         if compaction.sources.is_empty() {
             compaction.sources.push(name.clone());
         }
-        let stats = BlockStats {
-            num_samples: summary.n_samples,
-            num_series: u64::from(summary.n_series),
-            num_chunks: summary.n_chunks,
-        };
-        let max_time = summary.last_ms.saturating_add(1);
-        let meta = BlockMeta::new(name.clone(), summary.first_ms, max_time, stats, compaction);
-        write_file(&*self.dir, &self.tmp.join(INDEX_FILE), &index)?;
-        write_file(&*self.dir, &self.tmp.join(META_FILE), &meta.to_json())?;
-        self.dir.sync_dir(&self.tmp).map_err(TsdbError::io("sync", &self.tmp))?;
+        let stats =
+            BlockStats { num_samples: n_samples, num_series: u64::from(n_series), num_chunks: n_pages };
+        let meta = BlockMeta::new(name.clone(), first_ms, last_ms.saturating_add(1), stats, compaction);
+        write_file(&*dir, &tmp.join(META_FILE), &meta.to_json())?;
+        dir.sync_dir(&tmp).map_err(TsdbError::io("sync", &tmp))?;
         let target = Path::new(&name);
-        if self.dir.exists(target) {
-            let _ = self.dir.remove_dir_all(&self.tmp);
+        if dir.exists(target) {
+            let _ = dir.remove_dir_all(&tmp);
         } else {
-            self.dir.rename(&self.tmp, target).map_err(TsdbError::io("rename", &self.tmp))?;
+            dir.rename(&tmp, target).map_err(TsdbError::io("rename", &tmp))?;
         }
-        self.dir.sync_dir(Path::new("")).map_err(TsdbError::io("sync", Path::new(".")))?;
+        dir.sync_dir(Path::new("")).map_err(TsdbError::io("sync", Path::new(".")))?;
         Ok(name)
     }
+
+    /// Gives it up. What cannot be removed now goes at the next start.
+    pub(crate) fn abandon(self) {
+        let _ = self.dir.remove_dir_all(&self.tmp);
+    }
+}
+
+fn check_order(pages: &[KnownPage<'_>]) -> Result<(), &'static str> {
+    let mut last: [Option<i64>; 2] = [None, None];
+    let mut owner: Option<&KnownPage<'_>> = None;
+    for page in pages {
+        if page.kind == PageKind::Starts {
+            if owner.is_none_or(|owner| owner.kind == PageKind::Starts || owner.span != page.span) {
+                return Err("start timestamps do not belong to the page before them");
+            }
+        } else {
+            let last = &mut last[usize::from(page.kind == PageKind::Histograms)];
+            if last.is_some_and(|last_ms| page.span.0 <= last_ms) {
+                return Err("they overlap or do not rise");
+            }
+            *last = Some(page.span.1);
+        }
+        owner = Some(page);
+    }
+    Ok(())
 }
 
 fn write_file(dir: &dyn Dir, path: &Path, bytes: &[u8]) -> Result<(), TsdbError> {

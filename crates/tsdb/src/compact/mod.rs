@@ -3,10 +3,13 @@
 //! Called by [`crate::Db::maintain`]; starts no thread. `plan` and `retention` are pure: what is known about blocks in,
 //! names out; `merge` moves the bytes.
 
+mod cut;
 mod merge;
 mod plan;
 mod retention;
+mod rows;
 
-pub(crate) use merge::{compact_blocks, cut_block, decode_chunks};
+pub(crate) use cut::{cut_block, decode_chunks};
+pub(crate) use merge::{Job, compact_blocks};
 pub(crate) use plan::{BlockInfo, compaction_ranges, plan};
 pub(crate) use retention::expired;

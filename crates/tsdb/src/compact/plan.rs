@@ -31,36 +31,53 @@ pub(crate) fn compaction_ranges(block_ms: i64, retention_ms: i64) -> Vec<i64> {
     std::iter::successors(Some(block_ms), next).collect()
 }
 
-/// The blocks to merge next, as places in `blocks`, which are sorted by time; empty when there is nothing to do.
-pub(crate) fn plan(blocks: &[BlockInfo], ranges: &[i64]) -> Vec<usize> {
-    let whole: Vec<usize> = (0..blocks.len()).filter(|idx| !blocks[*idx].damaged).collect();
-    let overlapping = overlapping(blocks, &whole);
+/// What to merge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Places in the list of blocks, rising; empty when there is nothing to do.
+    pub(crate) group: Vec<usize>,
+    /// Where one new block ends and the next begins.
+    pub(crate) cuts: Vec<i64>,
+}
+
+/// The blocks to merge next. A block belongs to the range that it begins in, if it is no longer than that.
+pub(crate) fn plan(blocks: &[BlockInfo], ranges: &[i64]) -> Plan {
+    let mut whole: Vec<usize> = (0..blocks.len()).filter(|idx| !blocks[*idx].damaged).collect();
+    whole.sort_by_key(|idx| (blocks[*idx].min_ms, *idx));
+    let mut overlapping = overlapping(blocks, &whole);
     if !overlapping.is_empty() {
-        return overlapping;
+        let cuts = cuts(blocks, &overlapping);
+        overlapping.sort_unstable();
+        return Plan { group: overlapping, cuts };
     }
-    let Some((newest, older)) = whole.split_last() else { return Vec::new() };
+    let Some((newest, older)) = whole.split_last() else { return Plan::default() };
     let newest_ms = blocks[*newest].min_ms;
-    for range_ms in ranges.iter().skip(1) {
+    for range_ms in ranges {
         let mut at = 0;
         while at < older.len() {
             let start_ms = blocks[older[at]].min_ms.div_euclid(*range_ms).saturating_mul(*range_ms);
             let end_ms = start_ms.saturating_add(*range_ms);
-            let inside = |idx: &&usize| blocks[**idx].min_ms >= start_ms && blocks[**idx].last_ms < end_ms;
-            let group: Vec<usize> = older[at..].iter().take_while(inside).copied().collect();
+            let inside = |idx: &&usize| {
+                let block = &blocks[**idx];
+                block.min_ms >= start_ms && block.min_ms < end_ms && block.last_ms - block.min_ms < *range_ms
+            };
+            let mut group: Vec<usize> = older[at..].iter().take_while(inside).copied().collect();
             // Complete: nothing more will come into the range.
             if group.len() > 1 && newest_ms >= end_ms {
-                return group;
+                group.sort_unstable();
+                return Plan { group, cuts: Vec::new() };
             }
             at += group.len().max(1);
         }
     }
-    Vec::new()
+    Plan::default()
 }
 
-fn overlapping(blocks: &[BlockInfo], whole: &[usize]) -> Vec<usize> {
+/// The first blocks that overlap each other, directly or through others.
+fn overlapping(blocks: &[BlockInfo], by_time: &[usize]) -> Vec<usize> {
     let mut group: Vec<usize> = Vec::new();
     let mut last_ms = i64::MIN;
-    for idx in whole {
+    for idx in by_time {
         let block = &blocks[*idx];
         if group.is_empty() || block.min_ms > last_ms {
             if group.len() > 1 {
@@ -73,6 +90,26 @@ fn overlapping(blocks: &[BlockInfo], whole: &[usize]) -> Vec<usize> {
         last_ms = last_ms.max(block.last_ms);
     }
     if group.len() > 1 { group } else { Vec::new() }
+}
+
+/// So that a few late samples do not make one block of many, the largest blocks of the group that do not overlap each
+/// other stay apart, and the rest goes to them.
+fn cuts(blocks: &[BlockInfo], group: &[usize]) -> Vec<i64> {
+    let mut by_size = group.to_vec();
+    by_size.sort_by_key(|idx| (std::cmp::Reverse(blocks[*idx].size_bytes), *idx));
+    let mut anchors: Vec<usize> = Vec::new();
+    for idx in by_size {
+        let block = &blocks[idx];
+        let apart =
+            |other: &usize| blocks[*other].last_ms < block.min_ms || block.last_ms < blocks[*other].min_ms;
+        if anchors.iter().all(apart) {
+            anchors.push(idx);
+        }
+    }
+    let mut starts: Vec<i64> = anchors.iter().map(|idx| blocks[*idx].min_ms).collect();
+    starts.sort_unstable();
+    starts.remove(0);
+    starts
 }
 
 #[cfg(test)]
@@ -89,7 +126,7 @@ mod tests {
             damaged: false,
         };
         let blocks: Vec<BlockInfo> = spans.iter().map(info).collect();
-        assert_eq!(plan(&blocks, &[20, 60, 180]), expected, "{spans:?}");
+        assert_eq!(plan(&blocks, &[20, 60, 180]).group, expected, "{spans:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::Db;
 use crate::block::{open_all, quarantine};
 use crate::error::TsdbError;
 use crate::head::Head;
+use crate::index::BlockCache;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::report::{OpenReport, Quarantined};
@@ -29,7 +30,9 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options) -> Result<(Db, OpenRepor
         dir.create_dir_all(Path::new(WAL_DIR)).map_err(TsdbError::io("create", Path::new(WAL_DIR)))?;
     }
     dir.sync_dir(Path::new("")).map_err(TsdbError::io("sync", Path::new(".")))?;
-    let (blocks, set_aside) = open_all(&*dir)?;
+    let cache_bytes = usize::try_from(options.index_cache_bytes).unwrap_or(usize::MAX);
+    let cache = Arc::new(BlockCache::new(cache_bytes, &options.registry));
+    let (blocks, set_aside) = open_all(&dir, &cache)?;
     let mut head = Head::new(options.block_ms, options.ahead_max_ms);
     let mut report = OpenReport { n_blocks: blocks.len(), quarantined: set_aside, ..OpenReport::default() };
     let mut bad_chunks = Vec::new();
@@ -54,6 +57,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options) -> Result<(Db, OpenRepor
         wal: Mutex::new(wal),
         head: RwLock::new(head),
         blocks: RwLock::new(blocks.into_iter().map(Arc::new).collect()),
+        cache,
         checkpoint_due: AtomicBool::new(false),
         closed: AtomicBool::new(false),
         lock: Mutex::new(Some(lock)),

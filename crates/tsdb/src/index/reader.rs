@@ -1,252 +1,540 @@
-//! Reads a block's index: checked once when opened, then held in memory as it is on disk.
+//! Reads a block's index, leaf by leaf, through the cache. Opening reads the table of contents alone.
+//!
+//! What is damaged is found when it is read, and costs what is in it.
+
+use std::sync::{Arc, OnceLock};
 
 use model::Labels;
-use stdx::varint;
+use stdx::{File, varint};
 
-use super::postings::LabelIndex;
-use super::writer::{HEADER_BYTES, MAGIC, N_SECTIONS, TOC_BYTES, TOC_MAGIC, TocSummary, VERSION};
+use super::cache::BlockCache;
+use super::codec::{
+    N_TABLES, PageRef, PagesState, TOC_BYTES, Toc, get_pages, get_restart, get_runs, get_set,
+};
+use super::leaf::{ReadError, RestartLeaf, Table, damaged, read_checked};
+use super::writer::INDEX_HEADER;
 
-/// Bytes before each chunk in the file `chunks`: length and checksum.
-pub(crate) const CHUNK_HEADER_BYTES: u64 = 8;
+/// Label names in one block. Chosen: a thousand times what is usual, and they are held in memory.
+const NAMES_MAX: u64 = 1 << 20;
 
-/// Where a chunk is and what it spans.
+/// Sections, by their place in the table of contents.
+const SERIES: usize = 0;
+const PAGES: usize = 1;
+const COLUMNS: usize = 2;
+const PAIRS: usize = 3;
+const POSTINGS: usize = 4;
+const NAMES: usize = 5;
+const SECTION_NAMES: [&str; N_TABLES] =
+    ["series", "pages of series", "columns", "label pairs", "postings", "label names"];
+
+/// A leaf, read.
+#[derive(Debug)]
+pub(super) enum Leaf {
+    Entries(RestartLeaf),
+    Columns(ColumnLeaf),
+    Pairs(PairLeaf),
+    Postings(PostingLeaf),
+}
+
+impl Leaf {
+    pub(super) fn memory_bytes(&self) -> usize {
+        let inner = match self {
+            Self::Entries(leaf) => leaf.memory_bytes(),
+            Self::Columns(leaf) => leaf.bytes.len() + leaf.columns.len() * size_of::<ColumnHead>(),
+            Self::Pairs(leaf) => leaf.text.len() + leaf.ends.len() * 8,
+            Self::Postings(leaf) => leaf.bytes.len() + leaf.ends.len() * 4,
+        };
+        inner + size_of::<Self>()
+    }
+}
+
+/// What is known of a timestamp column without decoding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ChunkEntry {
+pub(crate) struct ColumnHead {
+    pub(crate) n_rows: u32,
     pub(crate) first_ms: i64,
     pub(crate) last_ms: i64,
-    pub(crate) n_samples: u32,
-    /// Length of the chunk, without what stands before it.
-    pub(crate) n_bytes: u32,
-    /// Where its record begins.
-    pub(crate) offset_bytes: u64,
+    /// Where it lies in its leaf.
+    from: usize,
+    to: usize,
 }
 
-/// A series of a block.
 #[derive(Debug)]
-pub(crate) struct SeriesEntry {
-    pub(crate) labels: Labels,
-    pub(crate) chunks: Vec<ChunkEntry>,
+pub(super) struct ColumnLeaf {
+    bytes: Vec<u8>,
+    columns: Vec<ColumnHead>,
 }
 
-/// A place in the section of postings.
-#[derive(Debug, Clone, Copy)]
-struct ListEntry {
-    value: u32,
-    offset: u32,
-    n_series: u32,
+impl ColumnLeaf {
+    fn parse(bytes: Vec<u8>) -> Option<Self> {
+        let mut src = &bytes[..];
+        let n_columns = varint::get_u64(&mut src)?;
+        let (mut columns, mut at) = (Vec::new(), 0usize);
+        for _ in 0..n_columns {
+            let n_rows = u32::try_from(varint::get_u64(&mut src)?).ok().filter(|n| *n > 0)?;
+            let first_ms = varint::get_i64(&mut src)?;
+            let last_ms = first_ms.checked_add_unsigned(varint::get_u64(&mut src)?)?;
+            let n_bytes = usize::try_from(varint::get_u64(&mut src)?).ok()?;
+            let to = at.checked_add(n_bytes)?;
+            columns.push(ColumnHead { n_rows, first_ms, last_ms, from: at, to });
+            at = to;
+        }
+        let heads_end = bytes.len() - src.len();
+        for column in &mut columns {
+            (column.from, column.to) =
+                (column.from.checked_add(heads_end)?, column.to.checked_add(heads_end)?);
+        }
+        (at == src.len()).then_some(Self { bytes, columns })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct PairLeaf {
+    /// All values, one after another, and where each ends.
+    text: String,
+    ends: Vec<u32>,
+    counts: Vec<u32>,
+}
+
+impl PairLeaf {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut src = bytes;
+        let (mut text, mut ends, mut counts) = (String::with_capacity(bytes.len()), Vec::new(), Vec::new());
+        let mut last_from = 0usize;
+        while !src.is_empty() {
+            let common = usize::try_from(varint::get_u64(&mut src)?).ok()?;
+            let rest = std::str::from_utf8(varint::get_bytes(&mut src)?).ok()?;
+            let from = text.len();
+            let shared = last_from..last_from.checked_add(common)?;
+            if shared.end > from || !text.is_char_boundary(shared.end) {
+                return None;
+            }
+            text.extend_from_within(shared);
+            text.push_str(rest);
+            // Sharing makes text longer than its leaf, but not without limit.
+            if text.len() > super::leaf::LEAF_BYTES_MAX {
+                return None;
+            }
+            ends.push(text.len() as u32);
+            counts.push(u32::try_from(varint::get_u64(&mut src)?).ok()?);
+            last_from = from;
+        }
+        Some(Self { text, ends, counts })
+    }
+
+    fn value(&self, idx: usize) -> &str {
+        let from = if idx == 0 { 0 } else { self.ends[idx - 1] as usize };
+        &self.text[from..self.ends[idx] as usize]
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct PostingLeaf {
+    bytes: Vec<u8>,
+    start: usize,
+    ends: Vec<u32>,
+}
+
+impl PostingLeaf {
+    fn parse(bytes: Vec<u8>) -> Option<Self> {
+        let mut src = &bytes[..];
+        let n_lists = varint::get_u64(&mut src)?;
+        let (mut ends, mut end) = (Vec::new(), 0u32);
+        for _ in 0..n_lists {
+            end = end.checked_add(u32::try_from(varint::get_u64(&mut src)?).ok()?)?;
+            ends.push(end);
+        }
+        let start = bytes.len() - src.len();
+        (end as usize == src.len()).then_some(Self { bytes, start, ends })
+    }
+
+    fn list(&self, idx: usize) -> &[u8] {
+        let from = if idx == 0 { 0 } else { self.ends[idx - 1] as usize };
+        &self.bytes[self.start + from..self.start + self.ends[idx] as usize]
+    }
+}
+
+/// A label name of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NameEntry {
+    pub(crate) name: Box<str>,
+    /// Number of its first pair; the others follow.
+    pub(crate) first_pair: u32,
+    pub(crate) n_values: u32,
+    /// Series that have it.
+    pub(crate) n_series: u64,
+    /// Bytes of values, counted once for each series that has them.
+    pub(crate) value_bytes: u64,
 }
 
 /// An opened index.
 #[derive(Debug)]
 pub(crate) struct BlockIndex {
-    summary: TocSummary,
-    toc: Vec<u8>,
-    /// All symbols in one string, and where each ends.
-    symbols: String,
-    symbol_ends: Vec<u32>,
-    series: Vec<u8>,
-    offsets: Vec<u32>,
-    postings: Vec<u8>,
-    /// By name symbol, rising.
-    names: Vec<(u32, Vec<ListEntry>)>,
+    id: u64,
+    file: Box<dyn File>,
+    cache: Arc<BlockCache>,
+    toc: Toc,
+    toc_bytes: [u8; TOC_BYTES],
+    n_bytes: u64,
+    tables: [OnceLock<Table>; N_TABLES - 1],
+    names: OnceLock<Vec<NameEntry>>,
+}
+
+impl Drop for BlockIndex {
+    fn drop(&mut self) {
+        self.cache.forget(self.id);
+    }
 }
 
 impl BlockIndex {
-    /// Checks `bytes` and takes what is needed from them. On failure says what is wrong.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let Some((head, toc)) = bytes.split_last_chunk::<TOC_BYTES>() else {
-            return Err("too short".to_owned());
-        };
-        if head.get(..4) != Some(&MAGIC) || toc[TOC_BYTES - 4..] != TOC_MAGIC {
-            return Err("not a block index".to_owned());
+    /// Reads the table of contents.
+    pub(crate) fn open(file: Box<dyn File>, cache: &Arc<BlockCache>) -> Result<Self, ReadError> {
+        let n_bytes = file.len()?;
+        let mut header = [0; INDEX_HEADER.len()];
+        let n_read = file.read_at(&mut header, 0)?;
+        if n_read < header.len() || header[..4] != INDEX_HEADER[..4] {
+            return Err(ReadError::Damaged("not a block index".to_owned()));
         }
-        if head.get(4..HEADER_BYTES) != Some(&[VERSION, 0, 0, 0]) {
-            return Err("written in a format version that this program does not know".to_owned());
+        if header != INDEX_HEADER {
+            return Err(ReadError::Damaged(format!(
+                "format version {}, which this program does not know",
+                header[4]
+            )));
         }
-        if crc32c::crc32c(&toc[..TOC_BYTES - 8]) != u32_at(toc, TOC_BYTES - 8) {
-            return Err("checksum of the table of contents mismatches".to_owned());
+        let mut toc_bytes = [0; TOC_BYTES];
+        let toc_at = n_bytes
+            .checked_sub(TOC_BYTES as u64)
+            .ok_or_else(|| ReadError::Damaged("too short".to_owned()))?;
+        if file.read_at(&mut toc_bytes, toc_at)? != TOC_BYTES {
+            return Err(ReadError::Damaged("too short".to_owned()));
         }
-        let mut sections = [&[][..]; N_SECTIONS];
-        let mut expected = HEADER_BYTES as u64;
-        for (idx, section) in sections.iter_mut().enumerate() {
-            let (offset, len) = (u64_at(toc, idx * 20), u64_at(toc, idx * 20 + 8));
-            let end = offset.checked_add(len).filter(|end| offset == expected && *end <= head.len() as u64);
-            let end = end.ok_or_else(|| format!("section {idx} lies outside"))?;
-            *section = &head[offset as usize..end as usize];
-            if crc32c::crc32c(section) != u32_at(toc, idx * 20 + 16) {
-                return Err(format!("checksum of section {idx} mismatches at byte {offset}"));
-            }
-            expected = end;
-        }
-        let summary = get_summary(toc);
-        let [symbols, series, offsets, postings, labels] = sections;
-        let (symbols, symbol_ends) = get_symbols(symbols).ok_or("symbols are malformed")?;
-        if offsets.len() != summary.n_series as usize * 4 {
-            return Err("series offsets do not fit the number of series".to_owned());
-        }
-        let offsets = offsets.chunks_exact(4).map(|four| u32_at(four, 0)).collect();
-        let names = get_names(labels, symbol_ends.len()).ok_or("labels are malformed")?;
-        let (series, postings) = (series.to_vec(), postings.to_vec());
-        Ok(Self { summary, toc: toc.to_vec(), symbols, symbol_ends, series, offsets, postings, names })
+        let toc = Toc::parse(&toc_bytes).map_err(ReadError::Damaged)?;
+        let (id, cache) = (cache.take_id(), Arc::clone(cache));
+        let (tables, names) = (std::array::from_fn(|_| OnceLock::new()), OnceLock::new());
+        Ok(Self { id, file, cache, toc, toc_bytes, n_bytes, tables, names })
     }
 
     /// Totals.
-    pub(crate) fn summary(&self) -> &TocSummary {
-        &self.summary
-    }
-
-    /// The table of contents, which names the block.
-    pub(crate) fn toc(&self) -> &[u8] {
+    pub(crate) fn toc(&self) -> &Toc {
         &self.toc
     }
 
-    /// How many series.
-    pub(crate) fn n_series(&self) -> u64 {
-        self.offsets.len() as u64
+    /// The table of contents, which names the block.
+    pub(crate) fn toc_bytes(&self) -> &[u8] {
+        &self.toc_bytes
     }
 
-    /// All names and values, rising.
-    pub(crate) fn symbols(&self) -> impl Iterator<Item = &str> {
-        (0..self.symbol_ends.len() as u32).filter_map(|number| self.symbol(number))
+    /// Length of the file.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        self.n_bytes
     }
 
-    fn symbol(&self, number: u32) -> Option<&str> {
-        let number = number as usize;
-        let end = *self.symbol_ends.get(number)? as usize;
-        let start = if number == 0 { 0 } else { self.symbol_ends[number - 1] as usize };
-        self.symbols.get(start..end)
+    fn read_table(&self, section: usize) -> Result<Vec<u8>, ReadError> {
+        let at = self.toc.tables[section];
+        let what = format!("the table of {}", SECTION_NAMES[section]);
+        let len = usize::try_from(at.len)
+            .ok()
+            .filter(|len| *len as u64 <= self.n_bytes)
+            .ok_or_else(|| damaged(&what))?;
+        read_checked(&*self.file, at.offset, len, at.crc, &what)
     }
 
-    /// The series `number`. On failure says what is wrong.
-    pub(crate) fn series(&self, number: u64) -> Result<SeriesEntry, String> {
-        let offset = usize::try_from(number).ok().and_then(|number| self.offsets.get(number));
-        let entry = offset.and_then(|offset| self.get_series(*offset as usize));
-        entry.ok_or_else(|| format!("series {number} of the index is malformed"))
-    }
-
-    fn get_series(&self, offset: usize) -> Option<SeriesEntry> {
-        let src = &mut self.series.get(offset..)?;
-        let n_pairs = varint::get_u64(src)?;
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
-        for _ in 0..n_pairs {
-            let name = self.symbol(u32::try_from(varint::get_u64(src)?).ok()?)?;
-            let value = self.symbol(u32::try_from(varint::get_u64(src)?).ok()?)?;
-            let rises = pairs.last().is_none_or(|(last, _)| *last < name);
-            if !rises || value.is_empty() {
-                return None;
-            }
-            pairs.push((name, value));
+    fn table(&self, section: usize) -> Result<&Table, ReadError> {
+        if let Some(table) = self.tables[section].get() {
+            return Ok(table);
         }
-        let labels = Labels::from_sorted(pairs);
-        Some(SeriesEntry { labels, chunks: get_chunks(src)? })
-    }
-
-    fn list(&self, entry: ListEntry) -> Vec<u64> {
-        let mut src = self.postings.get(entry.offset as usize..).unwrap_or_default();
-        let mut out = Vec::new();
-        let mut last = 0u64;
-        for _ in 0..entry.n_series {
-            // Checked by checksum when opened; what is malformed all the same ends the list.
-            let Some(step) = varint::get_u64(&mut src) else { break };
-            last = last.saturating_add(step);
-            out.push(last);
-        }
-        out
-    }
-
-    fn lists_of(&self, name: &str) -> &[ListEntry] {
-        let at =
-            self.names.binary_search_by(|(symbol, _)| self.symbol(*symbol).unwrap_or_default().cmp(name));
-        at.map_or(&[], |at| &self.names[at].1)
-    }
-}
-
-impl LabelIndex for BlockIndex {
-    fn all(&self) -> Vec<u64> {
-        (0..self.n_series()).collect()
-    }
-
-    fn pair(&self, name: &str, value: &str) -> Vec<u64> {
-        let lists = self.lists_of(name);
-        let at = lists.binary_search_by(|entry| self.symbol(entry.value).unwrap_or_default().cmp(value));
-        at.map_or_else(|_| Vec::new(), |at| self.list(lists[at]))
-    }
-
-    fn values(&self, name: &str, keep: &mut dyn FnMut(&str) -> bool) -> Vec<Vec<u64>> {
-        let lists = self.lists_of(name).iter();
-        let kept = lists.filter(|entry| keep(self.symbol(entry.value).unwrap_or_default()));
-        kept.map(|entry| self.list(*entry)).collect()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.names.iter().filter_map(|(name, _)| self.symbol(*name)).map(str::to_owned).collect()
-    }
-}
-
-fn get_summary(toc: &[u8; TOC_BYTES]) -> TocSummary {
-    let at = N_SECTIONS * 20;
-    TocSummary {
-        first_ms: u64_at(toc, at) as i64,
-        last_ms: u64_at(toc, at + 8) as i64,
-        n_samples: u64_at(toc, at + 16),
-        n_chunks: u64_at(toc, at + 24),
-        chunks_bytes: u64_at(toc, at + 32),
-        chunks_crc: u32_at(toc, at + 40),
-        n_series: u32_at(toc, at + 44),
-    }
-}
-
-fn get_symbols(mut src: &[u8]) -> Option<(String, Vec<u32>)> {
-    let n_symbols = varint::get_u64(&mut src)?;
-    let mut all = String::with_capacity(src.len());
-    let mut ends = Vec::new();
-    for _ in 0..n_symbols {
-        all.push_str(std::str::from_utf8(varint::get_bytes(&mut src)?).ok()?);
-        ends.push(u32::try_from(all.len()).ok()?);
-    }
-    src.is_empty().then_some((all, ends))
-}
-
-fn get_names(mut src: &[u8], n_symbols: usize) -> Option<Vec<(u32, Vec<ListEntry>)>> {
-    let src = &mut src;
-    let number = |src: &mut &[u8]| u32::try_from(varint::get_u64(src)?).ok();
-    let symbol = |src: &mut &[u8]| number(src).filter(|symbol| (*symbol as usize) < n_symbols);
-    let n_names = varint::get_u64(src)?;
-    let mut names = Vec::new();
-    for _ in 0..n_names {
-        let name = symbol(src)?;
-        let n_values = varint::get_u64(src)?;
-        let mut values = Vec::new();
-        for _ in 0..n_values {
-            values.push(ListEntry { value: symbol(src)?, offset: number(src)?, n_series: number(src)? });
-        }
-        names.push((name, values));
-    }
-    src.is_empty().then_some(names)
-}
-
-fn get_chunks(src: &mut &[u8]) -> Option<Vec<ChunkEntry>> {
-    let n_chunks = varint::get_u64(src)?;
-    let mut offset_bytes = varint::get_u64(src)?;
-    let mut chunks: Vec<ChunkEntry> = Vec::new();
-    for _ in 0..n_chunks {
-        let first_ms = match chunks.last() {
-            None => varint::get_i64(src)?,
-            Some(last) => last.last_ms.wrapping_add(varint::get_u64(src)? as i64),
+        let n_entries = match section {
+            SERIES | PAGES => self.toc.n_series,
+            COLUMNS => self.toc.n_columns,
+            _ => self.toc.n_pairs,
         };
-        let last_ms = first_ms.wrapping_add(varint::get_u64(src)? as i64);
-        let n_samples = u32::try_from(varint::get_u64(src)?).ok()?;
-        let n_bytes = u32::try_from(varint::get_u64(src)?).ok()?;
-        chunks.push(ChunkEntry { first_ms, last_ms, n_samples, n_bytes, offset_bytes });
-        offset_bytes = offset_bytes.checked_add(CHUNK_HEADER_BYTES + u64::from(n_bytes))?;
+        let bytes = self.read_table(section)?;
+        let table = Table::parse(&bytes, section == PAIRS, n_entries);
+        let table = table.ok_or_else(|| damaged(&format!("the table of {}", SECTION_NAMES[section])))?;
+        Ok(self.tables[section].get_or_init(|| table))
     }
-    Some(chunks)
+
+    /// The label names, rising.
+    pub(crate) fn names(&self) -> Result<&[NameEntry], ReadError> {
+        if let Some(names) = self.names.get() {
+            return Ok(names);
+        }
+        let bytes = self.read_table(NAMES)?;
+        let names =
+            parse_names(&bytes, self.toc.n_pairs).ok_or_else(|| damaged("the table of label names"))?;
+        Ok(self.names.get_or_init(|| names))
+    }
+
+    fn leaf(&self, section: usize, at: usize) -> Result<Arc<Leaf>, ReadError> {
+        let key = (self.id, section as u8, at as u32);
+        if let Some(leaf) = self.cache.get(key) {
+            return Ok(leaf);
+        }
+        let what = SECTION_NAMES[section];
+        let fence = &self.table(section)?.fences[at];
+        let raw = fence.read(&*self.file, what)?;
+        let n_entries = fence.n_entries as usize;
+        let leaf = match section {
+            SERIES | PAGES => RestartLeaf::parse(raw).map(Leaf::Entries),
+            COLUMNS => {
+                ColumnLeaf::parse(raw).filter(|leaf| leaf.columns.len() == n_entries).map(Leaf::Columns)
+            }
+            PAIRS => PairLeaf::parse(&raw).filter(|leaf| leaf.ends.len() == n_entries).map(Leaf::Pairs),
+            _ => PostingLeaf::parse(raw).filter(|leaf| leaf.ends.len() == n_entries).map(Leaf::Postings),
+        };
+        let leaf = Arc::new(leaf.ok_or_else(|| damaged(what))?);
+        self.cache.put(key, Arc::clone(&leaf));
+        Ok(leaf)
+    }
+
+    /// The series of a pair, as runs: first, number, step.
+    pub(crate) fn runs(&self, pair: u32, run: impl FnMut(u32, u32, u32)) -> Result<(), ReadError> {
+        let what = SECTION_NAMES[POSTINGS];
+        let table = self.table(POSTINGS)?;
+        let at = table.leaf_of(pair).ok_or_else(|| damaged(what))?;
+        let idx = (pair - table.fences[at].first) as usize;
+        let leaf = self.leaf(POSTINGS, at)?;
+        let Leaf::Postings(leaf) = &*leaf else { return Err(damaged(what)) };
+        get_runs(leaf.list(idx), self.toc.n_series, run).ok_or_else(|| damaged(what))
+    }
+
+    /// The entry of the name.
+    pub(crate) fn name(&self, name: &str) -> Result<Option<&NameEntry>, ReadError> {
+        let names = self.names()?;
+        let at = names.binary_search_by(|entry| (*entry.name).cmp(name)).ok();
+        Ok(at.map(|at| &names[at]))
+    }
+
+    /// Calls `each` with number, value and series count of pairs of `name`, by rising value, from the first value that
+    /// is not below `from` on, until it says `false`.
+    pub(crate) fn values(
+        &self,
+        name: &NameEntry,
+        from: &str,
+        each: &mut dyn FnMut(u32, &str, u32) -> bool,
+    ) -> Result<(), ReadError> {
+        let what = SECTION_NAMES[PAIRS];
+        let table = self.table(PAIRS)?;
+        let end = name.first_pair + name.n_values;
+        let first_leaf = table.leaf_of(name.first_pair).ok_or_else(|| damaged(what))?;
+        // Leaves that begin within the name are sorted by their first value.
+        let later = &table.fences[first_leaf + 1..];
+        let later = &later[..later.partition_point(|fence| fence.first < end)];
+        let skipped = later.partition_point(|fence| &*fence.value <= from);
+        for at in first_leaf + skipped..=first_leaf + later.len() {
+            let leaf = self.leaf(PAIRS, at)?;
+            let Leaf::Pairs(leaf) = &*leaf else { return Err(damaged(what)) };
+            let first = table.fences[at].first;
+            let low = name.first_pair.saturating_sub(first) as usize;
+            let high = (leaf.ends.len()).min((end - first) as usize);
+            let mut idx = low;
+            if !from.is_empty() {
+                let mut size = high - low;
+                while size > 0 {
+                    let half = size / 2;
+                    if leaf.value(idx + half) < from {
+                        idx += half + 1;
+                        size -= half + 1;
+                    } else {
+                        size = half;
+                    }
+                }
+            }
+            for idx in idx..high {
+                if !each(first + idx as u32, leaf.value(idx), leaf.counts[idx]) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a column, and its encoded times.
+    pub(crate) fn column<T>(
+        &self,
+        number: u32,
+        take: impl FnOnce(&ColumnHead, &[u8]) -> T,
+    ) -> Result<T, ReadError> {
+        let what = SECTION_NAMES[COLUMNS];
+        let table = self.table(COLUMNS)?;
+        let at = table.leaf_of(number).ok_or_else(|| damaged(what))?;
+        let leaf = self.leaf(COLUMNS, at)?;
+        let Leaf::Columns(leaf) = &*leaf else { return Err(damaged(what)) };
+        let head = &leaf.columns[(number - table.fences[at].first) as usize];
+        Ok(take(head, &leaf.bytes[head.from..head.to]))
+    }
+
+    /// First series after those in the leaf of series or pages that has `number`: where to go on when it is damaged.
+    pub(crate) fn after_leaf_of(&self, number: u32) -> u32 {
+        let end_in = |section: usize| {
+            let table = self.tables[section].get()?;
+            let fence = &table.fences[table.leaf_of(number)?];
+            Some(fence.first + fence.n_entries)
+        };
+        match (end_in(SERIES), end_in(PAGES)) {
+            (Some(a), Some(b)) => a.min(b),
+            // A table cannot be read: nothing can.
+            _ => u32::MAX,
+        }
+    }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes of a checked length"))
+fn parse_names(mut src: &[u8], n_pairs: u32) -> Option<Vec<NameEntry>> {
+    let src = &mut src;
+    let n_names = varint::get_u64(src).filter(|n| *n <= NAMES_MAX)?;
+    let (mut names, mut first_pair) = (Vec::<NameEntry>::new(), 0u32);
+    for _ in 0..n_names {
+        let name: Box<str> = std::str::from_utf8(varint::get_bytes(src)?).ok()?.into();
+        let n_values = u32::try_from(varint::get_u64(src)?).ok().filter(|n| *n > 0)?;
+        let (n_series, value_bytes) = (varint::get_u64(src)?, varint::get_u64(src)?);
+        if names.last().is_some_and(|last| last.name >= name) {
+            return None;
+        }
+        names.push(NameEntry { name, first_pair, n_values, n_series, value_bytes });
+        first_pair = first_pair.checked_add(n_values)?;
+    }
+    (first_pair == n_pairs && src.is_empty()).then_some(names)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes of a checked length"))
+/// Reads label sets; forward reading is cheapest.
+#[derive(Debug, Default)]
+pub(crate) struct LabelCursor {
+    leaf: Option<(usize, Arc<Leaf>)>,
+    /// Place within the leaf of the entry `next`.
+    at: usize,
+    next: u32,
+    set: Vec<u32>,
+    /// Leaves of pairs in use, so that a query does not ask the cache for each label.
+    pairs: Vec<(usize, Arc<Leaf>)>,
+}
+
+/// Leaves of pairs that a cursor holds on to. Chosen: one for each label of a series, and some.
+const PINNED_MAX: usize = 24;
+
+impl LabelCursor {
+    /// The pairs of series `number`, rising.
+    pub(crate) fn pairs(&mut self, index: &BlockIndex, number: u32) -> Result<&[u32], ReadError> {
+        let what = SECTION_NAMES[SERIES];
+        let table = index.table(SERIES)?;
+        let leaf_at = table.leaf_of(number).ok_or_else(|| damaged(what))?;
+        let entry = number - table.fences[leaf_at].first;
+        let same = self.leaf.as_ref().is_some_and(|(at, _)| *at == leaf_at);
+        if !same {
+            self.leaf = None;
+            self.leaf = Some((leaf_at, index.leaf(SERIES, leaf_at)?));
+        }
+        let Some((_, leaf)) = &self.leaf else { return Err(damaged(what)) };
+        let Leaf::Entries(leaf) = &**leaf else { return Err(damaged(what)) };
+        let (restart, place) = leaf.seek(entry);
+        // Going on from where we are is right within one stretch between restarts.
+        if !same || self.next > entry || self.next <= restart {
+            (self.next, self.at) = (restart, place);
+            self.set.clear();
+        }
+        let mut src = leaf.entries_from(self.at).ok_or_else(|| damaged(what))?;
+        let n_before = src.len();
+        while self.next <= entry {
+            if get_set(&mut src, &mut self.set).is_none() {
+                self.leaf = None;
+                return Err(damaged(what));
+            }
+            self.next += 1;
+        }
+        self.at += n_before - src.len();
+        Ok(&self.set)
+    }
+
+    /// The labels of series `number`.
+    pub(crate) fn labels(&mut self, index: &BlockIndex, number: u32) -> Result<Labels, ReadError> {
+        let what = SECTION_NAMES[SERIES];
+        self.pairs(index, number)?;
+        let names = index.names()?;
+        let table = index.table(PAIRS)?;
+        // Which leaf of pairs each pair is in.
+        let mut places = Vec::with_capacity(self.set.len());
+        let mut last_name = None;
+        for pair in &self.set {
+            let name = names.partition_point(|name| name.first_pair <= *pair).checked_sub(1);
+            let at = table.leaf_of(*pair).ok_or_else(|| damaged(what))?;
+            if name.is_none() || last_name >= name {
+                return Err(damaged(what));
+            }
+            last_name = name;
+            let pinned = match self.pairs.iter().position(|(pinned, _)| *pinned == at) {
+                Some(pinned) => pinned,
+                None => {
+                    let leaf = index.leaf(PAIRS, at)?;
+                    if self.pairs.len() >= PINNED_MAX.max(self.set.len()) {
+                        self.pairs.clear();
+                        return self.labels(index, number);
+                    }
+                    self.pairs.push((at, leaf));
+                    self.pairs.len() - 1
+                }
+            };
+            places.push((name.unwrap_or(0), pinned, (pair - table.fences[at].first) as usize));
+        }
+        let mut pairs = Vec::with_capacity(places.len());
+        for (name, pinned, idx) in places {
+            let Leaf::Pairs(leaf) = &*self.pairs[pinned].1 else { return Err(damaged(what)) };
+            let value = leaf.value(idx);
+            if value.is_empty() {
+                return Err(damaged(what));
+            }
+            pairs.push((&*names[name].name, value));
+        }
+        Ok(Labels::from_sorted(pairs))
+    }
+}
+
+/// Reads the pages of series; forward reading is cheapest.
+#[derive(Debug, Default)]
+pub(crate) struct PageCursor {
+    leaf: Option<(usize, Arc<Leaf>)>,
+    at: usize,
+    next: u32,
+    state: PagesState,
+    pages: Vec<PageRef>,
+}
+
+impl PageCursor {
+    /// The pages of series `number`, and the bytes that [`super::codec::PagePlace::Here`] refers to.
+    pub(crate) fn pages(
+        &mut self,
+        index: &BlockIndex,
+        number: u32,
+    ) -> Result<(&[PageRef], &[u8]), ReadError> {
+        let what = SECTION_NAMES[PAGES];
+        let table = index.table(PAGES)?;
+        let leaf_at = table.leaf_of(number).ok_or_else(|| damaged(what))?;
+        let entry = number - table.fences[leaf_at].first;
+        let same = self.leaf.as_ref().is_some_and(|(at, _)| *at == leaf_at);
+        if !same {
+            self.leaf = None;
+            self.leaf = Some((leaf_at, index.leaf(PAGES, leaf_at)?));
+        }
+        let Some((_, leaf)) = &self.leaf else { return Err(damaged(what)) };
+        let Leaf::Entries(leaf) = &**leaf else { return Err(damaged(what)) };
+        let (restart, place) = leaf.seek(entry);
+        if !same || self.next > entry || self.next <= restart {
+            (self.next, self.at) = (restart, place);
+        }
+        let all = leaf.entries_from(0).ok_or_else(|| damaged(what))?;
+        let mut src = all.get(self.at..).ok_or_else(|| damaged(what))?;
+        while self.next <= entry {
+            let state = if self.next == restart { get_restart(&mut src) } else { Some(self.state.clone()) };
+            let done = state.and_then(|state| {
+                self.state = state;
+                get_pages(all, &mut src, &mut self.state, &mut self.pages)
+            });
+            if done.is_none() {
+                self.at = 0;
+                self.next = u32::MAX;
+                return Err(damaged(what));
+            }
+            self.next += 1;
+            self.at = all.len() - src.len();
+        }
+        Ok((&self.pages, all))
+    }
 }

@@ -1,0 +1,164 @@
+//! What was deleted from a block: intervals of series. Layout: docs/formats/tombstones.md.
+
+use std::collections::BTreeMap;
+
+use model::TimeRange;
+use stdx::varint;
+
+/// First bytes of the file: magic, version, zeros.
+const HEADER: [u8; 8] = *b"HTMB\x01\0\0\0";
+
+/// Deleted intervals by series number; they rise and lie apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tombstones {
+    series: BTreeMap<u32, Vec<TimeRange>>,
+}
+
+impl Tombstones {
+    /// Whether nothing is deleted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Series with deletions, rising.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &[TimeRange])> {
+        self.series.iter().map(|(number, intervals)| (*number, &intervals[..]))
+    }
+
+    /// What is deleted of a series.
+    pub(crate) fn of(&self, number: u32) -> &[TimeRange] {
+        self.series.get(&number).map_or(&[], Vec::as_slice)
+    }
+
+    /// Deletes `range` of a series, joining what touches.
+    pub(crate) fn add(&mut self, number: u32, range: TimeRange) {
+        let intervals = self.series.entry(number).or_default();
+        let mut joined = range;
+        intervals.retain(|old| {
+            let apart = old.end_ms < joined.start_ms.saturating_sub(1)
+                || old.start_ms > joined.end_ms.saturating_add(1);
+            if !apart {
+                joined = TimeRange::new(joined.start_ms.min(old.start_ms), joined.end_ms.max(old.end_ms));
+            }
+            apart
+        });
+        let at = intervals.partition_point(|old| old.start_ms < joined.start_ms);
+        intervals.insert(at, joined);
+    }
+
+    /// The file.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = HEADER.to_vec();
+        varint::put_u64(&mut out, self.series.len() as u64);
+        let mut last = 0;
+        for (number, intervals) in &self.series {
+            varint::put_u64(&mut out, u64::from(number - last));
+            last = *number;
+            varint::put_u64(&mut out, intervals.len() as u64);
+            let mut end_ms = 0i64;
+            for interval in intervals {
+                varint::put_i64(&mut out, interval.start_ms.wrapping_sub(end_ms));
+                varint::put_u64(&mut out, interval.end_ms.wrapping_sub(interval.start_ms) as u64);
+                end_ms = interval.end_ms;
+            }
+        }
+        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        out
+    }
+
+    /// On failure says what is wrong.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
+        let (body, crc) = bytes.split_last_chunk::<4>().ok_or("too short")?;
+        if body.get(..4) != Some(&HEADER[..4]) {
+            return Err("not a file of tombstones");
+        }
+        if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
+            return Err("checksum mismatches");
+        }
+        let src = body
+            .strip_prefix(&HEADER)
+            .ok_or("written in a format version that this program does not know")?;
+        Self::parse_body(src).ok_or("malformed")
+    }
+
+    fn parse_body(mut src: &[u8]) -> Option<Self> {
+        let src = &mut src;
+        let n_series = varint::get_u64(src)?;
+        let mut series = BTreeMap::new();
+        let mut number = 0u32;
+        for idx in 0..n_series {
+            let step = u32::try_from(varint::get_u64(src)?).ok().filter(|step| idx == 0 || *step > 0)?;
+            number = number.checked_add(step)?;
+            let n_intervals = varint::get_u64(src).filter(|n| *n > 0)?;
+            let (mut intervals, mut end_ms) = (Vec::<TimeRange>::new(), 0i64);
+            for _ in 0..n_intervals {
+                let start_ms = end_ms.wrapping_add(varint::get_i64(src)?);
+                if intervals.last().is_some_and(|last| start_ms <= last.end_ms) {
+                    return None;
+                }
+                end_ms = start_ms.checked_add_unsigned(varint::get_u64(src)?)?;
+                intervals.push(TimeRange::new(start_ms, end_ms));
+            }
+            series.insert(number, intervals);
+        }
+        src.is_empty().then_some(Self { series })
+    }
+}
+
+/// For fuzzing: reads `bytes`; what is accepted must come back.
+#[doc(hidden)]
+#[must_use]
+pub fn fuzz_tombstones(bytes: &[u8]) -> bool {
+    // The checksum is made right, so that what lies behind it is reached.
+    let mut bytes = bytes.to_vec();
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    let Ok(tombstones) = Tombstones::parse(&bytes) else { return false };
+    assert_eq!(
+        Tombstones::parse(&tombstones.to_bytes()).as_ref(),
+        Ok(&tombstones),
+        "what is read can be written"
+    );
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pairs = &'static [(i64, i64)];
+
+    #[test]
+    fn intervals_join_and_come_back() {
+        let cases: [(Pairs, Pairs); 5] = [
+            (&[(5, 9)], &[(5, 9)]),
+            (&[(5, 9), (20, 30), (-4, -2)], &[(-4, -2), (5, 9), (20, 30)]),
+            (&[(5, 9), (10, 12)], &[(5, 12)]),
+            (&[(5, 9), (20, 30), (8, 22)], &[(5, 30)]),
+            (&[(i64::MIN, 4), (i64::MAX - 3, i64::MAX)], &[(i64::MIN, 4), (i64::MAX - 3, i64::MAX)]),
+        ];
+        let ranges =
+            |pairs: &[(i64, i64)]| pairs.iter().map(|(a, b)| TimeRange::new(*a, *b)).collect::<Vec<_>>();
+        for (add, expected) in cases {
+            let mut tombstones = Tombstones::default();
+            ranges(add).into_iter().for_each(|range| tombstones.add(7, range));
+            assert_eq!(tombstones.of(7), ranges(expected), "{add:?}");
+            assert_eq!(tombstones.of(6), []);
+            if expected.iter().all(|(a, b)| b.checked_sub(*a).is_some()) {
+                assert_eq!(Tombstones::parse(&tombstones.to_bytes()), Ok(tombstones));
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let mut tombstones = Tombstones::default();
+        tombstones.add(3, TimeRange::new(100, 200));
+        tombstones.add(9, TimeRange::new(-5, 5));
+        let bytes = tombstones.to_bytes();
+        for at in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[at / 8] ^= 1 << (at % 8);
+            assert!(Tombstones::parse(&bad).is_err(), "bit {at}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What an operator asks for: samples deleted, deletions made final, a copy of everything.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use model::{Matcher, TimeRange};
+
+use super::{Db, compact, maintain};
+use crate::block::{INDEX_FILE, META_FILE, PAGES_FILE, TMP_SUFFIX, TOMBSTONES_FILE};
+use crate::error::TsdbError;
+
+impl Db {
+    /// Deletes the samples within `range` of series for which all of `matchers` hold, durably. They are gone for readers at
+    /// once, and from the disk with the next compaction or [`Db::clean_tombstones`]. Returns how many series of blocks
+    /// were found, each once for every block.
+    ///
+    /// # Errors
+    /// When the head cannot be sealed or a block's deletions cannot be written; some blocks may then have theirs. Call again.
+    pub fn delete_series(&self, matchers: &[Matcher], range: TimeRange) -> Result<u64, TsdbError> {
+        let _one_at_a_time = self.maintenance.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(TsdbError::Closed);
+        }
+        maintain::seal(self, range)?;
+        let blocks = self.blocks.read().clone();
+        blocks.iter().map(|block| block.delete(&*self.dir, matchers, range)).sum()
+    }
+
+    /// Writes every block with deletions anew, without what was deleted. Returns how many.
+    ///
+    /// # Errors
+    /// When a block cannot be read or written; those before it are done.
+    pub fn clean_tombstones(&self) -> Result<usize, TsdbError> {
+        let _one_at_a_time = self.maintenance.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(TsdbError::Closed);
+        }
+        compact::clean_tombstones(self)
+    }
+
+    /// Makes a folder `to`, relative to the data directory, that opens as a data directory of its own and has everything
+    /// stored now; without what is only in the head unless `with_head`. Blocks are linked, not copied, where the disk can.
+    ///
+    /// # Errors
+    /// When `to` is there already, or the disk refuses; then nothing is left of it but a folder that the next attempt clears away.
+    pub fn snapshot(&self, to: &Path, with_head: bool) -> Result<(), TsdbError> {
+        let _one_at_a_time = self.maintenance.lock();
+        if self.dir.exists(to) {
+            let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(TsdbError::io("create", to)(there));
+        }
+        if with_head {
+            maintain::seal(self, TimeRange::ALL)?;
+        }
+        let blocks = self.blocks.read().clone();
+        let mut tmp = to.as_os_str().to_owned();
+        tmp.push(TMP_SUFFIX);
+        let tmp = PathBuf::from(tmp);
+        if self.dir.exists(&tmp) {
+            self.dir.remove_dir_all(&tmp).map_err(TsdbError::io("remove", &tmp))?;
+        }
+        for block in &blocks {
+            let (from, folder) = (Path::new(block.name()), tmp.join(block.name()));
+            self.dir.create_dir_all(&folder).map_err(TsdbError::io("create", &folder))?;
+            for file in [META_FILE, PAGES_FILE, INDEX_FILE, TOMBSTONES_FILE] {
+                if file == TOMBSTONES_FILE && !self.dir.exists(&from.join(file)) {
+                    continue;
+                }
+                let path = folder.join(file);
+                self.dir.link(&from.join(file), &path).map_err(TsdbError::io("link", &path))?;
+            }
+            self.dir.sync_dir(&folder).map_err(TsdbError::io("sync", &folder))?;
+        }
+        self.dir.create_dir_all(&tmp).map_err(TsdbError::io("create", &tmp))?;
+        self.dir.sync_dir(&tmp).map_err(TsdbError::io("sync", &tmp))?;
+        self.dir.rename(&tmp, to).map_err(TsdbError::io("rename", &tmp))?;
+        let parent = to.parent().unwrap_or(Path::new(""));
+        self.dir.sync_dir(parent).map_err(TsdbError::io("sync", parent))
+    }
+}

@@ -1,0 +1,168 @@
+//! From matchers to series of a block, and what its series are labelled with.
+//!
+//! Method: intersect what must be there, subtract what must not; a matcher that also matches an absent label is answered
+//! by what it does not match. Values are found in the sorted dictionary: alternatives one by one, prefixes as a stretch.
+
+use std::collections::BTreeSet;
+
+use model::{MatchOp, Matcher};
+use roaring::RoaringBitmap;
+
+use super::leaf::ReadError;
+use super::reader::{BlockIndex, LabelCursor, NameEntry};
+
+impl BlockIndex {
+    /// The series for which all of `matchers` hold.
+    pub(crate) fn resolve(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, ReadError> {
+        let (subtract, keep): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|m| m.matches_empty());
+        // Equalities first: they are the cheapest and leave the least.
+        let (equal, other): (Vec<&Matcher>, Vec<&Matcher>) =
+            keep.iter().partition(|m| m.op == MatchOp::Equal);
+        let mut found: Option<RoaringBitmap> = None;
+        for matcher in equal.into_iter().chain(other) {
+            let list = self.with_values(matcher, true)?;
+            let left = match found {
+                None => list,
+                Some(found) => found & list,
+            };
+            if left.is_empty() {
+                return Ok(left);
+            }
+            found = Some(left);
+        }
+        let mut found = match found {
+            Some(found) => found,
+            None => RoaringBitmap::from_sorted_iter(0..self.toc().n_series).unwrap_or_default(),
+        };
+        for matcher in subtract {
+            if found.is_empty() {
+                break;
+            }
+            if matcher.op == MatchOp::Regex && matcher.regex().is_some_and(model::Regex::matches_anything) {
+                continue;
+            }
+            found -= self.with_values(matcher, false)?;
+        }
+        Ok(found)
+    }
+
+    /// Series that have a value of the matcher's label for which it holds, or for which it does not.
+    fn with_values(&self, matcher: &Matcher, holds: bool) -> Result<RoaringBitmap, ReadError> {
+        let mut out = RoaringBitmap::new();
+        let Some(name) = self.name(&matcher.name)? else { return Ok(out) };
+        let mut pairs = Vec::new();
+        let literal = match (matcher.op, matcher.regex()) {
+            (MatchOp::Equal, _) if holds => Some(std::slice::from_ref(&matcher.value)),
+            (MatchOp::NotEqual, _) if !holds => Some(std::slice::from_ref(&matcher.value)),
+            (MatchOp::Regex, Some(regex)) if holds => regex.literal_alternatives(),
+            (MatchOp::NotRegex, Some(regex)) if !holds => regex.literal_alternatives(),
+            _ => None,
+        };
+        if let Some(literal) = literal {
+            for text in literal {
+                self.values(name, text, &mut |pair, value, _| {
+                    if value == text {
+                        pairs.push(pair);
+                    }
+                    false
+                })?;
+            }
+        } else {
+            // What holds for a regex begins with its prefix.
+            let prefixed = matches!((matcher.op, holds), (MatchOp::Regex, true) | (MatchOp::NotRegex, false));
+            let prefix = matcher.regex().filter(|_| prefixed).and_then(model::Regex::prefix).unwrap_or("");
+            self.values(name, prefix, &mut |pair, value, _| {
+                if !value.starts_with(prefix) {
+                    return false;
+                }
+                if matcher.matches(value) == holds {
+                    pairs.push(pair);
+                }
+                true
+            })?;
+        }
+        for pair in pairs {
+            self.add_series(pair, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    fn add_series(&self, pair: u32, out: &mut RoaringBitmap) -> Result<(), ReadError> {
+        self.runs(pair, |first, n, step| {
+            let last = first + (n - 1) * step;
+            if step == 1 {
+                out.insert_range(first..=last);
+            } else {
+                out.extend((first..=last).step_by(step as usize));
+            }
+        })
+    }
+
+    /// Names of labels on any of `among`, or on any series.
+    pub(crate) fn label_names(
+        &self,
+        among: Option<&RoaringBitmap>,
+        out: &mut BTreeSet<String>,
+    ) -> Result<(), ReadError> {
+        let names = self.names()?;
+        let Some(among) = among else {
+            out.extend(names.iter().map(|name| name.name.to_string()));
+            return Ok(());
+        };
+        let mut seen = vec![false; names.len()];
+        self.walk(among, |pair| {
+            let at = names.partition_point(|name| name.first_pair <= pair);
+            at.checked_sub(1).and_then(|at| seen.get_mut(at)).into_iter().for_each(|seen| *seen = true);
+        })?;
+        let on_any = names.iter().zip(seen).filter(|(_, seen)| *seen);
+        out.extend(on_any.map(|(name, _)| name.name.to_string()));
+        Ok(())
+    }
+
+    /// Values of `name` on any of `among`, or on any series.
+    pub(crate) fn label_values(
+        &self,
+        name: &str,
+        among: Option<&RoaringBitmap>,
+        out: &mut BTreeSet<String>,
+    ) -> Result<(), ReadError> {
+        let Some(name) = self.name(name)? else { return Ok(()) };
+        let mut seen = RoaringBitmap::new();
+        if let Some(among) = among {
+            let pairs = name.first_pair..name.first_pair + name.n_values;
+            self.walk(among, |pair| {
+                if pairs.contains(&pair) {
+                    seen.insert(pair);
+                }
+            })?;
+        }
+        self.values(name, "", &mut |pair, value, _| {
+            if (among.is_none() || seen.contains(pair)) && !out.contains(value) {
+                out.insert(value.to_owned());
+            }
+            true
+        })
+    }
+
+    /// Calls `each` with every pair of every series of `among`.
+    fn walk(&self, among: &RoaringBitmap, mut each: impl FnMut(u32)) -> Result<(), ReadError> {
+        let mut cursor = LabelCursor::default();
+        for number in among {
+            cursor.pairs(self, number)?.iter().for_each(|pair| each(*pair));
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with every value of `name` and how many series have it.
+    pub(crate) fn value_counts(
+        &self,
+        name: &NameEntry,
+        mut each: impl FnMut(&str, u64),
+    ) -> Result<(), ReadError> {
+        self.values(name, "", &mut |_, value, n_series| {
+            each(value, u64::from(n_series));
+            true
+        })
+    }
+}
