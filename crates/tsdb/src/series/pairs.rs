@@ -174,8 +174,10 @@ impl Pairs {
                 poorer.insert(pair.name);
             }
         }
+        let slots = &self.slots;
+        let text = |pair| slots.get(pair).map_or("", |pair| &*pair.value);
         for name in poorer {
-            self.names[name as usize].values.remove(|pair| gone.contains(pair));
+            self.names[name as usize].values.remove(|pair| gone.contains(pair), text);
             if self.names[name as usize].values.len() == 0 {
                 // Its pairs are still hashed by its text below; the number is free afterwards.
                 self.free_names.push(name);
@@ -212,7 +214,7 @@ impl Pairs {
         }
     }
 
-    /// O(names + values / 512).
+    /// O(names + values / 256).
     pub(super) fn heap_bytes(&self) -> usize {
         let lists = self.names.iter().map(|name| name.values.heap_bytes()).sum::<usize>();
         self.bytes

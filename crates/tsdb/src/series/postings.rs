@@ -13,6 +13,9 @@ const FEW: usize = 3;
 /// Longest list of single ids; more become a bitmap. Chosen: a bitmap costs some 200 bytes before its first id.
 const LIST_MAX: usize = 64;
 
+/// What an id costs that came after the last count: two bytes in a list that grows by doubling. Chosen.
+const NEW_ID_BYTES: usize = 3;
+
 /// A set of series.
 #[derive(Debug, Clone)]
 pub(super) enum Postings {
@@ -34,8 +37,9 @@ pub(super) struct List(Vec<SeriesId>);
 pub(super) struct Counted {
     ids: RoaringBitmap,
     len: usize,
-    /// As counted when it had fewer ids.
-    heap_bytes: usize,
+    /// As counted when it had `counted_len` ids.
+    counted_bytes: usize,
+    counted_len: usize,
     /// Length from which on it is packed and counted again.
     recount_at: usize,
 }
@@ -72,7 +76,7 @@ impl Postings {
             Self::List(list) => {
                 allocated(size_of::<List>()) + allocated(list.0.capacity() * size_of::<SeriesId>())
             }
-            Self::Bitmap(bitmap) => allocated(size_of::<Counted>()) + bitmap.heap_bytes,
+            Self::Bitmap(bitmap) => allocated(size_of::<Counted>()) + bitmap.heap_bytes(),
         }
     }
 
@@ -262,7 +266,7 @@ impl Postings {
 
 impl Counted {
     fn new(ids: RoaringBitmap) -> Self {
-        let mut new = Self { ids, len: 0, heap_bytes: 0, recount_at: 0 };
+        let mut new = Self { ids, len: 0, counted_bytes: 0, counted_len: 0, recount_at: 0 };
         new.recount();
         new
     }
@@ -281,8 +285,13 @@ impl Counted {
     fn recount(&mut self) {
         self.ids.optimize();
         self.len = usize::try_from(self.ids.len()).unwrap_or(usize::MAX);
-        self.heap_bytes = bitmap_bytes(&self.ids);
+        self.counted_bytes = bitmap_bytes(&self.ids);
+        self.counted_len = self.len;
         self.recount_at = self.len + self.len / 4 + LIST_MAX;
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.counted_bytes + (self.len - self.counted_len) * NEW_ID_BYTES
     }
 }
 

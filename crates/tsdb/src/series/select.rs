@@ -8,7 +8,7 @@ use model::Matcher;
 use roaring::RoaringBitmap;
 
 use super::condition::{Condition, Values};
-use super::pairs::{NameId, PairId};
+use super::pairs::{NameId, Pair, PairId};
 use super::postings::{Postings, union};
 use super::{SeriesTable, sets};
 
@@ -121,18 +121,12 @@ impl SeriesTable {
 
     /// The lists of a step's values, unless that costs more than `budget_ns`.
     fn search<'a>(&'a self, step: &Step<'a>, budget_ns: usize) -> Option<Vec<&'a Postings>> {
-        let values = &self.pairs.name(step.name).values;
-        let text = |pair| self.pairs.value(pair);
         let (prefix, is_picky) = match step.condition.values {
             Values::Prefix(prefix) => (prefix, true),
             _ => ("", false),
         };
         let (mut spent_ns, mut lists) = (0usize, Vec::new());
-        for pair in values.iter_from(prefix, text) {
-            let pair = self.pairs.get(pair);
-            if !pair.value.starts_with(prefix) {
-                break;
-            }
+        for pair in self.candidates(step.name, prefix) {
             spent_ns = spent_ns.saturating_add(VALUE_NS);
             if !is_picky || step.condition.picks(&pair.value) {
                 spent_ns = spent_ns.saturating_add(pair.postings.cost() * UNITE_NS);
@@ -143,6 +137,17 @@ impl SeriesTable {
             }
         }
         Some(lists)
+    }
+
+    /// The pairs of `name` whose values begin with `prefix`, in any order.
+    fn candidates<'a>(&'a self, name: NameId, prefix: &'a str) -> Box<dyn Iterator<Item = &'a Pair> + 'a> {
+        let values = &self.pairs.name(name).values;
+        if prefix.is_empty() && values.len() * 2 > self.pairs.len() {
+            // As they lie in memory, which saves a cache miss for each.
+            return Box::new(self.pairs.iter().map(|(_, pair)| pair).filter(move |pair| pair.name == name));
+        }
+        let pairs = values.iter_from(prefix, |pair| self.pairs.value(pair)).map(|pair| self.pairs.get(pair));
+        Box::new(pairs.take_while(move |pair| pair.value.starts_with(prefix)))
     }
 
     /// Those of `found` whose label sets pass all `tests`.

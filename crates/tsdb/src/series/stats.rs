@@ -3,6 +3,7 @@
 //! From counts kept for each name and pair; series are not walked.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use model::labels::METRIC_NAME;
 
@@ -65,12 +66,20 @@ fn largest(
     top_n: usize,
     text: impl Fn(u32) -> String,
 ) -> Vec<NamedCount> {
-    let mut counts: Vec<(u32, u64)> = counts.collect();
-    if top_n < counts.len() {
-        counts.select_nth_unstable_by_key(top_n, |(id, count)| (Reverse(*count), *id));
-        counts.truncate(top_n);
+    // The smallest of the kept ones on top. Of equal counts the lower number stays.
+    let mut kept = BinaryHeap::new();
+    for (id, count) in counts {
+        let entry = Reverse((count, Reverse(id)));
+        if kept.len() < top_n {
+            kept.push(entry);
+        } else if let Some(mut least) = kept.peek_mut()
+            && entry < *least
+        {
+            *least = entry;
+        }
     }
-    let named = counts.into_iter().map(|(id, value)| NamedCount { name: text(id), value });
+    let counts = kept.into_iter().map(|Reverse((count, Reverse(id)))| (id, count));
+    let named = counts.map(|(id, value)| NamedCount { name: text(id), value });
     let mut named: Vec<NamedCount> = named.collect();
     named.sort_by(|a, b| b.value.cmp(&a.value).then_with(|| a.name.cmp(&b.name)));
     named

@@ -177,3 +177,68 @@ fn ids_are_never_given_twice() {
         (Some("2"), Some(""), None)
     );
 }
+
+/// Labels of series `n` of a target.
+fn target_series(target: usize, generation: usize, n: usize) -> Labels {
+    let pod = format!("web-{target}-{generation}");
+    let name = format!("metric_{}_total", n % 40);
+    let device = format!("eth{}", n / 40);
+    Labels::from_pairs([("__name__", name.as_str()), ("device", &device), ("job", "web"), ("pod", &pod)])
+}
+
+#[test]
+fn churn_leaves_nothing_behind() {
+    let (n_targets, n_series) = (100, 120);
+    let mut table = SeriesTable::new();
+    let add = |table: &mut SeriesTable, target, generation| {
+        for n in 0..n_series {
+            assert!(table.get_or_insert(&target_series(target, generation, n)).1);
+        }
+    };
+    (0..n_targets).for_each(|target| add(&mut table, target, 0));
+    let mut after_first = None;
+    for generation in 1..=60 {
+        let mut dead = RoaringBitmap::new();
+        for target in (generation % 10..n_targets).step_by(10) {
+            let last = generation.saturating_sub(10);
+            dead |= table.select(&[Matcher::equal("pod", format!("web-{target}-{last}"))]);
+            add(&mut table, target, generation);
+        }
+        assert_eq!(dead.len(), 10 * n_series as u64);
+        table.remove(&dead);
+        assert_eq!(table.len(), n_targets * n_series);
+        let first = *after_first.get_or_insert(table.memory_bytes());
+        let n_dead = generation * 10 * n_series;
+        let more = table.memory_bytes().saturating_sub(first);
+        assert!(more < first / 4 + n_dead, "{more} bytes more than {first}, after {n_dead} dead series");
+    }
+}
+
+#[test]
+fn a_bomb_is_given_back() {
+    let mut table = SeriesTable::new();
+    for n in 0..500 {
+        table.get_or_insert(&target_series(0, 0, n));
+    }
+    let before = table.memory_bytes();
+    let bombs =
+        [|n: u32| ("user", format!("id-{:08x}", n.wrapping_mul(0x9e37_79b1))), |n| ("", format!("name_{n}"))];
+    for bomb in bombs {
+        let first = table.next_id();
+        let n_series = 30_000;
+        for n in 0..n_series {
+            let (name, text) = bomb(n);
+            let pair = if name.is_empty() { (text.as_str(), "1") } else { (name, text.as_str()) };
+            table.get_or_insert(&Labels::from_pairs([("__name__", "bomb"), pair]));
+        }
+        let stats = table.statistics(3);
+        assert_eq!(stats.series_by_metric_name[0].name, "bomb");
+        assert_eq!(stats.series_by_label_pair[0].value, u64::from(n_series));
+        let each = (table.memory_bytes() - before) / n_series as usize;
+        assert!(each < 400, "{each} bytes a series");
+        table.remove(&(first..table.next_id()).collect());
+        assert_eq!(table.len(), 500);
+        let after = table.memory_bytes();
+        assert!(after < before + 40_000, "{before} bytes before the bomb, {after} after it");
+    }
+}
