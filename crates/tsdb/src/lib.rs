@@ -23,5 +23,5 @@ pub mod wal;
 pub use block::fuzz_tombstones;
 pub use db::Db;
 pub use error::TsdbError;
-pub use options::{Durability, Options};
+pub use options::{Durability, Options, RetentionRule};
 pub use report::{MaintenanceReport, NamedCount, OpenReport, Quarantined, Stats};

@@ -1,5 +1,6 @@
 //! What an operator may set about the store, with the defaults.
 
+use model::Matcher;
 use stdx::metrics::Registry;
 
 /// Two hours, the length of blocks cut from the head. From Prometheus.
@@ -26,6 +27,15 @@ pub enum Durability {
     Strict,
 }
 
+/// How long samples of some series are kept.
+#[derive(Debug, Clone)]
+pub struct RetentionRule {
+    /// All of them hold for the series meant.
+    pub matchers: Vec<Matcher>,
+    /// As [`Options::retention_ms`].
+    pub retention_ms: i64,
+}
+
 /// Settings of a [`crate::Db`].
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -33,6 +43,11 @@ pub struct Options {
     pub retention_ms: i64,
     /// The oldest blocks go while blocks and WAL are larger than this; 0 for no limit.
     pub retention_bytes: u64,
+    /// As `retention_bytes`, in percent of the disk's size; 0 for no limit. Of two limits the smaller one counts.
+    pub retention_percent: f64,
+    /// Series that are kept for longer or shorter than `retention_ms`; the first rule that fits a series counts. Applied when
+    /// a block is wholly too old for them, so samples stay up to a block's length longer.
+    pub retention_rules: Vec<RetentionRule>,
     /// Length of the blocks cut from the head; must be positive.
     pub block_ms: i64,
     /// Series in the head before new ones are refused.
@@ -54,6 +69,8 @@ impl Default for Options {
         Self {
             retention_ms: RETENTION_MS_DEFAULT,
             retention_bytes: 0,
+            retention_percent: 0.0,
+            retention_rules: Vec::new(),
             block_ms: BLOCK_MS_DEFAULT,
             series_max: SERIES_MAX_DEFAULT,
             segment_bytes: SEGMENT_BYTES_DEFAULT,

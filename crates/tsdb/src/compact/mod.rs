@@ -4,6 +4,8 @@
 //! names out; `merge` moves the bytes.
 
 mod cut;
+#[cfg(test)]
+mod measure;
 mod merge;
 mod plan;
 mod retention;
@@ -12,4 +14,4 @@ mod rows;
 pub(crate) use cut::{cut_block, decode_chunks};
 pub(crate) use merge::{Job, compact_blocks};
 pub(crate) use plan::{BlockInfo, compaction_ranges, plan};
-pub(crate) use retention::expired;
+pub(crate) use retention::{Retention, expired};

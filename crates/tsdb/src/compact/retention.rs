@@ -1,6 +1,69 @@
-//! Which blocks are too old, or too much. Pure.
+//! Which blocks are too old, or too much, and which of their series are. Pure, but for asking a block's index.
+
+use model::Labels;
+use roaring::RoaringBitmap;
 
 use super::plan::BlockInfo;
+use crate::block::Block;
+use crate::error::TsdbError;
+use crate::options::{Options, RetentionRule};
+
+/// How long which series are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention<'a> {
+    rules: &'a [RetentionRule],
+    /// For all other series.
+    other_ms: i64,
+    /// The newest sample, or now, whichever is earlier.
+    newest_ms: i64,
+}
+
+impl<'a> Retention<'a> {
+    pub(crate) fn new(options: &'a Options, newest_ms: i64) -> Self {
+        Self { rules: &options.retention_rules, other_ms: options.retention_ms, newest_ms }
+    }
+
+    /// The longest that any series is kept; 0 for ever.
+    pub(crate) fn longest_ms(&self) -> i64 {
+        let all = self.rules.iter().map(|rule| rule.retention_ms);
+        let all: Vec<i64> = all.chain([self.other_ms]).collect();
+        if all.contains(&0) { 0 } else { all.into_iter().max().unwrap_or(0) }
+    }
+
+    fn from(&self, retention_ms: i64) -> i64 {
+        if retention_ms > 0 { self.newest_ms.saturating_sub(retention_ms) } else { i64::MIN }
+    }
+
+    /// From when on samples of a series are kept, when there are rules.
+    pub(crate) fn keep_from(&self, labels: &Labels) -> Option<i64> {
+        let fits = |rule: &&RetentionRule| rule.matchers.iter().all(|matcher| matcher.matches_labels(labels));
+        let retention_ms = self.rules.iter().find(fits).map_or(self.other_ms, |rule| rule.retention_ms);
+        (!self.rules.is_empty()).then(|| self.from(retention_ms))
+    }
+
+    /// Whether a block has series that are too old in all of it.
+    pub(crate) fn has_expired(&self, block: &Block) -> Result<bool, TsdbError> {
+        let last_ms = block.range().end_ms;
+        let is_old = |retention_ms: i64| last_ms < self.from(retention_ms);
+        let any_old = is_old(self.other_ms) || self.rules.iter().any(|rule| is_old(rule.retention_ms));
+        if self.rules.is_empty() || !any_old {
+            return Ok(false);
+        }
+        let resolve = |rule: &RetentionRule| {
+            block.index().resolve(&rule.matchers).map_err(|err| block.index_error(err))
+        };
+        let mut left = RoaringBitmap::from_sorted_iter(0..block.index().toc().n_series).unwrap_or_default();
+        left -= &block.deleted().wholly;
+        for rule in self.rules {
+            let found = resolve(rule)? & &left;
+            if is_old(rule.retention_ms) && !found.is_empty() {
+                return Ok(true);
+            }
+            left -= found;
+        }
+        Ok(is_old(self.other_ms) && !left.is_empty())
+    }
+}
 
 /// Names of blocks to remove. `blocks` are sorted by time; `other_bytes` is what else counts, such as the WAL.
 ///

@@ -1,16 +1,21 @@
 //! The maintenance of blocks: merged, removed when they are too old or too much, and damage in them told.
 //! Each step leaves everything found by readers and by a restart.
 
+use std::path::Path;
 use std::sync::Arc;
+
+use model::Labels;
 
 use super::Db;
 use crate::block::{Block, remove_block};
-use crate::compact::{BlockInfo, Job, compact_blocks, compaction_ranges, expired, plan};
+use crate::compact::{BlockInfo, Job, Retention, compact_blocks, compaction_ranges, expired, plan};
 use crate::error::TsdbError;
 use crate::report::MaintenanceReport;
 
 /// Merges in one call, so that a call ends. Chosen.
 const COMPACTIONS_MAX: usize = 16;
+/// A block is written anew when more than one of so many series has deletions. From Prometheus: 5 %.
+const DELETED_SHARE: u64 = 20;
 
 /// Opens new blocks and puts them in the place of `replaced`.
 pub(super) fn publish(db: &Db, names: &[String], replaced: &[Arc<Block>]) -> Result<(), TsdbError> {
@@ -43,37 +48,64 @@ fn infos(db: &Db) -> (Vec<Arc<Block>>, Vec<BlockInfo>) {
     (blocks, infos)
 }
 
+/// The newest sample that is stored, or now: a clock that is ahead while nothing is written makes nothing old.
+fn newest_ms(db: &Db, now_ms: i64) -> i64 {
+    let (_, head_max_ms) = db.head.read().span();
+    let blocks = db.blocks.read();
+    blocks.iter().map(|block| block.range().end_ms).fold(head_max_ms, i64::max).min(now_ms)
+}
+
 /// Merges what is due.
-pub(super) fn compact(db: &Db, report: &mut MaintenanceReport) -> Result<(), TsdbError> {
+pub(super) fn compact(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Result<(), TsdbError> {
     let ranges = compaction_ranges(db.options.block_ms, db.options.retention_ms);
+    let retention = Retention::new(&db.options, newest_ms(db, now_ms));
     for _ in 0..COMPACTIONS_MAX {
         let (blocks, infos) = infos(db);
-        let plan = plan(&infos, &ranges);
+        let mut plan = plan(&infos, &ranges);
+        if plan.group.is_empty() {
+            plan.group.extend(to_rewrite(&blocks, &retention)?);
+        }
         if plan.group.is_empty() {
             return Ok(());
         }
         let group: Vec<Arc<Block>> = plan.group.iter().map(|idx| Arc::clone(&blocks[*idx])).collect();
-        let job = Job { blocks: &group, cuts: &plan.cuts, keep_from: &|_| None };
-        let names = match compact_blocks(&db.dir, &job) {
-            Ok(names) => names,
-            Err(TsdbError::Corrupt { path, reason }) => {
-                db.metrics.compactions_failed.inc();
-                if !group.iter().any(|block| block.is_damaged()) {
-                    return Err(TsdbError::Corrupt { path, reason });
+        let keep_from = |labels: &Labels| retention.keep_from(labels);
+        let names =
+            match compact_blocks(&db.dir, &Job { blocks: &group, cuts: &plan.cuts, keep_from: &keep_from }) {
+                Ok(names) => names,
+                Err(TsdbError::Corrupt { path, reason }) => {
+                    db.metrics.compactions_failed.inc();
+                    if !group.iter().any(|block| block.is_damaged()) {
+                        return Err(TsdbError::Corrupt { path, reason });
+                    }
+                    // Left out of the next plan; what is good in it is still served.
+                    continue;
                 }
-                // Left out of the next plan; what is good in it is still served.
-                continue;
-            }
-            Err(other) => {
-                db.metrics.compactions_failed.inc();
-                return Err(other);
-            }
-        };
+                Err(other) => {
+                    db.metrics.compactions_failed.inc();
+                    return Err(other);
+                }
+            };
         replace(db, &names, &group)?;
         db.metrics.compactions.add(names.len() as u64);
+        if names.is_empty() {
+            report.expired.extend(group.iter().map(|block| block.name().to_owned()));
+        }
         report.compacted.extend(names);
     }
     Ok(())
+}
+
+/// A block of which enough is deleted, or that has series past a retention of their own.
+fn to_rewrite(blocks: &[Arc<Block>], retention: &Retention<'_>) -> Result<Option<usize>, TsdbError> {
+    for (idx, block) in blocks.iter().enumerate().filter(|(_, block)| !block.is_damaged()) {
+        let n_deleted = block.deleted().tombstones.iter().count() as u64;
+        let many = n_deleted * DELETED_SHARE > u64::from(block.index().toc().n_series);
+        if many || retention.has_expired(block)? {
+            return Ok(Some(idx));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes blocks with deletions anew, without what was deleted. Returns how many.
@@ -84,10 +116,6 @@ pub(super) fn clean_tombstones(db: &Db) -> Result<usize, TsdbError> {
         let group = std::slice::from_ref(block);
         let names = compact_blocks(&db.dir, &Job { blocks: group, cuts: &[], keep_from: &|_| None })
             .inspect_err(|_| db.metrics.compactions_failed.inc())?;
-        if names.iter().any(|name| name == block.name()) {
-            // What was deleted is not there at all.
-            block.forget_deletions(&*db.dir)?;
-        }
         replace(db, &names, group)?;
         db.metrics.compactions.add(names.len() as u64);
         n_cleaned += 1;
@@ -98,8 +126,13 @@ pub(super) fn clean_tombstones(db: &Db) -> Result<usize, TsdbError> {
 /// Publishes `names` and removes `group`.
 fn replace(db: &Db, names: &[String], group: &[Arc<Block>]) -> Result<(), TsdbError> {
     publish(db, names, group)?;
-    for old in group.iter().filter(|old| names.iter().all(|name| name != old.name())) {
-        remove_block(&*db.dir, old.name())?;
+    for old in group {
+        if names.iter().all(|name| name != old.name()) {
+            remove_block(&*db.dir, old.name())?;
+        } else if !old.deleted().tombstones.is_empty() {
+            // The same content again: what was deleted is not in it.
+            old.forget_deletions(&*db.dir)?;
+        }
     }
     Ok(())
 }
@@ -108,17 +141,29 @@ fn replace(db: &Db, names: &[String], group: &[Arc<Block>]) -> Result<(), TsdbEr
 pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Result<(), TsdbError> {
     let (_, mut infos) = infos(db);
     infos.sort_by_key(|info| info.min_ms);
-    let (_, head_max_ms) = db.head.read().span();
-    let newest_ms = infos.iter().map(|info| info.last_ms).fold(head_max_ms, i64::max);
+    let newest_ms = newest_ms(db, now_ms);
     let wal_bytes = db.wal.lock().total_bytes();
-    let (retention_ms, retention_bytes) = (db.options.retention_ms, db.options.retention_bytes);
-    let names = expired(&infos, newest_ms, now_ms, retention_ms, retention_bytes, wal_bytes);
+    let retention_ms = Retention::new(&db.options, newest_ms).longest_ms();
+    let names = expired(&infos, newest_ms, now_ms, retention_ms, bytes_max(db)?, wal_bytes);
     for name in names {
         db.blocks.write().retain(|block| block.name() != name);
         remove_block(&*db.dir, &name)?;
         report.expired.push(name);
     }
     Ok(())
+}
+
+/// How much blocks and log may take; 0 for no limit.
+fn bytes_max(db: &Db) -> Result<u64, TsdbError> {
+    let (bytes, percent) = (db.options.retention_bytes, db.options.retention_percent);
+    if percent <= 0.0 {
+        return Ok(bytes);
+    }
+    let space = db.dir.space().map_err(TsdbError::io("ask for the size of the disk of", Path::new(".")))?;
+    let of_disk = (space.total_bytes as f64 * (percent / 100.0)) as u64;
+    // A share of nothing is still a limit.
+    let of_disk = of_disk.max(1);
+    Ok(if bytes > 0 { bytes.min(of_disk) } else { of_disk })
 }
 
 /// Says what readers and compaction found damaged since the last time.

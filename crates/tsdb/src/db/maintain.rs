@@ -26,7 +26,7 @@ pub(super) fn maintain(db: &Db, now_ms: i64) -> Result<MaintenanceReport, TsdbEr
     } else {
         Ok(())
     };
-    let compacted = compact(db, &mut report);
+    let compacted = compact(db, now_ms, &mut report);
     let expired = expire(db, now_ms, &mut report);
     report_damage(db, &mut report);
     update_gauges(db);

@@ -78,6 +78,12 @@ fn check_options(options: &Options) -> Result<(), TsdbError> {
     if options.retention_ms < 0 {
         return Err(TsdbError::Setting { setting: "retention_ms", must: "zero or positive" });
     }
+    if !(0.0..=100.0).contains(&options.retention_percent) {
+        return Err(TsdbError::Setting { setting: "retention_percent", must: "from 0 to 100" });
+    }
+    if options.retention_rules.iter().any(|rule| rule.retention_ms < 0) {
+        return Err(TsdbError::Setting { setting: "retention_rules", must: "zero or positive" });
+    }
     if options.ahead_max_ms < 0 {
         return Err(TsdbError::Setting { setting: "ahead_max_ms", must: "zero or positive" });
     }

@@ -57,6 +57,12 @@ impl BlockCache {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Bytes held now: for measuring.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.clock.lock().bytes
+    }
+
     /// Counts a damaged page or leaf.
     pub(crate) fn count_damage(&self) {
         self.damaged.inc();

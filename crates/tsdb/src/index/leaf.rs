@@ -127,6 +127,18 @@ impl Table {
         (first == n_entries).then_some(Self { fences })
     }
 
+    /// For measuring.
+    #[cfg(test)]
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.fences.iter().map(|fence| u64::from(fence.stored_bytes)).sum()
+    }
+
+    /// For measuring.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.fences.iter().map(|fence| size_of::<Fence>() + fence.value.len()).sum()
+    }
+
     /// The place of the leaf that has entry `number`.
     pub(super) fn leaf_of(&self, number: u32) -> Option<usize> {
         let at = self.fences.partition_point(|fence| fence.first <= number).checked_sub(1)?;

@@ -229,6 +229,24 @@ impl BlockIndex {
         self.n_bytes
     }
 
+    /// Stored bytes of each section, and of the tables: for measuring.
+    #[cfg(test)]
+    pub(crate) fn section_bytes(&self) -> Vec<(&'static str, u64)> {
+        let mut sections: Vec<(&'static str, u64)> = (0..N_TABLES - 1)
+            .filter_map(|section| Some((SECTION_NAMES[section], self.table(section).ok()?.stored_bytes())))
+            .collect();
+        sections.push(("tables", self.toc.tables.iter().map(|table| table.len).sum()));
+        sections
+    }
+
+    /// Memory of the tables read so far: for measuring.
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let tables: usize = self.tables.iter().filter_map(OnceLock::get).map(Table::memory_bytes).sum();
+        let names = self.names.get().map_or(0, |names| names.len() * size_of::<NameEntry>());
+        tables + names + size_of::<Self>()
+    }
+
     fn read_table(&self, section: usize) -> Result<Vec<u8>, ReadError> {
         let at = self.toc.tables[section];
         let what = format!("the table of {}", SECTION_NAMES[section]);
