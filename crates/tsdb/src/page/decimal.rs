@@ -4,6 +4,8 @@
 //! stored beside. Method: ALP (Afroozeh, Kuffó, Boncz, «ALP: Adaptive Lossless Floating-Point Compression»), with a true
 //! division instead of a multiplication by the reciprocal, so that every decimal of up to 15 digits is exact.
 
+use pulp::{Arch, Simd, WithSimd};
+
 /// 10^e for every exponent that a page may have; all exact as floats.
 pub(super) const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
@@ -65,18 +67,42 @@ impl Scale {
 
     /// Appends the values of `mantissas`.
     pub(super) fn extend(self, mantissas: &[i64], out: &mut Vec<f64>) {
-        let floats = mantissas.iter().map(|&mantissa| mantissa as f64);
+        let begin = out.len();
+        out.resize(begin + mantissas.len(), 0.0);
+        Arch::new().dispatch(Convert { scale: self, mantissas, out: &mut out[begin..] });
+    }
+
+    /// The loop of [`Scale::extend`], for the instructions that its caller was compiled for.
+    #[inline(always)]
+    fn convert(self, mantissas: &[i64], out: &mut [f64]) {
+        let each = mantissas.iter().map(|&mantissa| mantissa as f64).zip(out);
         match self.0 {
-            0 => out.extend(floats),
-            Self::TIMES_MILLI => out.extend(floats.map(|float| float * 1e-3)),
-            Self::TIMES_MICRO => out.extend(floats.map(|float| float * 1e-6)),
-            Self::TIMES_NANO => out.extend(floats.map(|float| float * 1e-9)),
-            Self::BY_1000_TWICE => out.extend(floats.map(|float| float / 1e3 / 1e3)),
+            0 => each.for_each(|(float, out)| *out = float),
+            Self::TIMES_MILLI => each.for_each(|(float, out)| *out = float * 1e-3),
+            Self::TIMES_MICRO => each.for_each(|(float, out)| *out = float * 1e-6),
+            Self::TIMES_NANO => each.for_each(|(float, out)| *out = float * 1e-9),
+            Self::BY_1000_TWICE => each.for_each(|(float, out)| *out = float / 1e3 / 1e3),
             exponent => {
                 let power = POWERS[usize::from(exponent)];
-                out.extend(floats.map(|float| float / power));
+                each.for_each(|(float, out)| *out = float / power);
             }
         }
+    }
+}
+
+/// [`Scale::convert`], compiled for the vector instructions of each kind of machine; which kind this is, is found out at run time.
+struct Convert<'a> {
+    scale: Scale,
+    mantissas: &'a [i64],
+    out: &'a mut [f64],
+}
+
+impl WithSimd for Convert<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        self.scale.convert(self.mantissas, self.out);
     }
 }
 
@@ -203,5 +229,28 @@ fn fill_exceptions(decimals: &mut Decimals) {
             *mantissa = before;
         }
         before = *mantissa;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn vector_instructions_give_the_same_bits(mantissas: Vec<i64>, shift in 0..64u32, code in 0..=Scale::BY_1000_TWICE) {
+            let mantissas: Vec<i64> = mantissas.iter().map(|mantissa| mantissa >> shift).collect();
+            let scale = Scale::from_code(code).expect("a scale");
+            let mut plain = vec![0.0; mantissas.len()];
+            scale.convert(&mantissas, &mut plain);
+            let mut vector = Vec::new();
+            scale.extend(&mantissas, &mut vector);
+            let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&plain), bits(&vector));
+            let single: Vec<f64> = mantissas.iter().map(|&mantissa| scale.value(mantissa as f64)).collect();
+            prop_assert_eq!(bits(&plain), bits(&single));
+        }
     }
 }

@@ -291,27 +291,37 @@ pub(super) fn take(
     };
     let base = take_zigzag(src, "base")?.wrapping_mul(divisor);
     pack::take(src, n_fields, fields)?;
-    out.reserve(n);
-    out.push(first);
-    let scaled = fields.iter().map(|&field| (field as i64).wrapping_mul(divisor).wrapping_add(base));
+    out.resize(n, first);
+    let scaled = |field: u64| (field as i64).wrapping_mul(divisor).wrapping_add(base);
+    let mut int = first;
     match form {
-        Form::Deltas => out.extend(scaled.scan(first, |int, delta| {
-            *int = int.wrapping_add(delta);
-            Some(*int)
-        })),
-        Form::Deltas2 => {
-            out.push(first.wrapping_add(slope));
-            out.extend(scaled.scan((first.wrapping_add(slope), slope), |(int, delta), delta2| {
-                *delta = delta.wrapping_add(delta2);
-                *int = int.wrapping_add(*delta);
-                Some(*int)
-            }));
+        Form::Deltas => {
+            for (slot, &field) in out[1..].iter_mut().zip(&*fields) {
+                int = int.wrapping_add(scaled(field));
+                *slot = int;
+            }
         }
-        Form::Line => out.extend(scaled.scan(first, |line, far| {
-            *line = line.wrapping_add(slope);
-            Some(line.wrapping_add(far))
-        })),
-        _ => out.extend(scaled.map(|level| level.wrapping_add(first))),
+        Form::Deltas2 => {
+            let mut delta = slope;
+            int = int.wrapping_add(delta);
+            out[1] = int;
+            for (slot, &field) in out[2..].iter_mut().zip(&*fields) {
+                delta = delta.wrapping_add(scaled(field));
+                int = int.wrapping_add(delta);
+                *slot = int;
+            }
+        }
+        Form::Line => {
+            for (slot, &field) in out[1..].iter_mut().zip(&*fields) {
+                int = int.wrapping_add(slope);
+                *slot = int.wrapping_add(scaled(field));
+            }
+        }
+        _ => {
+            for (slot, &field) in out[1..].iter_mut().zip(&*fields) {
+                *slot = first.wrapping_add(scaled(field));
+            }
+        }
     }
     Ok(())
 }

@@ -9,8 +9,6 @@ use super::{PageError, take_byte, take_varint, varint_len};
 
 /// Bit of the width byte: a list of patches comes before the fields.
 const PATCHED: u8 = 0x80;
-/// Fields up to this width, shifted by up to 7 bits, lie in one 8-byte word.
-const WORD_WIDTH_MAX: u32 = 57;
 /// A width below that of the widest field is tried as long as at most one field in this many needs a patch. Chosen.
 const FIELDS_PER_PATCH_MIN: u32 = 6;
 
@@ -133,7 +131,7 @@ pub(super) fn take(src: &mut &[u8], n: usize, out: &mut Vec<u64>) -> Result<(), 
     let (packed, rest) = src.split_at_checked(n_bytes).ok_or(PageError::Short { part: "fields" })?;
     out.clear();
     out.resize(n, 0);
-    unpack(packed, rest, width, out);
+    unpack(packed, width, out);
     *src = rest;
     apply_patches(patches, n_patches, width, out)
 }
@@ -158,33 +156,51 @@ fn apply_patches(mut patches: &[u8], n_patches: u64, width: u32, out: &mut [u64]
 }
 
 /// Unpacks into all of `out`. `packed` has the bytes of exactly so many fields.
-#[inline(always)]
-fn unpack(packed: &[u8], _behind: &[u8], width: u32, out: &mut [u64]) {
+fn unpack(packed: &[u8], width: u32, out: &mut [u64]) {
     if width == 0 {
         return;
     }
-    let mask = u64::MAX >> (64 - width);
+    let (eights, tail) = out.as_chunks_mut::<8>();
+    // As many eights as have eight bytes behind them, so that every word is read whole.
+    let n_whole = (packed.len().saturating_sub(8) / width as usize).min(eights.len());
+    let n_done = if unpack_eights(packed, width, &mut eights[..n_whole]) { n_whole * 8 } else { 0 };
     let step = width as usize;
-    // Fields whose 8-byte word lies inside; the others, at the end, are put together byte by byte.
-    let n_whole = if width <= WORD_WIDTH_MAX && packed.len() >= 8 {
-        (((packed.len() - 8) * 8 + 7) / step + 1).min(out.len())
-    } else {
-        0
-    };
-    let (whole, tail) = out.split_at_mut(n_whole);
-    let mut pos = 0usize;
-    for field in whole {
-        let at = pos / 8;
-        let word = packed.get(at..at + 8).and_then(|word| word.first_chunk());
-        *field = word.map_or(0, |word| u64::from_le_bytes(*word) >> (pos % 8)) & mask;
-        pos += step;
-    }
-    for field in tail {
+    let mut pos = n_done * step;
+    let mask = u64::MAX >> (64 - width);
+    for field in eights.as_flattened_mut()[n_done..].iter_mut().chain(tail) {
         let (at, n_bits) = (pos / 8, pos % 8 + step);
         let mut word = [0u8; 16];
         let n_bytes = n_bits.div_ceil(8);
         word[..n_bytes].copy_from_slice(&packed[at..at + n_bytes]);
         *field = (u128::from_le_bytes(word) >> (pos % 8)) as u64 & mask;
         pos += step;
+    }
+}
+
+/// Unpacks eight fields at once, which begin and end with a byte. False, and nothing is done, where fields do not fit words.
+fn unpack_eights(packed: &[u8], width: u32, out: &mut [[u64; 8]]) -> bool {
+    macro_rules! by_width {
+        ($($width:literal)*) => {
+            match width {
+                $($width => unpack_width::<$width>(packed, out),)*
+                _ => return false,
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+        33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57);
+    true
+}
+
+/// With the width known, every shift and offset is a constant: no branch and no multiplication for a field.
+#[inline(always)]
+fn unpack_width<const WIDTH: usize>(packed: &[u8], out: &mut [[u64; 8]]) {
+    let mask = u64::MAX >> (64 - WIDTH);
+    for (bytes, eight) in packed.windows(WIDTH + 8).step_by(WIDTH).zip(out) {
+        for (idx, field) in eight.iter_mut().enumerate() {
+            let at = idx * WIDTH / 8;
+            let word = bytes[at..at + 8].try_into().expect("eight bytes");
+            *field = u64::from_le_bytes(word) >> (idx * WIDTH % 8) & mask;
+        }
     }
 }

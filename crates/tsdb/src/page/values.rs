@@ -131,11 +131,14 @@ pub fn summary(mut bytes: &[u8]) -> Result<Summary, PageError> {
         let scale = head.ints.as_ref().and_then(|ints| Some((ints.scale?, ints.origin)));
         return summary::read(summary::skip(src)?, head.n, head.n_levels, scale);
     }
-    if let Some(IntsHead { form: Form::Constant, scale: Some(scale), origin }) = head.ints
+    if let Some(IntsHead { form: Form::Constant, scale, origin }) = head.ints
         && !head.has_exceptions
     {
-        let exact = Exact::of(&[origin.first], &[], std::iter::once(head.n as u32));
-        return Ok(exact.expect("a number").summary(scale));
+        let length = std::iter::once(head.n as u32);
+        return Ok(match scale {
+            Some(scale) => Exact::of(&[origin.first], &[], length).expect("a number").summary(scale),
+            None => summary::of_floats(&[f64::from_bits(origin.first as u64)], length),
+        });
     }
     let lengths = Runs::take(src, head.shape, head.n, head.n_levels)?.lengths(head.n);
     let Some(ints_head) = &head.ints else {
