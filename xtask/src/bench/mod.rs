@@ -42,6 +42,8 @@ const WORKLOADS: &[(&[&str], Workload)] = &[
     (&["wal"], workloads::scrape::wal),
     (&["disk"], workloads::disk::disk),
     (&["memory", "restart"], workloads::memory::memory),
+    (&["churn"], workloads::churn::churn),
+    (&["query"], workloads::query::query),
 ];
 
 /// `cargo xtask bench WORKLOAD… [--flag value]…`

@@ -37,6 +37,8 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("steps", "N", "memory, restart: samples of each series, 15 s apart (default 480: two hours)"),
     ("connections", "N", "remote write: connections (default 4)"),
     ("per-request", "N", "remote write: samples in a request (default 2000, as Prometheus sends)"),
+    ("scale", "F", "query: share of 200 hosts × 1,100 series and of the other data (default 0.1)"),
+    ("hours", "N", "query: hours of a day, for small runs (default 24)"),
 ];
 
 /// Flags whose values are paths; reports leave them out.
@@ -103,6 +105,14 @@ impl Options {
         let default = if self.is_on("quick") { quick } else { usual };
         self.text(name).map_or(Ok(default), |text| {
             text.replace('_', "").parse().with_context(|| format!("--{name}: not a number: {text:?}"))
+        })
+    }
+
+    /// A fraction, or a default.
+    pub fn fraction(&self, name: &str, usual: f64, quick: f64) -> Result<f64> {
+        let default = if self.is_on("quick") { quick } else { usual };
+        self.text(name).map_or(Ok(default), |text| {
+            text.parse().with_context(|| format!("--{name}: not a number: {text:?}"))
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here asks the process itself, so every server is measured the same way.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn ticks_in(stat: &str) -> Option<u64> {
 pub struct Memory {
     /// Resident now.
     pub resident: u64,
-    /// Most resident since the start.
+    /// Most resident since the start, or since [`forget_peak`].
     pub peak: u64,
 }
 
@@ -42,6 +42,11 @@ pub fn memory(pid: u32) -> Result<Memory> {
     Ok(Memory { resident: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
 }
 
+/// Sets the peak back to what is resident now.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").context("cannot reset the peak of memory")
+}
+
 /// Bytes of all files below a folder that `wanted` picks by their path below it. Holes and preallocated tails do not count.
 pub fn disk_bytes(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> u64 {
     let mut total = 0;
@@ -52,6 +57,16 @@ pub fn disk_bytes(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> u64 {
         }
     });
     total
+}
+
+/// Drops the folder's files from the page cache, as after a boot. Dirty pages stay, so it syncs first.
+pub fn drop_page_cache(folder: &Path) {
+    each_file(folder, &mut |path| {
+        if let Ok(file) = File::open(path) {
+            let _ = file.sync_data();
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+    });
 }
 
 fn each_file(folder: &Path, visit: &mut dyn FnMut(&Path)) {

@@ -42,8 +42,8 @@ pub enum Kind {
     Replay,
     /// Counters `bench_counter{group,item}`.
     Counter,
-    /// Gauges `bench_gauge{group,item}`.
-    Gauge,
+    /// Counters `bench_long{group,item}`, for long windows.
+    Long,
     /// Gauges `bench_many{host,item}`.
     Many,
     /// Ones `bench_one{host,version}`, one series a group.
@@ -56,7 +56,7 @@ const KINDS: &[(Kind, &str)] = &[
     (Kind::Node, "node"),
     (Kind::Replay, "replay"),
     (Kind::Counter, "counter"),
-    (Kind::Gauge, "gauge"),
+    (Kind::Long, "long"),
     (Kind::Many, "many"),
     (Kind::One, "one"),
     (Kind::Bucket, "bucket"),
@@ -197,7 +197,7 @@ fn series(kind: Kind, columns: &Columns, seed: u64, group: usize, item: usize, g
     let (name, pairs, source) = match kind {
         Kind::Node | Kind::Replay => return node(kind, columns, seed, group, item, generation),
         Kind::Counter => ("bench_counter", pairs("group", group, "item", item), Source::Counter(own)),
-        Kind::Gauge => ("bench_gauge", pairs("group", group, "item", item), Source::Gauge(own)),
+        Kind::Long => ("bench_long", pairs("group", group, "item", item), Source::Counter(own)),
         Kind::Many => ("bench_many", pairs("host", group, "item", item), Source::Gauge(own)),
         Kind::One => ("bench_one", pairs("host", group, "version", group % 7), Source::Constant(1.0)),
         Kind::Bucket => {
@@ -225,6 +225,9 @@ const BUCKETS: &[(&str, f64)] = &[
     ("2.5", 0.995),
     ("+Inf", 1.0),
 ];
+
+/// Bounds of each histogram: a set of [`Kind::Bucket`] has a multiple of them a group.
+pub const N_BUCKETS: usize = BUCKETS.len();
 
 fn node(kind: Kind, columns: &Columns, seed: u64, host: usize, item: usize, generation: i64) -> Series {
     let column = &columns.0[item];
@@ -302,7 +305,7 @@ pub mod tests {
     fn made_counters_and_buckets_never_fall() {
         let columns = columns();
         for kind in [Kind::Counter, Kind::Bucket] {
-            let set = Set::new(kind, 2, BUCKETS.len(), 0, STEP_MS);
+            let set = Set::new(kind, 2, N_BUCKETS, 0, STEP_MS);
             for series in group(&set, &columns, 7, 1, 0).expect("valid") {
                 let values: Vec<f64> = (0..200).map(|step| series.value(&columns, step)).collect();
                 assert!(values.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}: {values:?}", series.labels);

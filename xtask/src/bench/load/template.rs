@@ -149,7 +149,7 @@ mod tests {
         let columns = series::tests::columns();
         let mut all = Vec::new();
         for (kind, groups, n) in
-            [(Kind::Node, 400, 3), (Kind::Bucket, 20, 30), (Kind::Gauge, 3, 100), (Kind::One, 5, 1)]
+            [(Kind::Node, 400, 3), (Kind::Bucket, 20, 30), (Kind::Many, 3, 100), (Kind::One, 5, 1)]
         {
             let set = Set::new(kind, groups, n, 0, 1);
             for nth in 0..groups {

@@ -83,10 +83,11 @@ fn one(bench: &Bench, spec: &Spec, n_hosts: usize, n_series: usize, section: &mu
 
 /// Bytes of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sizes {
+pub struct Sizes {
     all: u64,
     blocks: u64,
-    index: u64,
+    /// Of the blocks.
+    pub index: u64,
 }
 
 /// Blocks are folders with a `meta.json`, in every server here; their indexes are files whose names say so.
@@ -106,7 +107,7 @@ fn sizes(data: &Path) -> Sizes {
 }
 
 /// Waits until there is a block and nothing changes any more.
-fn settle(server: &Server) -> Result<Sizes> {
+pub fn settle(server: &Server) -> Result<Sizes> {
     let started = Instant::now();
     let (mut last, mut since) = (sizes(&server.data), Instant::now());
     while last.blocks == 0 || since.elapsed() < QUIET {

@@ -1,7 +1,10 @@
 //! The workloads. Each returns one table.
 
+pub mod churn;
 pub mod disk;
 pub mod memory;
+pub mod query;
+mod questions;
 pub mod scrape;
 pub mod write;
 
