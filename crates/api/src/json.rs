@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use model::Labels;
+use model::{Histogram, Labels};
 
 /// A JSON text under construction. The caller opens and closes in pairs; commas come by themselves.
 #[derive(Debug, Default)]
@@ -124,6 +124,35 @@ impl Json {
             model::float::push_f(&mut self.out, value);
         }
         self.out.push('"');
+    }
+
+    /// A native histogram: count, sum, and populated buckets as which bounds they hold (0 the upper, 1 the lower, 2 neither,
+    /// 3 both), lower bound, upper bound, count.
+    pub fn histogram(&mut self, histogram: &Histogram) {
+        self.object(|json| {
+            json.key("count").sample_value(histogram.count);
+            json.key("sum").sample_value(histogram.sum);
+            let buckets = histogram.buckets();
+            if buckets.iter().all(|bucket| bucket.count == 0.0) {
+                return;
+            }
+            json.key("buckets").array(|json| {
+                for bucket in buckets.iter().filter(|bucket| bucket.count != 0.0) {
+                    let bounds = match (bucket.has_lower, bucket.has_upper) {
+                        (false, true) => 0,
+                        (true, false) => 1,
+                        (false, false) => 2,
+                        (true, true) => 3,
+                    };
+                    json.array(|json| {
+                        json.int(bounds);
+                        json.sample_value(bucket.lower);
+                        json.sample_value(bucket.upper);
+                        json.sample_value(bucket.count);
+                    });
+                }
+            });
+        });
     }
 
     /// A value that is JSON already.
@@ -295,6 +324,28 @@ mod tests {
         );
         let labels = Labels::from_pairs([("b", "<&>\u{2028}"), ("a", "x\"\n\u{1}")]);
         check(|json| json.labels(&labels), "{\"a\":\"x\\\"\\n\\u0001\",\"b\":\"<&>\u{2028}\"}");
+    }
+
+    #[test]
+    fn histograms_show_populated_buckets_and_which_bounds_they_hold() {
+        use model::histogram::Span;
+        let histogram = Histogram {
+            count: 42.0,
+            sum: 34_593.34,
+            zero_count: 3.0,
+            zero_threshold: 0.25,
+            positive_spans: vec![Span { offset: -1, length: 4 }],
+            positive_buckets: vec![12.0, 21.0, 0.0, 6.0],
+            negative_spans: vec![Span { offset: 1, length: 1 }],
+            negative_buckets: vec![1.5],
+            ..Histogram::default()
+        };
+        check(
+            |json| json.histogram(&histogram),
+            "{\"count\":\"42\",\"sum\":\"34593.34\",\"buckets\":[[1,\"-2\",\"-1\",\"1.5\"],[3,\"-0.25\",\"0.25\",\"3\"],\
+             [0,\"0.25\",\"0.5\",\"12\"],[0,\"0.5\",\"1\",\"21\"],[0,\"2\",\"4\",\"6\"]]}",
+        );
+        check(|json| json.histogram(&Histogram::default()), "{\"count\":\"0\",\"sum\":\"0\"}");
     }
 
     #[test]

@@ -3,7 +3,19 @@
 //! One type for both of Prometheus' kinds: counts are floats, and [`Histogram::is_integer`] says that they came as integers.
 //! Method of schemas, spans and the zero bucket: Prometheus' native histogram specification 1.0.
 
+mod arith;
+mod bounds;
+mod buckets;
+mod reset;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trim;
+
 use std::sync::Arc;
+
+pub use arith::{HistogramSum, IncompatibleBuckets, Reconciled};
+pub use buckets::Bucket;
 
 /// The schema number that says «bounds are listed», as classic histograms have them (NHCB).
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;

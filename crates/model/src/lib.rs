@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod regex;
 pub mod relabel;
 pub mod sample;
+pub mod sum;
 pub mod yaml;
 
 pub use alert::Alert;
@@ -25,3 +26,4 @@ pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use regex::Regex;
 pub use sample::{STALE_NAN, STALE_NAN_BITS, Sample, TimeRange, is_stale};
+pub use sum::Sum;

@@ -3,6 +3,8 @@
 //! The same text is kept once, with the position where it arose last. Printed, texts begin with `PromQL warning: ` or
 //! `PromQL info: ` and end with the position, `(line:col)`.
 
+pub(crate) mod texts;
+
 use crate::func::civil;
 use crate::parse::ast::Span;
 use model::float::format_g;
@@ -21,7 +23,33 @@ struct Annotation {
     severity: Severity,
     text: String,
     position: String,
-    repair: Option<BucketRepair>,
+    details: Option<Details>,
+}
+
+/// What is joined where the same thing is said again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Details {
+    Repair(BucketRepair),
+    /// How often it happened.
+    Occurrences(u64),
+}
+
+impl Details {
+    pub(crate) fn join(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Repair(known), Self::Repair(new)) => known.join(new),
+            (Self::Occurrences(known), Self::Occurrences(new)) => *known += new,
+            (known, new) => *known = new,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Repair(repair) => repair.describe(),
+            Self::Occurrences(n) if *n > 1 => format!(" ({n} occurrences)"),
+            Self::Occurrences(_) => String::new(),
+        }
+    }
 }
 
 /// What had to be changed to make bucket counts rise; joined over steps and histograms.
@@ -103,30 +131,30 @@ impl Annotations {
 
     fn printed(&self, severity: Severity) -> Vec<String> {
         let print = |a: &Annotation| {
-            let details = a.repair.as_ref().map(BucketRepair::describe).unwrap_or_default();
+            let details = a.details.as_ref().map(Details::describe).unwrap_or_default();
             format!("{}{details} ({})", prefixed(a), a.position)
         };
         self.list.iter().filter(|a| a.severity == severity).map(print).collect()
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         severity: Severity,
         query: &str,
         span: Span,
         text: String,
-        repair: Option<BucketRepair>,
+        details: Option<Details>,
     ) {
         let position = span.start_in(query);
         match self.list.iter_mut().find(|a| a.severity == severity && a.text == text) {
             Some(known) => {
                 known.position = position;
-                match (&mut known.repair, repair) {
+                match (&mut known.details, details) {
                     (Some(known), Some(new)) => known.join(new),
                     (known, new) => *known = new,
                 }
             }
-            None => self.list.push(Annotation { severity, text, position, repair }),
+            None => self.list.push(Annotation { severity, text, position, details }),
         }
     }
 
@@ -145,7 +173,7 @@ impl Annotations {
         text: impl Into<String>,
         repair: BucketRepair,
     ) {
-        self.add(Severity::Info, query, span, text.into(), Some(repair));
+        self.add(Severity::Info, query, span, text.into(), Some(Details::Repair(repair)));
     }
 }
 

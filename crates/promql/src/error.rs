@@ -27,9 +27,6 @@ pub enum EvalError {
     /// The data does not allow the operation; text in Prometheus' words.
     #[error("{0}")]
     Execution(String),
-    /// Parsed, but this version cannot evaluate it.
-    #[error("{0} is not evaluated yet by this version")]
-    Unsupported(String),
     /// More samples than `--query.max-samples`.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,

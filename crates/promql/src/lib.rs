@@ -3,7 +3,6 @@
 //! In from `api` and `rules`: query text and times; out to them: a [`Value`] and [`Annotations`].
 //! Sync: no tokio, no sockets, no wall clock; deadlines come in as a [`stdx::Clock`].
 //! Agrees with Prometheus 3.14; differences are listed in docs/differences.md.
-//! What is parsed but not evaluated yet answers with [`EvalError::Unsupported`], never with a wrong number.
 
 mod annotations;
 mod error;

@@ -1,6 +1,8 @@
 //! What a query answers.
 
-use model::Labels;
+use std::sync::Arc;
+
+use model::{Histogram, Labels};
 
 use crate::annotations::Annotations;
 
@@ -43,8 +45,10 @@ pub struct VectorSample {
     pub labels: Labels,
     /// Unix milliseconds.
     pub t_ms: i64,
-    /// The value.
+    /// The value; 0 where it is a histogram.
     pub value: f64,
+    /// The value, where it is a native histogram.
+    pub histogram: Option<Arc<Histogram>>,
 }
 
 /// A series with several values.
@@ -54,6 +58,8 @@ pub struct MatrixSeries {
     pub labels: Labels,
     /// Unix milliseconds and value, by rising time.
     pub points: Vec<(i64, f64)>,
+    /// Unix milliseconds and native histogram, by rising time. No time is also in `points`.
+    pub histograms: Vec<(i64, Arc<Histogram>)>,
 }
 
 impl Value {

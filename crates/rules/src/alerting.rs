@@ -274,11 +274,11 @@ impl Active {
         let mut labels = self.labels.to_builder();
         labels.set(METRIC_NAME, ALERTS).set(ALERT_NAME, self.labels.get(ALERT_NAME).unwrap_or(""));
         labels.set(ALERT_STATE, self.state.as_str());
-        Sample { labels: labels.build(), value: 1.0 }
+        Sample::float(labels.build(), 1.0)
     }
 
     fn for_state_sample(&self) -> Sample {
-        Sample { labels: self.for_state_labels(), value: self.active_at_ms.div_euclid(1_000) as f64 }
+        Sample::float(self.for_state_labels(), self.active_at_ms.div_euclid(1_000) as f64)
     }
 
     pub(crate) fn for_state_labels(&self) -> Labels {

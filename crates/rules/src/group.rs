@@ -314,7 +314,11 @@ impl RuleState {
         let mut stored = HashSet::with_capacity(samples.len());
         let mut refused = None;
         for sample in samples {
-            match appender.append(None, &sample.labels, t_ms, sample.value) {
+            let appended = match &sample.histogram {
+                Some(histogram) => appender.append_histogram(None, &sample.labels, t_ms, 0, histogram),
+                None => appender.append(None, &sample.labels, t_ms, sample.value),
+            };
+            match appended {
                 Ok(_) => {
                     stored.insert(sample.labels);
                 }

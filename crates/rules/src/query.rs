@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Histogram, Labels};
 use promql::{CancelToken, Deadline, Engine, Expr, QueryOptions, Value};
 use stdx::Clock;
 use storage::Queryable;
@@ -11,7 +11,16 @@ use storage::Queryable;
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) labels: Labels,
+    /// 0 for a native histogram.
     pub(crate) value: f64,
+    pub(crate) histogram: Option<Arc<Histogram>>,
+}
+
+impl Sample {
+    /// A sample that is a float.
+    pub(crate) fn float(labels: Labels, value: f64) -> Self {
+        Self { labels, value, histogram: None }
+    }
 }
 
 /// Asks one store through one engine. Cheap to clone.
@@ -34,9 +43,13 @@ impl Querier {
         match output.value {
             Value::Vector(samples) => Ok(samples
                 .into_iter()
-                .map(|sample| Sample { labels: sample.labels, value: sample.value })
+                .map(|sample| Sample {
+                    labels: sample.labels,
+                    value: sample.value,
+                    histogram: sample.histogram,
+                })
                 .collect()),
-            Value::Scalar { value, .. } => Ok(vec![Sample { labels: Labels::empty(), value }]),
+            Value::Scalar { value, .. } => Ok(vec![Sample::float(Labels::empty(), value)]),
             _ => Err("rule result is not a vector or scalar".to_owned()),
         }
     }

@@ -30,7 +30,7 @@ pub(crate) fn apply(
                 "vector contains metrics with the same labelset after applying rule labels".to_owned()
             );
         }
-        renamed.push(Sample { labels, value: sample.value });
+        renamed.push(Sample { labels, ..sample });
     }
     if limit > 0 && renamed.len() > limit {
         return Err(format!("exceeded limit of {limit} with {} series", renamed.len()));

@@ -3,14 +3,15 @@
 //! As upstream does, every instant query is also asked as the middle step of a range query, and, where its value does
 //! not depend on the time, with `@` on every selector at other times.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use model::{Labels, is_stale};
+use model::{Histogram, Labels, is_stale};
 use promql::{
     At, Engine, EngineOptions, EvalError, Expr, ExprKind, Output, QueryOptions, RangeParams, Severity, Value,
 };
-use storage::{QueryError, StorageError};
 
+use crate::histogram::{Classic, Written};
 use crate::script::{Command, Eval, Load, Pattern, ScriptError, When, parse};
 use crate::series::Place;
 use crate::store::{Sample, ScriptStore};
@@ -38,24 +39,11 @@ const TIME_DEPENDENT: [&str; 15] = [
     "timestamp",
 ];
 
-/// What came of one evaluation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// As expected.
-    Passed,
-    /// The engine or the store said that it cannot, and what.
-    Unsupported(String),
-    /// Anything else.
-    Failed(String),
-}
-
 /// What came of a script.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Evaluations as expected.
     pub n_passed: usize,
-    /// Line and reason.
-    pub unsupported: Vec<(usize, String)>,
     /// Line and what differs.
     pub failed: Vec<(usize, String)>,
 }
@@ -65,56 +53,94 @@ pub struct Report {
 /// # Errors
 /// When the script is not of the language.
 pub fn run_script(script: &str) -> Result<Report, ScriptError> {
-    let options =
-        EngineOptions { samples_max: SAMPLES_MAX, delayed_name_removal: true, ..EngineOptions::default() };
+    let options = EngineOptions {
+        samples_max: SAMPLES_MAX,
+        delayed_name_removal: true,
+        start_timestamps: true,
+        ..EngineOptions::default()
+    };
     let engine = Engine::new(options);
     let mut store = ScriptStore::default();
     let mut report = Report::default();
     for command in parse(script)? {
         match command {
             Command::Clear => store.clear(),
-            Command::Load(load) => insert(&mut store, &load),
+            Command::Load(load) => {
+                insert(&mut store, &load).map_err(|message| ScriptError { line: load.line, message })?;
+            }
             Command::Eval(eval) => match (Runner { engine: &engine, store: &store, eval: &eval }).run() {
-                Outcome::Passed => report.n_passed += 1,
-                Outcome::Unsupported(what) => report.unsupported.push((eval.line, what)),
-                Outcome::Failed(what) => report.failed.push((eval.line, format!("{}: {what}", eval.query))),
+                Ok(()) => report.n_passed += 1,
+                Err(what) => report.failed.push((eval.line, format!("{}: {what}", eval.query))),
             },
         }
     }
     Ok(report)
 }
 
-fn insert(store: &mut ScriptStore, load: &Load) {
+fn insert(store: &mut ScriptStore, load: &Load) -> Result<(), String> {
+    let mut classic: BTreeMap<Labels, BTreeMap<i64, Classic>> = BTreeMap::new();
     for series in &load.series {
-        if series.has_start_timestamps {
-            store.mark_start_timestamps(&series.labels);
-        }
-        for (place, t_ms) in series.places.iter().zip((0..).map(|n: i64| n * load.gap_ms)) {
+        let part = if load.with_nhcb { Part::of(&series.labels) } else { None };
+        for (idx, (place, t_ms)) in series.places.iter().zip((0..).map(|n: i64| n * load.gap_ms)).enumerate()
+        {
             let Some(sample) = place else {
                 continue;
             };
-            store.insert(&series.labels, t_ms, *sample);
-            if let Some(base) = load.with_nhcb.then(|| histogram_of(&series.labels)).flatten() {
-                store.insert(&base, t_ms, Sample::Histogram);
+            let start_ms = series.start_offsets.get(idx).copied().flatten().map_or(0, |offset| t_ms + offset);
+            store.insert(&series.labels, t_ms, start_ms, sample.clone());
+            if let (Some((base, part)), Sample::Float(value)) = (&part, sample) {
+                part.set(classic.entry(base.clone()).or_default().entry(t_ms).or_default(), *value);
             }
+        }
+    }
+    for (labels, by_time) in classic {
+        for (t_ms, histogram) in by_time {
+            let native = histogram.to_native().map_err(|why| format!("{labels} at {t_ms} ms: {why}"))?;
+            let written = Written { histogram: native, has_hint: false };
+            store.insert(&labels, t_ms, 0, Sample::Histogram(written));
+        }
+    }
+    Ok(())
+}
+
+/// What a classic series says of its histogram.
+enum Part {
+    Bucket(f64),
+    Count,
+    Sum,
+}
+
+impl Part {
+    /// The labels of the native histogram that a classic series belongs to, and its part in it.
+    fn of(labels: &Labels) -> Option<(Labels, Self)> {
+        let name = labels.metric_name();
+        let (base, part) = if let Some(base) = name.strip_suffix("_bucket") {
+            let bound: f64 = labels.get("le")?.parse().ok()?;
+            (base, Self::Bucket(Some(bound).filter(|bound| !bound.is_nan())?))
+        } else if let Some(base) = name.strip_suffix("_count") {
+            (base, Self::Count)
+        } else {
+            (name.strip_suffix("_sum")?, Self::Sum)
+        };
+        let mut builder = labels.to_builder();
+        builder.remove("le").set(model::labels::METRIC_NAME, base);
+        Some((builder.build(), part))
+    }
+
+    fn set(&self, histogram: &mut Classic, value: f64) {
+        match self {
+            Self::Bucket(bound) => histogram.set_bucket(*bound, value),
+            Self::Count => histogram.set_count(value),
+            Self::Sum => histogram.set_sum(value),
         }
     }
 }
 
-/// The native histogram that a classic series is converted to, too.
-fn histogram_of(labels: &Labels) -> Option<Labels> {
-    let name = labels.metric_name();
-    let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix))?;
-    let mut builder = labels.to_builder();
-    builder.remove("le").set(model::labels::METRIC_NAME, base);
-    Some(builder.build())
-}
-
 /// Ends an evaluation early.
-type Check = Result<(), Outcome>;
+type Check = Result<(), String>;
 
-fn differ<T>(message: impl Into<String>) -> Result<T, Outcome> {
-    Err(Outcome::Failed(message.into()))
+fn differ<T>(message: impl Into<String>) -> Result<T, String> {
+    Err(message.into())
 }
 
 struct Runner<'a> {
@@ -124,14 +150,13 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn run(&self) -> Outcome {
-        let result = match self.eval.when {
+    fn run(&self) -> Check {
+        match self.eval.when {
             When::Instant { t_ms } => self.instants(t_ms),
             When::Range { start_ms, end_ms, step_ms } => {
                 self.range(RangeParams { start_ms, end_ms, step_ms })
             }
-        };
-        result.err().unwrap_or(Outcome::Passed)
+        }
     }
 
     fn range(&self, params: RangeParams) -> Check {
@@ -162,12 +187,8 @@ impl Runner<'_> {
         let others =
             if t_ms == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t_ms, 0, t_ms / 5, t_ms, 10 * t_ms] };
         for other_ms in others {
-            self.instant(&fixed, other_ms).map_err(|outcome| match outcome {
-                Outcome::Failed(what) => {
-                    Outcome::Failed(format!("{what} (asked as {fixed} at {other_ms} ms)"))
-                }
-                other => other,
-            })?;
+            self.instant(&fixed, other_ms)
+                .map_err(|what| format!("{what} (asked as {fixed} at {other_ms} ms)"))?;
         }
         Ok(())
     }
@@ -194,7 +215,7 @@ impl Runner<'_> {
         let params = RangeParams { start_ms: t_ms - 60_000, end_ms: t_ms + 60_000, step_ms: 60_000 };
         let output = match self.engine.range(self.store, expr, params, &QueryOptions::default()) {
             Ok(output) => output,
-            Err(err) => return Err(outcome_of(&err)),
+            Err(err) => return differ(format!("as a range query: {err}")),
         };
         if self.eval.ordered {
             return Ok(());
@@ -203,36 +224,32 @@ impl Runner<'_> {
             return differ("a range query gave no matrix");
         };
         let at_middle = matrix.into_iter().filter_map(|series| {
-            let (t_ms, value) = *series.points.iter().find(|(t, _)| *t == t_ms)?;
-            Some(promql::VectorSample { labels: series.labels, t_ms, value })
+            let value = series.points.iter().find(|(t, _)| *t == t_ms).map(|(_, value)| *value);
+            let histogram = series.histograms.into_iter().find(|(t, _)| *t == t_ms).map(|(_, h)| h);
+            let is_there = value.is_some() || histogram.is_some();
+            let value = value.unwrap_or(0.0);
+            is_there.then_some(promql::VectorSample { labels: series.labels, t_ms, value, histogram })
         });
         let samples: Vec<_> = at_middle.collect();
         let value = match (instant, samples.first()) {
             (Value::Scalar { .. }, Some(sample)) => Value::Scalar { t_ms, value: sample.value },
             _ => Value::Vector(samples),
         };
-        self.compare(&value, t_ms, 1).map_err(|outcome| match outcome {
-            Outcome::Failed(what) => Outcome::Failed(format!("as a range query: {what}")),
-            other => other,
-        })
+        self.compare(&value, t_ms, 1).map_err(|what| format!("as a range query: {what}"))
     }
 
-    fn parse(&self, query: &str) -> Result<Expr, Outcome> {
-        promql::parse(query).map_err(|err| Outcome::Failed(format!("{err} in {query}")))
+    fn parse(&self, query: &str) -> Result<Expr, String> {
+        promql::parse(query).map_err(|err| format!("{err} in {query}"))
     }
 
     /// The output, or nothing when the query failed as it should.
-    fn expected(&self, result: Result<Output, EvalError>) -> Result<Option<Output>, Outcome> {
+    fn expected(&self, result: Result<Output, EvalError>) -> Result<Option<Output>, String> {
         match (result, &self.eval.fail) {
             (Ok(output), None) => Ok(Some(output)),
             (Ok(_), Some(_)) => differ("expected an error, but there was none"),
-            (Err(err), expected) => match (outcome_of(&err), expected) {
-                (Outcome::Failed(_), Some(pattern)) if pattern.matches(&err.to_string()) => Ok(None),
-                (Outcome::Failed(_), Some(pattern)) => {
-                    differ(format!("expected error {pattern:?}, got {err}"))
-                }
-                (outcome, _) => Err(outcome),
-            },
+            (Err(err), Some(pattern)) if pattern.matches(&err.to_string()) => Ok(None),
+            (Err(err), Some(pattern)) => differ(format!("expected error {pattern:?}, got {err}")),
+            (Err(err), None) => differ(err.to_string()),
         }
     }
 
@@ -270,60 +287,112 @@ impl Runner<'_> {
             },
             _ if self.eval.scalar.is_some() => differ("expected a scalar"),
             Value::Vector(samples) => {
-                let found = samples.iter().map(|s| (&s.labels, vec![(start_ms, s.value)])).collect();
-                self.compare_series(found, start_ms, 1, self.eval.ordered)
+                let found = samples.iter().map(|s| match &s.histogram {
+                    Some(h) => {
+                        Found { labels: &s.labels, points: vec![], histograms: vec![(start_ms, h.clone())] }
+                    }
+                    None => {
+                        Found { labels: &s.labels, points: vec![(start_ms, s.value)], histograms: vec![] }
+                    }
+                });
+                self.compare_series(&found.collect::<Vec<_>>(), start_ms, 1, self.eval.ordered)
             }
+            Value::Matrix(_) if self.eval.ordered => differ("expected an ordered result, got a matrix"),
             Value::Matrix(matrix) => {
-                let found = matrix.iter().map(|s| (&s.labels, s.points.clone())).collect();
-                self.compare_series(found, start_ms, step_ms, false)
+                let found = matrix.iter().map(|s| Found {
+                    labels: &s.labels,
+                    points: s.points.clone(),
+                    histograms: s.histograms.clone(),
+                });
+                let found: Vec<_> = found.collect();
+                if found.windows(2).any(|pair| pair[0].labels > pair[1].labels) {
+                    return differ("the series of a matrix are not sorted by labels");
+                }
+                self.compare_series(&found, start_ms, step_ms, false)
             }
         }
     }
 
-    fn compare_series(
-        &self,
-        found: Vec<(&Labels, Vec<(i64, f64)>)>,
-        start_ms: i64,
-        step_ms: i64,
-        ordered: bool,
-    ) -> Check {
+    fn compare_series(&self, found: &[Found<'_>], start_ms: i64, step_ms: i64, ordered: bool) -> Check {
         let expected = &self.eval.series;
-        for (idx, (labels, points)) in found.iter().enumerate() {
-            let Some(at) = expected.iter().position(|(known, _)| known == *labels) else {
-                return differ(format!("unexpected series {labels} with {points:?}"));
+        for (idx, series) in found.iter().enumerate() {
+            let labels = series.labels;
+            let Some(at) = expected.iter().position(|(known, _)| known == labels) else {
+                return differ(format!("unexpected series {series:?}"));
             };
             if ordered && at != idx {
                 return differ(format!("{labels} is at place {idx}, not {at}"));
             }
-            compare_points(labels, points, &expected[at].1, start_ms, step_ms)?;
+            series.compare(&expected[at].1, start_ms, step_ms)?;
         }
-        match expected.iter().find(|(labels, _)| !found.iter().any(|(known, _)| *known == labels)) {
+        match expected.iter().find(|(labels, _)| !found.iter().any(|series| series.labels == labels)) {
             Some((labels, _)) => differ(format!("expected series {labels} is not there, found {found:?}")),
             None => Ok(()),
         }
     }
 }
 
-fn compare_points(
-    labels: &Labels,
-    points: &[(i64, f64)],
-    places: &[Place],
-    start_ms: i64,
-    step_ms: i64,
-) -> Check {
-    let mut expected = Vec::new();
-    for (place, t_ms) in places.iter().zip((0..).map(|n: i64| start_ms + n * step_ms)) {
-        match place {
-            Some(Sample::Float(value)) => expected.push((t_ms, *value)),
-            Some(Sample::Histogram) => {
-                return differ(format!("{labels}: expected a histogram, got {points:?}"));
-            }
-            None => {}
+/// A series of an answer.
+struct Found<'a> {
+    labels: &'a Labels,
+    points: Vec<(i64, f64)>,
+    histograms: Vec<(i64, Arc<Histogram>)>,
+}
+
+impl std::fmt::Debug for Found<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.labels, self.points)?;
+        for (t_ms, h) in &self.histograms {
+            write!(f, " {h} (schema {}, {:?}) @{t_ms}", h.schema, h.reset_hint)?;
         }
+        Ok(())
     }
-    let same = expected.len() == points.len()
-        && expected.iter().zip(points).all(|(e, p)| e.0 == p.0 && almost_equal(e.1, p.1));
-    if same { Ok(()) } else { differ(format!("{labels}: expected {expected:?}, got {points:?}")) }
+}
+
+impl Found<'_> {
+    fn compare(&self, places: &[Place], start_ms: i64, step_ms: i64) -> Check {
+        let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+        for (place, t_ms) in places.iter().zip((0..).map(|n: i64| start_ms + n * step_ms)) {
+            match place {
+                Some(Sample::Float(value)) => floats.push((t_ms, *value)),
+                Some(Sample::Histogram(written)) => histograms.push((t_ms, written)),
+                None => {}
+            }
+        }
+        let same_floats = floats.len() == self.points.len()
+            && floats.iter().zip(&self.points).all(|(e, p)| e.0 == p.0 && almost_equal(e.1, p.1));
+        let same_histograms = histograms.len() == self.histograms.len()
+            && histograms.iter().zip(&self.histograms).all(|(e, p)| e.0 == p.0 && is_alike(e.1, &p.1));
+        if same_floats && same_histograms {
+            return Ok(());
+        }
+        let expected = Found {
+            labels: self.labels,
+            points: floats,
+            histograms: histograms.into_iter().map(|(t, w)| (t, Arc::new(w.histogram.clone()))).collect(),
+        };
+        differ(format!("expected {expected:?}, got {self:?}"))
+    }
+}
+
+/// Whether a histogram is as written, up to rounding and empty buckets.
+fn is_alike(expected: &Written, got: &Histogram) -> bool {
+    let (mut a, mut b) = (expected.histogram.clone(), got.clone());
+    a.compact();
+    b.compact();
+    let alike =
+        |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| almost_equal(*a, *b));
+    a.schema == b.schema
+        && almost_equal(a.count, b.count)
+        && almost_equal(a.sum, b.sum)
+        && (!a.uses_custom_buckets() || a.custom_bounds == b.custom_bounds)
+        && a.zero_threshold == b.zero_threshold
+        && almost_equal(a.zero_count, b.zero_count)
+        && a.positive_spans == b.positive_spans
+        && a.negative_spans == b.negative_spans
+        && alike(&a.positive_buckets, &b.positive_buckets)
+        && alike(&a.negative_buckets, &b.negative_buckets)
+        && (!expected.has_hint || a.reset_hint == b.reset_hint)
 }
 
 fn almost_equal(expected: f64, got: f64) -> bool {
@@ -338,18 +407,6 @@ fn almost_equal(expected: f64, got: f64) -> bool {
         return diff < TOLERANCE * f64::MIN_POSITIVE;
     }
     diff / sum.min(f64::MAX) < TOLERANCE
-}
-
-fn outcome_of(err: &EvalError) -> Outcome {
-    match err {
-        EvalError::Unsupported(what) => Outcome::Unsupported(what.clone()),
-        EvalError::Storage(QueryError::Storage(StorageError::Io { action, source }))
-            if source.kind() == io::ErrorKind::Unsupported =>
-        {
-            Outcome::Unsupported(action.clone())
-        }
-        other => Outcome::Failed(other.to_string()),
-    }
 }
 
 /// Puts `@ t_ms` on every selector and subquery that has none, but not inside of subqueries.

@@ -35,6 +35,7 @@ pub enum Command {
 /// Series to add.
 #[derive(Debug, Default)]
 pub struct Load {
+    pub(crate) line: usize,
     pub(crate) gap_ms: i64,
     pub(crate) with_nhcb: bool,
     pub(crate) series: Vec<LoadedSeries>,
@@ -44,7 +45,8 @@ pub struct Load {
 pub(crate) struct LoadedSeries {
     pub(crate) labels: Labels,
     pub(crate) places: Vec<Place>,
-    pub(crate) has_start_timestamps: bool,
+    /// How far start timestamps lie from their samples, in milliseconds; empty when none are given.
+    pub(crate) start_offsets: Vec<Option<i64>>,
 }
 
 /// When a query is asked.
@@ -122,7 +124,7 @@ pub fn parse(script: &str) -> Result<Vec<Command>, ScriptError> {
         let body = &lines[head + 1..at];
         let fail = |message: String| ScriptError { line: head + 1, message };
         if word.starts_with("load") {
-            commands.push(Command::Load(load(lines[head], body).map_err(fail)?));
+            commands.push(Command::Load(load(head + 1, lines[head], body).map_err(fail)?));
         } else if word.starts_with("eval") {
             commands.push(Command::Eval(Box::new(eval(head + 1, lines[head], body).map_err(fail)?)));
         } else {
@@ -136,23 +138,39 @@ fn duration_ms(text: &str) -> Result<i64, String> {
     text.parse::<Duration>().map(Duration::as_ms).map_err(|err| err.to_string())
 }
 
-fn load(head: &str, body: &[&str]) -> Result<Load, String> {
+fn load(line: usize, head: &str, body: &[&str]) -> Result<Load, String> {
     let (word, gap) = head.split_once(char::is_whitespace).ok_or("load needs a step")?;
-    let mut load =
-        Load { gap_ms: duration_ms(gap.trim())?, with_nhcb: word == "load_with_nhcb", series: Vec::new() };
-    let mut start_of: Option<Labels> = None;
+    let with_nhcb = word == "load_with_nhcb";
+    let mut load = Load { line, gap_ms: duration_ms(gap.trim())?, with_nhcb, series: Vec::new() };
+    let mut starts: Option<(Labels, Vec<Option<i64>>)> = None;
     for line in body {
         let (text, glued, sequence) = series::split(line);
         let labels = series::labels(text)?;
         if glued == "@st" {
-            start_of = Some(labels);
+            if starts.is_some() {
+                return Err("@st line has no following sample line".to_owned());
+            }
+            starts = Some((labels, series::start_offsets(sequence)?));
             continue;
         }
-        let has_start_timestamps = start_of.take().is_some_and(|l| l == labels);
         let places = series::places(sequence)?;
+        let start_offsets = match starts.take() {
+            None => Vec::new(),
+            Some((of, _)) if of != labels => {
+                return Err("@st metric does not match the following sample line metric".to_owned());
+            }
+            Some((_, offsets)) if offsets.len() != places.len() => {
+                let (n, m) = (offsets.len(), places.len());
+                return Err(format!("@st line has {n} values but sample line has {m}"));
+            }
+            Some((_, offsets)) => offsets,
+        };
         // Of lines for the same series the last one counts.
         load.series.retain(|s| s.labels != labels);
-        load.series.push(LoadedSeries { labels, places, has_start_timestamps });
+        load.series.push(LoadedSeries { labels, places, start_offsets });
+    }
+    if starts.is_some() {
+        return Err("@st line has no following sample line".to_owned());
     }
     Ok(load)
 }

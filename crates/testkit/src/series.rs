@@ -1,7 +1,8 @@
-//! Series notation: `metric{label="value"} 1 2+3x4 _ stale {{schema:1}}x2`.
+//! Series notation: `metric{label="value"} 1 2+3x4 _ stale {{schema:1}}x2`; and of start timestamps `-30s-1mx2 _`.
 
-use model::{Labels, MatchOp, STALE_NAN};
+use model::{Duration, Labels, MatchOp, STALE_NAN};
 
+use crate::histogram::{self, Written};
 use crate::store::Sample;
 
 /// One place of a sequence; `None` for none.
@@ -98,14 +99,7 @@ fn times(text: &str) -> Result<u64, String> {
 
 fn expand(item: &str, places: &mut Vec<Place>) -> Result<(), String> {
     if item.starts_with("{{") {
-        let after = item.rfind("}}").map_or("", |idx| &item[idx + 2..]);
-        let n = match after.strip_prefix('x') {
-            Some(n) => times(n)? + 1,
-            None if after.is_empty() => 1,
-            None => return Err(format!("bad item {item:?}")),
-        };
-        places.extend((0..n).map(|_| Some(Sample::Histogram)));
-        return Ok(());
+        return expand_histogram(item, places);
     }
     if let Some(rest) = item.strip_prefix('_') {
         let n = match rest.strip_prefix('x') {
@@ -131,6 +125,91 @@ fn expand(item: &str, places: &mut Vec<Place>) -> Result<(), String> {
         value += step.unwrap_or(0.0);
     }
     Ok(())
+}
+
+/// `{{…}}`, `{{…}}xN`, `{{…}}+{{…}}xN`, `{{…}}-{{…}}xN`.
+fn expand_histogram(item: &str, places: &mut Vec<Place>) -> Result<(), String> {
+    let (base, mut rest) = braced(item)?;
+    let mut step: Option<(Written, bool)> = None;
+    for (sign, is_sum) in [('+', true), ('-', false)] {
+        if let Some(text) = rest.strip_prefix(sign) {
+            let (written, tail) = braced(text)?;
+            step = Some((written, is_sum));
+            rest = tail;
+        }
+    }
+    let n = match rest.strip_prefix('x') {
+        Some(n) => times(n)?,
+        None if rest.is_empty() && step.is_none() => 0,
+        None => return Err(format!("bad item {item:?}")),
+    };
+    let has_hint = step.as_ref().map_or(base.has_hint, |(written, _)| written.has_hint);
+    let mut current = base.histogram;
+    places.push(Some(Sample::Histogram(Written { histogram: current.clone(), has_hint })));
+    for _ in 0..n {
+        if let Some((step, is_sum)) = &step {
+            if current.schema > step.histogram.schema {
+                let (from, to) = (step.histogram.schema, current.schema);
+                return Err(format!("error combining histograms: cannot merge from schema {from} to {to}"));
+            }
+            let combined =
+                if *is_sum { current.add(&step.histogram) } else { current.subtract(&step.histogram) };
+            let _reconciled = combined.map_err(|err| err.to_string())?;
+        }
+        places.push(Some(Sample::Histogram(Written { histogram: current.clone(), has_hint })));
+    }
+    Ok(())
+}
+
+/// The histogram at the start of `text`, and what follows it.
+fn braced(text: &str) -> Result<(Written, &str), String> {
+    let inside = text.strip_prefix("{{").ok_or_else(|| format!("expected {{{{ in {text:?}"))?;
+    let (inside, rest) = inside.split_once("}}").ok_or_else(|| format!("no }}}} in {text:?}"))?;
+    Ok((histogram::parse(inside)?, rest))
+}
+
+/// How far the start timestamps of a sequence lie from their samples, in milliseconds.
+pub(crate) fn start_offsets(sequence: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut offsets = Vec::new();
+    for item in sequence.split_whitespace() {
+        if let Some(rest) = item.strip_prefix('_') {
+            let n = match rest.strip_prefix('x') {
+                Some(n) => times(n)?,
+                None if rest.is_empty() => 1,
+                None => return Err(format!("bad start timestamp {item:?}")),
+            };
+            offsets.extend((0..n).map(|_| None));
+            continue;
+        }
+        let (mut offset_ms, rest) = signed_duration(item)?;
+        let (step_ms, rest) = match rest.chars().next() {
+            Some('+' | '-') => signed_duration(rest)?,
+            _ => (0, rest),
+        };
+        let n = match rest.strip_prefix('x') {
+            Some(n) => times(n)? + 1,
+            None if rest.is_empty() => 1,
+            None => return Err(format!("bad start timestamp {item:?}")),
+        };
+        for _ in 0..n {
+            offsets.push(Some(offset_ms));
+            offset_ms += step_ms;
+        }
+    }
+    Ok(offsets)
+}
+
+/// A duration with an optional sign at the start of `text`, in milliseconds, and what follows it.
+fn signed_duration(text: &str) -> Result<(i64, &str), String> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let n_digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let n_unit = rest[n_digits..].bytes().take_while(|b| b.is_ascii_alphabetic() && *b != b'x').count();
+    let (duration, rest) = rest.split_at(n_digits + n_unit);
+    let duration: Duration = duration.parse().map_err(|_| format!("bad duration {text:?}"))?;
+    Ok((sign * duration.as_ms(), rest))
 }
 
 fn value_of(text: &str) -> Result<f64, String> {
@@ -164,7 +243,7 @@ mod tests {
             .iter()
             .map(|place| match place {
                 Some(Sample::Float(value)) => Some(*value),
-                Some(Sample::Histogram) => Some(f64::MAX),
+                Some(Sample::Histogram(written)) => Some(written.histogram.count),
                 None => None,
             })
             .collect();
@@ -178,7 +257,20 @@ mod tests {
         check("-1-2x1", &[Some(-1.0), Some(-3.0)]);
         check("5x1 _ _x2", &[Some(5.0), Some(5.0), None, None, None]);
         check("1e-3-1x1", &[Some(0.001), Some(-0.999)]);
-        check("{{schema:1 buckets:[1 2]}}x1", &[Some(f64::MAX), Some(f64::MAX)]);
+        check("{{schema:1 count:3 buckets:[1 2]}}x1", &[Some(3.0), Some(3.0)]);
+        check("{{count:3}}+{{count:2}}x2 1", &[Some(3.0), Some(5.0), Some(7.0), Some(1.0)]);
+        check("{{count:3}}-{{count:1}}x1", &[Some(3.0), Some(2.0)]);
+    }
+
+    #[test]
+    fn start_timestamps_are_durations() {
+        let check = |sequence: &str, expected: &[Option<i64>]| {
+            assert_eq!(start_offsets(sequence).expect("of the notation"), expected, "{sequence}");
+        };
+        check("_ _x2 -30s", &[None, None, None, Some(-30_000)]);
+        check("-30s-1mx2", &[Some(-30_000), Some(-90_000), Some(-150_000)]);
+        check("0+1msx1 -1msx1", &[Some(0), Some(1), Some(-1), Some(-1)]);
+        assert!(start_offsets("1").is_err());
     }
 
     #[test]

@@ -1,55 +1,91 @@
-//! The store of the scripts: floats as [`storage::MemStore`] keeps them, and the knowledge of what it cannot keep.
+//! The store of the scripts.
 //!
-//! Native histograms and start timestamps are not part of [`storage::Series`] yet. A selection that would need them
-//! fails with [`io::ErrorKind::Unsupported`], so that no query silently answers without them.
+//! Of histograms it hands out the hints that upstream's store does: what was said on loading decides whether a new chunk
+//! begins, the first of a chunk is unknown, and those after it were not reset.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
-use model::{Labels, Matcher, TimeRange};
-use storage::{QueryError, Queryable, SelectHints, Series, SeriesSet, StorageError, VecSeriesSet};
+use model::histogram::ResetHint;
+use model::{Histogram, Labels, Matcher, TimeRange, is_stale};
+use storage::{HistogramSample, QueryError, Queryable, SelectHints, Series, SeriesSet, VecSeriesSet};
 
-/// Functions whose result depends on start timestamps.
-const START_TIMESTAMP_FUNCTIONS: [&str; 4] = ["rate", "irate", "increase", "resets"];
+use crate::histogram::Written;
 
 /// What a series holds at one time.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Sample {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sample {
     /// A float, staleness markers included.
     Float(f64),
-    /// A native histogram, of which only its existence is kept.
-    Histogram,
+    /// A native histogram.
+    Histogram(Written),
+}
+
+#[derive(Debug)]
+enum Stored {
+    Float(f64),
+    Histogram(Arc<Histogram>),
 }
 
 /// Series and their samples.
 #[derive(Debug, Default)]
-pub struct ScriptStore {
-    series: BTreeMap<Labels, BTreeMap<i64, Sample>>,
-    /// Series that were loaded with start timestamps.
-    with_start: BTreeSet<Labels>,
+pub(crate) struct ScriptStore {
+    /// By time; with each when it began to count, 0 where not known.
+    series: BTreeMap<Labels, BTreeMap<i64, (i64, Stored)>>,
 }
 
 impl ScriptStore {
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Adds a sample.
-    pub fn insert(&mut self, labels: &Labels, t_ms: i64, sample: Sample) {
-        self.series.entry(labels.clone()).or_default().insert(t_ms, sample);
-    }
-
-    /// Remembers that the samples of a series have start timestamps.
-    pub fn mark_start_timestamps(&mut self, labels: &Labels) {
-        self.with_start.insert(labels.clone());
+    /// Adds a sample; `start_ms` is 0 where not known.
+    pub(crate) fn insert(&mut self, labels: &Labels, t_ms: i64, start_ms: i64, sample: Sample) {
+        let stored = match sample {
+            Sample::Float(value) => Stored::Float(value),
+            Sample::Histogram(written) => Stored::Histogram(Arc::new(written.histogram)),
+        };
+        self.series.entry(labels.clone()).or_default().insert(t_ms, (start_ms, stored));
     }
 }
 
-fn unsupported(what: &str) -> QueryError {
-    let source = io::Error::new(io::ErrorKind::Unsupported, "not stored yet");
-    QueryError::Storage(StorageError::Io { action: format!("read {what}"), source })
+/// Whether `h` continues the chunk that ends with `previous`.
+fn continues(previous: &Histogram, h: &Histogram) -> bool {
+    let is_gauge = |h: &Histogram| h.reset_hint == ResetHint::Gauge;
+    let same_layout = previous.schema == h.schema
+        && previous.zero_threshold == h.zero_threshold
+        && previous.custom_bounds == h.custom_bounds;
+    same_layout
+        && !is_gauge(previous)
+        && !is_gauge(h)
+        && h.reset_hint != ResetHint::Reset
+        && !h.fell_since(previous)
+}
+
+/// The hint with which each histogram is read.
+fn hinted(samples: &BTreeMap<i64, (i64, Stored)>) -> BTreeMap<i64, Arc<Histogram>> {
+    let mut previous: Option<&Histogram> = None;
+    let mut hinted = BTreeMap::new();
+    for (t_ms, (_, stored)) in samples {
+        let Stored::Histogram(h) = stored else {
+            previous = None;
+            continue;
+        };
+        let hint = match previous {
+            _ if h.reset_hint == ResetHint::Gauge => ResetHint::Gauge,
+            Some(previous) if continues(previous, h) => ResetHint::NotReset,
+            _ => ResetHint::Unknown,
+        };
+        previous = (!is_stale(h.sum)).then_some(&**h);
+        let with_hint = if h.reset_hint == hint {
+            Arc::clone(h)
+        } else {
+            Arc::new(Histogram { reset_hint: hint, ..(**h).clone() })
+        };
+        hinted.insert(*t_ms, with_hint);
+    }
+    hinted
 }
 
 impl Queryable for ScriptStore {
@@ -57,7 +93,7 @@ impl Queryable for ScriptStore {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-        hints: &SelectHints,
+        _hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
         let mut found = Vec::new();
         if range.start_ms > range.end_ms {
@@ -67,24 +103,36 @@ impl Queryable for ScriptStore {
             if !matchers.iter().all(|m| m.matches_labels(labels)) {
                 continue;
             }
-            let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-            for (t_ms, sample) in samples.range(range.start_ms..=range.end_ms) {
-                match sample {
-                    Sample::Float(value) => {
+            let (mut timestamps, mut values, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+            let mut histograms = Vec::new();
+            let hinted = hinted(samples);
+            for (t_ms, (start_ms, stored)) in samples.range(range.start_ms..=range.end_ms) {
+                match stored {
+                    Stored::Float(value) => {
                         timestamps.push(*t_ms);
                         values.push(*value);
+                        starts.push(*start_ms);
                     }
-                    Sample::Histogram => return Err(unsupported("native histograms")),
+                    Stored::Histogram(_) => histograms.push(HistogramSample {
+                        t_ms: *t_ms,
+                        start_ms: *start_ms,
+                        histogram: Arc::clone(&hinted[t_ms]),
+                    }),
                 }
             }
-            if values.is_empty() {
-                continue;
+            if starts.iter().all(|start_ms| *start_ms == 0) {
+                starts.clear();
             }
-            let needs_start = START_TIMESTAMP_FUNCTIONS.contains(&hints.function.as_str());
-            if needs_start && self.with_start.contains(labels) {
-                return Err(unsupported("start timestamps"));
+            let series = Series {
+                labels: labels.clone(),
+                timestamps: Arc::new(timestamps),
+                values,
+                starts,
+                histograms,
+            };
+            if !series.is_empty() {
+                found.push(series);
             }
-            found.push(Series::floats(labels.clone(), Arc::new(timestamps), values));
         }
         Ok(Box::new(VecSeriesSet::new(found)))
     }

@@ -41,8 +41,19 @@ fn a_wrong_value_is_a_failure() {
 }
 
 #[test]
-fn what_the_store_cannot_keep_is_unsupported() {
-    let script = "load 1m\n  h {{sum:1 count:1}}x3\n\neval instant at 1m h\n  h {{sum:1 count:1}}\n";
-    let report = testkit::run_script(script).expect("a valid script");
-    assert_eq!((report.n_passed, report.unsupported.len(), report.failed.len()), (0, 1, 0));
+fn a_wrong_histogram_is_a_failure() {
+    let check = |expected: &str, passes: bool| {
+        let load = "load 1m\n  h {{sum:1 count:1 buckets:[1]}}x3\n";
+        let script = format!("{load}\neval instant at 1m h\n  h {expected}\n");
+        let report = testkit::run_script(&script).expect("a valid script");
+        let counts = (usize::from(passes), usize::from(!passes));
+        assert_eq!((report.n_passed, report.failed.len()), counts, "{expected}");
+    };
+    check("{{sum:1 count:1 buckets:[1]}}", true);
+    check("{{sum:1 count:1 buckets:[1 0]}}", true);
+    check("{{sum:1 count:1 counter_reset_hint:not_reset buckets:[1]}}", true);
+    check("{{sum:1 count:1 counter_reset_hint:gauge buckets:[1]}}", false);
+    check("{{sum:1 count:1 buckets:[0 1]}}", false);
+    check("{{sum:1 count:1 schema:1 buckets:[1]}}", false);
+    check("1", false);
 }

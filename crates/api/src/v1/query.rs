@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use model::Histogram;
 use promql::{
     CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryOptions, RangeParams, Value, ValueType,
 };
@@ -207,7 +208,10 @@ fn push_value(json: &mut Json, value: &Value) {
             for sample in samples {
                 json.object(|json| {
                     json.key("metric").labels(&sample.labels);
-                    push_point(json.key("value"), sample.t_ms, sample.value);
+                    match &sample.histogram {
+                        Some(histogram) => push_histogram(json.key("histogram"), sample.t_ms, histogram),
+                        None => push_point(json.key("value"), sample.t_ms, sample.value),
+                    }
                 });
             }
         }),
@@ -220,6 +224,11 @@ fn push_value(json: &mut Json, value: &Value) {
                             series.points.iter().for_each(|(t_ms, value)| push_point(json, *t_ms, *value));
                         });
                     }
+                    if !series.histograms.is_empty() {
+                        json.key("histograms").array(|json| {
+                            series.histograms.iter().for_each(|(t_ms, h)| push_histogram(json, *t_ms, h));
+                        });
+                    }
                 });
             }
         }),
@@ -230,6 +239,13 @@ fn push_point(json: &mut Json, t_ms: i64, value: f64) {
     json.array(|json| {
         json.sample_time(t_ms);
         json.sample_value(value);
+    });
+}
+
+fn push_histogram(json: &mut Json, t_ms: i64, histogram: &Histogram) {
+    json.array(|json| {
+        json.sample_time(t_ms);
+        json.histogram(histogram);
     });
 }
 

@@ -8,7 +8,8 @@ use model::labels::METRIC_NAME;
 
 use super::column::{Column, Grid, only};
 use super::evaluator::{Evaluator, Result};
-use super::top;
+use super::{mixed, top};
+use crate::annotations::texts;
 use crate::error::EvalError;
 use crate::func::sum::{Mean, Sum, quantile};
 use crate::limits::STEPS_PER_SAMPLE;
@@ -57,6 +58,7 @@ pub(crate) fn eval(
     grouping: Grouping<'_>,
     param: Option<&Expr>,
     inner: &Expr,
+    agg_span: Span,
     grid: Grid,
 ) -> Result<Vec<Column>> {
     if op == AggregateOp::CountValues {
@@ -67,6 +69,7 @@ pub(crate) fn eval(
         None => Vec::new(),
     };
     let columns = ev.vector(inner, grid)?;
+    let span = inner.unwrapped().span;
     let param_span = param.map_or_else(Span::default, |param| param.unwrapped().span);
     let groups = groups(&columns, grouping);
     match op {
@@ -74,7 +77,7 @@ pub(crate) fn eval(
             if !check_params(ev, op, &params, param_span)? {
                 return Ok(Vec::new());
             }
-            return top::eval(ev, op, &params, columns, &groups, grid);
+            return top::eval(ev, op, &params, columns, &groups, agg_span, grid);
         }
         AggregateOp::Quantile => warn_quantiles(ev, &params, param_span),
         _ => {}
@@ -83,7 +86,13 @@ pub(crate) fn eval(
     for group in groups {
         ev.check_stop()?;
         let mut result = match op {
-            AggregateOp::Quantile => quantiles(&columns, &group, &params, grid),
+            AggregateOp::Quantile => {
+                note_ignored(ev, op, &columns, &group, span);
+                quantiles(&columns, &group, &params, grid)
+            }
+            _ if group.members.iter().any(|idx| !columns[*idx].histograms.is_empty()) => {
+                with_histograms(ev, op, &columns, &group, span, grid)
+            }
             _ => simple(op, &columns, &group, grid),
         };
         result.drop_name = group.members.iter().any(|idx| columns[*idx].drop_name);
@@ -229,6 +238,39 @@ fn simple(op: AggregateOp, columns: &[Column], group: &Group, grid: Grid) -> Col
     result
 }
 
+/// Says once that histograms are left out.
+fn note_ignored(ev: &mut Evaluator<'_>, op: AggregateOp, columns: &[Column], group: &Group, span: Span) {
+    if group.members.iter().any(|idx| columns[*idx].histograms.iter().any(Option::is_some)) {
+        ev.info(span, texts::ignored_in_aggregation(op.as_str()));
+    }
+}
+
+/// As [`simple`], for groups in which there are histograms.
+fn with_histograms(
+    ev: &mut Evaluator<'_>,
+    op: AggregateOp,
+    columns: &[Column],
+    group: &Group,
+    span: Span,
+    grid: Grid,
+) -> Column {
+    if matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
+        return mixed::eval(ev, op, columns, group, span, grid);
+    }
+    if !matches!(op, AggregateOp::Count | AggregateOp::Group) {
+        note_ignored(ev, op, columns, group, span);
+        return simple(op, columns, group, grid);
+    }
+    let mut result = Column::absent(group.labels.clone(), grid.n_steps);
+    for step in 0..grid.n_steps {
+        let n = group.members.iter().filter(|idx| columns[**idx].has(step)).count();
+        if n > 0 {
+            result.set(step, if op == AggregateOp::Count { n as f64 } else { 1.0 });
+        }
+    }
+    result
+}
+
 fn quantiles(columns: &[Column], group: &Group, params: &[f64], grid: Grid) -> Column {
     let mut result = Column::absent(group.labels.clone(), grid.n_steps);
     let mut values = Vec::with_capacity(group.members.len());
@@ -263,36 +305,51 @@ fn count_values(
     }
     let grouping = Grouping { labels: &kept, without: grouping.without };
     let columns = ev.vector(inner, grid)?;
-    let mut known: HashMap<Labels, usize> = HashMap::new();
-    let mut results: Vec<Column> = Vec::new();
+    let mut counts = Counts { grouping, label, grid, known: HashMap::new(), results: Vec::new() };
     for column in &columns {
         ev.check_stop()?;
         let mut last: Option<(u64, usize)> = None;
         for step in 0..grid.n_steps {
-            let Some(value) = column.get(step) else {
-                continue;
-            };
-            let idx = match last {
-                Some((bits, idx)) if bits == value.to_bits() => idx,
-                _ => {
-                    let named = column.labels.to_builder().set(label, &format_f(value)).build();
-                    let labels = grouping.of(&named);
-                    match known.get(&labels) {
-                        Some(idx) => *idx,
-                        None => {
-                            // Values may differ at every step, so these can be many.
-                            ev.hold((grid.n_steps / STEPS_PER_SAMPLE) as u64)?;
-                            known.insert(labels.clone(), results.len());
-                            results.push(Column::absent(labels, grid.n_steps));
-                            results.len() - 1
-                        }
-                    }
+            let idx = match (column.get(step), last) {
+                (Some(value), Some((bits, idx))) if bits == value.to_bits() => idx,
+                (Some(value), _) => {
+                    let idx = counts.place(ev, column, &format_f(value))?;
+                    last = Some((value.to_bits(), idx));
+                    idx
                 }
+                (None, _) => match column.histogram(step) {
+                    Some(histogram) => counts.place(ev, column, &histogram.to_string())?,
+                    None => continue,
+                },
             };
-            last = Some((value.to_bits(), idx));
-            let n = results[idx].get(step).unwrap_or(0.0);
-            results[idx].set(step, n + 1.0);
+            let n = counts.results[idx].get(step).unwrap_or(0.0);
+            counts.results[idx].set(step, n + 1.0);
         }
     }
-    Ok(results)
+    Ok(counts.results)
+}
+
+/// The series of `count_values` so far.
+struct Counts<'a> {
+    grouping: Grouping<'a>,
+    label: &'a str,
+    grid: Grid,
+    known: HashMap<Labels, usize>,
+    results: Vec<Column>,
+}
+
+impl Counts<'_> {
+    /// Where values of `column` that are written `value` are counted.
+    fn place(&mut self, ev: &mut Evaluator<'_>, column: &Column, value: &str) -> Result<usize> {
+        let named = column.labels.to_builder().set(self.label, value).build();
+        let labels = self.grouping.of(&named);
+        if let Some(idx) = self.known.get(&labels) {
+            return Ok(*idx);
+        }
+        // Values may differ at every step, so these can be many.
+        ev.hold((self.grid.n_steps / STEPS_PER_SAMPLE) as u64)?;
+        self.known.insert(labels.clone(), self.results.len());
+        self.results.push(Column::absent(labels, self.grid.n_steps));
+        Ok(self.results.len() - 1)
+    }
 }

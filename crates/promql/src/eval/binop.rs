@@ -7,6 +7,7 @@ use model::labels::METRIC_NAME;
 
 use super::column::{Column, Evaluated, Grid, only, without, without_metadata};
 use super::evaluator::{Evaluator, Result};
+use super::histogram_binop::{self, Operand, Remark, Remarks};
 use crate::error::EvalError;
 use crate::parse::ast::{BinaryOp, Cardinality, Span, VectorMatching};
 
@@ -25,12 +26,12 @@ impl Operator {
         matches!(self.op, B::Add | B::Sub | B::Mul | B::Div | B::Mod | B::Pow | B::Atan2)
     }
 
-    fn is_trim(self) -> bool {
+    pub(crate) fn is_trim(self) -> bool {
         matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
     }
 
-    /// The value and whether it is kept; a comparison gives its left side.
-    fn apply(self, lhs: f64, rhs: f64) -> (f64, bool) {
+    /// The value of floats and whether it is kept; a comparison gives its left side.
+    pub(super) fn apply(self, lhs: f64, rhs: f64) -> (f64, bool) {
         use BinaryOp as B;
         match self.op {
             B::Add => (lhs + rhs, true),
@@ -71,12 +72,6 @@ pub(crate) fn scalars(op: BinaryOp, lhs: &[f64], rhs: &[f64]) -> Result<Evaluate
     Ok(Evaluated::Scalar(values.collect()))
 }
 
-fn trim_of_floats(ev: &mut Evaluator<'_>, operator: Operator) {
-    let op = operator.op.as_str();
-    let text = format!("incompatible sample types encountered for binary operator {op:?}: float {op} float");
-    ev.info(operator.span, text);
-}
-
 /// `swapped` when the scalar stands on the left.
 pub(crate) fn vector_scalar(
     ev: &mut Evaluator<'_>,
@@ -86,11 +81,16 @@ pub(crate) fn vector_scalar(
     swapped: bool,
 ) -> Result<Evaluated> {
     let n_steps = scalars.len();
-    if operator.is_trim() && columns.iter().any(|c| !c.is_absent()) {
-        trim_of_floats(ev, operator);
-    }
+    let mut remarks = Remarks::default();
     for column in &mut columns {
         ev.check_stop()?;
+        if operator.is_trim() || !column.histograms.is_empty() {
+            *column = with_histograms(column, operator, scalars, swapped, &mut remarks);
+            if operator.changes_metric() || operator.return_bool {
+                ev.drop_name(column);
+            }
+            continue;
+        }
         for (step, scalar) in scalars.iter().enumerate() {
             if !column.present[step] {
                 continue;
@@ -108,9 +108,34 @@ pub(crate) fn vector_scalar(
             ev.drop_name(column);
         }
     }
+    remarks.say(ev, operator.span);
     columns.retain(|column| !column.is_absent());
     let grid = Grid { start_ms: 0, step_ms: 1, n_steps };
     Ok(Evaluated::Vector(ev.settle(columns, grid)?))
+}
+
+/// As [`vector_scalar`], for a series that has histograms or an operator that is for histograms.
+fn with_histograms(
+    column: &Column,
+    operator: Operator,
+    scalars: &[f64],
+    swapped: bool,
+    remarks: &mut Remarks,
+) -> Column {
+    let mut result = column.emptied();
+    for (step, scalar) in scalars.iter().enumerate() {
+        let Some(own) = column.cell(step) else {
+            continue;
+        };
+        let (scalar, vector) = (Operand::Float(*scalar), Operand::from(&own));
+        let (lhs, rhs) = if swapped { (scalar, vector) } else { (vector, scalar) };
+        let mut outcome = histogram_binop::apply(operator, lhs, rhs);
+        remarks.set(step, outcome.remark.take());
+        if let Some(cell) = outcome.of_scalar(operator, &own, swapped) {
+            result.set_cell(step, cell);
+        }
+    }
+    result
 }
 
 /// What decides which series meet.
@@ -162,8 +187,9 @@ impl Side {
             groups[*ordinal].push(idx);
         }
         let extent = |column: &Column| {
-            let first = column.present.iter().position(|p| *p);
-            let last = column.present.iter().rposition(|p| *p);
+            let present = column.presence();
+            let first = present.iter().position(|p| *p);
+            let last = present.iter().rposition(|p| *p);
             first.zip(last).unwrap_or((usize::MAX, 0))
         };
         let extents = columns.iter().map(extent).collect();
@@ -174,7 +200,7 @@ impl Side {
     fn presence(&self, ordinal: usize, n_steps: usize) -> Vec<bool> {
         let mut present = vec![false; n_steps];
         for idx in &self.groups[ordinal] {
-            or_into(&mut present, &self.columns[*idx].present);
+            or_into(&mut present, &self.columns[*idx].presence());
         }
         present
     }
@@ -183,7 +209,7 @@ impl Side {
     fn any_presence(&self, n_steps: usize) -> Vec<bool> {
         let mut present = vec![false; n_steps];
         for column in &self.columns {
-            or_into(&mut present, &column.present);
+            or_into(&mut present, &column.presence());
         }
         present
     }
@@ -225,9 +251,7 @@ fn set_operation(ev: &Evaluator<'_>, op: BinaryOp, lhs: Side, rhs: Side, grid: G
             ev.check_stop()?;
             let mask = masks.entry(*ordinal).or_insert_with(|| other.presence(*ordinal, grid.n_steps));
             let mut column = column.clone();
-            for (present, other) in column.present.iter_mut().zip(mask) {
-                *present &= *other == keep_if_present;
-            }
+            column.mask(|step| mask[step] == keep_if_present);
             if !column.is_absent() {
                 kept.push(column);
             }
@@ -263,6 +287,8 @@ struct Met {
     matched: Vec<bool>,
     /// The kept results.
     column: Column,
+    /// By step.
+    remarks: Vec<(usize, Remark)>,
 }
 
 impl Join<'_, '_, '_> {
@@ -273,7 +299,7 @@ impl Join<'_, '_, '_> {
         for group in self.one.groups.iter().filter(|group| group.len() > 1) {
             let other = other.get_or_insert_with(|| self.many.any_presence(self.n_steps));
             for step in (0..self.n_steps).filter(|step| is_filled || other[*step]) {
-                let mut present = group.iter().filter(|idx| self.one.columns[**idx].present[step]);
+                let mut present = group.iter().filter(|idx| self.one.columns[**idx].has(step));
                 if let (Some(first), Some(second)) = (present.next(), present.next()) {
                     return Err(self.duplicates(*first, *second));
                 }
@@ -303,6 +329,7 @@ impl Join<'_, '_, '_> {
     fn run(&mut self) -> Result<Vec<Column>> {
         let mut results: Vec<Column> = Vec::new();
         let mut guard = Guard::default();
+        let mut remarks = Remarks::default();
         for idx in 0..self.many.columns.len() {
             self.ev.check_stop()?;
             let ordinal = self.many.ordinals[idx];
@@ -315,13 +342,13 @@ impl Join<'_, '_, '_> {
             for other in self.one.groups[ordinal].iter().filter(meets) {
                 let (many, one) = (&self.many.columns[idx], &self.one.columns[*other]);
                 let met = self.meet(many, one);
-                self.keep(ordinal, met, &mut guard, &mut results)?;
+                self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
             }
             if let Some(fill) = self.matching.fill.rhs {
                 let many = &self.many.columns[idx];
                 let one = self.stand_in(&self.one, ordinal, &many.labels, fill);
                 let met = self.meet(many, &one);
-                self.keep(ordinal, met, &mut guard, &mut results)?;
+                self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
             }
         }
         if let Some(fill) = self.matching.fill.lhs {
@@ -330,12 +357,10 @@ impl Join<'_, '_, '_> {
                 let one = &self.one.columns[idx];
                 let many = self.stand_in(&self.many, ordinal, &one.labels, fill);
                 let met = self.meet(&many, one);
-                self.keep(ordinal, met, &mut guard, &mut results)?;
+                self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
             }
         }
-        if self.operator.is_trim() && !guard.seen.is_empty() {
-            trim_of_floats(self.ev, self.operator);
-        }
+        remarks.say(self.ev, self.operator.span);
         Ok(results)
     }
 
@@ -348,10 +373,14 @@ impl Join<'_, '_, '_> {
             drop_name: false,
             values: vec![fill; self.n_steps],
             present,
+            histograms: Vec::new(),
         }
     }
 
     fn meet(&self, many: &Column, one: &Column) -> Met {
+        if self.operator.is_trim() || !many.histograms.is_empty() || !one.histograms.is_empty() {
+            return self.meet_with_histograms(many, one);
+        }
         let mut column = Column::absent(Labels::empty(), self.n_steps);
         let matched: Vec<bool> = many.present.iter().zip(&one.present).map(|(a, b)| *a && *b).collect();
         let mut any = false;
@@ -370,10 +399,44 @@ impl Join<'_, '_, '_> {
             column.labels = self.result_labels(&many.labels, &one.labels);
             column.drop_name = self.operator.return_bool;
         }
-        Met { matched, column }
+        Met { matched, column, remarks: Vec::new() }
     }
 
-    fn keep(&self, ordinal: usize, met: Met, guard: &mut Guard, results: &mut Vec<Column>) -> Result<()> {
+    /// As [`Join::meet`], where either has histograms or the operator is for them.
+    fn meet_with_histograms(&self, many: &Column, one: &Column) -> Met {
+        let mut column = Column::absent(Labels::empty(), self.n_steps);
+        let mut matched = vec![false; self.n_steps];
+        let mut remarks = Vec::new();
+        for (step, matched) in matched.iter_mut().enumerate() {
+            let (Some(many), Some(one)) = (many.cell(step), one.cell(step)) else {
+                continue;
+            };
+            let (lhs, rhs) = if self.swapped { (&one, &many) } else { (&many, &one) };
+            let mut outcome = histogram_binop::apply(self.operator, lhs.into(), rhs.into());
+            *matched = !outcome.is_refused;
+            remarks.extend(outcome.remark.take().map(|remark| (step, remark)));
+            if let Some(cell) = outcome.of_vectors(self.operator) {
+                column.set_cell(step, cell);
+            }
+        }
+        if matched.contains(&true) {
+            column.labels = self.result_labels(&many.labels, &one.labels);
+            column.drop_name = self.operator.return_bool;
+        }
+        Met { matched, column, remarks }
+    }
+
+    fn keep(
+        &self,
+        ordinal: usize,
+        met: Met,
+        guard: &mut Guard,
+        remarks: &mut Remarks,
+        results: &mut Vec<Column>,
+    ) -> Result<()> {
+        for (step, remark) in met.remarks {
+            remarks.set(step, Some(remark));
+        }
         if !met.matched.contains(&true) {
             return Ok(());
         }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
-use model::Labels;
 use model::labels::METRIC_NAME;
+use model::{Histogram, Labels};
 
 use crate::error::EvalError;
 use crate::limits::STEPS_PER_SAMPLE;
@@ -49,16 +50,42 @@ pub(crate) struct Column {
     pub(crate) values: Vec<f64>,
     /// Where `values` count.
     pub(crate) present: Vec<bool>,
+    /// Native histograms, one place per step; empty when there is none. A step has a float or a histogram, never both.
+    pub(crate) histograms: Vec<Option<Arc<Histogram>>>,
+}
+
+/// A value at one step.
+#[derive(Debug, Clone)]
+pub(crate) enum Cell {
+    Float(f64),
+    Histogram(Arc<Histogram>),
+}
+
+impl From<Histogram> for Cell {
+    fn from(histogram: Histogram) -> Self {
+        Self::Histogram(Arc::new(histogram))
+    }
 }
 
 impl Column {
     pub(crate) fn absent(labels: Labels, n_steps: usize) -> Self {
-        Self { labels, drop_name: false, values: vec![0.0; n_steps], present: vec![false; n_steps] }
+        Self {
+            labels,
+            drop_name: false,
+            values: vec![0.0; n_steps],
+            present: vec![false; n_steps],
+            histograms: Vec::new(),
+        }
     }
 
     pub(crate) fn full(labels: Labels, values: Vec<f64>) -> Self {
         let present = vec![true; values.len()];
-        Self { labels, drop_name: false, values, present }
+        Self { labels, drop_name: false, values, present, histograms: Vec::new() }
+    }
+
+    /// Without values, as another for which `self` stands.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { drop_name: self.drop_name, ..Self::absent(self.labels.clone(), self.present.len()) }
     }
 
     pub(crate) fn get(&self, step: usize) -> Option<f64> {
@@ -70,34 +97,98 @@ impl Column {
         self.present[step] = true;
     }
 
+    pub(crate) fn histogram(&self, step: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.get(step)?.as_ref()
+    }
+
+    pub(crate) fn set_histogram(&mut self, step: usize, histogram: Arc<Histogram>) {
+        if self.histograms.is_empty() {
+            self.histograms = vec![None; self.present.len()];
+        }
+        self.histograms[step] = Some(histogram);
+    }
+
+    /// The value of either kind.
+    pub(crate) fn cell(&self, step: usize) -> Option<Cell> {
+        match self.histogram(step) {
+            Some(histogram) => Some(Cell::Histogram(Arc::clone(histogram))),
+            None => self.get(step).map(Cell::Float),
+        }
+    }
+
+    pub(crate) fn set_cell(&mut self, step: usize, cell: Cell) {
+        match cell {
+            Cell::Float(value) => self.set(step, value),
+            Cell::Histogram(histogram) => self.set_histogram(step, histogram),
+        }
+    }
+
+    /// Whether there is a value of either kind.
+    pub(crate) fn has(&self, step: usize) -> bool {
+        self.present[step] || self.histogram(step).is_some()
+    }
+
+    /// Where there are values of either kind.
+    pub(crate) fn presence(&self) -> std::borrow::Cow<'_, [bool]> {
+        if self.histograms.is_empty() {
+            return std::borrow::Cow::Borrowed(&self.present);
+        }
+        (0..self.present.len()).map(|step| self.has(step)).collect()
+    }
+
+    /// Leaves only the steps at which `keep` holds.
+    pub(crate) fn mask(&mut self, keep: impl Fn(usize) -> bool) {
+        for (step, present) in self.present.iter_mut().enumerate() {
+            *present &= keep(step);
+        }
+        for (step, histogram) in self.histograms.iter_mut().enumerate() {
+            if !keep(step) {
+                *histogram = None;
+            }
+        }
+    }
+
     /// How many samples it counts for: those it has, but no less than its share of the memory for its steps.
     pub(crate) fn n_samples(&self) -> u64 {
         let n_present = self.present.iter().filter(|p| **p).count();
-        n_present.max(self.present.len() / STEPS_PER_SAMPLE) as u64
+        let n_in_histograms: u64 = self.histograms.iter().flatten().map(|h| histogram_samples(h)).sum();
+        n_present.max(self.present.len() / STEPS_PER_SAMPLE) as u64 + n_in_histograms
     }
 
     pub(crate) fn is_absent(&self) -> bool {
-        !self.present.iter().any(|p| *p)
+        !self.present.iter().any(|p| *p) && self.histograms.iter().all(Option::is_none)
     }
 
     /// The same value at `n_steps` steps.
     fn repeated(self, n_steps: usize) -> Self {
         let (value, present) = (self.values[0], self.present[0]);
-        Self { values: vec![value; n_steps], present: vec![present; n_steps], ..self }
+        let histograms = self.histograms.first().map(|h| vec![h.clone(); n_steps]).unwrap_or_default();
+        Self { values: vec![value; n_steps], present: vec![present; n_steps], histograms, ..self }
     }
 
     /// Takes the values of `other`; false when both have one at the same step.
     fn absorb(&mut self, other: &Self) -> bool {
-        for (step, present) in other.present.iter().enumerate() {
-            if *present {
-                if self.present[step] {
+        for step in 0..other.present.len() {
+            if let Some(cell) = other.cell(step) {
+                if self.has(step) {
                     return false;
                 }
-                self.set(step, other.values[step]);
+                self.set_cell(step, cell);
             }
         }
         true
     }
+}
+
+/// How many samples a histogram counts for, by its memory.
+pub(crate) fn histogram_samples(h: &Histogram) -> u64 {
+    const SAMPLE_BYTES: usize = 16;
+    let n_words = h.positive_spans.len()
+        + h.negative_spans.len()
+        + h.positive_buckets.len()
+        + h.negative_buckets.len()
+        + h.custom_bounds.len();
+    ((size_of::<Histogram>() + 8 * n_words) / SAMPLE_BYTES) as u64
 }
 
 /// What an expression evaluates to.

@@ -33,6 +33,9 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `__type__` and `__unit__` are dropped with the name (Prometheus' feature `type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Counters' start timestamps tell resets and where to begin (Prometheus' feature `use-start-timestamps`, off by
+    /// default).
+    pub start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
@@ -44,6 +47,7 @@ impl Default for EngineOptions {
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            start_timestamps: false,
         }
     }
 }
@@ -160,7 +164,10 @@ impl Engine {
             Evaluated::Scalar(values) => Value::Scalar { t_ms, value: values[0] },
             Evaluated::Text(text) => Value::String { t_ms, text },
             Evaluated::Vector(columns) => {
-                let sample = |c: Column| VectorSample { value: c.values[0], labels: c.labels, t_ms };
+                let sample = |mut c: Column| {
+                    let histogram = c.histograms.first_mut().and_then(Option::take);
+                    VectorSample { value: c.values[0], labels: c.labels, t_ms, histogram }
+                };
                 Value::Vector(ev.finish(columns)?.into_iter().map(sample).collect())
             }
         };
@@ -214,6 +221,7 @@ impl Engine {
             times,
             annotations: crate::Annotations::default(),
             n_samples: 0,
+            buckets: super::evaluator::Buckets::default(),
         }
     }
 }
@@ -246,7 +254,9 @@ fn grid_of(params: RangeParams) -> Result<Grid, EvalError> {
 
 fn to_series(column: Column, grid: Grid) -> MatrixSeries {
     let points = (0..grid.n_steps).filter_map(|step| Some((grid.t_ms(step), column.get(step)?))).collect();
-    MatrixSeries { labels: column.labels, points }
+    let histograms = column.histograms.into_iter().enumerate();
+    let histograms = histograms.filter_map(|(step, h)| Some((grid.t_ms(step), h?))).collect();
+    MatrixSeries { labels: column.labels, points, histograms }
 }
 
 /// The range vector of an instant query.
@@ -255,7 +265,11 @@ fn raw_matrix(series: Vec<Samples>) -> Result<Value, EvalError> {
         if s.drop_name {
             s.labels = without_metadata(&s.labels);
         }
-        MatrixSeries { labels: s.labels, points: s.t_ms.into_iter().zip(s.values).collect() }
+        MatrixSeries {
+            labels: s.labels,
+            points: s.t_ms.into_iter().zip(s.values).collect(),
+            histograms: s.histograms.into_iter().map(|h| (h.t_ms, h.histogram)).collect(),
+        }
     };
     let mut series: Vec<_> = series.into_iter().map(to_series).collect();
     series.sort_by(|a, b| a.labels.cmp(&b.labels));

@@ -1,5 +1,7 @@
 //! Walks the expression: one call per node, for all steps of a grid at once.
 
+use std::sync::Arc;
+
 use storage::Queryable;
 
 use super::column::{Column, Evaluated, Grid, has_equal, merge_equal, same_labelset, without_metadata};
@@ -8,12 +10,29 @@ use super::{aggregate, binop, selector};
 use crate::annotations::Annotations;
 use crate::error::EvalError;
 use crate::func;
+use crate::func::window::FinishedNotes;
 use crate::limits::{STEPS_PER_SAMPLE, TIME_MAX_MS};
 use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType};
 use crate::plan::duration::QueryTimes;
 use crate::plan::step_invariant::is_step_invariant;
 
 pub(crate) type Result<T> = std::result::Result<T, EvalError>;
+
+/// Whether selectors must hand out the buckets of native histograms. Below `histogram_count` and its like they need not, and
+/// then they say of each histogram whether the counter was reset before it, since nobody above could tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Buckets {
+    /// Within `histogram_count`, `histogram_sum` or `histogram_avg`.
+    pub(crate) are_summed_up: bool,
+    /// Within something that looks at buckets, or within a subquery.
+    pub(crate) are_needed: bool,
+}
+
+impl Buckets {
+    pub(crate) fn are_skipped(self) -> bool {
+        self.are_summed_up && !self.are_needed
+    }
+}
 
 /// One running query.
 pub(crate) struct Evaluator<'a> {
@@ -26,6 +45,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) annotations: Annotations,
     /// Samples in memory now.
     pub(crate) n_samples: u64,
+    pub(crate) buckets: Buckets,
 }
 
 impl Evaluator<'_> {
@@ -70,6 +90,13 @@ impl Evaluator<'_> {
         self.annotations.warn(self.query, span, text);
     }
 
+    /// Takes over what a function has to say.
+    pub(crate) fn note(&mut self, notes: FinishedNotes) {
+        for note in notes.list {
+            self.annotations.add(note.severity, self.query, notes.span, note.text, note.details);
+        }
+    }
+
     pub(crate) fn info(&mut self, span: Span, text: impl Into<String>) {
         self.annotations.info(self.query, span, text);
     }
@@ -105,23 +132,29 @@ impl Evaluator<'_> {
                 Err(EvalError::Execution(format!("string {written} is not valid UTF-8")))
             }
             ExprKind::Paren(inner) => self.eval(inner, grid),
-            ExprKind::Vector(selector) => Ok(Evaluated::Vector(selector::eval(self, selector, grid)?)),
+            ExprKind::Vector(selector) => {
+                Ok(Evaluated::Vector(selector::eval(self, selector, expr.span, grid)?))
+            }
             ExprKind::Unary { op, expr: inner } => self.unary(*op, inner, grid),
             ExprKind::Aggregate { op, grouping, without, param, expr: inner } => {
                 let group = aggregate::Grouping { labels: grouping, without: *without };
-                let columns = aggregate::eval(self, *op, group, param.as_deref(), inner, grid)?;
+                let columns = aggregate::eval(self, *op, group, param.as_deref(), inner, expr.span, grid)?;
                 Ok(Evaluated::Vector(columns))
             }
             ExprKind::Call { func, args } => func::call(self, func, args, expr.span, grid),
             ExprKind::Binary { op, lhs, rhs, return_bool, matching } => {
                 let operator = binop::Operator { op: *op, return_bool: *return_bool, span: expr.span };
-                match matching {
+                let outside = self.buckets;
+                self.buckets.are_needed |= operator.is_trim();
+                let result = match matching {
                     Some(matching) => {
                         let (lhs, rhs) = (self.vector(lhs, grid)?, self.vector(rhs, grid)?);
                         binop::vectors(self, operator, matching, lhs, rhs, grid)
                     }
                     None => self.with_scalar(operator, lhs, rhs, grid),
-                }
+                };
+                self.buckets = outside;
+                result
             }
             ExprKind::Matrix { .. } | ExprKind::Subquery { .. } => {
                 Err(EvalError::Execution("cannot do range evaluation of matrix selector".to_owned()))
@@ -158,6 +191,9 @@ impl Evaluator<'_> {
             Evaluated::Vector(mut columns) => {
                 for column in &mut columns {
                     column.values.iter_mut().for_each(|v| *v = -*v);
+                    for histogram in column.histograms.iter_mut().flatten() {
+                        Arc::make_mut(histogram).multiply(-1.0);
+                    }
                     self.drop_name(column);
                 }
                 let columns = if self.drops_names_at_once() { merge_equal(columns)? } else { columns };

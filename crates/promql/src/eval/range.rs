@@ -3,10 +3,11 @@
 //! Windows slide: each sample is passed once from either side, whatever the number of steps.
 
 use model::{Labels, TimeRange, is_stale};
-use storage::SelectHints;
+use storage::{HistogramSample, SelectHints};
 
-use super::column::{Column, Grid};
+use super::column::{Cell, Column, Grid, histogram_samples};
 use super::evaluator::{Evaluator, Result};
+use super::histograms::prepared;
 use super::selector::Reference;
 use super::subquery;
 use crate::error::EvalError;
@@ -21,7 +22,26 @@ pub(crate) struct Samples {
     pub(crate) drop_name: bool,
     pub(crate) t_ms: Vec<i64>,
     pub(crate) values: Vec<f64>,
+    /// Since when `values` count, 0 where not known; empty where that is of no interest.
+    pub(crate) starts: Vec<i64>,
+    /// By rising time.
+    pub(crate) histograms: Vec<HistogramSample>,
 }
+
+impl Samples {
+    /// How many samples it counts for.
+    fn n_samples(&self) -> u64 {
+        let in_histograms: u64 = self.histograms.iter().map(|h| histogram_samples(&h.histogram)).sum();
+        self.values.len() as u64 + in_histograms
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.histograms.is_empty()
+    }
+}
+
+/// Functions that start timestamps change.
+const OF_STARTS: [&str; 4] = ["increase", "irate", "rate", "resets"];
 
 /// Which window of a range vector each step looks at.
 #[derive(Debug, Clone, Copy)]
@@ -57,15 +77,27 @@ fn visit_selector(
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
     let range_ms = windows.range_ms;
     let hints = SelectHints { function: function.to_owned(), range_ms, step_ms, labels_only: false };
+    let with_starts = ev.options.start_timestamps && OF_STARTS.contains(&function);
     let queryable = ev.queryable;
     let mut set = queryable.select(&selector.matchers, bounds, &hints)?;
     while let Some(found) = set.next()? {
         ev.check_stop()?;
-        ev.check_fits(found.values.len() as u64)?;
         let mut samples = Samples { labels: found.labels, ..Samples::default() };
         let live = found.timestamps.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
         (samples.t_ms, samples.values) = live.map(|(t, v)| (*t, *v)).unzip();
-        if !samples.values.is_empty() {
+        if with_starts && !found.starts.is_empty() {
+            let live = found.starts.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
+            samples.starts = live.map(|(start_ms, _)| *start_ms).collect();
+        }
+        if !found.histograms.is_empty() {
+            samples.histograms = prepared(found.histograms, ev.buckets);
+            samples.histograms.retain(|h| !is_stale(h.histogram.sum));
+            if !with_starts {
+                samples.histograms.iter_mut().for_each(|h| h.start_ms = 0);
+            }
+        }
+        ev.check_fits(samples.n_samples())?;
+        if !samples.is_empty() {
             visit(ev, samples)?;
         }
     }
@@ -117,10 +149,15 @@ pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<
     visit(ev, expr, windows, "", Grid::instant(t_ms), &mut |ev, mut samples| {
         if let Some(extension) = windows.extension {
             let is_smoothed = extension == SelectorExtension::Smoothed;
+            if !samples.histograms.is_empty() {
+                let word = if is_smoothed { "smoothed" } else { "anchored" };
+                let message = format!("{word} modifier is not supported with histograms");
+                return Err(EvalError::Execution(message));
+            }
             extend_to_edges(&mut samples, end_ms.saturating_sub(windows.range_ms), end_ms, is_smoothed);
         }
-        if !samples.values.is_empty() {
-            ev.hold(samples.values.len() as u64)?;
+        if !samples.is_empty() {
+            ev.hold(samples.n_samples())?;
             all.push(samples);
         }
         Ok(())
@@ -133,6 +170,8 @@ fn extend_to_edges(samples: &mut Samples, start_ms: i64, end_ms: i64, is_smoothe
     let window = Window {
         t_ms: &samples.t_ms,
         values: &samples.values,
+        starts: &[],
+        histograms: &[],
         eval_ms: end_ms,
         start_ms,
         end_ms,
@@ -159,29 +198,46 @@ impl Windows {
         ev: &Evaluator<'_>,
         samples: &Samples,
         grid: Grid,
-        mut function: impl FnMut(usize, &Window<'_>) -> Option<f64>,
+        mut function: impl FnMut(usize, &Window<'_>) -> Option<Cell>,
     ) -> Column {
         let mut column = Column::absent(samples.labels.clone(), grid.n_steps);
         column.drop_name = samples.drop_name;
         let (left_ms, right_ms) = reach_ms(self.extension, ev.lookback_ms());
         let (mut from, mut to) = (0, 0);
+        let (mut histograms_from, mut histograms_to) = (0, 0);
         for step in 0..grid.n_steps {
             let eval_ms = grid.t_ms(step);
             let end_ms = self.reference.of(eval_ms);
             let start_ms = end_ms.saturating_sub(self.range_ms);
-            while samples.t_ms.get(to).is_some_and(|t| *t <= end_ms.saturating_add(right_ms)) {
+            let (after_ms, until_ms) = (start_ms.saturating_sub(left_ms), end_ms.saturating_add(right_ms));
+            while samples.t_ms.get(to).is_some_and(|t| *t <= until_ms) {
                 to += 1;
             }
-            while samples.t_ms.get(from).is_some_and(|t| *t <= start_ms.saturating_sub(left_ms)) {
+            while samples.t_ms.get(from).is_some_and(|t| *t <= after_ms) {
                 from += 1;
             }
-            if from >= to {
+            let mut histograms: &[HistogramSample] = &[];
+            if !samples.histograms.is_empty() {
+                while samples.histograms.get(histograms_to).is_some_and(|h| h.t_ms <= until_ms) {
+                    histograms_to += 1;
+                }
+                while samples.histograms.get(histograms_from).is_some_and(|h| h.t_ms <= after_ms) {
+                    histograms_from += 1;
+                }
+                histograms = samples.histograms.get(histograms_from..histograms_to).unwrap_or(&[]);
+            }
+            let (t_ms, values) = match samples.t_ms.get(from..to) {
+                Some(t_ms) => (t_ms, &samples.values[from..to]),
+                None => (&[][..], &[][..]),
+            };
+            if t_ms.is_empty() && histograms.is_empty() {
                 continue;
             }
-            let (t_ms, values) = (&samples.t_ms[from..to], &samples.values[from..to]);
-            let window = Window { t_ms, values, eval_ms, start_ms, end_ms, range_ms: self.range_ms };
-            if let Some(value) = function(step, &window) {
-                column.set(step, value);
+            let starts = samples.starts.get(from..to).unwrap_or(&[]);
+            let range_ms = self.range_ms;
+            let window = Window { t_ms, values, starts, histograms, eval_ms, start_ms, end_ms, range_ms };
+            if let Some(cell) = function(step, &window) {
+                column.set_cell(step, cell);
             }
         }
         column

@@ -1,13 +1,20 @@
 //! Instant selectors: the newest sample of each series within the lookback, at every step.
 
-use model::{TimeRange, is_stale};
-use storage::SelectHints;
+use std::sync::Arc;
 
-use super::column::{Column, Grid};
+use model::{Histogram, Labels, TimeRange, is_stale};
+use storage::{HistogramSample, SelectHints};
+
+use super::column::{Cell, Column, Grid};
 use super::evaluator::{Evaluator, Result};
+use super::histograms::prepared;
+use crate::annotations::texts;
+use crate::error::EvalError;
+use crate::func::histogram::rate::interpolated;
 use crate::func::rate::interpolate;
+use crate::func::window::Notes;
 use crate::limits::TIME_MAX_MS;
-use crate::parse::ast::{At, SelectorExtension, VectorSelector};
+use crate::parse::ast::{At, SelectorExtension, Span, VectorSelector};
 use crate::plan::duration::QueryTimes;
 
 /// Which moment each step looks at: itself or a fixed one, less the offset.
@@ -39,11 +46,19 @@ impl Reference {
     }
 }
 
-pub(crate) fn eval(ev: &mut Evaluator<'_>, selector: &VectorSelector, grid: Grid) -> Result<Vec<Column>> {
+pub(crate) fn eval(
+    ev: &mut Evaluator<'_>,
+    selector: &VectorSelector,
+    span: Span,
+    grid: Grid,
+) -> Result<Vec<Column>> {
     if selector.extension == Some(SelectorExtension::Smoothed) {
-        return smoothed(ev, selector, grid);
+        return smoothed(ev, selector, span, grid);
     }
-    each_newest(ev, selector, grid, |_, value| value)
+    each_newest(ev, selector, grid, |newest| match newest.histogram {
+        Some(histogram) => Ok(Cell::Histogram(Arc::clone(histogram))),
+        None => Ok(Cell::Float(newest.value)),
+    })
 }
 
 /// As [`eval`], but the sample's time in seconds instead of its value.
@@ -52,23 +67,48 @@ pub(crate) fn timestamps(
     selector: &VectorSelector,
     grid: Grid,
 ) -> Result<Vec<Column>> {
-    each_newest(ev, selector, grid, |t_ms, _| t_ms as f64 / 1000.0)
+    each_newest(ev, selector, grid, |newest| Ok(Cell::Float(newest.t_ms as f64 / 1000.0)))
 }
 
-/// As [`eval`], but the sample's time in Unix milliseconds instead of its value.
+/// As [`eval`], but the time since when the sample counts, in seconds, instead of its value; 0 where not known.
+pub(crate) fn start_timestamps(
+    ev: &mut Evaluator<'_>,
+    selector: &VectorSelector,
+    grid: Grid,
+) -> Result<Vec<Column>> {
+    each_newest(ev, selector, grid, |newest| Ok(Cell::Float(newest.start_ms as f64 / 1000.0)))
+}
+
+/// As [`eval`], but the sample's time in Unix milliseconds instead of its value, which must be a float.
 pub(crate) fn sample_times(
     ev: &mut Evaluator<'_>,
     selector: &VectorSelector,
     grid: Grid,
 ) -> Result<Vec<Column>> {
-    each_newest(ev, selector, grid, |t_ms, _| t_ms as f64)
+    each_newest(ev, selector, grid, |newest| match newest.histogram {
+        None => Ok(Cell::Float(newest.t_ms as f64)),
+        Some(_) => Err(EvalError::Execution(format!(
+            "this should be an info metric, with float samples: {}",
+            newest.labels
+        ))),
+    })
+}
+
+/// The newest sample of a series as seen from a step.
+struct Newest<'a> {
+    labels: &'a Labels,
+    t_ms: i64,
+    start_ms: i64,
+    /// 0 where it is a histogram.
+    value: f64,
+    histogram: Option<&'a Arc<Histogram>>,
 }
 
 fn each_newest(
     ev: &mut Evaluator<'_>,
     selector: &VectorSelector,
     grid: Grid,
-    pick: impl Fn(i64, f64) -> f64,
+    pick: impl Fn(&Newest<'_>) -> Result<Cell>,
 ) -> Result<Vec<Column>> {
     let offset_ms = ev.times.offset_ms(selector.offset.as_ref())?;
     let reference = Reference::new(&ev.times, selector.at, offset_ms);
@@ -83,19 +123,32 @@ fn each_newest(
     let mut set = queryable.select(&selector.matchers, range, &hints)?;
     while let Some(series) = set.next()? {
         ev.check_stop()?;
-        let mut column = Column::absent(series.labels, grid.n_steps);
-        let mut n_passed = 0;
+        let histograms = prepared(series.histograms, ev.buckets);
+        let mut column = Column::absent(series.labels.clone(), grid.n_steps);
+        let (mut n_passed, mut n_histograms_passed) = (0, 0);
         for step in 0..grid.n_steps {
             let moment_ms = reference.of(grid.t_ms(step));
             while series.timestamps.get(n_passed).is_some_and(|t| *t <= moment_ms) {
                 n_passed += 1;
             }
-            let Some(idx) = n_passed.checked_sub(1) else {
+            let mut newest = n_passed.checked_sub(1).map(|idx| Newest {
+                labels: &series.labels,
+                t_ms: series.timestamps[idx],
+                start_ms: series.starts.get(idx).copied().unwrap_or(0),
+                value: series.values[idx],
+                histogram: None,
+            });
+            if !histograms.is_empty() {
+                while histograms.get(n_histograms_passed).is_some_and(|h| h.t_ms <= moment_ms) {
+                    n_histograms_passed += 1;
+                }
+                newest = newer(newest, &series.labels, &histograms[..n_histograms_passed]);
+            }
+            let Some(newest) = newest else {
                 continue;
             };
-            let (t_ms, value) = (series.timestamps[idx], series.values[idx]);
-            if t_ms > moment_ms.saturating_sub(lookback_ms) && !is_stale(value) {
-                column.set(step, pick(t_ms, value));
+            if newest.t_ms > moment_ms.saturating_sub(lookback_ms) && !newest.is_stale() {
+                column.set_cell(step, pick(&newest)?);
             }
         }
         if !column.is_absent() {
@@ -106,8 +159,38 @@ fn each_newest(
     Ok(columns)
 }
 
+/// `float` or the last of `histograms`, whichever is newer.
+fn newer<'a>(
+    float: Option<Newest<'a>>,
+    labels: &'a Labels,
+    histograms: &'a [HistogramSample],
+) -> Option<Newest<'a>> {
+    match (float, histograms.last()) {
+        (Some(float), Some(last)) if float.t_ms > last.t_ms => Some(float),
+        (_, Some(last)) => Some(Newest {
+            labels,
+            t_ms: last.t_ms,
+            start_ms: last.start_ms,
+            value: 0.0,
+            histogram: Some(&last.histogram),
+        }),
+        (float, None) => float,
+    }
+}
+
+impl Newest<'_> {
+    fn is_stale(&self) -> bool {
+        is_stale(self.histogram.map_or(self.value, |h| h.sum))
+    }
+}
+
 /// `selector smoothed`: the value at the step itself, on the line between the samples around it.
-fn smoothed(ev: &mut Evaluator<'_>, selector: &VectorSelector, grid: Grid) -> Result<Vec<Column>> {
+fn smoothed(
+    ev: &mut Evaluator<'_>,
+    selector: &VectorSelector,
+    span: Span,
+    grid: Grid,
+) -> Result<Vec<Column>> {
     let offset_ms = ev.times.offset_ms(selector.offset.as_ref())?;
     let reference = Reference::new(&ev.times, selector.at, offset_ms);
     let lookback_ms = ev.lookback_ms();
@@ -120,27 +203,71 @@ fn smoothed(ev: &mut Evaluator<'_>, selector: &VectorSelector, grid: Grid) -> Re
         ev.check_stop()?;
         let samples = series.timestamps.iter().copied().zip(series.values.iter().copied());
         let samples: Vec<_> = samples.filter(|(_, value)| !is_stale(*value)).collect();
-        let mut column = Column::absent(series.labels, grid.n_steps);
+        let histograms = prepared(series.histograms, ev.buckets).into_iter();
+        let histograms: Vec<_> = histograms.filter(|h| !is_stale(h.histogram.sum)).collect();
+        let mut column = Column::absent(series.labels.clone(), grid.n_steps);
+        let mut notes = Notes::new(&series.labels, span);
         for step in 0..grid.n_steps {
             let moment_ms = reference.of(grid.t_ms(step));
-            let from = samples.partition_point(|(t, _)| *t <= moment_ms - lookback_ms);
-            let to = samples.partition_point(|(t, _)| *t <= moment_ms + lookback_ms);
-            let window = &samples[from..to];
-            let idx = window.partition_point(|(t, _)| *t < moment_ms);
-            let value = match (idx.checked_sub(1).map(|i| window[i]), window.get(idx)) {
-                (_, Some((t_ms, value))) if *t_ms == moment_ms => Some(*value),
-                (Some(before), Some(after)) => Some(interpolate(before, *after, moment_ms, false)),
-                (Some((_, value)), None) => Some(value),
-                (None, _) => None,
+            let window = within(&samples, |(t_ms, _)| *t_ms, moment_ms, lookback_ms);
+            let beside = within(&histograms, |h| h.t_ms, moment_ms, lookback_ms);
+            let cell = match (window.is_empty(), beside.is_empty()) {
+                (_, true) => smoothed_float(window, moment_ms).map(Cell::Float),
+                (true, false) => smoothed_histogram(beside, moment_ms, &mut notes).map(Cell::Histogram),
+                (false, false) => {
+                    notes.warn(texts::mixed_samples(notes.metric));
+                    None
+                }
             };
-            if let Some(value) = value {
-                column.set(step, value);
+            if let Some(cell) = cell {
+                column.set_cell(step, cell);
             }
         }
+        let notes = notes.finish();
+        ev.note(notes);
         if !column.is_absent() {
             ev.hold(column.n_samples())?;
             columns.push(column);
         }
     }
     Ok(columns)
+}
+
+/// Those not further away from `moment_ms` than the lookback.
+fn within<T>(samples: &[T], t_ms: impl Fn(&T) -> i64, moment_ms: i64, lookback_ms: i64) -> &[T] {
+    let from = samples.partition_point(|sample| t_ms(sample) <= moment_ms - lookback_ms);
+    let to = samples.partition_point(|sample| t_ms(sample) <= moment_ms + lookback_ms);
+    &samples[from..to.max(from)]
+}
+
+fn smoothed_float(window: &[(i64, f64)], moment_ms: i64) -> Option<f64> {
+    let idx = window.partition_point(|(t, _)| *t < moment_ms);
+    match (idx.checked_sub(1).map(|i| window[i]), window.get(idx)) {
+        (_, Some((t_ms, value))) if *t_ms == moment_ms => Some(*value),
+        (Some(before), Some(after)) => Some(interpolate(before, *after, moment_ms, false)),
+        (Some((_, value)), None) => Some(value),
+        (None, _) => None,
+    }
+}
+
+fn smoothed_histogram(
+    window: &[HistogramSample],
+    moment_ms: i64,
+    notes: &mut Notes<'_>,
+) -> Option<Arc<Histogram>> {
+    use model::histogram::ResetHint;
+    let idx = window.partition_point(|h| h.t_ms < moment_ms);
+    match (idx.checked_sub(1).map(|i| &window[i]), window.get(idx)) {
+        (_, Some(exact)) if exact.t_ms == moment_ms => Some(Arc::clone(&exact.histogram)),
+        (Some(before), Some(after)) => {
+            let is_gauge = |h: &HistogramSample| h.histogram.reset_hint == ResetHint::Gauge;
+            let is_counter = !is_gauge(before) || !is_gauge(after);
+            interpolated(before, after, moment_ms, is_counter, notes).map(Arc::new)
+        }
+        (Some(before), None) => {
+            // The hint is about two samples, and this one stands alone.
+            Some(Arc::new(Histogram { reset_hint: ResetHint::Unknown, ..(*before.histogram).clone() }))
+        }
+        (None, _) => None,
+    }
 }

@@ -3,9 +3,11 @@
 //! The steps are multiples of the step's length since 1970, so that they do not move with the query.
 
 use model::is_stale;
+use storage::HistogramSample;
 
 use super::column::Grid;
 use super::evaluator::{Evaluator, Result};
+use super::histograms::without_reset_hint;
 use super::range::{Samples, Windows};
 use crate::error::EvalError;
 use crate::limits::STEPS_MAX;
@@ -35,18 +37,27 @@ pub(crate) fn eval(
         return Err(EvalError::Execution(format!("subquery has {n_steps} steps, more than {STEPS_MAX}")));
     }
     let inner_grid = Grid { start_ms, step_ms, n_steps: n_steps as usize };
+    let outside = ev.buckets;
+    ev.buckets.are_needed = true;
     let columns = ev.vector(inner, inner_grid)?;
+    ev.buckets = outside;
     let mut series = Vec::with_capacity(columns.len());
     for column in columns {
         let mut samples =
-            Samples { labels: column.labels, drop_name: column.drop_name, ..Samples::default() };
+            Samples { labels: column.labels.clone(), drop_name: column.drop_name, ..Samples::default() };
         for step in 0..inner_grid.n_steps {
             if column.present[step] && !is_stale(column.values[step]) {
                 samples.t_ms.push(inner_grid.t_ms(step));
                 samples.values.push(column.values[step]);
+            } else if let Some(histogram) = column.histogram(step) {
+                samples.histograms.push(HistogramSample {
+                    t_ms: inner_grid.t_ms(step),
+                    start_ms: 0,
+                    histogram: without_reset_hint(histogram),
+                });
             }
         }
-        if !samples.values.is_empty() {
+        if !samples.is_empty() {
             series.push(samples);
         }
     }

@@ -7,25 +7,25 @@ use model::Labels;
 use super::aggregate::Group;
 use super::column::{Column, Grid};
 use super::evaluator::{Evaluator, Result};
+use crate::annotations::texts;
 use crate::func::hash::xxhash64;
-use crate::parse::ast::AggregateOp;
+use crate::parse::ast::{AggregateOp, Span};
 
-/// A series' index and its value at the step.
+/// A series' index and its value at the step (0 for a histogram).
 type Entry = (usize, f64);
 
 pub(crate) fn eval(
-    ev: &Evaluator<'_>,
+    ev: &mut Evaluator<'_>,
     op: AggregateOp,
     params: &[f64],
     columns: Vec<Column>,
     groups: &[Group],
+    span: Span,
     grid: Grid,
 ) -> Result<Vec<Column>> {
     let n_columns = columns.len();
-    let mut kept: Vec<Column> = columns
-        .iter()
-        .map(|c| Column { drop_name: c.drop_name, ..Column::absent(c.labels.clone(), grid.n_steps) })
-        .collect();
+    let by_value = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
+    let mut kept: Vec<Column> = columns.iter().map(Column::emptied).collect();
     let ratios: Vec<f64> = match op {
         AggregateOp::LimitRatio => columns.iter().map(|c| hash_ratio(&c.labels)).collect(),
         _ => Vec::new(),
@@ -34,7 +34,12 @@ pub(crate) fn eval(
     for (step, param) in params.iter().enumerate() {
         ev.check_stop()?;
         for group in groups {
-            let entries = group.members.iter().filter_map(|idx| columns[*idx].get(step).map(|v| (*idx, v)));
+            let entry = |idx: &usize| {
+                let column = &columns[*idx];
+                let value = column.get(step).or_else(|| (!by_value && column.has(step)).then_some(0.0));
+                value.map(|value| (*idx, value))
+            };
+            let entries = group.members.iter().filter_map(entry);
             let chosen: Vec<Entry> = if op == AggregateOp::LimitRatio {
                 let ratio = param.clamp(-1.0, 1.0);
                 entries.filter(|(idx, _)| is_within(ratio, ratios[*idx])).collect()
@@ -46,9 +51,17 @@ pub(crate) fn eval(
                     _ => Vec::new(),
                 }
             };
-            for (idx, value) in chosen {
-                kept[idx].set(step, value);
+            for (idx, _) in chosen {
+                if let Some(cell) = columns[idx].cell(step) {
+                    kept[idx].set_cell(step, cell);
+                }
                 order.push(idx);
+            }
+            if by_value
+                && *param >= 1.0
+                && group.members.iter().any(|i| columns[*i].histogram(step).is_some())
+            {
+                ev.info(span, texts::ignored_in_aggregation(op.as_str()));
             }
         }
     }

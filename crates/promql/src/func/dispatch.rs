@@ -6,22 +6,12 @@ use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder, MatchOp};
 
 use super::civil::{Civil, days_in_month};
-use super::{Function, histogram_calls, info, label, math, range_calls, sort};
+use super::{Function, histogram, info, label, math, range_calls, sort};
 use crate::error::EvalError;
 use crate::eval::column::{Column, Evaluated, Grid};
 use crate::eval::evaluator::{Evaluator, Result};
 use crate::eval::selector;
 use crate::parse::ast::{Expr, ExprKind, Span, ValueType};
-
-/// Functions that only native histograms give a result for, or that need what is not stored yet.
-const NOT_YET: [&str; 6] = [
-    "histogram_avg",
-    "histogram_count",
-    "histogram_stddev",
-    "histogram_stdvar",
-    "histogram_sum",
-    "start_timestamp",
-];
 
 /// Evaluates `func(args)` at every step of `grid`.
 pub(crate) fn call(
@@ -32,9 +22,6 @@ pub(crate) fn call(
     grid: Grid,
 ) -> Result<Evaluated> {
     let name = func.name;
-    if NOT_YET.contains(&name) {
-        return Err(EvalError::Unsupported(format!("function {name}()")));
-    }
     if args.iter().any(|arg| arg.value_type() == ValueType::Matrix) {
         return range_calls::call(ev, name, args, grid).map(Evaluated::Vector);
     }
@@ -44,9 +31,13 @@ pub(crate) fn call(
     let columns = match name {
         "label_replace" => label::replace(ev, args, grid)?,
         "label_join" => label::join(ev, args, grid)?,
-        "histogram_quantile" => histogram_calls::quantile(ev, args, grid)?,
-        "histogram_quantiles" => histogram_calls::quantiles(ev, args, grid)?,
-        "histogram_fraction" => histogram_calls::fraction(ev, args, grid)?,
+        "histogram_quantile" => histogram::calls::quantile(ev, args, grid)?,
+        "histogram_quantiles" => histogram::calls::quantiles(ev, args, grid)?,
+        "histogram_fraction" => histogram::calls::fraction(ev, args, grid)?,
+        "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
+            histogram::calls::statistic(ev, name, &args[0], grid)?
+        }
+        "start_timestamp" => start_timestamp(ev, &args[0], grid)?,
         "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
             sort::call(ev, name, args, span, grid)?
         }
@@ -92,7 +83,7 @@ fn scalar_call(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) ->
 }
 
 fn unknown(name: &str) -> EvalError {
-    EvalError::Unsupported(format!("function {name}()"))
+    EvalError::Execution(format!("function {name}() has no evaluation"))
 }
 
 /// Applies `f` to every value of `columns` and drops their names.
@@ -107,6 +98,7 @@ fn map(
         for (step, value) in column.values.iter_mut().enumerate() {
             *value = f(step, *value);
         }
+        column.histograms.clear();
         ev.drop_name(column);
     }
     ev.settle(columns, grid)
@@ -172,6 +164,7 @@ fn clamp(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) -> Resul
             let is_empty = max < min;
             column.present[step] &= !is_empty;
         }
+        column.histograms.clear();
         ev.drop_name(column);
     }
     columns.retain(|column| !column.is_absent());
@@ -195,8 +188,25 @@ fn timestamp(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec<Colum
             map(ev, columns, grid, |_, t| t)
         }
         _ => {
-            let columns = ev.vector(arg, grid)?;
+            let mut columns = ev.vector(arg, grid)?;
+            for column in &mut columns {
+                column.present = column.presence().into_owned();
+            }
             map(ev, columns, grid, |step, _| grid.t_ms(step) as f64 / 1000.0)
+        }
+    }
+}
+
+/// Since when the samples of a bare selector count; of anything else, and where start timestamps are not in use, nothing.
+fn start_timestamp(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec<Column>> {
+    match &arg.unwrapped().kind {
+        ExprKind::Vector(selector) if ev.options.start_timestamps => {
+            let columns = selector::start_timestamps(ev, selector, grid)?;
+            map(ev, columns, grid, |_, t| t)
+        }
+        _ => {
+            ev.vector(arg, grid)?;
+            Ok(Vec::new())
         }
     }
 }
@@ -205,7 +215,7 @@ fn absent(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec<Column>>
     let columns = ev.vector(arg, grid)?;
     let mut result = Column::absent(absent_labels(arg), grid.n_steps);
     for step in 0..grid.n_steps {
-        if !columns.iter().any(|c| c.present[step]) {
+        if !columns.iter().any(|c| c.has(step)) {
             result.set(step, 1.0);
         }
     }

@@ -169,7 +169,7 @@ impl Join<'_> {
     fn check_unique(&self, base: &[Column], grid: Grid) -> Result<()> {
         let groups = self.groups.values().flat_map(HashMap::values).filter(|group| group.len() > 1);
         for group in groups {
-            for step in (0..grid.n_steps).filter(|step| base.iter().any(|c| c.present[*step])) {
+            for step in (0..grid.n_steps).filter(|step| base.iter().any(|c| c.has(*step))) {
                 let Some(newest) = self.newest(group, step) else {
                     continue;
                 };
@@ -191,7 +191,10 @@ impl Join<'_> {
         let id = only(&column.labels, &IDENTIFYING);
         let groups: Vec<&Vec<usize>> = self.groups.values().filter_map(|by_id| by_id.get(&id)).collect();
         let mut parts: HashMap<Vec<usize>, Option<usize>> = HashMap::new();
-        for step in (0..grid.n_steps).filter(|step| column.present[*step]) {
+        for step in 0..grid.n_steps {
+            let Some(cell) = column.cell(step) else {
+                continue;
+            };
             let found: Vec<usize> = groups.iter().filter_map(|group| self.newest(group, step)).collect();
             let part = match parts.get(&found) {
                 Some(part) => *part,
@@ -207,7 +210,7 @@ impl Join<'_> {
                 }
             };
             if let Some(idx) = part {
-                results[idx].set(step, column.values[step]);
+                results[idx].set_cell(step, cell);
             }
         }
         Ok(())

@@ -3,15 +3,16 @@
 pub(crate) mod civil;
 mod dispatch;
 pub(crate) mod hash;
-mod histogram;
-mod histogram_calls;
+pub(crate) mod histogram;
 mod info;
 mod label;
 mod math;
+mod merged;
 mod over_time;
 mod range_calls;
 pub(crate) mod rate;
 mod sort;
+mod start_time;
 pub(crate) mod sum;
 pub(crate) mod window;
 

@@ -1,7 +1,8 @@
 //! rate, increase, delta, irate, idelta, resets, changes, deriv, predict_linear, double_exponential_smoothing.
 
+use super::start_time;
 use super::sum::Sum;
-use super::window::Window;
+use super::window::{Stamp, Window};
 
 /// Which of the extrapolating functions.
 #[derive(Debug, Clone, Copy)]
@@ -14,35 +15,84 @@ pub(crate) struct RateKind {
 /// window's edges where the samples come close enough to them.
 pub(crate) fn extrapolated(window: &Window<'_>, kind: RateKind) -> Option<f64> {
     let n_gaps = window.len().checked_sub(1)?;
-    if n_gaps == 0 {
-        return None;
-    }
     let (first, last) = (window.values[0], window.values[n_gaps]);
     let mut result = last - first;
     if kind.is_counter {
-        for pair in window.values.windows(2) {
-            if pair[1] < pair[0] {
-                result += pair[0];
+        if window.starts.is_empty() {
+            for pair in window.values.windows(2) {
+                if pair[1] < pair[0] {
+                    result += pair[0];
+                }
+            }
+        } else {
+            for idx in 1..=n_gaps {
+                let previous = window.values[idx - 1];
+                let began_anew = start_time::is_reset(window.stamp(idx - 1), window.stamp(idx));
+                if window.values[idx] < previous || began_anew {
+                    result += previous;
+                }
             }
         }
     }
-    let (first_ms, last_ms) = (window.t_ms[0], window.t_ms[n_gaps]);
+    let extent = Extent { first: window.stamp(0), last_ms: window.t_ms[n_gaps], n_gaps };
+    let stretch = stretch(window, kind, extent, first, result)?;
+    if stretch.begins_at_zero {
+        result += first;
+    }
+    Some(result * stretch.factor)
+}
+
+/// Where samples lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) first: Stamp,
+    pub(crate) last_ms: i64,
+    /// One less than there are samples.
+    pub(crate) n_gaps: usize,
+}
+
+/// How to get from what samples show to what the whole window holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stretch {
+    pub(crate) factor: f64,
+    /// The counter began within the window, at zero: the first sample counts in full.
+    pub(crate) begins_at_zero: bool,
+}
+
+/// The factor for the difference `result` of samples that begin with `first`; none when one sample is all there is.
+pub(crate) fn stretch(
+    window: &Window<'_>,
+    kind: RateKind,
+    extent: Extent,
+    first: f64,
+    result: f64,
+) -> Option<Stretch> {
+    let Extent { first: stamp, last_ms, n_gaps } = extent;
+    let (first_ms, from_ms) = (stamp.t_ms, stamp.start_ms);
     let mut to_start = (first_ms - window.start_ms) as f64 / 1000.0;
     let mut to_end = (window.end_ms - last_ms) as f64 / 1000.0;
-    let sampled = (last_ms - first_ms) as f64 / 1000.0;
-    let mean_gap = sampled / n_gaps as f64;
+    let mut sampled = (last_ms - first_ms) as f64 / 1000.0;
+    let mean_gap = if n_gaps > 0 { sampled / n_gaps as f64 } else { 0.0 };
     // A sample is expected within a tenth over the usual gap; when none came, the series began or ended inside.
     let threshold = mean_gap * 1.1;
-    if to_start >= threshold {
-        to_start = mean_gap / 2.0;
-    }
-    if kind.is_counter {
-        let mut to_zero = to_start;
-        if result > 0.0 && first >= 0.0 {
-            to_zero = sampled * (first / result);
+    let begins_at_zero = kind.is_counter && from_ms != 0 && from_ms > window.start_ms && from_ms < first_ms;
+    if begins_at_zero {
+        to_start = 0.0;
+        sampled = (last_ms - from_ms) as f64 / 1000.0;
+    } else if n_gaps == 0 {
+        return None;
+    } else {
+        if to_start >= threshold {
+            to_start = mean_gap / 2.0;
         }
-        if to_zero < to_start {
-            to_start = to_zero;
+        if kind.is_counter {
+            let mut to_zero = to_start;
+            if result > 0.0 && first >= 0.0 {
+                to_zero = sampled * (first / result);
+            }
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
         }
     }
     if to_end >= threshold {
@@ -55,7 +105,7 @@ pub(crate) fn extrapolated(window: &Window<'_>, kind: RateKind) -> Option<f64> {
     if kind.is_per_second {
         factor /= window.range_s();
     }
-    Some(result * factor)
+    Some(Stretch { factor, begins_at_zero })
 }
 
 /// The value at `t_ms` on the line between two samples; a counter that fell began at zero.
@@ -129,19 +179,9 @@ pub(crate) fn last_two(window: &Window<'_>, is_rate: bool) -> Option<f64> {
     }
     let (previous, last) = (window.values[n - 2], window.values[n - 1]);
     let gap_ms = window.t_ms[n - 1] - window.t_ms[n - 2];
-    let result = if is_rate && last < previous { last } else { last - previous };
+    let is_reset = last < previous || start_time::is_reset(window.stamp(n - 2), window.stamp(n - 1));
+    let result = if is_rate && is_reset { last } else { last - previous };
     Some(if is_rate { result / (gap_ms as f64 / 1000.0) } else { result })
-}
-
-/// How often the value fell.
-pub(crate) fn resets(values: &[f64]) -> f64 {
-    values.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64
-}
-
-/// How often the value changed; NaN to NaN is no change.
-pub(crate) fn changes(values: &[f64]) -> f64 {
-    let changed = |pair: &&[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
-    values.windows(2).filter(changed).count() as f64
 }
 
 /// Slope per second and value at `origin_ms` of the least-squares line.

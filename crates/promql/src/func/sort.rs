@@ -20,6 +20,9 @@ pub(crate) fn call(
         ev.warn(span, "sort is ineffective for range queries since results are always ordered by labels");
         return Ok(columns);
     }
+    if matches!(name, "sort" | "sort_desc") {
+        columns.iter_mut().for_each(|column| column.histograms.clear());
+    }
     columns.retain(|column| !column.is_absent());
     let value = |column: &Column| column.values[0];
     // NaN comes last in both directions.

@@ -1,31 +1,8 @@
-//! Sums that keep what rounding loses (Neumaier), and what is built on them.
+//! Means and quantiles, built on sums that keep what rounding loses.
 //!
 //! The order and form of every addition is Prometheus', so results agree to the bit.
 
-/// A running sum and what rounding has lost of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Sum {
-    pub(crate) sum: f64,
-    pub(crate) lost: f64,
-}
-
-impl Sum {
-    pub(crate) fn add(self, value: f64) -> Self {
-        let total = self.sum + value;
-        let lost = if total.is_infinite() {
-            0.0
-        } else if self.sum.abs() >= value.abs() {
-            self.lost + ((self.sum - total) + value)
-        } else {
-            self.lost + ((value - total) + self.sum)
-        };
-        Self { sum: total, lost }
-    }
-
-    pub(crate) fn total(self) -> f64 {
-        self.sum + self.lost
-    }
-}
+pub(crate) use model::Sum;
 
 /// A running mean: of the sum while that is finite, else updated value by value.
 #[derive(Debug, Clone, Copy)]

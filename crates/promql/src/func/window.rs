@@ -1,4 +1,11 @@
-//! What functions of range vectors see: the samples of one series within one window.
+//! What functions of range vectors see: the samples of one series within one window; and what they say about it.
+
+use model::Labels;
+use storage::HistogramSample;
+
+use super::start_time::is_overlap;
+use crate::annotations::{Details, Severity, texts};
+use crate::parse::ast::Span;
 
 /// Samples of one series, and where the window's edges are.
 #[derive(Debug, Clone, Copy)]
@@ -6,6 +13,10 @@ pub(crate) struct Window<'a> {
     /// Unix milliseconds, rising.
     pub(crate) t_ms: &'a [i64],
     pub(crate) values: &'a [f64],
+    /// Since when `values` count, 0 where not known; empty where that is of no interest.
+    pub(crate) starts: &'a [i64],
+    /// By rising time.
+    pub(crate) histograms: &'a [HistogramSample],
     /// The step at which the function is evaluated.
     pub(crate) eval_ms: i64,
     /// The left edge, which is not part of the window.
@@ -17,11 +28,95 @@ pub(crate) struct Window<'a> {
 }
 
 impl Window<'_> {
+    /// How many floats there are.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
 
     pub(crate) fn range_s(&self) -> f64 {
         self.range_ms as f64 / 1000.0
+    }
+
+    /// When and since when the float `idx` is.
+    pub(crate) fn stamp(&self, idx: usize) -> Stamp {
+        Stamp { t_ms: self.t_ms[idx], start_ms: self.starts.get(idx).copied().unwrap_or(0) }
+    }
+}
+
+/// When a sample was taken, and since when it counts (0 where not known).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    pub(crate) t_ms: i64,
+    pub(crate) start_ms: i64,
+}
+
+impl From<&HistogramSample> for Stamp {
+    fn from(sample: &HistogramSample) -> Self {
+        Self { t_ms: sample.t_ms, start_ms: sample.start_ms }
+    }
+}
+
+/// One thing to say.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) severity: Severity,
+    pub(crate) text: String,
+    pub(crate) details: Option<Details>,
+}
+
+/// What is to be said about one series, each text once.
+#[derive(Debug)]
+pub(crate) struct Notes<'a> {
+    pub(crate) metric: &'a str,
+    finished: FinishedNotes,
+}
+
+/// Notes without their series.
+#[derive(Debug)]
+pub(crate) struct FinishedNotes {
+    pub(crate) span: Span,
+    pub(crate) list: Vec<Note>,
+}
+
+impl<'a> Notes<'a> {
+    pub(crate) fn new(labels: &'a Labels, span: Span) -> Self {
+        Self { metric: labels.metric_name(), finished: FinishedNotes { span, list: Vec::new() } }
+    }
+
+    fn add(&mut self, severity: Severity, text: String, details: Option<Details>) {
+        let list = &mut self.finished.list;
+        match list.iter_mut().find(|note| note.severity == severity && note.text == text) {
+            Some(known) => {
+                if let (Some(known), Some(new)) = (&mut known.details, details) {
+                    known.join(new);
+                }
+            }
+            None => list.push(Note { severity, text, details }),
+        }
+    }
+
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
+        self.add(Severity::Warning, text.into(), None);
+    }
+
+    pub(crate) fn info(&mut self, text: impl Into<String>) {
+        self.add(Severity::Info, text.into(), None);
+    }
+
+    /// Warns when any sample began to count before the one before it was taken, once per window.
+    pub(crate) fn check_overlap(&mut self, stamps: impl Iterator<Item = Stamp>) {
+        let mut previous: Option<Stamp> = None;
+        for stamp in stamps {
+            if previous.is_some_and(|previous| is_overlap(previous, stamp)) {
+                let text = texts::start_time_overlap(self.metric);
+                self.add(Severity::Warning, text, Some(Details::Occurrences(1)));
+                return;
+            }
+            previous = Some(stamp);
+        }
+    }
+
+    pub(crate) fn finish(self) -> FinishedNotes {
+        self.finished
     }
 }

@@ -1,6 +1,6 @@
 //! Classic histograms: quantiles and fractions of cumulative buckets.
 
-use super::sum::nan_first;
+use crate::func::sum::nan_first;
 
 /// One cumulative bucket.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,7 @@
+//! Functions of histograms: classic ones, whose buckets are series, and native ones.
+
+pub(super) mod calls;
+mod classic;
+mod native;
+pub(crate) mod over_time;
+pub(crate) mod rate;
