@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
-use crate::v1::{query, rules, series, status, targets};
+use crate::v1::{query, rules, series, status, targets, write};
 use crate::{federate, lifecycle, metrics, ui};
 
 /// All routes, below the route prefix.
@@ -57,6 +57,7 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/rules", get(rules::rules))
         .route("/alerts", get(rules::alerts))
         .route("/alertmanagers", get(rules::alertmanagers))
+        .route("/write", post(write::write))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/flags", get(status::flags))

@@ -179,6 +179,8 @@ pub struct Services {
     pub alertmanager_urls: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The Alertmanager inside.
     pub alertmanager: alertmanager::Handle,
+    /// Takes remote write; `None` without `--web.enable-remote-write-receiver`.
+    pub receiver: Option<Arc<crate::Receiver>>,
 }
 
 impl std::fmt::Debug for Services {

@@ -17,6 +17,9 @@ use storage::{Appendable as _, MemStore};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
+#[path = "v1/write.rs"]
+mod write;
+
 /// 1435781430.781, as in Prometheus' documentation.
 const NOW_MS: i64 = 1_435_781_430_781;
 
@@ -128,6 +131,7 @@ impl Server {
             rules,
             alertmanager_urls: Arc::new(|| vec!["http://a:1/api/v2/alerts".to_owned()]),
             alertmanager: alertmanager.unwrap(),
+            receiver: None,
         }
     }
 

@@ -87,6 +87,18 @@ pub(crate) const SERVER: &[Flag] = &[
         "false",
         "Allow POST /-/reload and /-/quit from anywhere; reload is always allowed when listening on loopback only",
     ),
+    flag(
+        "web.enable-remote-write-receiver",
+        Kind::Switch,
+        "false",
+        "Take samples that others send to /api/v1/write by remote write",
+    ),
+    flag(
+        "web.remote-write-receiver.accepted-protobuf-messages",
+        Kind::Repeated("NAME"),
+        "prometheus.WriteRequest,io.prometheus.write.v2.Request",
+        "Messages of remote write to accept, repeatable: version 1.0 is the first name of the default, 2.0 the second",
+    ),
     flag("web.max-connections", NUMBER, "512", "Most connections at once"),
     flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
     flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
@@ -168,9 +180,7 @@ const UNSERVED: &[(&str, &str)] = &[
     ("web.console.templates", "console templates are not served; remove the flag"),
     ("web.enable-admin-api", "the admin API is not there yet"),
     ("web.enable-otlp-receiver", "the OTLP receiver is not there yet"),
-    ("web.enable-remote-write-receiver", "the remote write receiver is not there yet"),
     ("web.max-notifications-subscribers", "remove the flag"),
-    ("web.remote-write-receiver.accepted-protobuf-messages", "the remote write receiver is not there yet"),
     ("web.user-assets", "the web page is inside the binary; remove the flag"),
 ];
 

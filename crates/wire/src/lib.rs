@@ -1,7 +1,9 @@
 //! Bytes on the wire to values of the model and back, borrowing wherever possible.
 //!
-//! In from `scrape` and `gateway` (bodies they fetched or were sent); out to them as entries of the model, and to
+//! In from `scrape` and `api` (bodies they fetched or were sent); out to them as entries of the model, and to
 //! `agent` and `api` as text.
+//! Remote write, both versions, goes the same way.
 //! Pure: no sockets, no clock, no files. Bytes from outside never panic and never grow memory.
 
 pub mod exposition;
+pub mod remote_write;

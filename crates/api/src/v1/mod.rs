@@ -5,6 +5,7 @@ pub(crate) mod rules;
 pub(crate) mod series;
 pub(crate) mod status;
 pub(crate) mod targets;
+pub(crate) mod write;
 
 use std::error::Error;
 use std::fmt::Write as _;

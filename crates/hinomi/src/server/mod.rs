@@ -104,6 +104,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let engine = Arc::new(ArcSwap::from_pointee(engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
     let scraping = scraping(&db, &registry, &clock);
+    let receiver = receiver(flags, &db, &registry, &clock)?;
     let own = OwnTargets::new(clock.clone(), page, hostname(), port);
     shell.set_ready(api::Services {
         clock: clock.clone(),
@@ -118,6 +119,7 @@ async fn serve(flags: &Values) -> Result<()> {
         rules: alerting.rules.clone(),
         alertmanager_urls: alertmanager_urls(&shell, &alerting),
         alertmanager: alerting.alertmanager.clone(),
+        receiver,
     });
     let metrics = ReloadMetrics::register(&registry);
     let current = ArcSwap::from_pointee(config);
@@ -170,6 +172,32 @@ fn scraping(db: &Arc<tsdb::Db>, registry: &Registry, clock: &Arc<dyn Clock>) -> 
         registry: registry.clone(),
         host_name: hostname(),
     })
+}
+
+/// Takes remote write, if that is switched on.
+fn receiver(
+    flags: &Values,
+    db: &Arc<tsdb::Db>,
+    registry: &Registry,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<api::Receiver>>> {
+    if !flags.is_on("web.enable-remote-write-receiver") {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(api::Receiver::new(api::ReceiverOptions {
+        store: db.clone(),
+        clock: clock.clone(),
+        registry: registry.clone(),
+        accepted: accepted_messages(flags)?,
+        memo_series_max: usize::try_from(flags.count("storage.head.series-max")?)?,
+    }))))
+}
+
+/// Names one by one, or several with commas between them.
+fn accepted_messages(flags: &Values) -> Result<Vec<api::WriteMessage>> {
+    let name = "web.remote-write-receiver.accepted-protobuf-messages";
+    let names = flags.list(name).iter().flat_map(|list| list.split(','));
+    names.map(|text| text.trim().parse().map_err(|err| anyhow!("--{name}: {err}"))).collect()
 }
 
 fn query_gate(flags: &Values, registry: &Registry) -> Result<net::Gate> {

@@ -21,5 +21,6 @@ mod exporters;
 mod kill9;
 mod oracle;
 mod reload;
+mod remote_write;
 mod startup;
 mod tutorial;

@@ -1,0 +1,321 @@
+//! One request on its way into the store, series by series.
+
+use model::{Exemplar, Labels, Metadata};
+use storage::{AppendError, Appender, SeriesRef, StorageError};
+use wire::remote_write::{
+    DecodeError, LabelsError, Parts, RequestV2, Sample, Samples, SeriesV1, SeriesV2, decode_histogram,
+};
+
+use super::WriteMessage;
+use super::outcome::{Outcome, Reason};
+
+/// A series of either version.
+pub(super) trait View {
+    fn parts(&self) -> Parts;
+    fn first(&self) -> Option<Sample>;
+    fn samples(&self) -> Samples<'_>;
+    fn labels(&self) -> Result<Result<Labels, LabelsError>, DecodeError>;
+    fn metadata(&self) -> Result<Option<Metadata>, LabelsError>;
+    /// For histograms that do not say it themselves.
+    fn start_ms(&self) -> i64;
+    fn histograms(&self, take: &mut dyn FnMut(&[u8]) -> Result<(), DecodeError>) -> Result<(), DecodeError>;
+    fn exemplars(&self, take: &mut dyn FnMut(Result<Exemplar, LabelsError>)) -> Result<(), DecodeError>;
+}
+
+/// A series of version 2 with the request whose symbols it means.
+pub(super) struct Of<'r, 'a> {
+    pub(super) request: &'r RequestV2<'a>,
+    pub(super) series: &'r SeriesV2<'a>,
+}
+
+/// A batch of the store with what became of its parts.
+pub(super) struct Batch<'s> {
+    appender: Box<dyn Appender + 's>,
+    latest_ms: i64,
+    message: WriteMessage,
+    outcome: Outcome,
+    /// Hashes of series that were found by their labels, with the store's numbers. To be remembered once the batch is in.
+    fresh: Vec<(u128, u32)>,
+}
+
+impl<'s> Batch<'s> {
+    pub(super) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64, message: WriteMessage) -> Self {
+        Self { appender, latest_ms, message, outcome: Outcome::default(), fresh: Vec::new() }
+    }
+
+    /// Takes a series, by its number when that is `known`.
+    #[inline]
+    pub(super) fn take<V: View>(
+        &mut self,
+        view: &V,
+        hash: Option<u128>,
+        known: Option<u32>,
+    ) -> Result<(), DecodeError> {
+        let Some(number) = known else { return self.take_by_labels(view, hash, None) };
+        let series = SeriesRef(u64::from(number));
+        match (view.parts(), view.first()) {
+            (Parts { n_samples: 1, n_histograms: 0, n_exemplars: 0, has_starts: false }, Some(sample)) => {
+                match self.append_ref(series, sample) {
+                    Ok(()) => Ok(()),
+                    Err(AppendError::UnknownSeries) => self.take_by_labels(view, hash, None),
+                    Err(err) => self.refuse_known(view, sample, err),
+                }
+            }
+            (Parts { n_histograms: 0, n_exemplars: 0, has_starts: false, .. }, Some(_)) => {
+                self.take_by_number(view, hash, series)
+            }
+            _ => self.take_by_labels(view, hash, Some(series)),
+        }
+    }
+
+    /// Several samples of a known series.
+    fn take_by_number<V: View>(
+        &mut self,
+        view: &V,
+        hash: Option<u128>,
+        series: SeriesRef,
+    ) -> Result<(), DecodeError> {
+        let mut samples = view.samples();
+        let mut is_first = true;
+        while let Some(sample) = samples.next()? {
+            match self.append_ref(series, sample) {
+                Ok(()) => {}
+                Err(AppendError::UnknownSeries) if is_first => return self.take_by_labels(view, hash, None),
+                Err(err) => self.refuse_known(view, sample, err)?,
+            }
+            is_first = false;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn append_ref(&mut self, series: SeriesRef, sample: Sample) -> Result<(), AppendError> {
+        // What is too far in the future is told apart where it is refused.
+        if sample.t_ms > self.latest_ms {
+            return Err(AppendError::OutOfBounds);
+        }
+        self.appender.append_ref(series, sample.t_ms, sample.value)?;
+        self.outcome.n_samples += 1;
+        Ok(())
+    }
+
+    fn refuse_known<V: View>(
+        &mut self,
+        view: &V,
+        sample: Sample,
+        err: AppendError,
+    ) -> Result<(), DecodeError> {
+        let labels = view.labels()?.unwrap_or_default();
+        self.refuse_sample(err, sample.t_ms, &labels);
+        Ok(())
+    }
+
+    fn refuse_sample(&mut self, err: AppendError, t_ms: i64, labels: &Labels) {
+        if t_ms > self.latest_ms {
+            self.outcome.refuse(Reason::FarFuture, 1, || {
+                format!("out of bounds: timestamp is too far in the future for series {labels}")
+            });
+        } else {
+            self.outcome.refuse(Reason::of(err), 1, || format!("{err} for series {labels}"));
+        }
+    }
+
+    fn take_by_labels<V: View>(
+        &mut self,
+        view: &V,
+        hash: Option<u128>,
+        known: Option<SeriesRef>,
+    ) -> Result<(), DecodeError> {
+        let parts = view.parts();
+        let n_values = u64::from(parts.n_samples) + u64::from(parts.n_histograms);
+        let (labels, metadata) = match (view.labels()?, view.metadata()) {
+            (Ok(labels), Ok(metadata)) => (labels, metadata),
+            (Err(err), _) | (_, Err(err)) => {
+                self.outcome.refuse(Reason::Labels, n_values.max(1), || err.to_string());
+                return Ok(());
+            }
+        };
+        if n_values == 0 && self.message == WriteMessage::V2 {
+            self.outcome.refuse(Reason::NoSamples, 1, || {
+                format!("TimeSeries must contain at least one sample or histogram for series {labels}")
+            });
+            return Ok(());
+        }
+        let mut series = known;
+        let mut samples = view.samples();
+        while let Some(sample) = samples.next()? {
+            self.take_sample(&mut series, &labels, sample);
+        }
+        let start_ms = view.start_ms();
+        view.histograms(&mut |message| self.take_histogram(&mut series, &labels, message, start_ms))?;
+        view.exemplars(&mut |exemplar| self.take_exemplar(series, &labels, exemplar))?;
+        if let Some(metadata) = metadata {
+            self.appender.append_metadata(labels.metric_name(), &metadata);
+        }
+        let number = series.and_then(|series| u32::try_from(series.0).ok());
+        if let Some((hash, number)) = hash.zip(number).filter(|_| series != known) {
+            self.fresh.push((hash, number));
+        }
+        Ok(())
+    }
+
+    fn take_sample(&mut self, series: &mut Option<SeriesRef>, labels: &Labels, sample: Sample) {
+        let Sample { t_ms, start_ms, value } = sample;
+        let appended = if t_ms > self.latest_ms {
+            Err(AppendError::OutOfBounds)
+        } else if start_ms == 0 {
+            self.appender.append(*series, labels, t_ms, value)
+        } else {
+            self.appender.append_with_start(*series, labels, t_ms, start_ms, value)
+        };
+        match appended {
+            Ok(found) => {
+                *series = Some(found);
+                self.outcome.n_samples += 1;
+            }
+            Err(err) => self.refuse_sample(err, t_ms, labels),
+        }
+    }
+
+    fn take_histogram(
+        &mut self,
+        series: &mut Option<SeriesRef>,
+        labels: &Labels,
+        message: &[u8],
+        start_ms: i64,
+    ) -> Result<(), DecodeError> {
+        let decoded = decode_histogram(message)?;
+        let histogram = match decoded.histogram {
+            Ok(histogram) => histogram,
+            Err(err) => {
+                self.outcome.refuse(Reason::Histogram, 1, || format!("{err} for series {labels}"));
+                return Ok(());
+            }
+        };
+        let start_ms = if decoded.start_ms == 0 { start_ms } else { decoded.start_ms };
+        let appended = if decoded.t_ms > self.latest_ms {
+            Err(AppendError::OutOfBounds)
+        } else {
+            self.appender.append_histogram(*series, labels, decoded.t_ms, start_ms, &histogram)
+        };
+        match appended {
+            Ok(found) => {
+                *series = Some(found);
+                self.outcome.n_histograms += 1;
+            }
+            Err(err) => self.refuse_sample(err, decoded.t_ms, labels),
+        }
+        Ok(())
+    }
+
+    fn take_exemplar(
+        &mut self,
+        series: Option<SeriesRef>,
+        labels: &Labels,
+        exemplar: Result<Exemplar, LabelsError>,
+    ) {
+        let exemplar = match exemplar {
+            Ok(exemplar) => exemplar,
+            Err(err) => {
+                let line = || format!("parsing exemplar for series {labels}: {err}");
+                return self.outcome.refuse(Reason::Exemplar, 1, line);
+            }
+        };
+        let appended = if exemplar.t_ms > self.latest_ms {
+            Err(AppendError::OutOfBounds)
+        } else {
+            self.appender.append_exemplar(series, labels, &exemplar)
+        };
+        match appended {
+            Ok(()) => self.outcome.n_exemplars += 1,
+            Err(err) => {
+                let line = || format!("exemplar: {err} for series {labels}");
+                self.outcome.refuse(Reason::Exemplar, 1, line);
+            }
+        }
+    }
+
+    pub(super) fn append_metadata(&mut self, name: &str, metadata: &Metadata) {
+        self.appender.append_metadata(name, metadata);
+    }
+
+    /// What became of the request, and the series to remember.
+    pub(super) fn commit(mut self) -> Result<(Outcome, Vec<(u128, u32)>), StorageError> {
+        let stats = self.appender.commit()?;
+        self.outcome.refuse_late(stats.n_refused);
+        Ok((self.outcome, self.fresh))
+    }
+}
+
+impl View for SeriesV1<'_> {
+    #[inline]
+    fn parts(&self) -> Parts {
+        SeriesV1::parts(self)
+    }
+
+    #[inline]
+    fn first(&self) -> Option<Sample> {
+        SeriesV1::first(self)
+    }
+
+    fn samples(&self) -> Samples<'_> {
+        SeriesV1::samples(self)
+    }
+
+    fn labels(&self) -> Result<Result<Labels, LabelsError>, DecodeError> {
+        SeriesV1::labels(self)
+    }
+
+    /// Version 1 sends it beside the series.
+    fn metadata(&self) -> Result<Option<Metadata>, LabelsError> {
+        Ok(None)
+    }
+
+    fn start_ms(&self) -> i64 {
+        0
+    }
+
+    fn histograms(&self, take: &mut dyn FnMut(&[u8]) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+        SeriesV1::histograms(self, take)
+    }
+
+    fn exemplars(&self, take: &mut dyn FnMut(Result<Exemplar, LabelsError>)) -> Result<(), DecodeError> {
+        SeriesV1::exemplars(self, take)
+    }
+}
+
+impl View for Of<'_, '_> {
+    #[inline]
+    fn parts(&self) -> Parts {
+        self.series.parts()
+    }
+
+    #[inline]
+    fn first(&self) -> Option<Sample> {
+        self.series.first()
+    }
+
+    fn samples(&self) -> Samples<'_> {
+        self.series.samples()
+    }
+
+    fn labels(&self) -> Result<Result<Labels, LabelsError>, DecodeError> {
+        Ok(self.request.labels(self.series))
+    }
+
+    fn metadata(&self) -> Result<Option<Metadata>, LabelsError> {
+        self.request.metadata(self.series)
+    }
+
+    fn start_ms(&self) -> i64 {
+        self.series.start_ms()
+    }
+
+    fn histograms(&self, take: &mut dyn FnMut(&[u8]) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+        self.series.histograms(take)
+    }
+
+    fn exemplars(&self, take: &mut dyn FnMut(Result<Exemplar, LabelsError>)) -> Result<(), DecodeError> {
+        self.request.exemplars(self.series, take)
+    }
+}

@@ -1,0 +1,209 @@
+//! `/api/v1/write` over the reference store.
+
+use api::{Receiver, ReceiverOptions, WriteMessage};
+use axum::response::Response;
+use model::histogram::Span;
+use model::{Exemplar, Histogram, Metadata};
+use wire::remote_write::{Sample, TimeSeries, compress, encode_v1, encode_v2};
+
+use super::*;
+
+const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+
+fn taking(accepted: &[WriteMessage]) -> Server {
+    let server = Server::starting();
+    let mut services = server.services();
+    services.receiver = Some(Arc::new(Receiver::new(ReceiverOptions {
+        store: server.store.clone(),
+        clock: server.clock.clone(),
+        registry: server.registry.clone(),
+        accepted: accepted.to_vec(),
+        memo_series_max: 1_000,
+    })));
+    server.shell.set_ready(services);
+    server
+}
+
+fn series(name: &str, samples: &[(i64, f64)]) -> TimeSeries {
+    let sample = |(ago_ms, value): &(i64, f64)| Sample { t_ms: NOW_MS - ago_ms, start_ms: 0, value: *value };
+    TimeSeries {
+        labels: Labels::from_pairs([("__name__", name), ("job", "a")]),
+        samples: samples.iter().map(sample).collect(),
+        ..TimeSeries::default()
+    }
+}
+
+fn request(content_type: &str, encoding: &str, body: Vec<u8>) -> Request<Body> {
+    let request = Request::post("/api/v1/write").header("content-type", content_type);
+    request.header("content-encoding", encoding).body(Body::from(body)).unwrap()
+}
+
+impl Server {
+    async fn write(&self, content_type: &str, message: &[u8]) -> Response {
+        self.router.clone().oneshot(request(content_type, "snappy", compress(message))).await.unwrap()
+    }
+
+    async fn check_write(&self, content_type: &str, message: &[u8], status: u16, text: &str) {
+        let response = self.write(content_type, message).await;
+        let got = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!((got, std::str::from_utf8(&body).unwrap()), (status, text));
+    }
+
+    /// The values of a metric within the last ten minutes.
+    async fn values(&self, name: &str) -> String {
+        let (_, body) = self.get(&format!("/api/v1/query?query={name}[10m]")).await;
+        let values = body.split("\"values\":").nth(1).and_then(|rest| rest.split('}').next());
+        values.unwrap_or("").to_owned()
+    }
+
+    fn metric(&self, line: &str) -> u64 {
+        let page = self.registry.render();
+        let found = page.lines().find_map(|l| l.strip_prefix(line)?.trim().parse().ok());
+        found.unwrap_or_else(|| panic!("{line} is not in {page}"))
+    }
+}
+
+#[tokio::test]
+async fn without_the_flag_the_answer_names_it() {
+    let server = Server::start();
+    let text = "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n";
+    server.check_write("", &[], 404, text).await;
+    assert_eq!(Server::starting().write("", &[]).await.status(), 503);
+}
+
+#[tokio::test]
+async fn samples_are_stored_and_known_series_found_again() {
+    let server = taking(&WriteMessage::ALL);
+    for (round, content_type, encode) in [
+        (3, "application/x-protobuf", encode_v1 as fn(&[TimeSeries]) -> Vec<u8>),
+        (2, "", encode_v1),
+        (1, V2, encode_v2),
+        (0, V2, encode_v2),
+    ] {
+        let ago_ms = round * 60_000;
+        let a = series("a", &[(ago_ms, round as f64)]);
+        let b = series("b", &[(ago_ms + 1_000, 9.0), (ago_ms, 8.0)]);
+        server.check_write(content_type, &encode(&[a.clone(), b]), 204, "").await;
+        // What comes again is stored once.
+        server.check_write(content_type, &encode(&[a]), 204, "").await;
+    }
+    assert_eq!(
+        server.values("a").await,
+        r#"[[1435781250.781,"3"],[1435781310.781,"2"],[1435781370.781,"1"],[1435781430.781,"0"]]"#
+    );
+    assert_eq!(server.values("b").await.matches("\"9\"").count(), 4);
+    assert_eq!(server.metric("hinomi_remote_write_memo_series "), 4, "two series in two versions");
+    assert_eq!(server.metric("hinomi_remote_write_memo_inserts_total "), 4);
+    assert_eq!(server.metric("hinomi_remote_write_received_samples_total "), 16);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_is_named_and_the_rest_is_stored() {
+    for (content_type, encode, name) in
+        [("", encode_v1 as fn(&[TimeSeries]) -> Vec<u8>, "one"), (V2, encode_v2, "two")]
+    {
+        let server = taking(&WriteMessage::ALL);
+        server.check_write(content_type, &encode(&[series(name, &[(5_000, 1.0)])]), 204, "").await;
+        let message = encode(&[
+            series(name, &[(6_000, 2.0), (5_000, 3.0), (4_000, 4.0), (-700_000, 5.0)]),
+            series("other", &[(1_000, 1.0)]),
+        ]);
+        let labels = format!(r#"{{__name__="{name}", job="a"}}"#);
+        let text = format!(
+            "out of order sample for series {labels}\nduplicate sample for timestamp for series {labels}\n\
+             out of bounds: timestamp is too far in the future for series {labels}\n\
+             3 refused (1 out of order, 1 duplicate, 1 far future), 2 stored\n"
+        );
+        server.check_write(content_type, &message, 400, &text).await;
+        assert_eq!(server.values(name).await, r#"[[1435781425.781,"1"],[1435781426.781,"4"]]"#);
+        assert_eq!(server.values("other").await, r#"[[1435781429.781,"1"]]"#);
+        assert_eq!(server.metric("hinomi_remote_write_refused_total{reason=\"duplicate\"} "), 1);
+    }
+}
+
+#[tokio::test]
+async fn version_2_says_what_was_written() {
+    let server = taking(&WriteMessage::ALL);
+    let written = |response: &Response| -> Vec<String> {
+        let header = |name: &str| {
+            let value = response.headers().get(format!("x-prometheus-remote-write-{name}-written"));
+            value.map_or("none", |value| value.to_str().unwrap()).to_owned()
+        };
+        ["samples", "histograms", "exemplars"].into_iter().map(header).collect()
+    };
+    let histogram = Histogram {
+        is_integer: true,
+        count: 3.0,
+        sum: 3.0,
+        positive_spans: vec![Span { offset: 0, length: 1 }],
+        positive_buckets: vec![3.0],
+        ..Histogram::default()
+    };
+    let mut full = series("full", &[(2_000, 1.0), (1_000, 2.0)]);
+    full.samples[1].start_ms = NOW_MS - 90_000;
+    let labels = Labels::from_pairs([("trace_id", "x")]);
+    full.exemplars = vec![Exemplar { labels, value: 1.0, t_ms: NOW_MS - 1_000 }];
+    full.metadata = Some(Metadata { help: "Help.".to_owned(), ..Metadata::default() });
+    let mut native = series("native", &[]);
+    native.histograms = vec![
+        (NOW_MS - 2_000, 0, histogram.clone()),
+        (NOW_MS - 1_000, 5, Histogram { count: 4.0, ..histogram.clone() }),
+    ];
+    let nameless =
+        TimeSeries { labels: Labels::from_pairs([("a", "b")]), ..series("", &[(1, 1.0), (0, 1.0)]) };
+    let message = encode_v2(&[full, native, nameless, series("empty", &[])]);
+    let response = server.write(V2, &message).await;
+    assert_eq!(
+        (response.status().as_u16(), written(&response)),
+        (400, vec!["2".into(), "1".into(), "1".into()])
+    );
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(
+        std::str::from_utf8(&body).unwrap(),
+        "3 observations found in buckets, but the Count field is 4: histogram's observation count should equal the \
+         number of observations found in the buckets for series {__name__=\"native\", job=\"a\"}\n\
+         invalid metric name or labels, got {a=\"b\"}\n\
+         TimeSeries must contain at least one sample or histogram for series {__name__=\"empty\", job=\"a\"}\n\
+         4 refused (2 invalid labels, 1 invalid histogram, 1 no samples), 4 stored\n"
+    );
+    assert_eq!(server.metric("prometheus_api_remote_write_invalid_labels_samples_total "), 2);
+
+    // Version 1 passes over such labels in silence and has no such headers.
+    let nameless = TimeSeries { labels: Labels::from_pairs([("a", "b")]), ..series("", &[(0, 1.0)]) };
+    let response = server.write("", &encode_v1(&[nameless, series("named", &[(0, 1.0)])])).await;
+    assert_eq!((response.status().as_u16(), written(&response)), (204, vec!["none".into(); 3]));
+    assert_eq!(server.values("named").await, r#"[[1435781430.781,"1"]]"#);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_stores_nothing() {
+    let server = taking(&[WriteMessage::V1]);
+    let mut cut = encode_v1(&[series("a", &[(0, 1.0)]), series("b", &[(0, 1.0)])]);
+    cut.pop();
+    server.check_write("", &cut, 400, "protobuf: WriteRequest ends within a field\n").await;
+    assert_eq!(server.values("a").await, "");
+    let send = async |content_type: &str, encoding: &str, body: &[u8]| {
+        server.send(request(content_type, encoding, body.to_vec())).await
+    };
+    assert_eq!(send("", "snappy", b"\xff").await.0, 400);
+    assert_eq!(
+        send("", "gzip", b"").await,
+        (
+            415,
+            "gzip encoding (compression) is not accepted by this server; only snappy is acceptable\n"
+                .to_owned()
+        )
+    );
+    assert_eq!(send("text/plain", "", b"").await.0, 415);
+    assert_eq!(
+        send(V2, "snappy", b"").await,
+        (
+            415,
+            "io.prometheus.write.v2.Request protobuf message is not accepted by this server; only accepts \
+             prometheus.WriteRequest\n"
+                .to_owned()
+        )
+    );
+    assert_eq!(server.get("/api/v1/write").await.0, 405);
+}

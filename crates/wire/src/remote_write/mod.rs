@@ -1,0 +1,40 @@
+//! Prometheus remote write, versions 1.0 and 2.0: requests to borrowed views and back.
+//!
+//! In: the body of a request, a snappy block around a protobuf message. Out: series by series, with everything still
+//! encoded but what a writer of known series needs: a keyed hash of the labels, times and values. Labels, exemplars and
+//! histograms are decoded when asked for.
+//! Never copies what it can borrow, never panics, never grows beyond the limits here; keeps nothing between
+//! requests but [`SeriesMemo`].
+//! Method: the specifications of remote write 1.0 and 2.0, and protobuf's wire format; the field numbers are those of
+//! `prometheus.WriteRequest` and `io.prometheus.write.v2.Request`.
+
+mod encode;
+mod error;
+mod histogram;
+mod labels;
+mod memo;
+mod proto;
+mod sample;
+mod snappy;
+#[cfg(test)]
+mod tests;
+mod v1;
+mod v2;
+
+pub use encode::{TimeSeries, compress, encode_v1, encode_v2};
+pub use error::{DecodeError, HistogramError, LabelsError};
+pub use histogram::{Decoded as HistogramSample, decode as decode_histogram};
+pub use memo::{HashSecret, MEMO_ENTRY_BYTES, SeriesMemo};
+pub use sample::{Parts, Sample, Samples};
+pub use snappy::decompress;
+pub use v1::{Item, MetadataV1, RequestV1, SeriesV1};
+pub use v2::{RequestV2, SeriesV2};
+
+/// Bytes of a request's message, after decompression. From Prometheus.
+pub const DECODED_BYTES_MAX: usize = 32 << 20;
+/// Symbols of one request of version 2. Chosen: a hundred times what Prometheus sends at once.
+pub const SYMBOLS_MAX: usize = 1 << 20;
+/// Series of one request of version 2. Chosen likewise; version 1 is walked without a table of series.
+pub const SERIES_MAX: usize = 1 << 20;
+/// Buckets of one side of a native histogram, and custom bounds. Chosen: clients keep to some hundreds.
+pub const HISTOGRAM_BUCKETS_MAX: usize = 1 << 16;
