@@ -43,6 +43,7 @@ const WORKLOADS: &[(&[&str], Workload)] = &[
     (&["disk"], workloads::disk::disk),
     (&["memory", "restart"], workloads::memory::memory),
     (&["churn"], workloads::churn::churn),
+    (&["read"], workloads::read::read),
     (&["query"], workloads::query::query),
 ];
 

@@ -5,6 +5,7 @@ pub mod disk;
 pub mod memory;
 pub mod query;
 mod questions;
+pub mod read;
 pub mod scrape;
 pub mod write;
 
