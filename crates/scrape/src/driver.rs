@@ -23,7 +23,6 @@ use wire::exposition::diff::Blocks;
 use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
 use crate::discovery::{Discovery, FileDiscovery, StaticDiscovery};
 use crate::fetch::{FetchError, Page, fetch};
-use crate::ingest::Scratch;
 use crate::local::LocalTarget;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, Settings, Source, TargetState};
@@ -75,7 +74,7 @@ pub(crate) struct Shared {
     /// What pages of all targets have in common.
     blocks: Arc<Blocks>,
     /// One for each page that is being read.
-    scratches: Mutex<Vec<Scratch>>,
+    tools: Mutex<Vec<record::Tools>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -129,7 +128,7 @@ impl Manager {
                 seed: RwLock::new(seed),
                 ingests: Arc::new(Semaphore::new(n_ingests)),
                 blocks: Arc::new(Blocks::new()),
-                scratches: Mutex::default(),
+                tools: Mutex::default(),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
             }),
@@ -372,9 +371,9 @@ async fn scrape(shared: &Arc<Shared>, pool: &Arc<Pool>, state: &Arc<TargetState>
     let tasks = shared.tasks.clone();
     let recorded = tasks.spawn_blocking(move || {
         let _permit = permit;
-        let mut scratch = shared.scratches.lock().pop().unwrap_or_default();
-        record::record(&shared.options, &shared.metrics, &state, scrape, &mut scratch);
-        shared.scratches.lock().push(scratch);
+        let mut tools = shared.tools.lock().pop().unwrap_or_default();
+        record::record(&shared.options, &shared.metrics, &state, scrape, &mut tools);
+        shared.tools.lock().push(tools);
     });
     if let Err(err) = recorded.await {
         tracing::error!(error = %err, "a scrape could not be stored");

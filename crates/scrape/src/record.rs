@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use net::decompress;
+use net::decompress::Inflater;
 use storage::{AppendStats, StorageError};
 use wire::exposition::Format;
 
@@ -27,12 +27,20 @@ pub(crate) struct Scraped {
 }
 
 /// A page ready to be read.
-struct Text {
-    body: bytes::Bytes,
+struct Text<'a> {
+    body: &'a [u8],
     format: Format,
 }
 
+/// Memory that is used again from page to page.
+#[derive(Debug, Default)]
+pub(crate) struct Tools {
+    inflater: Inflater,
+    scratch: Scratch,
+}
+
 /// Why a scrape failed.
+#[derive(Debug, Clone)]
 enum Failure {
     BodyTooLarge(String),
     Ingest(IngestError),
@@ -54,12 +62,17 @@ pub(crate) fn record(
     metrics: &ScrapeMetrics,
     state: &TargetState,
     scraped: Scraped,
-    scratch: &mut Scratch,
+    tools: &mut Tools,
 ) {
     let Scraped { settings, target, page, t_ms, started } = scraped;
     let config = &settings.config;
     let ingest_started = options.clock.monotonic();
-    let text = page.map_err(from_fetch).and_then(|page| open(config, page));
+    let Tools { inflater, scratch } = tools;
+    let page = page.map_err(from_fetch);
+    let text = match &page {
+        Ok(page) => open(config, page, inflater),
+        Err(failure) => Err(failure.clone()),
+    };
     let mut work = state.work.lock();
     work.adopt(&settings, &target);
     let outcome = store(options, &mut work, &target, text, (t_ms, started), scratch);
@@ -108,7 +121,7 @@ fn store(
     options: &ManagerOptions,
     work: &mut Work,
     target: &Target,
-    text: Result<Text, Failure>,
+    text: Result<Text<'_>, Failure>,
     (t_ms, started): (i64, StdDuration),
     scratch: &mut Scratch,
 ) -> Outcome {
@@ -123,7 +136,7 @@ fn store(
     let mut stats = IngestStats::default();
     let result = text.and_then(|text| {
         let Text { body, format } = text;
-        match ingest(&body, format, t_ms, &mut work.cache, scratch, &mut *appender, &ingest_options) {
+        match ingest(body, format, t_ms, &mut work.cache, scratch, &mut *appender, &ingest_options) {
             Ok(all) => {
                 stats = all;
                 Ok(())
@@ -185,8 +198,8 @@ fn from_fetch(err: FetchError) -> Failure {
 }
 
 /// Decompresses, and finds out the format.
-fn open(config: &ScrapeConfig, page: Page) -> Result<Text, Failure> {
-    let body = decompress::decode(&page.encoding, page.body, decoded_bytes_max(config));
+fn open<'a>(config: &ScrapeConfig, page: &'a Page, inflater: &'a mut Inflater) -> Result<Text<'a>, Failure> {
+    let body = inflater.decode(&page.encoding, &page.body, decoded_bytes_max(config));
     let body = body.map_err(|err| from_fetch(FetchError::Http(err)))?;
     let format = Format::from_content_type(&page.content_type, config.fallback_format);
     Ok(Text { body, format: format.map_err(|err| Failure::Other(err.to_string()))? })

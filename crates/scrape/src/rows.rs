@@ -517,8 +517,11 @@ impl RowsCache {
                 scratch.row.push((*place, *value));
             }
         }
+        // The report's columns are the first of the group, and stores like rows in order.
+        let n_of_report = scratch.row.len() - n_of_page;
+        scratch.row.rotate_right(n_of_report);
         let outcome = appender.append_row(group, t_ms, &scratch.row);
-        scratch.row.truncate(n_of_page);
+        scratch.row.drain(..n_of_report);
         let moved = outcome?.moved;
         for (idx, value) in values.iter().enumerate().take(self.reports.len()) {
             self.reports[idx].1 = *value;
