@@ -154,7 +154,12 @@ impl Spec {
             .replace("{config}", &config_path.to_string_lossy());
         let output = File::options().append(true).create(true).open(&log)?;
         let started = Instant::now();
-        let child = Command::new("sh")
+        // When we are killed, the server must go, too; where setpriv is missing, it stays.
+        let mut shell = Command::new(if run::exists("setpriv") { "setpriv" } else { "sh" });
+        if run::exists("setpriv") {
+            shell.args(["--pdeathsig", "KILL", "sh"]);
+        }
+        let child = shell
             .args(["-c", &command])
             .current_dir(folder)
             .stdin(Stdio::null())

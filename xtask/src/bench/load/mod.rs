@@ -2,6 +2,7 @@
 //! sends them ([`send`]), and its parent's side ([`drive`]).
 
 pub mod drive;
+mod native;
 pub mod send;
 pub mod series;
 mod snappy;

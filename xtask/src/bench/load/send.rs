@@ -241,7 +241,7 @@ impl Hand<'_> {
             }
             let n_samples = batch.template.n_samples();
             let body =
-                batch.template.fill(self.columns, (since_ms / set.interval_ms).cast_unsigned(), time_ms);
+                batch.template.fill(self.columns, (since_ms / set.interval_ms).cast_unsigned(), time_ms)?;
             send(&mut self.client, self.totals, body, n_samples)?;
         }
         Ok(())

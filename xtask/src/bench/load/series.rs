@@ -50,6 +50,8 @@ pub enum Kind {
     One,
     /// Classic histograms `bench_duration_seconds_bucket{path,pod,le}`.
     Bucket,
+    /// Native histograms `bench_native_seconds{path,pod}`.
+    Native,
 }
 
 const KINDS: &[(Kind, &str)] = &[
@@ -60,6 +62,7 @@ const KINDS: &[(Kind, &str)] = &[
     (Kind::Many, "many"),
     (Kind::One, "one"),
     (Kind::Bucket, "bucket"),
+    (Kind::Native, "native"),
 ];
 
 impl Set {
@@ -162,6 +165,8 @@ enum Source {
     Gauge(u64),
     /// Seed of the histogram, share of observations up to this bound.
     Bucket(u64, f64),
+    /// Seed of a native histogram.
+    Native(u64),
 }
 
 impl Series {
@@ -169,6 +174,8 @@ impl Series {
     pub fn value(&self, columns: &Columns, step: u64) -> f64 {
         match self.source {
             Source::Constant(value) => value,
+            // Has no number; what is sent instead is made from its seed.
+            Source::Native(_) => f64::NAN,
             Source::Recorded(column, phase) => columns.0[column].at(phase + step),
             Source::Counter(seed) => (step * 100 + hash(seed, step) % 100) as f64,
             Source::Gauge(seed) => {
@@ -176,6 +183,11 @@ impl Series {
             }
             Source::Bucket(seed, share) => ((step * 20 + hash(seed, step) % 20) as f64 * share).floor(),
         }
+    }
+
+    /// The seed, if its samples are native histograms.
+    pub fn native(&self) -> Option<u64> {
+        if let Source::Native(seed) = self.source { Some(seed) } else { None }
     }
 
     /// The value, if it never changes.
@@ -200,6 +212,7 @@ fn series(kind: Kind, columns: &Columns, seed: u64, group: usize, item: usize, g
         Kind::Long => ("bench_long", pairs("group", group, "item", item), Source::Counter(own)),
         Kind::Many => ("bench_many", pairs("host", group, "item", item), Source::Gauge(own)),
         Kind::One => ("bench_one", pairs("host", group, "version", group % 7), Source::Constant(1.0)),
+        Kind::Native => ("bench_native_seconds", pairs("path", item, "pod", group), Source::Native(own)),
         Kind::Bucket => {
             let (bound, share) = BUCKETS[item % BUCKETS.len()];
             let histogram = item / BUCKETS.len();

@@ -7,6 +7,7 @@
 
 use anyhow::{Context as _, Result};
 
+use super::native;
 use super::series::{Columns, Series};
 use super::snappy::{self, Class, Compressed};
 
@@ -60,7 +61,12 @@ impl Template {
     }
 
     /// The compressed request for one step at a time.
-    pub fn fill(&mut self, columns: &Columns, step: u64, time_ms: i64) -> &[u8] {
+    pub fn fill(&mut self, columns: &Columns, step: u64, time_ms: i64) -> Result<&[u8]> {
+        if self.series.iter().any(|series| series.native().is_some()) {
+            self.compressed =
+                snap::raw::Encoder::new().compress_vec(&natives(&self.series, step, time_ms))?;
+            return Ok(&self.compressed);
+        }
         for (nth, places) in &self.values {
             let bytes = self.series[*nth].value(columns, step).to_le_bytes();
             for (place, byte) in places.iter().zip(bytes) {
@@ -71,7 +77,7 @@ impl Template {
         for (place, nth) in &self.times {
             self.compressed[*place as usize] = time[*nth as usize];
         }
-        &self.compressed
+        Ok(&self.compressed)
     }
 
     /// The request that ends all its series.
@@ -100,17 +106,7 @@ fn encode(
     let mut one = Vec::new();
     for (nth, series) in series.iter().enumerate() {
         one.clear();
-        for (name, value) in &series.labels {
-            let length = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
-            one.push(0x0a);
-            varint(length, &mut one);
-            one.push(0x0a);
-            varint(name.len(), &mut one);
-            one.extend(name.as_bytes());
-            one.push(0x12);
-            varint(value.len(), &mut one);
-            one.extend(value.as_bytes());
-        }
+        labels(series, &mut one);
         one.extend([0x12, 2 + 8 + TIME_BYTES as u8, 0x09]);
         let value_at = one.len();
         one.extend(value(nth));
@@ -125,7 +121,37 @@ fn encode(
     (out, starts)
 }
 
-fn varint(mut value: usize, out: &mut Vec<u8>) {
+/// `WriteRequest` of one native histogram a series.
+fn natives(series: &[Series], step: u64, time_ms: i64) -> Vec<u8> {
+    let (mut out, mut one) = (Vec::new(), Vec::new());
+    for series in series {
+        one.clear();
+        labels(series, &mut one);
+        native::push(series.native().unwrap_or_default(), step, time_ms, &mut one);
+        out.push(0x0a);
+        varint(one.len(), &mut out);
+        out.extend(&one);
+    }
+    out
+}
+
+/// Field 1 of a `TimeSeries`, for each label.
+fn labels(series: &Series, out: &mut Vec<u8>) {
+    for (name, value) in &series.labels {
+        let length = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
+        out.push(0x0a);
+        varint(length, out);
+        out.push(0x0a);
+        varint(name.len(), out);
+        out.extend(name.as_bytes());
+        out.push(0x12);
+        varint(value.len(), out);
+        out.extend(value.as_bytes());
+    }
+}
+
+/// Seven bits a byte, lowest first.
+pub fn varint(mut value: usize, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -158,7 +184,7 @@ mod tests {
         }
         let mut template = Template::new(all).expect("built");
         for (step, time_ms) in [(0, 1_795_000_000_000), (1, 1_795_000_015_000), (77, 1_796_123_456_789)] {
-            let filled = template.fill(&columns, step, time_ms).to_vec();
+            let filled = template.fill(&columns, step, time_ms).expect("filled").to_vec();
             let raw = snap::raw::Decoder::new().decompress_vec(&filled).expect("snappy");
             let value = |nth: usize| template.series[nth].value(&columns, step).to_le_bytes();
             let fresh = encode(&template.series, value, &time_bytes(time_ms)).0;

@@ -37,7 +37,7 @@ pub fn churn(bench: &Bench) -> Result<Vec<Section>> {
 }
 
 fn one(bench: &Bench, spec: &Spec, steps: i64, section: &mut Section) -> Result<()> {
-    let n_hosts = bench.series_of(spec, 1_000_000, 20_000)? / HOST_SERIES;
+    let n_hosts = bench.series_of(spec, 1_000_000, 10_000)? / HOST_SERIES;
     let folder = bench.folder()?;
     let server = spec.start(folder.path(), EMPTY_CONFIG, "")?;
     let from_ms = past_start_ms(2 * steps * STEP_MS);

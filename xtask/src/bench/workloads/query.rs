@@ -29,6 +29,11 @@ const REFRESH_MS: i64 = 30_000;
 /// Answers differ when their sums differ by more: servers add in different orders.
 const TOLERANCE: f64 = 1e-9;
 
+/// Prometheus 2.42 takes native histograms only so.
+fn extra(spec: &Spec) -> &'static str {
+    if spec.name == "prometheus" { "--enable-feature=native-histograms" } else { "" }
+}
+
 /// A server with the data, running or not.
 struct Loaded<'a> {
     spec: &'a Spec,
@@ -47,7 +52,7 @@ impl Loaded<'_> {
             server.kill();
         }
         proc::drop_page_cache(self.folder.path());
-        self.server = Some(self.spec.start(self.folder.path(), EMPTY_CONFIG, "")?);
+        self.server = Some(self.spec.start(self.folder.path(), EMPTY_CONFIG, extra(self.spec))?);
         Ok(())
     }
 }
@@ -100,7 +105,7 @@ pub fn query(bench: &Bench) -> Result<Vec<Section>> {
 
 fn load<'a>(bench: &Bench, spec: &'a Spec, sets: &[Set], section: &mut Section) -> Result<Loaded<'a>> {
     let folder = bench.folder()?;
-    let server = spec.start(folder.path(), EMPTY_CONFIG, "")?;
+    let server = spec.start(folder.path(), EMPTY_CONFIG, extra(spec))?;
     let started = Instant::now();
     let sent = drive::run(&bench.options, server.port, sets, 0, |_, _| Ok(()))?;
     println!(

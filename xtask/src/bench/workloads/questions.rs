@@ -54,6 +54,7 @@ impl Data {
             set(Kind::Many, 200, self.scaled(100, 1), 3_600_000.min(self.day_ms)),
             set(Kind::One, 200, 1, 3_600_000.min(self.day_ms)),
             set(Kind::Bucket, self.scaled(100, 1), 10 * N_BUCKETS, self.day_ms),
+            set(Kind::Native, self.scaled(100, 1), 10, self.day_ms),
         ]
     }
 
@@ -98,6 +99,13 @@ pub fn questions(data: &Data) -> Vec<Question> {
         range(
             "histogram_quantile",
             "histogram_quantile(0.9, sum by (le, path) (rate(bench_duration_seconds_bucket[5m])))".to_owned(),
+            day,
+            60_000,
+            "6×; goal 12×",
+        ),
+        range(
+            "native histogram_quantile",
+            "histogram_quantile(0.9, sum by (path) (rate(bench_native_seconds[5m])))".to_owned(),
             day,
             60_000,
             "6×; goal 12×",
