@@ -58,6 +58,18 @@ pub(crate) const SERVER: &[Flag] = &[
         "Most bytes of samples, oldest go first; units B, KB, MB, GB, TB; 0 for no limit",
     ),
     flag(
+        "storage.tsdb.retention.percentage",
+        Kind::Value("PERCENT"),
+        "0",
+        "Most of the disk's size that samples may take, in percent, oldest go first; 0 for no limit",
+    ),
+    flag(
+        "storage.tsdb.retention.rule",
+        Kind::Repeated("SELECTOR=DURATION"),
+        "",
+        "How long samples of some series are kept, repeatable, the first that fits counts: '{job=\"debug\"}=1d'",
+    ),
+    flag(
         "storage.head.series-max",
         NUMBER,
         "2000000",
@@ -272,6 +284,37 @@ impl Values {
         Ok(count)
     }
 
+    /// A share in percent.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn percent(&self, name: &str) -> Result<f64> {
+        let text = self.text(name);
+        let percent: f64 = text.parse().with_context(|| format!("--{name}: not a number: {text:?}"))?;
+        if !(0.0..=100.0).contains(&percent) {
+            bail!("--{name}: must be from 0 to 100");
+        }
+        Ok(percent)
+    }
+
+    /// Selectors with a duration in milliseconds each, as `{job="a"}=1d`.
+    ///
+    /// # Errors
+    /// When one is not written so.
+    pub(crate) fn selector_durations(&self, name: &str) -> Result<Vec<(Vec<model::Matcher>, i64)>> {
+        let parse = |text: &String| {
+            let (selector, duration) = text
+                .rsplit_once('=')
+                .ok_or_else(|| anyhow!("--{name}: {text:?} is not SELECTOR=DURATION"))?;
+            let matchers =
+                promql::metric_selector(selector).map_err(|err| anyhow!("--{name}: {text:?}: {err}"))?;
+            let duration: model::Duration =
+                duration.parse().map_err(|err| anyhow!("--{name}: {text:?}: {err}"))?;
+            Ok((matchers, duration.as_ms()))
+        };
+        self.list(name).iter().filter(|text| !text.is_empty()).map(parse).collect()
+    }
+
     /// A size in bytes. Units are powers of 1024, as in Prometheus.
     ///
     /// # Errors
@@ -334,6 +377,24 @@ mod tests {
         );
         assert!(refuse_unserved(["--no-storage.tsdb.wal-compression"]).is_err());
         assert!(refuse_unserved(["--config.file=agent", "--web.page-title", "agent"]).is_ok());
+    }
+
+    #[test]
+    fn retention_rules_are_selectors_with_a_duration() {
+        let rules = |text: &'static str| {
+            let given = move |flag: &Flag| {
+                (flag.name == "storage.tsdb.retention.rule").then(|| vec![text.to_owned()])
+            };
+            Values::new(given)
+                .selector_durations("storage.tsdb.retention.rule")
+                .map_err(|err| err.to_string())
+        };
+        let (matchers, retention_ms) = rules("up{job=~\"a=b|c\"}=1d").unwrap().remove(0);
+        assert_eq!((matchers.len(), retention_ms), (2, 86_400_000));
+        assert_eq!(rules("").unwrap(), []);
+        for (text, part) in [("up", "is not SELECTOR=DURATION"), ("up=x", "\"up=x\""), ("{=1d", "\"{=1d\"")] {
+            assert!(rules(text).is_err_and(|err| err.contains(part)), "{text}");
+        }
     }
 
     #[test]

@@ -260,6 +260,12 @@ async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dy
     let options = tsdb::Options {
         retention_ms: flags.duration_ms("storage.tsdb.retention.time")?,
         retention_bytes: flags.bytes("storage.tsdb.retention.size")?,
+        retention_percent: flags.percent("storage.tsdb.retention.percentage")?,
+        retention_rules: flags
+            .selector_durations("storage.tsdb.retention.rule")?
+            .into_iter()
+            .map(|(matchers, retention_ms)| tsdb::RetentionRule { matchers, retention_ms })
+            .collect(),
         series_max: flags.count("storage.head.series-max")?,
         registry: registry.clone(),
         ..tsdb::Options::default()

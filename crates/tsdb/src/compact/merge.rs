@@ -311,7 +311,15 @@ impl<'a> Merge<'a> {
             }
             return Ok(());
         }
-        let rows = self.decode(run)?;
+        let overlap = run.windows(2).any(|pair| pair[1].span.start_ms <= pair[0].span.end_ms);
+        let rows = if overlap {
+            // Of rows at the same time the first source's stays.
+            let mut by_source = run.to_vec();
+            by_source.sort_by_key(|item| item.source);
+            self.decode(&by_source)?
+        } else {
+            self.decode(run)?
+        };
         let is_plain = run.iter().all(|item| !item.is_cut) && rows.rises();
         if is_plain && rows.times.len() <= ROWS_MAX {
             let times = self.joined_times(run, &rows.times);

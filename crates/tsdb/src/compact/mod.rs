@@ -10,6 +10,8 @@ mod merge;
 mod plan;
 mod retention;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cut::{cut_block, decode_chunks};
 pub(crate) use merge::{Job, compact_blocks};
