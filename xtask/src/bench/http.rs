@@ -60,16 +60,21 @@ impl Client {
         self.send(&head, body)
     }
 
+    /// A kept connection may have been closed by the server meanwhile: then once more on a new one. All that is sent here may
+    /// arrive twice.
     fn send(&mut self, head: &str, body: &[u8]) -> Result<Answer> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(("127.0.0.1", self.port))?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-                BufReader::with_capacity(64 * 1_024, stream)
-            }
-        };
+        if let Some(kept) = self.stream.take()
+            && let Ok(answer) = self.send_on(kept, head, body)
+        {
+            return Ok(answer);
+        }
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).context("the server does not listen")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        self.send_on(BufReader::with_capacity(64 * 1_024, stream), head, body)
+    }
+
+    fn send_on(&mut self, mut stream: BufReader<TcpStream>, head: &str, body: &[u8]) -> Result<Answer> {
         stream.get_mut().write_all(head.as_bytes())?;
         stream.get_mut().write_all(body)?;
         let (answer, is_kept) = read_answer(&mut stream)?;
