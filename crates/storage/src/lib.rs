@@ -11,7 +11,7 @@ mod seam;
 
 pub use error::{AppendError, QueryError, RowError, StorageError};
 pub use memory::MemStore;
-pub use merge::{Merged, merge_series};
+pub use merge::{Joiner, Merged, merge_series};
 pub use seam::{
     AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RowOutcome,
     SelectHints, Series, SeriesRef, SeriesSet, TimestampColumn, VecSeriesSet,

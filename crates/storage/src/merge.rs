@@ -1,12 +1,12 @@
 //! Several stores read as one: series sorted and joined, samples sorted, the same time once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use model::{Matcher, TimeRange};
 
 use crate::error::QueryError;
-use crate::seam::{HistogramSample, Queryable, SelectHints, Series, SeriesSet};
+use crate::seam::{HistogramSample, Queryable, SelectHints, Series, SeriesSet, TimestampColumn};
 
 /// Several stores read as one.
 pub struct Merged<'a> {
@@ -54,18 +54,63 @@ fn union(answers: impl Iterator<Item = Result<Vec<String>, QueryError>>) -> Resu
     Ok(all.into_iter().collect())
 }
 
+/// Concatenations of timestamp columns that are remembered. Chosen: more than there are targets.
+const JOINS_MAX: usize = 4_096;
+
+/// Joins copies of series, and keeps shared timestamp columns shared: series of one target have their columns joined once.
+#[derive(Debug, Default)]
+pub struct Joiner {
+    /// By the pointers of both; they are held, so that the pointers stay theirs.
+    joined: HashMap<(usize, usize), [TimestampColumn; 3]>,
+}
+
+impl Joiner {
+    /// As [`merge_series`].
+    #[must_use]
+    pub fn join(&mut self, mut first: Series, second: Series) -> Series {
+        let plain = |series: &Series| {
+            !series.values.is_empty() && series.histograms.is_empty() && series.starts.is_empty()
+        };
+        let apart = || first.timestamps.last() < second.timestamps.first();
+        if !plain(&first) || !plain(&second) || !apart() {
+            return merge_series(first, second);
+        }
+        let key = (Arc::as_ptr(&first.timestamps) as usize, Arc::as_ptr(&second.timestamps) as usize);
+        if let Some([.., joined]) = self.joined.get(&key) {
+            first.timestamps = Arc::clone(joined);
+        } else {
+            let mut all = Vec::with_capacity(first.timestamps.len() + second.timestamps.len());
+            all.extend_from_slice(&first.timestamps);
+            all.extend_from_slice(&second.timestamps);
+            let all = Arc::new(all);
+            // A column of one series alone need not be remembered.
+            if Arc::strong_count(&first.timestamps) > 1 || Arc::strong_count(&second.timestamps) > 1 {
+                if self.joined.len() >= JOINS_MAX {
+                    self.joined.clear();
+                }
+                let held = [first.timestamps, second.timestamps, Arc::clone(&all)];
+                self.joined.insert(key, held);
+            }
+            first.timestamps = all;
+        }
+        first.values.extend_from_slice(&second.values);
+        first
+    }
+}
+
 /// Merges sorted sets by labels. Few sets are expected (head and some blocks), so the smallest is found by scan.
 struct MergedSet<'a> {
     sets: Vec<Box<dyn SeriesSet + 'a>>,
     /// The next series of each set; `None` once it is over.
     heads: Vec<Option<Series>>,
     started: bool,
+    joiner: Joiner,
 }
 
 impl<'a> MergedSet<'a> {
     fn new(sets: Vec<Box<dyn SeriesSet + 'a>>) -> Self {
         let heads = sets.iter().map(|_| None).collect();
-        Self { sets, heads, started: false }
+        Self { sets, heads, started: false, joiner: Joiner::default() }
     }
 }
 
@@ -86,7 +131,7 @@ impl SeriesSet for MergedSet<'_> {
                 let series = std::mem::replace(head, set.next()?).expect("checked to be some above");
                 joined = Some(match joined {
                     None => series,
-                    Some(first) => merge_series(first, series),
+                    Some(first) => self.joiner.join(first, series),
                 });
             }
         }
@@ -201,6 +246,8 @@ mod tests {
             let mut expected = b.clone();
             expected.extend(&a);
             let merged = merge_series(series(&a), series(&b));
+            let joined = Joiner::default().join(series(&a), series(&b));
+            prop_assert_eq!((&joined.timestamps, &joined.values), (&merged.timestamps, &merged.values));
             let got: BTreeMap<i64, f64> = merged.timestamps.iter().copied().zip(merged.values).collect();
             prop_assert_eq!(got, expected);
         }

@@ -1,18 +1,23 @@
-//! The store: owns head, WAL and blocks, and says in which order things happen.
+//! The store: owns head, log and blocks, and says in which order things happen.
 //!
-//! Locks, in the order they are taken: maintenance, WAL (which is the commit lock), head, list of blocks.
+//! Locks, in the order they are taken: maintenance, log (which is the commit lock), the head's, list of blocks.
 //! Data moves towards disk so that it is always in at least one place that readers and a restart find:
-//! WAL before head, block before the head lets go, checkpoint before segments go.
+//! log before head, block before the head lets go, and both before segments of the log go.
 
 mod admin;
+mod budget;
 mod compact;
+mod log;
 mod maintain;
 mod open;
+mod seal;
+mod sweep;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{Matcher, TimeRange};
+use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
 use stdx::dir::DirLock;
@@ -26,7 +31,10 @@ use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::query;
 use crate::report::{MaintenanceReport, OpenReport, Stats};
-use crate::wal::{WalWriter, segment_path};
+use crate::wal::{Log, SyncHandle};
+
+use budget::Budget;
+use log::LogPair;
 
 /// A store of samples in one directory. Share it in an `Arc`.
 #[derive(Debug)]
@@ -35,15 +43,13 @@ pub struct Db {
     options: Options,
     metrics: Metrics,
     maintenance: Mutex<()>,
-    wal: Mutex<WalWriter>,
-    head: RwLock<Head>,
+    log: Mutex<LogPair>,
+    head: Head,
     /// In the order in which a sample of the first counts: by time, those of late samples last.
     blocks: RwLock<Vec<Arc<Block>>>,
     /// Parts of the blocks' indexes.
     cache: Arc<BlockCache>,
-    next_series: AtomicU64,
-    /// A checkpoint is wanted though nothing was cut: the last one failed.
-    checkpoint_due: AtomicBool,
+    budget: Budget,
     closed: AtomicBool,
     lock: Mutex<Option<Box<dyn DirLock>>>,
 }
@@ -54,46 +60,52 @@ impl Db {
     /// # Errors
     /// When the directory is in use, a setting makes no sense, or the disk refuses. Damage is no error: it is moved to
     /// `quarantine/` and reported, and the store opens with the rest.
-    pub fn open(dir: Arc<dyn Dir>, options: Options, _now_ms: i64) -> Result<(Self, OpenReport), TsdbError> {
-        open::open(dir, options)
+    pub fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(Self, OpenReport), TsdbError> {
+        open::open(dir, options, now_ms)
     }
 
     /// Makes all batches acknowledged before the call survive power loss. Does not hold up commits.
     ///
     /// # Errors
     /// When the disk refuses. After that, what the system still remembers is unknown, so the next call writes
-    /// everything anew from memory; it fails until that succeeds.
+    /// everything from memory to blocks; it fails until that succeeds.
     pub fn sync(&self) -> Result<(), TsdbError> {
-        let (handle, number) = {
-            let wal = self.wal.lock();
-            (wal.sync_handle(), wal.number())
-        };
-        let Some(handle) = handle else {
-            let _one_at_a_time = self.maintenance.lock();
-            self.checkpoint()?;
-            let handle = self.wal.lock().sync_handle();
-            return handle.map_or_else(
-                || Err(Self::sync_unknown(number)),
-                |handle| self.sync_segment(&handle, number),
-            );
-        };
-        self.sync_segment(&handle, number)
+        let handles = self.log.lock().sync_handles();
+        if let Some(handles) = handles {
+            return self.sync_files(&handles);
+        }
+        let _one_at_a_time = self.maintenance.lock();
+        seal::rescue(self)?;
+        let handles = self.log.lock().sync_handles();
+        match handles {
+            Some(handles) => self.sync_files(&handles),
+            None => {
+                let source = std::io::Error::other("an earlier sync failed");
+                Err(TsdbError::io("sync", crate::wal::WAL_DIR.as_ref())(source))
+            }
+        }
     }
 
-    fn sync_segment(&self, handle: &crate::wal::SyncHandle, number: u64) -> Result<(), TsdbError> {
+    fn sync_files(&self, handles: &log::SyncHandles) -> Result<(), TsdbError> {
+        self.sync_file(Log::Series, &handles.series)?;
+        self.sync_file(Log::Rows, &handles.rows)
+    }
+
+    fn sync_file(&self, which: Log, handle: &SyncHandle) -> Result<(), TsdbError> {
         handle.lock().sync().map_err(|source| {
-            self.wal.lock().mark_suspect();
+            let mut log = self.log.lock();
+            let writer = match which {
+                Log::Series => &mut log.series,
+                Log::Rows => &mut log.rows,
+            };
+            writer.mark_suspect();
             self.metrics.syncs_failed.inc();
-            TsdbError::io("sync", &segment_path(number))(source)
+            TsdbError::io("sync", &which.segment_path(writer.number()))(source)
         })
     }
 
-    fn sync_unknown(number: u64) -> TsdbError {
-        TsdbError::io("sync", &segment_path(number))(std::io::Error::other("an earlier sync failed"))
-    }
-
-    /// Does whatever is due at `now_ms`: cuts blocks from the head, merges blocks, removes what retention says, shortens
-    /// the WAL. May take seconds; readers and writers go on meanwhile. Each step is tried whatever became of the others.
+    /// Does whatever is due at `now_ms`: seals the head's pages to blocks, merges blocks, removes what retention says, shortens
+    /// the log. May take seconds; readers and writers go on meanwhile. Each step is tried whatever became of the others.
     ///
     /// # Errors
     /// The first failure. Nothing is lost then, and the next call tries again.
@@ -112,7 +124,7 @@ impl Db {
     pub fn close(&self) -> Result<(), TsdbError> {
         {
             // Taken, so that no commit is under way.
-            let _wal = self.wal.lock();
+            let _log = self.log.lock();
             if self.closed.swap(true, Ordering::AcqRel) {
                 return Ok(());
             }
@@ -126,13 +138,29 @@ impl Db {
     /// Sizes of the head; lists hold the `limit` largest entries.
     #[must_use]
     pub fn stats(&self, limit: usize) -> Stats {
-        self.head.read().stats(limit)
+        let (counts, n_chunks) = {
+            let table = self.head.table.read();
+            let n_chunks = table.groups.values().map(|group| n_columns_with_samples(&group.lock())).sum();
+            (table.series.statistics(limit), n_chunks)
+        };
+        let (min_time_ms, max_time_ms) = self.head.span();
+        Stats {
+            n_series: counts.n_series,
+            n_label_pairs: counts.n_label_pairs,
+            n_chunks,
+            min_time_ms,
+            max_time_ms,
+            series_by_metric_name: counts.series_by_metric_name,
+            values_by_label_name: counts.values_by_label_name,
+            memory_by_label_name: counts.memory_by_label_name,
+            series_by_label_pair: counts.series_by_label_pair,
+        }
     }
 
     /// First and last millisecond of all that is stored, in head and blocks; `None` when empty.
     #[must_use]
     pub fn time_span(&self) -> Option<TimeRange> {
-        let (mut min_ms, mut max_ms) = self.head.read().span();
+        let (mut min_ms, mut max_ms) = self.head.span();
         for block in self.blocks.read().iter() {
             min_ms = min_ms.min(block.range().start_ms);
             max_ms = max_ms.max(block.range().end_ms);
@@ -147,6 +175,43 @@ impl Db {
         self.blocks.read().iter().map(json).collect()
     }
 
+    /// Exemplars within `range` of the series for which all of `matchers` hold, sorted by labels and time. Only the newest
+    /// ones are kept ([`Options::exemplars_max`]).
+    #[must_use]
+    pub fn exemplars(&self, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        let table = self.head.table.read();
+        let matching = table.series.select(matchers);
+        let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+        for (series, exemplar) in self.head.exemplars.lock().iter() {
+            if matching.contains(*series)
+                && range.contains(exemplar.t_ms)
+                && let Some(labels) = table.series.labels(*series)
+            {
+                found.entry(labels).or_default().push(exemplar.clone());
+            }
+        }
+        found.values_mut().for_each(|list| list.sort_by_key(|exemplar| exemplar.t_ms));
+        found.into_iter().collect()
+    }
+
+    /// What writers other than scrapes said of metric families, by name.
+    #[must_use]
+    pub fn metadata(&self) -> BTreeMap<String, Metadata> {
+        self.head.metadata.lock().all().clone()
+    }
+
+    /// Whether memory is so short that remote writers should come back later (503 with `Retry-After`).
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        self.budget.is_overloaded(&self.head)
+    }
+
+    /// New series refused since memory was short, by metric name; the empty name stands for all beyond the first hundred.
+    #[must_use]
+    pub fn refused_for_memory(&self) -> BTreeMap<String, u64> {
+        self.budget.refused()
+    }
+
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
@@ -155,11 +220,11 @@ impl Db {
         &self.metrics
     }
 
-    pub(crate) fn wal(&self) -> &Mutex<WalWriter> {
-        &self.wal
+    pub(crate) fn log(&self) -> &Mutex<LogPair> {
+        &self.log
     }
 
-    pub(crate) fn head(&self) -> &RwLock<Head> {
+    pub(crate) fn head(&self) -> &Head {
         &self.head
     }
 
@@ -171,9 +236,17 @@ impl Db {
         &self.closed
     }
 
-    pub(crate) fn take_series_number(&self) -> u64 {
-        self.next_series.fetch_add(1, Ordering::Relaxed)
+    /// Whether a new series fits the memory budget, after `n_planned` others of the same batch.
+    pub(crate) fn check_memory(&self, labels: &Labels, n_planned: usize) -> Result<(), storage::AppendError> {
+        self.budget.check_new_series(&self.head, labels, n_planned)
     }
+}
+
+fn n_columns_with_samples(group: &crate::head::Group) -> u64 {
+    let of = |page: &crate::head::Page| {
+        page.columns.iter().filter(|column| column.has_samples(page.n_rows())).count() as u64
+    };
+    of(&group.page) + group.closed.iter().map(|page| of(page)).sum::<u64>()
 }
 
 impl Appendable for Db {

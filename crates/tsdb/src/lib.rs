@@ -1,11 +1,10 @@
-//! Stores samples: head, WAL, chunks, index, blocks, compaction, retention.
+//! Stores samples: head, log, pages, index, blocks, compaction, retention.
 //!
 //! In from writers through `storage::Appendable`, out to readers through `storage::Queryable`; `hinomi` calls
-//! [`Db::sync`] and [`Db::maintain`] from its maintenance driver. Layouts: docs/formats/{wal,chunk,page,block,index}.md.
+//! [`Db::sync`] and [`Db::maintain`] from its maintenance driver. Layouts: docs/formats/{wal,page,block,index}.md.
 //! Sync: no tokio, no threads, no sockets, no clock; time comes in as `now_ms`, files through `stdx::Dir`.
 
 mod block;
-pub mod chunk;
 mod compact;
 mod db;
 mod error;

@@ -17,6 +17,11 @@ pub(crate) const AHEAD_MAX_MS_DEFAULT: i64 = 10 * 60 * 1000;
 /// Parts of block indexes held in memory. Chosen: the labels of a million series.
 pub(crate) const INDEX_CACHE_BYTES_DEFAULT: u64 = 64 << 20;
 
+/// Half an hour. Chosen: the head stays small, and a start reads little.
+pub(crate) const SEAL_MS_DEFAULT: i64 = 30 * 60 * 1000;
+/// Exemplars kept. From Prometheus.
+pub(crate) const EXEMPLARS_MAX_DEFAULT: usize = 100_000;
+
 /// What the return of a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -48,7 +53,7 @@ pub struct Options {
     /// Series that are kept for longer or shorter than `retention_ms`; the first rule that fits a series counts. Applied when
     /// a block is wholly too old for them, so samples stay up to a block's length longer.
     pub retention_rules: Vec<RetentionRule>,
-    /// Length of the blocks cut from the head; must be positive.
+    /// Length of the ranges that a block of sealed rows keeps to; must be positive.
     pub block_ms: i64,
     /// Series in the head before new ones are refused.
     pub series_max: u64,
@@ -58,6 +63,15 @@ pub struct Options {
     pub ahead_max_ms: i64,
     /// Parts of block indexes held in memory at most.
     pub index_cache_bytes: u64,
+    /// Data time that the head holds before it is sealed to a block; must be positive.
+    pub seal_ms: i64,
+    /// How far behind the newest sample one may be that is older than its series' newest; 0 refuses them, and anything
+    /// beyond the retention reaches as far as that.
+    pub out_of_order_window_ms: i64,
+    /// Exemplars kept, over all series.
+    pub exemplars_max: usize,
+    /// Memory of head and caches that the store tries to stay under; 0 for no limit.
+    pub memory_budget_bytes: u64,
     /// What a commit promises.
     pub durability: Durability,
     /// Where the store's own metrics are registered.
@@ -76,6 +90,10 @@ impl Default for Options {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             ahead_max_ms: AHEAD_MAX_MS_DEFAULT,
             index_cache_bytes: INDEX_CACHE_BYTES_DEFAULT,
+            seal_ms: SEAL_MS_DEFAULT,
+            out_of_order_window_ms: i64::MAX,
+            exemplars_max: EXEMPLARS_MAX_DEFAULT,
+            memory_budget_bytes: 0,
             durability: Durability::default(),
             registry: Registry::new(),
         }

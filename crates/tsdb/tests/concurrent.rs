@@ -1,4 +1,4 @@
-//! Writers, readers and maintenance at once, on a real disk: a reader sees all of a batch or nothing of it, always in order.
+//! Writers, readers and maintenance at once, on a real disk: a reader sees all of a row or nothing of it, always in order.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,14 +7,23 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use common::{BLOCK_MS, START_MS, labels, options};
-use model::TimeRange;
+use common::{BLOCK_MS, START_MS, options};
+use model::{Labels, TimeRange};
 use stdx::DiskDir;
 use storage::{Appendable, Queryable, SelectHints};
 use tsdb::Db;
 
 const N_SERIES: usize = 20;
 const N_BATCHES: i64 = 400;
+
+/// Of one cohort, so that a batch is one row.
+fn labels(series: usize) -> Labels {
+    Labels::from_pairs([
+        ("__name__", format!("metric_{series}")),
+        ("job", "j".into()),
+        ("instance", "i".into()),
+    ])
+}
 
 fn write(db: &Db, acknowledged: &AtomicI64) {
     for batch in 0..N_BATCHES {
@@ -44,7 +53,7 @@ fn look(db: &Db, acknowledged: &AtomicI64) {
 }
 
 #[test]
-fn readers_see_whole_batches_while_blocks_are_cut_and_merged() {
+fn readers_see_whole_rows_while_blocks_are_cut_and_merged() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Arc::new(DiskDir::open(folder.path()).unwrap());
     let (db, _) = Db::open(disk.clone(), options(), START_MS).unwrap();

@@ -20,7 +20,8 @@ fn one(db: &Db, now_ms: i64, t_ms: i64, series: usize, value: f64) -> Result<(),
 
 #[test]
 fn order_duplicates_and_bounds() {
-    let (db, _) = open(Arc::new(MemDir::new()));
+    let options = Options { out_of_order_window_ms: 0, ..options() };
+    let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
     let t = START_MS + BLOCK_MS * 10;
     // series, time relative to t, value, answer.
     let cases = [
@@ -56,14 +57,15 @@ fn two_batches_that_race_are_judged_again_at_commit() {
     let stats = first.commit().unwrap();
     assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (1, 0, 1));
     let stats = second.commit().unwrap();
-    assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (1, 1, 1));
+    // The first is late by now.
+    assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (2, 0, 1));
     // A number remembered for other labels does no harm.
     let mut third = db.appender(START_MS);
     third.append(Some(number), &labels(1), START_MS + 6, 3.0).unwrap();
     third.commit().unwrap();
     let content = read_all(&db);
     assert_eq!(content[&labels(1)].len(), 2);
-    assert_eq!(content[&labels(0)].len(), 1);
+    assert_eq!(content[&labels(0)].len(), 2);
 }
 
 #[test]
@@ -77,14 +79,14 @@ fn a_dropped_batch_leaves_nothing() {
 }
 
 #[test]
-fn a_sample_within_one_batch_obeys_the_order_too() {
+fn samples_of_one_series_within_one_batch_are_put_in_order() {
     let (db, _) = open(Arc::new(MemDir::new()));
     let mut appender = db.appender(START_MS);
     for (delta_ms, value) in [(0, 1.0), (2, 2.0), (1, 3.0), (2, 2.0), (2, 4.0)] {
         appender.append(None, &labels(0), START_MS + delta_ms, value).unwrap();
     }
     let stats = appender.commit().unwrap();
-    assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (3, 2, 1));
+    assert_eq!((stats.n_samples, stats.n_refused, stats.n_new_series), (4, 1, 1));
 }
 
 #[test]
@@ -149,6 +151,90 @@ fn labels_only_answers_without_samples_and_ranges_are_inclusive() {
     assert!(common::read(&db, &[], TimeRange::new(START_MS + 1, START_MS)).is_empty());
     assert!(common::read(&db, &[], TimeRange::new(START_MS + 1, START_MS + 2)).is_empty());
     assert_eq!(db.time_span(), Some(TimeRange::new(START_MS, START_MS + 39 * BLOCK_MS / 8)));
+}
+
+#[test]
+fn late_samples_are_taken_as_far_back_as_the_window_reaches_and_read_in_order() {
+    let options = Options { out_of_order_window_ms: BLOCK_MS * 20, ..options() };
+    let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
+    let t = START_MS + BLOCK_MS * 100;
+    // series, time relative to t, value, answer.
+    let cases = [
+        (0, 0, 1.0, Ok(())),
+        (0, -10, 2.0, Ok(())),
+        (0, -10, 2.0, Ok(())),
+        (0, -10, 3.0, Err(AppendError::DuplicateForTimestamp)),
+        (0, -BLOCK_MS * 20, 4.0, Ok(())),
+        (0, -BLOCK_MS * 20 - 1, 5.0, Err(AppendError::OutOfBounds)),
+        (1, -BLOCK_MS * 3, 6.0, Ok(())),
+        (0, 5, 7.0, Ok(())),
+    ];
+    for (series, delta_ms, value, expected) in cases {
+        assert_eq!(one(&db, t, t + delta_ms, series, value), expected, "{series} {delta_ms} {value}");
+    }
+    let expected = [(t - BLOCK_MS * 20, 4.0), (t - 10, 2.0), (t, 1.0), (t + 5, 7.0)];
+    let check = |db: &Db| {
+        let found = read_all(db);
+        let bits = expected.map(|(t_ms, value): (i64, f64)| (t_ms, value.to_bits()));
+        assert_eq!(found[&labels(0)], bits.into_iter().collect());
+        assert_eq!(found[&labels(1)].len(), 1);
+    };
+    check(&db);
+    for idx in 0..40 {
+        one(&db, t + idx * 1_000, t + idx * 1_000 + 20, 2, idx as f64).unwrap();
+        db.maintain(t + idx * 1_000).unwrap();
+        check(&db);
+    }
+    assert!(!db.block_metas().is_empty());
+}
+
+#[test]
+fn references_are_taken_while_the_series_is_in_the_head() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    let mut appender = db.appender(START_MS);
+    let series = appender.append(None, &labels(0), START_MS, 1.0).unwrap();
+    assert_eq!(appender.append_ref(series, START_MS + 1, 2.0), Err(AppendError::UnknownSeries));
+    appender.commit().unwrap();
+    for step in 1..200 {
+        let t_ms = START_MS + step * 1_000;
+        let mut appender = db.appender(t_ms);
+        appender.append_ref(series, t_ms, step as f64).unwrap();
+        assert_eq!(appender.commit().unwrap().n_samples, 1);
+        db.maintain(t_ms).unwrap();
+    }
+    assert_eq!(read_all(&db)[&labels(0)].len(), 200);
+    // Another goes on alone; the first leaves after a while, and its reference with it.
+    let mut content = Content::new();
+    for step in 200..600 {
+        let t_ms = START_MS + step * 1_000;
+        commit(&db, t_ms, &[(1, 1.0)], &mut content).unwrap();
+        db.maintain(t_ms).unwrap();
+    }
+    let mut appender = db.appender(START_MS + 600_000);
+    assert_eq!(appender.append_ref(series, START_MS + 600_000, 2.0), Err(AppendError::UnknownSeries));
+    assert_eq!(db.stats(1).n_series, 1);
+    assert_eq!(read_all(&db)[&labels(0)].len(), 200);
+}
+
+#[test]
+fn new_series_are_refused_when_memory_is_short_and_named() {
+    let options = Options { memory_budget_bytes: 1 << 20, ..options() };
+    let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
+    let mut n_taken = 0;
+    for batch in 0..100 {
+        let mut appender = db.appender(START_MS);
+        let taken =
+            (0..100).filter(|idx| appender.append(None, &labels(batch * 100 + idx), START_MS, 1.0).is_ok());
+        n_taken += taken.count();
+        appender.commit().unwrap();
+    }
+    assert!((1_000..5_000).contains(&n_taken), "{n_taken}");
+    let refused = db.refused_for_memory();
+    assert_eq!(refused.values().sum::<u64>() as usize, 10_000 - n_taken);
+    assert!(refused["metric_0"] > 0);
+    let mut appender = db.appender(START_MS + 1);
+    assert_eq!(appender.append(None, &labels(99_999), START_MS + 1, 1.0), Err(AppendError::MemoryLimit));
+    assert!(appender.append(None, &labels(0), START_MS + 1, 1.0).is_ok(), "known series go on");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! Called by [`crate::Db::maintain`]; starts no thread. `plan` and `retention` are pure: what is known about blocks in,
 //! names out; `merge` moves the bytes.
 
-mod cut;
 #[cfg(test)]
 mod measure;
 mod merge;
@@ -13,7 +12,6 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cut::{cut_block, decode_chunks};
 pub(crate) use merge::{Job, compact_blocks};
 pub(crate) use plan::{BlockInfo, compaction_ranges, plan};
 pub(crate) use retention::{Retention, expired};

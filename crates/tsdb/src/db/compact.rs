@@ -50,7 +50,7 @@ fn infos(db: &Db) -> (Vec<Arc<Block>>, Vec<BlockInfo>) {
 
 /// The newest sample that is stored, or now: a clock that is ahead while nothing is written makes nothing old.
 fn newest_ms(db: &Db, now_ms: i64) -> i64 {
-    let (_, head_max_ms) = db.head.read().span();
+    let (_, head_max_ms) = db.head.span();
     let blocks = db.blocks.read();
     blocks.iter().map(|block| block.range().end_ms).fold(head_max_ms, i64::max).min(now_ms)
 }
@@ -142,7 +142,7 @@ pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Re
     let (_, mut infos) = infos(db);
     infos.sort_by_key(|info| info.min_ms);
     let newest_ms = newest_ms(db, now_ms);
-    let wal_bytes = db.wal.lock().total_bytes();
+    let wal_bytes = db.log.lock().total_bytes();
     let retention_ms = Retention::new(&db.options, newest_ms).longest_ms();
     let names = expired(&infos, newest_ms, now_ms, retention_ms, bytes_max(db)?, wal_bytes);
     for name in names {

@@ -1,26 +1,28 @@
-//! Opening: lock, blocks, WAL; what is damaged goes aside once everything good is safe.
+//! Opening: lock, blocks, log; what is damaged goes aside once everything good is safe.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
 
-use super::Db;
+use super::budget::Budget;
+use super::log::LogPair;
+use super::{Db, maintain, seal, sweep};
 use crate::block::{open_all, quarantine};
 use crate::error::TsdbError;
-use crate::head::Head;
+use crate::head::{Head, Restore};
 use crate::index::BlockCache;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::report::{OpenReport, Quarantined};
-use crate::wal::{Replay, ReplayEvent, WAL_DIR, WalWriter, replay, segment_path};
+use crate::wal::{Log, Replay, WAL_DIR, WalFile, WalWriter, classify, encode_floor, replay};
 
 /// The lock file, as Prometheus names it.
 const LOCK_FILE: &str = "lock";
 
-pub(super) fn open(dir: Arc<dyn Dir>, options: Options) -> Result<(Db, OpenReport), TsdbError> {
+pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(Db, OpenReport), TsdbError> {
     check_options(&options)?;
     let lock = dir.lock(Path::new(LOCK_FILE)).map_err(|source| match source.kind() {
         std::io::ErrorKind::WouldBlock => TsdbError::Locked { source },
@@ -33,50 +35,47 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options) -> Result<(Db, OpenRepor
     let cache_bytes = usize::try_from(options.index_cache_bytes).unwrap_or(usize::MAX);
     let cache = Arc::new(BlockCache::new(cache_bytes, &options.registry));
     let (blocks, set_aside) = open_all(&dir, &cache)?;
-    let mut head = Head::new(options.block_ms, options.ahead_max_ms);
     let mut report = OpenReport { n_blocks: blocks.len(), quarantined: set_aside, ..OpenReport::default() };
-    let mut bad_chunks = Vec::new();
-    let found = replay(&*dir, &mut |event| take(&mut head, event, &mut report, &mut bad_chunks))?;
-    report.n_segments = found.segments.len();
-    report.n_series = head.n_series();
-    report.torn_bytes = found.torn_bytes;
-    sync_last(&*dir, &found)?;
-    let wal = WalWriter::begin(
-        Arc::clone(&dir),
-        options.segment_bytes,
-        found.next_number,
-        found.previous_bytes,
-        found.segments.clone(),
-    )?;
+    set_version_1_aside(&*dir, &mut report)?;
+    let mut head = Head::new(&options);
+    let found = restore(&*dir, &mut head, &mut report)?;
+    let log = begin_logs(&dir, &options, &found)?;
     let db = Db {
         metrics: Metrics::register(&options.registry),
-        next_series: AtomicU64::new(head.next_series()),
+        budget: Budget::new(&options),
         dir,
         options,
         maintenance: Mutex::new(()),
-        wal: Mutex::new(wal),
-        head: RwLock::new(head),
+        log: Mutex::new(log),
+        head,
         blocks: RwLock::new(blocks.into_iter().map(Arc::new).collect()),
         cache,
-        checkpoint_due: AtomicBool::new(false),
         closed: AtomicBool::new(false),
         lock: Mutex::new(Some(lock)),
     };
-    if !found.damaged.is_empty() {
+    sweep::sweep(&db, now_ms, true);
+    maintain::recount(&db);
+    report.n_series = db.head.n_series();
+    if !found.series.damaged.is_empty() || !found.rows.damaged.is_empty() {
         set_damaged_aside(&db, &found, &mut report)?;
     }
-    report.quarantined.extend(bad_chunks);
     db.metrics.quarantined.add(report.quarantined.len() as u64);
-    super::maintain::update_gauges(&db);
+    maintain::update_gauges(&db);
     Ok((db, report))
 }
 
 fn check_options(options: &Options) -> Result<(), TsdbError> {
-    if options.block_ms <= 0 {
-        return Err(TsdbError::Setting { setting: "block_ms", must: "positive" });
+    let positive = [("block_ms", options.block_ms), ("seal_ms", options.seal_ms)];
+    if let Some((setting, _)) = positive.into_iter().find(|(_, value)| *value <= 0) {
+        return Err(TsdbError::Setting { setting, must: "positive" });
     }
-    if options.retention_ms < 0 {
-        return Err(TsdbError::Setting { setting: "retention_ms", must: "zero or positive" });
+    let not_negative = [
+        ("retention_ms", options.retention_ms),
+        ("ahead_max_ms", options.ahead_max_ms),
+        ("out_of_order_window_ms", options.out_of_order_window_ms),
+    ];
+    if let Some((setting, _)) = not_negative.into_iter().find(|(_, value)| *value < 0) {
+        return Err(TsdbError::Setting { setting, must: "zero or positive" });
     }
     if !(0.0..=100.0).contains(&options.retention_percent) {
         return Err(TsdbError::Setting { setting: "retention_percent", must: "from 0 to 100" });
@@ -84,52 +83,86 @@ fn check_options(options: &Options) -> Result<(), TsdbError> {
     if options.retention_rules.iter().any(|rule| rule.retention_ms < 0) {
         return Err(TsdbError::Setting { setting: "retention_rules", must: "zero or positive" });
     }
-    if options.ahead_max_ms < 0 {
-        return Err(TsdbError::Setting { setting: "ahead_max_ms", must: "zero or positive" });
+    Ok(())
+}
+
+/// Both logs as found.
+struct Found {
+    series: Replay,
+    rows: Replay,
+    floor: Option<u64>,
+}
+
+fn restore(dir: &dyn Dir, head: &mut Head, report: &mut OpenReport) -> Result<Found, TsdbError> {
+    let mut restore = Restore::new(head);
+    let series = replay(dir, Log::Series, None, &mut |payload| restore.define(payload))?;
+    let floor = restore.floor;
+    let rows = replay(dir, Log::Rows, floor, &mut |payload| restore.commit(payload))?;
+    (report.n_samples, report.n_orphans) = restore.finish();
+    report.n_segments = series.segments.len() + rows.segments.len();
+    report.torn_bytes = series.torn_bytes + rows.torn_bytes;
+    // A process that was killed may not have synced what it acknowledged.
+    for (log, found) in [(Log::Series, &series), (Log::Rows, &rows)] {
+        let Some(number) = found.segments.keys().last() else { continue };
+        let path = log.segment_path(*number);
+        let mut file = dir.open(&path).map_err(TsdbError::io("open", &path))?;
+        file.sync().map_err(TsdbError::io("sync", &path))?;
+    }
+    Ok(Found { series, rows, floor })
+}
+
+fn begin_logs(dir: &Arc<dyn Dir>, options: &Options, found: &Found) -> Result<LogPair, TsdbError> {
+    let begin = |log: Log, found: &Replay| {
+        WalWriter::begin(
+            Arc::clone(dir),
+            log,
+            options.segment_bytes,
+            found.next_number,
+            found.previous_bytes,
+            found.segments.clone(),
+        )
+    };
+    let (mut series, rows) = (begin(Log::Series, &found.series)?, begin(Log::Rows, &found.rows)?);
+    if found.floor.is_none() && found.series.damaged.is_empty() {
+        // From the first day on it is known which segment of rows has to be there.
+        series.append(&[encode_floor(rows.oldest())], false)?;
+    }
+    Ok(LogPair { series, rows, epoch: 1 })
+}
+
+/// There are no released users of the log's first version: it is kept, and not read.
+fn set_version_1_aside(dir: &dyn Dir, report: &mut OpenReport) -> Result<(), TsdbError> {
+    let wal_dir = Path::new(WAL_DIR);
+    let entries = dir.list(wal_dir).map_err(TsdbError::io("list", wal_dir))?;
+    for entry in entries {
+        if classify(&entry.name) == WalFile::Version1 {
+            let path = wal_dir.join(&entry.name);
+            set_aside(
+                dir,
+                &path,
+                "written by a version of this program whose log is no longer read",
+                report,
+            )?;
+        }
     }
     Ok(())
 }
 
-fn take(head: &mut Head, event: ReplayEvent<'_>, report: &mut OpenReport, bad: &mut Vec<Quarantined>) {
-    match event {
-        ReplayEvent::Series { series, chunks } => match head.restore(&series, &chunks) {
-            Ok(n_samples) => report.n_samples += n_samples,
-            Err(err) => bad.push(Quarantined {
-                path: format!("{WAL_DIR}: checkpointed chunk of {}", series.labels),
-                moved_to: "nowhere: the chunk is left out".to_owned(),
-                reason: err.to_string(),
-            }),
-        },
-        ReplayEvent::Commit { series, samples } => {
-            series.iter().for_each(|new| head.insert(new));
-            let n_orphans = head.apply(samples);
-            report.n_orphans += n_orphans;
-            report.n_samples += samples.len() as u64 - n_orphans;
-        }
-        ReplayEvent::NextSeries(below) => head.reserve_numbers(below),
-    }
-}
-
-/// A process that was killed may not have synced what it acknowledged.
-fn sync_last(dir: &dyn Dir, found: &Replay) -> Result<(), TsdbError> {
-    let Some(number) = found.segments.keys().last() else { return Ok(()) };
-    let path = segment_path(*number);
-    let mut file = dir.open(&path).map_err(TsdbError::io("open", &path))?;
-    file.sync().map_err(TsdbError::io("sync", &path))
-}
-
-/// Writes what could be read to a checkpoint; only then moves what is damaged.
-fn set_damaged_aside(db: &Db, found: &Replay, report: &mut OpenReport) -> Result<(), TsdbError> {
-    db.try_checkpoint(|| {
-        for (path, reason) in &found.damaged {
-            let moved_to = quarantine(&*db.dir, path).map_err(TsdbError::io("move", path))?;
-            report.quarantined.push(Quarantined {
-                path: path.display().to_string(),
-                moved_to: moved_to.display().to_string(),
-                reason: reason.clone(),
-            });
-        }
-        Ok(())
-    })?;
+fn set_aside(dir: &dyn Dir, path: &Path, reason: &str, report: &mut OpenReport) -> Result<(), TsdbError> {
+    let moved_to = quarantine(dir, path).map_err(TsdbError::io("move", path))?;
+    report.quarantined.push(Quarantined {
+        path: path.display().to_string(),
+        moved_to: moved_to.display().to_string(),
+        reason: reason.to_owned(),
+    });
     Ok(())
+}
+
+/// Writes what could be read to blocks; only then moves what is damaged.
+fn set_damaged_aside(db: &Db, found: &Found, report: &mut OpenReport) -> Result<(), TsdbError> {
+    let damaged: Vec<(PathBuf, String)> =
+        found.series.damaged.iter().chain(&found.rows.damaged).cloned().collect();
+    seal::rescue_and(db, || {
+        damaged.iter().try_for_each(|(path, reason)| set_aside(&*db.dir, path, reason, report))
+    })
 }

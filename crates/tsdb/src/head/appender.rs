@@ -1,160 +1,343 @@
-//! One batch: judged at append, judged again at commit, written to the WAL, then applied and visible.
+//! One batch: judged at append, judged again at commit, written to the log, then applied and visible.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::Labels;
-use storage::{AppendError, AppendStats, Appender, SeriesRef, StorageError};
+use model::{Exemplar, Histogram, Labels, Metadata};
+use parking_lot::Mutex;
+use storage::{
+    AppendError, AppendStats, Appender, ColumnIdx, GroupRef, RowError, RowOutcome, SeriesRef, StorageError,
+};
 
-use super::{ByNumber, Verdict};
+use super::commit::{self, NewGroup, Op};
+use super::group::{Group, GroupKind, SharedGroup};
+use super::judge::Verdict;
+use super::{ByNumber, Place};
 use crate::db::Db;
-use crate::options::Durability;
-use crate::wal::{NewSeries, WalSample, encode_batch};
 
-/// A sample on its way.
-struct Pending {
-    sample: WalSample,
-    /// Kept since the series may leave the head before the commit.
-    labels: Labels,
+/// What a batch knows of a group it adds columns or rows to.
+struct BatchGroup {
+    shared: SharedGroup,
+    /// Columns, those of this batch included.
+    n_columns: u32,
+    newest_ms: i64,
 }
 
 /// A batch being collected. Nothing of it is visible or written yet.
 pub(crate) struct DbAppender<'a> {
     db: &'a Db,
     now_ms: i64,
-    batch: Vec<Pending>,
+    ops: Vec<Op>,
     /// Series that were not in the head when they came up, and the number they will get.
-    new_series: HashMap<Labels, u64>,
+    new_series: HashMap<Labels, u32>,
+    /// Labels of series that may not be in the head at commit: new ones, and those that could leave it before.
+    kept: ByNumber<Labels>,
+    groups: ByNumber<BatchGroup>,
 }
 
 impl<'a> DbAppender<'a> {
     pub(crate) fn new(db: &'a Db, now_ms: i64) -> Self {
-        Self { db, now_ms, batch: Vec::new(), new_series: HashMap::new() }
+        Self {
+            db,
+            now_ms,
+            ops: Vec::new(),
+            new_series: HashMap::new(),
+            kept: ByNumber::default(),
+            groups: ByNumber::default(),
+        }
     }
 
-    fn number_for_new(&mut self, labels: &Labels, n_in_head: usize) -> Result<u64, AppendError> {
-        if let Some(number) = self.new_series.get(labels) {
-            return Ok(*number);
+    fn check_bounds(&self, t_ms: i64) -> Result<(), AppendError> {
+        let head = self.db.head();
+        if t_ms > head.newest_allowed_ms(self.now_ms) || t_ms < head.floor_ms(self.now_ms) {
+            self.db.metrics().out_of_bounds.inc();
+            return Err(AppendError::OutOfBounds);
+        }
+        Ok(())
+    }
+
+    /// The series with `labels`, and its column when it has one. Gives it a number when it is new.
+    fn series_for(&mut self, labels: &Labels) -> Result<(u32, Option<(Place, SharedGroup)>), AppendError> {
+        if labels.is_empty() {
+            return Err(AppendError::NoName);
+        }
+        let table = self.db.head().table.read();
+        if let Some(series) = table.series.get(labels) {
+            let place = table.places.get(series);
+            return Ok((
+                series,
+                place.and_then(|place| Some((place, table.groups.get(&place.group)?.clone()))),
+            ));
+        }
+        let n_in_head = table.series.len();
+        drop(table);
+        if let Some(series) = self.new_series.get(labels) {
+            return Ok((*series, None));
         }
         if (n_in_head + self.new_series.len()) as u64 >= self.db.options().series_max {
             self.db.metrics().series_limit.inc();
             return Err(AppendError::SeriesLimit);
         }
-        let number = self.db.take_series_number();
-        self.new_series.insert(labels.clone(), number);
-        Ok(number)
+        self.db.check_memory(labels, self.new_series.len())?;
+        let series = self.db.head().next_series.fetch_add(1, Ordering::Relaxed);
+        if series >= super::NO_SERIES - 1 {
+            // Four thousand million series in one run: no number is left, and none is ever given twice.
+            self.db.head().next_series.fetch_sub(1, Ordering::Relaxed);
+            return Err(AppendError::SeriesLimit);
+        }
+        self.new_series.insert(labels.clone(), series);
+        self.kept.insert(series, labels.clone());
+        Ok((series, None))
     }
 
-    /// Keeps what the head takes now, in the order of the batch.
-    fn judge_again(&self) -> (Vec<NewSeries>, Vec<WalSample>, AppendStats) {
-        let head = self.db.head().read();
-        let floor_ms = head.floor_ms(self.now_ms);
-        let series_max = usize::try_from(self.db.options().series_max).unwrap_or(usize::MAX);
-        let room = series_max.saturating_sub(head.n_series());
-        let mut stats = AppendStats::default();
-        let mut series = Vec::new();
-        let mut samples = Vec::with_capacity(self.batch.len());
-        // What this very batch adds, should a series come twice.
-        let mut newest: ByNumber<(i64, u64)> = ByNumber::default();
-        newest.reserve(self.batch.len());
-        for Pending { sample, labels } in &self.batch {
-            let found = head.find(Some(sample.series), labels);
-            let number = found.map_or(sample.series, |(number, _)| number);
-            let added = newest.get(&number).copied();
-            let last = added.or_else(|| found.and_then(|(_, series)| series.last()));
-            let is_new = found.is_none() && added.is_none();
-            let verdict = head.judge(last, sample.t_ms, sample.value, self.now_ms);
-            if verdict == Verdict::AlreadyThere {
-                stats.n_samples += 1;
-                continue;
+    /// Whether a sample is taken, by what the head holds now.
+    fn judge(
+        &mut self,
+        series: u32,
+        place: Option<&(Place, SharedGroup)>,
+        labels: Option<&Labels>,
+        t_ms: i64,
+        bits: u64,
+    ) -> Result<(), AppendError> {
+        let head = self.db.head();
+        let too_old = t_ms < head.in_order_floor_ms(self.now_ms);
+        let (mut verdict, mut idle) = (if too_old { Verdict::Late } else { Verdict::Row }, true);
+        if let Some((place, shared)) = place {
+            let group = shared.lock();
+            let judged = group.judge(place.column, t_ms, bits, head.newest_allowed_ms(self.now_ms));
+            if !too_old || matches!(judged, Verdict::Already | Verdict::Duplicate) {
+                verdict = judged;
             }
-            if verdict != Verdict::Take || sample.t_ms < floor_ms || (is_new && series.len() >= room) {
-                stats.n_refused += 1;
-                continue;
-            }
-            if is_new {
-                series.push(NewSeries { series: number, labels: labels.clone() });
-            }
-            newest.insert(number, (sample.t_ms, sample.value.to_bits()));
-            samples.push(WalSample { series: number, ..*sample });
+            idle = !commit::is_busy(&group, place.column);
         }
-        stats.n_samples += samples.len() as u64;
-        stats.n_new_series = series.len() as u64;
-        (series, samples, stats)
+        if idle && !self.kept.contains_key(&series) {
+            let labels = labels.cloned().or_else(|| head.table.read().series.labels(series));
+            self.kept.insert(series, labels.ok_or(AppendError::UnknownSeries)?);
+        }
+        if verdict == Verdict::Late
+            && let Some(have) = head.side.lock().late_at(series, t_ms)
+        {
+            verdict = if have == bits { Verdict::Already } else { Verdict::Duplicate };
+        }
+        let refused = match verdict {
+            Verdict::Late if !head.takes_late() => AppendError::OutOfOrder,
+            Verdict::Duplicate => AppendError::DuplicateForTimestamp,
+            _ => return Ok(()),
+        };
+        self.db.metrics().out_of_order.inc();
+        Err(refused)
+    }
+
+    fn batch_group(&mut self, group: GroupRef) -> Result<&mut BatchGroup, RowError> {
+        let id = u32::try_from(group.0).map_err(|_| RowError::UnknownGroup)?;
+        if !self.groups.contains_key(&id) {
+            let shared = self.db.head().group(id).ok_or(RowError::UnknownGroup)?;
+            let (n_columns, newest_ms) = {
+                let group = shared.lock();
+                if group.gone || group.kind != GroupKind::Following {
+                    return Err(RowError::UnknownGroup);
+                }
+                (group.page.columns.len() as u32, group.newest_ms)
+            };
+            self.groups.insert(id, BatchGroup { shared, n_columns, newest_ms });
+        }
+        self.groups.get_mut(&id).ok_or(RowError::UnknownGroup)
     }
 }
 
 impl Appender for DbAppender<'_> {
     fn append(
         &mut self,
-        known: Option<SeriesRef>,
+        _known: Option<SeriesRef>,
         labels: &Labels,
         t_ms: i64,
+        value: f64,
+    ) -> Result<SeriesRef, AppendError> {
+        self.append_with_start(None, labels, t_ms, 0, value)
+    }
+
+    fn append_ref(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
+        let series = u32::try_from(series.0).map_err(|_| AppendError::UnknownSeries)?;
+        let place = {
+            let table = self.db.head().table.read();
+            if !table.series.contains(series) {
+                return Err(AppendError::UnknownSeries);
+            }
+            let place = table.places.get(series);
+            place.and_then(|place| Some((place, table.groups.get(&place.group)?.clone())))
+        };
+        self.check_bounds(t_ms)?;
+        self.judge(series, place.as_ref(), None, t_ms, value.to_bits())?;
+        self.ops.push(Op::Sample { series, t_ms, bits: value.to_bits() });
+        if self.db.head().has_starts.load(Ordering::Acquire) {
+            self.ops.push(Op::Start { series, t_ms, start_ms: 0 });
+        }
+        Ok(())
+    }
+
+    fn append_with_start(
+        &mut self,
+        _known: Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        start_ms: i64,
         value: f64,
     ) -> Result<SeriesRef, AppendError> {
         if labels.is_empty() {
             return Err(AppendError::NoName);
         }
-        let db = self.db;
-        let head = db.head().read();
-        let too_far = t_ms > self.now_ms.saturating_add(db.options().ahead_max_ms);
-        if too_far || t_ms < head.floor_ms(self.now_ms) {
-            db.metrics().out_of_bounds.inc();
-            return Err(AppendError::OutOfBounds);
+        self.check_bounds(t_ms)?;
+        let (series, place) = self.series_for(labels)?;
+        self.judge(series, place.as_ref(), Some(labels), t_ms, value.to_bits())?;
+        self.ops.push(Op::Sample { series, t_ms, bits: value.to_bits() });
+        if start_ms != 0 || self.db.head().has_starts.load(Ordering::Acquire) {
+            self.ops.push(Op::Start { series, t_ms, start_ms });
         }
-        let series = match head.find(known.map(|known| known.0), labels) {
-            Some((number, series)) => {
-                match head.judge(series.last(), t_ms, value, self.now_ms) {
-                    Verdict::Take | Verdict::AlreadyThere => {}
-                    Verdict::OutOfOrder => {
-                        db.metrics().out_of_order.inc();
-                        return Err(AppendError::OutOfOrder);
-                    }
-                    Verdict::Duplicate => {
-                        db.metrics().out_of_order.inc();
-                        return Err(AppendError::DuplicateForTimestamp);
-                    }
+        Ok(SeriesRef(u64::from(series)))
+    }
+
+    fn append_histogram(
+        &mut self,
+        _known: Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        start_ms: i64,
+        histogram: &Histogram,
+    ) -> Result<SeriesRef, AppendError> {
+        if labels.is_empty() {
+            return Err(AppendError::NoName);
+        }
+        self.check_bounds(t_ms)?;
+        let (series, place) = self.series_for(labels)?;
+        self.kept.entry(series).or_insert_with(|| labels.clone());
+        let head = self.db.head();
+        let newest_float = place.and_then(|(place, shared)| shared.lock().newest_of(place.column));
+        let refused = {
+            let side = head.side.lock();
+            let newest = side.newest_histogram.get(&series).copied().max(newest_float);
+            match side.histogram_at(series, t_ms) {
+                Some((_, have)) if **have != *histogram => Some(AppendError::DuplicateForTimestamp),
+                Some(_) => None,
+                None if newest_float == Some(t_ms) => Some(AppendError::DuplicateForTimestamp),
+                None if newest.is_some_and(|newest| t_ms < newest) && !head.takes_late() => {
+                    Some(AppendError::OutOfOrder)
                 }
-                number
+                None => None,
             }
-            None => self.number_for_new(labels, head.n_series())?,
         };
-        let sample = WalSample { series, t_ms, value };
-        self.batch.push(Pending { sample, labels: labels.clone() });
-        Ok(SeriesRef(series))
+        if let Some(refused) = refused {
+            self.db.metrics().out_of_order.inc();
+            return Err(refused);
+        }
+        self.ops.push(Op::Histogram { series, t_ms, start_ms, histogram: Arc::new(histogram.clone()) });
+        Ok(SeriesRef(u64::from(series)))
+    }
+
+    fn append_exemplar(
+        &mut self,
+        _known: Option<SeriesRef>,
+        labels: &Labels,
+        exemplar: &Exemplar,
+    ) -> Result<(), AppendError> {
+        let known = self.db.head().table.read().series.get(labels);
+        // An exemplar alone makes no series.
+        let series =
+            known.or_else(|| self.new_series.get(labels).copied()).ok_or(AppendError::UnknownSeries)?;
+        self.ops.push(Op::Exemplar { series, exemplar: exemplar.clone() });
+        Ok(())
+    }
+
+    fn append_metadata(&mut self, name: &str, metadata: &Metadata) {
+        self.db.head().metadata.lock().put(name, metadata);
+    }
+
+    fn add_columns(
+        &mut self,
+        group: Option<GroupRef>,
+        labels: &[Labels],
+    ) -> Result<(GroupRef, Vec<Result<ColumnIdx, AppendError>>), RowError> {
+        let (id, first, new_group) = match group {
+            Some(group) => {
+                let known = self.batch_group(group)?;
+                (group.0 as u32, known.n_columns, NewGroup::No)
+            }
+            None => {
+                let id = self.db.head().next_group.fetch_add(1, Ordering::Relaxed);
+                let shared = Arc::new(Mutex::new(Group::new(id, GroupKind::Following, 0)));
+                let new_group = NewGroup::Yes(shared.clone());
+                self.groups.insert(id, BatchGroup { shared, n_columns: 0, newest_ms: i64::MIN });
+                (id, 0, new_group)
+            }
+        };
+        let mut series = Vec::with_capacity(labels.len());
+        let mut answers = Vec::with_capacity(labels.len());
+        for (idx, labels) in labels.iter().enumerate() {
+            let column = first + idx as u32;
+            let found = if column >= crate::wal::COLUMNS_MAX {
+                Err(AppendError::SeriesLimit)
+            } else {
+                self.series_for(labels).map(|(series, _)| series)
+            };
+            if let Ok(series) = found {
+                self.kept.entry(series).or_insert_with(|| labels.clone());
+            }
+            series.push(found.unwrap_or(super::NO_SERIES));
+            answers.push(found.map(|_| column));
+        }
+        if let Some(known) = self.groups.get_mut(&id) {
+            known.n_columns += labels.len() as u32;
+        }
+        self.ops.push(Op::Columns { group: id, new_group, first, series });
+        Ok((GroupRef(u64::from(id)), answers))
+    }
+
+    fn append_row(
+        &mut self,
+        group: GroupRef,
+        t_ms: i64,
+        changed: &[(ColumnIdx, f64)],
+    ) -> Result<RowOutcome, RowError> {
+        let head = self.db.head();
+        let newest_allowed_ms = head.newest_allowed_ms(self.now_ms);
+        if t_ms > newest_allowed_ms || t_ms < head.in_order_floor_ms(self.now_ms) {
+            self.db.metrics().out_of_bounds.inc();
+            return Err(RowError::OutOfBounds);
+        }
+        let mut changes: Vec<(u32, u64)> = changed.iter().map(|(column, v)| (*column, v.to_bits())).collect();
+        if !changes.is_sorted_by_key(|(column, _)| *column) {
+            changes.sort_unstable_by_key(|(column, _)| *column);
+        }
+        if let Some(pair) = changes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(RowError::BadColumn(pair[0].0));
+        }
+        let known = self.batch_group(group)?;
+        if let Some((column, _)) = changes.last().filter(|(column, _)| *column >= known.n_columns) {
+            return Err(RowError::BadColumn(*column));
+        }
+        if t_ms <= known.newest_ms && known.newest_ms <= newest_allowed_ms {
+            return Err(RowError::OutOfOrder);
+        }
+        known.newest_ms = t_ms;
+        let (moved, n_told) = {
+            let group = known.shared.lock();
+            let n_before = changes.len();
+            let mut moved = group.moved.clone();
+            changes
+                .retain(|(column, _)| group.page.columns.get(*column as usize).is_none_or(|c| c.is_open()));
+            if changes.len() < n_before {
+                let kept = |at: u32| changes.binary_search_by_key(&at, |(column, _)| *column).is_ok();
+                moved.extend(changed.iter().map(|(column, _)| *column).filter(|column| !kept(*column)));
+                moved.sort_unstable();
+                moved.dedup();
+            }
+            (moved, group.moved.len())
+        };
+        self.ops.push(Op::Row { group: group.0 as u32, t_ms, changes, n_told });
+        Ok(RowOutcome { moved })
     }
 
     fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {
-        let db = self.db;
-        let mut wal = db.wal().lock();
-        if db.closed().load(Ordering::Acquire) {
-            return Err(StorageError::Closed);
-        }
-        let (series, samples, stats) = self.judge_again();
-        if series.is_empty() && samples.is_empty() {
-            db.metrics().out_of_order.add(stats.n_refused);
-            return Ok(stats);
-        }
-        let strict = db.options().durability == Durability::Strict;
-        let n_bytes = wal.append(&encode_batch(&series, &samples), strict).inspect_err(|_| {
-            db.metrics().commits_failed.inc();
-        })?;
-        {
-            let mut head = db.head().write();
-            series.iter().for_each(|new| head.insert(new));
-            head.apply(&samples);
-            db.metrics().head_series.set(head.n_series() as f64);
-            db.metrics().head_chunks.set(head.n_chunks() as f64);
-            let (min_ms, max_ms) = head.span();
-            db.metrics().head_min_time_ms.set(min_ms as f64);
-            db.metrics().head_max_time_ms.set(max_ms as f64);
-        }
-        db.metrics().samples_appended.add(samples.len() as u64);
-        db.metrics().series_created.add(series.len() as u64);
-        db.metrics().out_of_order.add(stats.n_refused);
-        db.metrics().wal_written_bytes.add(n_bytes);
-        db.metrics().wal_bytes.set(wal.total_bytes() as f64);
-        db.metrics().wal_segment.set(wal.number() as f64);
-        Ok(stats)
+        commit::commit(self.db, self.now_ms, self.ops, self.kept)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use stdx::metrics::{Counter, Gauge, Registry};
@@ -19,6 +19,8 @@ pub(super) type LeafKey = (u64, u8, u32);
 #[derive(Debug)]
 pub(crate) struct BlockCache {
     bytes_max: usize,
+    /// Memory is short: an eighth has to do.
+    is_small: AtomicBool,
     clock: Mutex<Clock>,
     next_id: AtomicU64,
     damaged: Arc<Counter>,
@@ -49,7 +51,26 @@ impl BlockCache {
             "Times a reader met a page or a part of an index that is damaged.",
         );
         let held = registry.gauge("tsdb_index_cache_bytes", "Parts of block indexes held in memory.");
-        Self { bytes_max, clock: Mutex::default(), next_id: AtomicU64::new(0), damaged, held }
+        Self {
+            bytes_max,
+            is_small: AtomicBool::new(false),
+            clock: Mutex::default(),
+            next_id: AtomicU64::new(0),
+            damaged,
+            held,
+        }
+    }
+
+    fn bytes_max(&self) -> usize {
+        if self.is_small.load(Ordering::Relaxed) { self.bytes_max / 8 } else { self.bytes_max }
+    }
+
+    /// Holds an eighth of what it may while memory is short.
+    pub(crate) fn set_small(&self, is_small: bool) {
+        self.is_small.store(is_small, Ordering::Relaxed);
+        let mut clock = self.clock.lock();
+        clock.make_room(self.bytes_max());
+        self.held.set(clock.bytes as f64);
     }
 
     /// A number for a block that is being opened.
@@ -57,8 +78,7 @@ impl BlockCache {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Bytes held now: for measuring.
-    #[cfg(test)]
+    /// Bytes held now.
     pub(crate) fn bytes(&self) -> usize {
         self.clock.lock().bytes
     }
@@ -79,10 +99,11 @@ impl BlockCache {
     pub(super) fn put(&self, key: LeafKey, leaf: Arc<Leaf>) {
         let n_bytes = leaf.memory_bytes();
         let mut clock = self.clock.lock();
-        if n_bytes > self.bytes_max || clock.by_key.contains_key(&key) {
+        let bytes_max = self.bytes_max();
+        if n_bytes > bytes_max || clock.by_key.contains_key(&key) {
             return;
         }
-        clock.make_room(self.bytes_max - n_bytes);
+        clock.make_room(bytes_max - n_bytes);
         let at = clock.slots.len();
         clock.slots.push(Slot { key, leaf, n_bytes, used: false });
         clock.by_key.insert(key, at);

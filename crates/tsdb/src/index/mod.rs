@@ -1,14 +1,12 @@
-//! The inverted index: from labels to series, in memory and in blocks.
+//! The inverted index: from labels to series, in blocks.
 //!
-//! In from the head and the block writer; out to `query` and `compact`. A block's index is read in leaves ([`leaf`]) through
+//! In from the block writer; out to `query` and `compact`. A block's index is read in leaves ([`leaf`]) through
 //! a cache ([`cache`]); layout: docs/formats/index.md.
 
 mod cache;
 mod codec;
 mod dict;
 mod leaf;
-mod mem;
-mod postings;
 mod reader;
 mod resolve;
 mod writer;
@@ -17,8 +15,6 @@ pub(crate) use cache::BlockCache;
 pub(crate) use codec::INLINE_BYTES_MAX;
 pub(crate) use codec::{PAGE_CRC_BYTES, PageOut, PagePlace, PageRef, Toc};
 pub(crate) use leaf::ReadError;
-pub(crate) use mem::MemIndex;
-pub(crate) use postings::{LabelIndex, label_names, label_values, resolve};
 pub(crate) use reader::{BlockIndex, ColumnHead, LabelCursor, PageCursor};
 pub(crate) use writer::{INDEX_HEADER, IndexWriter};
 

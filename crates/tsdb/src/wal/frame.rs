@@ -2,7 +2,7 @@
 //!
 //! Pure: bytes in, bytes out. Tells a torn tail, which is harmless, from damage, which is not.
 
-/// Size of the header of a segment or checkpoint.
+/// Size of the header of a segment or snapshot.
 pub(super) const FILE_HEADER_BYTES: usize = 32;
 /// Size of what stands before each payload.
 pub(super) const RECORD_HEADER_BYTES: usize = 12;
@@ -10,13 +10,14 @@ pub(super) const RECORD_HEADER_BYTES: usize = 12;
 pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 28;
 
 const MAGIC: [u8; 4] = *b"HWAL";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// Which of the two a file is.
+/// What a file is. Version 1 had 1 and 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileKind {
-    Segment = 1,
-    Checkpoint = 2,
+    Series = 3,
+    Snapshot = 4,
+    Rows = 5,
 }
 
 /// The first bytes of a file.
@@ -158,7 +159,7 @@ mod tests {
         #[test]
         fn any_bytes_are_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = get_record(&bytes);
-            let _ = FileHeader::decode(&bytes, FileKind::Segment, 1);
+            let _ = FileHeader::decode(&bytes, FileKind::Rows, 1);
         }
     }
 }

@@ -1,45 +1,84 @@
 //! The write-ahead log: what a commit writes before anything is visible, and what a start reads.
 //!
-//! In from `head::commit` and checkpoints; out to `head` at start. Layout and what is durable when: docs/formats/wal.md.
+//! Two logs in one folder: *series* says which series and columns there are, *rows* what was sampled. In from `head::commit`; out to
+//! `db::open` at start. Layout and what is durable when: docs/formats/wal.md.
 //! A commit's return promises that it survives `kill -9`; [`crate::Db::sync`], that it survives power loss.
 
-mod checkpoint;
 mod frame;
+mod histogram;
 mod reader;
 mod record;
+mod row;
+mod snapshot;
 mod writer;
 
-pub(crate) use checkpoint::{CheckpointSeries, write_checkpoint};
-pub(crate) use reader::{Replay, ReplayEvent, replay};
-pub(crate) use record::{NewSeries, WalSample, encode_batch};
+use std::path::{Path, PathBuf};
+
+use frame::FileKind;
+
+pub(crate) use reader::{Replay, replay};
+pub(crate) use record::{
+    BadRecord, CommitWriter, Definition, Item, NewColumn, NewSeries, decode_commit, decode_definitions,
+    encode_definitions, encode_floor,
+};
+pub(crate) use row::{COLUMNS_MAX, RowBase, get_row, put_row};
+pub(crate) use snapshot::SnapshotWriter;
 pub(crate) use writer::{SyncHandle, WalWriter};
 
 /// For fuzzing: decodes one record payload of any type; `true` when it is one.
 #[doc(hidden)]
 #[must_use]
 pub fn fuzz_record(payload: &[u8]) -> bool {
-    let commit = record::decode_commit(payload, &mut |_| {}).is_ok();
-    commit || record::decode_checkpoint(payload).is_ok()
+    let against =
+        RowBase { kind: crate::head::GroupKind::Following, last_ms: 0, step_ms: 0, n_rows: 1, mask: &[1] };
+    let commit = decode_commit(payload, &mut |item| match item {
+        Item::Row { full, join, body, kind, .. } => {
+            get_row(body, full, join, RowBase { kind, ..against }, |_| None).map(drop)
+        }
+        _ => Ok(()),
+    });
+    commit.is_ok() || decode_definitions(payload, &mut |_| {}).is_ok()
 }
-
-use std::path::{Path, PathBuf};
 
 /// Folder of the log, in the data directory.
 pub(crate) const WAL_DIR: &str = "wal";
 
-pub(crate) fn segment_path(number: u64) -> PathBuf {
-    Path::new(WAL_DIR).join(format!("{number:08}"))
+/// One of the two logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    Series,
+    Rows,
 }
 
-pub(crate) fn checkpoint_path(number: u64) -> PathBuf {
-    Path::new(WAL_DIR).join(format!("checkpoint-{number:08}"))
+impl Log {
+    pub(crate) fn segment_path(self, number: u64) -> PathBuf {
+        let name = match self {
+            Self::Series => "series",
+            Self::Rows => "rows",
+        };
+        Path::new(WAL_DIR).join(format!("{name}-{number:08}"))
+    }
+
+    fn segment_kind(self) -> FileKind {
+        match self {
+            Self::Series => FileKind::Series,
+            Self::Rows => FileKind::Rows,
+        }
+    }
+}
+
+/// What stands for all segments of the series log before `number`.
+pub(crate) fn snapshot_path(number: u64) -> PathBuf {
+    Path::new(WAL_DIR).join(format!("snapshot-{number:08}"))
 }
 
 /// What a name in the folder means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WalFile {
-    Segment(u64),
-    Checkpoint(u64),
+    Segment(Log, u64),
+    Snapshot(u64),
+    /// Of the log's first version, which this program does not read.
+    Version1,
     /// Left by a crash: to be removed.
     Leftover,
     /// Not ours.
@@ -54,9 +93,15 @@ pub(crate) fn classify(name: &str) -> WalFile {
         let digits = text.len() >= 8 && text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse().ok()).flatten().filter(|number| *number > 0)
     };
-    match (number(name), name.strip_prefix("checkpoint-").and_then(number)) {
-        (Some(n), _) => WalFile::Segment(n),
-        (None, Some(n)) => WalFile::Checkpoint(n),
-        (None, None) => WalFile::Foreign,
+    if number(name).is_some() {
+        return WalFile::Version1;
+    }
+    let Some((what, rest)) = name.split_once('-') else { return WalFile::Foreign };
+    match (what, number(rest)) {
+        ("series", Some(n)) => WalFile::Segment(Log::Series, n),
+        ("rows", Some(n)) => WalFile::Segment(Log::Rows, n),
+        ("snapshot", Some(n)) => WalFile::Snapshot(n),
+        ("checkpoint", Some(_)) => WalFile::Version1,
+        _ => WalFile::Foreign,
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the log at start, tells torn tails from damage, and says where writing goes on.
+//! Reads a log at start, tells torn tails from damage, and says where writing goes on.
 //!
 //! Changes nothing but leftovers: the caller first makes what was read safe elsewhere, then sets damage aside.
 
@@ -8,24 +8,12 @@ use std::path::{Path, PathBuf};
 use stdx::Dir;
 
 use super::frame::{FILE_HEADER_BYTES, FileHeader, FileKind, FrameError, get_record};
-use super::record::{
-    BadRecord, CheckpointRecord, CommitRecord, NewSeries, WalSample, decode_checkpoint, decode_commit,
-};
-use super::{WAL_DIR, WalFile, checkpoint_path, classify, segment_path};
+use super::record::{BadRecord, Definition, decode_definitions};
+use super::snapshot::remove_leftover;
+use super::{Log, WAL_DIR, WalFile, classify, snapshot_path};
 use crate::error::TsdbError;
 
-/// What the head is given, in order.
-#[derive(Debug)]
-pub(crate) enum ReplayEvent<'a> {
-    /// A series with its chunks, from a checkpoint.
-    Series { series: NewSeries, chunks: Vec<&'a [u8]> },
-    /// One batch.
-    Commit { series: &'a [NewSeries], samples: &'a [WalSample] },
-    /// Series numbers below this are taken.
-    NextSeries(u64),
-}
-
-/// What was found.
+/// What was found of one log.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     /// The next segment to write.
@@ -36,73 +24,68 @@ pub(crate) struct Replay {
     pub(crate) segments: BTreeMap<u64, u64>,
     /// Bytes of an unfinished write at the end.
     pub(crate) torn_bytes: u64,
-    /// Files to set aside, with the reason, once a checkpoint holds what was read.
+    /// Files to set aside, with the reason, once what was read is safe elsewhere.
     pub(crate) damaged: Vec<(PathBuf, String)>,
 }
 
-/// Reads everything and hands it to `take`.
-pub(crate) fn replay(dir: &dyn Dir, take: &mut dyn FnMut(ReplayEvent<'_>)) -> Result<Replay, TsdbError> {
+/// Is given payloads of records, in order.
+pub(crate) type Take<'a> = dyn FnMut(&[u8]) -> Result<(), BadRecord> + 'a;
+
+/// Reads all of `log` and hands its records to `take`. Segments before `floor` are gone on purpose, or about to be.
+pub(crate) fn replay(
+    dir: &dyn Dir,
+    log: Log,
+    floor: Option<u64>,
+    take: &mut Take<'_>,
+) -> Result<Replay, TsdbError> {
     let wal_dir = Path::new(WAL_DIR);
     let entries = dir.list(wal_dir).map_err(TsdbError::io("list", wal_dir))?;
-    let (mut numbers, mut checkpoints) = (Vec::new(), Vec::new());
+    let (mut numbers, mut snapshots) = (Vec::new(), Vec::new());
     for entry in &entries {
         match classify(&entry.name) {
-            WalFile::Segment(number) => numbers.push(number),
-            WalFile::Checkpoint(number) => checkpoints.push(number),
-            WalFile::Leftover => {
-                let path = wal_dir.join(&entry.name);
-                dir.remove_file(&path).map_err(TsdbError::io("remove", &path))?;
-            }
-            WalFile::Foreign => {}
+            WalFile::Segment(of, number) if of == log => numbers.push(number),
+            WalFile::Snapshot(number) if log == Log::Series => snapshots.push(number),
+            WalFile::Leftover => remove_leftover(dir, &wal_dir.join(&entry.name))?,
+            _ => {}
         }
     }
     numbers.sort_unstable();
-    checkpoints.sort_unstable();
+    snapshots.sort_unstable();
     let mut found = Replay::default();
-    let newest = checkpoints.pop();
-    for old in checkpoints {
-        let path = checkpoint_path(old);
-        dir.remove_file(&path).map_err(TsdbError::io("remove", &path))?;
+    let newest = snapshots.pop();
+    for old in snapshots {
+        remove_leftover(dir, &snapshot_path(old))?;
     }
     if let Some(number) = newest {
-        read_checkpoint(dir, number, take, &mut found)?;
-        // A crash came before these could be removed.
-        for old in numbers.iter().filter(|old| **old < number) {
-            let path = segment_path(*old);
-            dir.remove_file(&path).map_err(TsdbError::io("remove", &path))?;
+        let path = snapshot_path(number);
+        let bytes = dir.read(&path).map_err(TsdbError::io("read", &path))?;
+        if let Err(reason) = take_snapshot(&bytes, number, take) {
+            found.damaged.push((path, reason));
         }
-        numbers.retain(|segment| *segment >= number);
     }
-    found.next_number = newest.unwrap_or(1);
-    read_segments(dir, &numbers, newest, take, &mut found)?;
+    // Segments of definitions go only when a snapshot stands for them.
+    let first = newest.or(floor).or((log == Log::Series).then_some(1));
+    // A crash came before these could be removed.
+    for old in numbers.iter().filter(|old| first.is_some_and(|first| **old < first)) {
+        remove_leftover(dir, &log.segment_path(*old))?;
+    }
+    numbers.retain(|segment| first.is_none_or(|first| *segment >= first));
+    found.next_number = first.unwrap_or(1);
+    read_segments(dir, log, &numbers, first, take, &mut found)?;
     if !found.damaged.is_empty() {
         // Should this start end early, the next one must meet the same damage: the new segment's header may hide nothing.
-        let last = segment_path(found.next_number - 1);
+        let last = log.segment_path(found.next_number - 1);
         let last = entries.iter().find(|entry| wal_dir.join(&entry.name) == last);
         found.previous_bytes = last.map_or(0, |entry| entry.len_bytes);
     }
     Ok(found)
 }
 
-fn read_checkpoint(
-    dir: &dyn Dir,
-    number: u64,
-    take: &mut dyn FnMut(ReplayEvent<'_>),
-    found: &mut Replay,
-) -> Result<(), TsdbError> {
-    let path = checkpoint_path(number);
-    let bytes = dir.read(&path).map_err(TsdbError::io("read", &path))?;
-    if let Err(reason) = take_checkpoint(&bytes, number, take) {
-        found.damaged.push((path, reason));
-    }
-    Ok(())
-}
-
-fn take_checkpoint(bytes: &[u8], number: u64, take: &mut dyn FnMut(ReplayEvent<'_>)) -> Result<(), String> {
-    FileHeader::decode(bytes, FileKind::Checkpoint, number).map_err(describe)?;
+fn take_snapshot(bytes: &[u8], number: u64, take: &mut Take<'_>) -> Result<(), String> {
+    FileHeader::decode(bytes, FileKind::Snapshot, number).map_err(describe)?;
     let mut rest = &bytes[FILE_HEADER_BYTES..];
-    let mut n_taken = 0;
-    loop {
+    let (mut n_taken, mut end) = (0, None);
+    while end.is_none() {
         let at = bytes.len() - rest.len();
         let (payload, after) = match get_record(rest) {
             Ok(Some(found)) => found,
@@ -110,23 +93,15 @@ fn take_checkpoint(bytes: &[u8], number: u64, take: &mut dyn FnMut(ReplayEvent<'
             Err(err) => return Err(format!("{} at byte {at}", describe(err))),
         };
         rest = after;
-        match decode_checkpoint(payload) {
-            Ok(CheckpointRecord::Series { series, chunks }) => {
-                n_taken += 1;
-                take(ReplayEvent::Series { series, chunks });
-            }
-            Ok(CheckpointRecord::End { next_series, n_series }) => {
-                take(ReplayEvent::NextSeries(next_series));
-                let whole = n_series == n_taken && rest.is_empty();
-                return if whole {
-                    Ok(())
-                } else {
-                    Err("it holds another number of series than it says".to_owned())
-                };
-            }
-            Err(BadRecord(reason)) => return Err(format!("{reason} at byte {at}")),
-        }
+        let counted = decode_definitions(payload, &mut |part| match part {
+            Definition::Series(_) => n_taken += 1,
+            Definition::End { n_series, .. } => end = Some(n_series),
+            _ => {}
+        });
+        counted.and_then(|()| take(payload)).map_err(|BadRecord(reason)| format!("{reason} at byte {at}"))?;
     }
+    let whole = end == Some(n_taken) && rest.is_empty();
+    if whole { Ok(()) } else { Err("it holds another number of series than it says".to_owned()) }
 }
 
 fn describe(err: FrameError) -> String {
@@ -143,25 +118,26 @@ struct Segment {
     header: Result<FileHeader, FrameError>,
 }
 
-fn load(dir: &dyn Dir, number: u64) -> Result<Segment, TsdbError> {
-    let path = segment_path(number);
+fn load(dir: &dyn Dir, log: Log, number: u64) -> Result<Segment, TsdbError> {
+    let path = log.segment_path(number);
     let bytes = dir.read(&path).map_err(TsdbError::io("read", &path))?;
-    let header = FileHeader::decode(&bytes, FileKind::Segment, number);
+    let header = FileHeader::decode(&bytes, log.segment_kind(), number);
     Ok(Segment { number, bytes, header })
 }
 
 fn read_segments(
     dir: &dyn Dir,
+    log: Log,
     numbers: &[u64],
-    checkpoint: Option<u64>,
-    take: &mut dyn FnMut(ReplayEvent<'_>),
+    first: Option<u64>,
+    take: &mut Take<'_>,
     found: &mut Replay,
 ) -> Result<(), TsdbError> {
     let mut rest = numbers.iter().copied().peekable();
-    let mut expected = checkpoint.or(numbers.first().copied());
-    let mut next = rest.next().map(|number| load(dir, number)).transpose()?;
+    let mut expected = first.or(numbers.first().copied());
+    let mut next = rest.next().map(|number| load(dir, log, number)).transpose()?;
     while let Some(segment) = next.take() {
-        next = rest.next().map(|number| load(dir, number)).transpose()?;
+        next = rest.next().map(|number| load(dir, log, number)).transpose()?;
         let torn_last = segment.header == Err(FrameError::Torn) && next.is_none();
         if torn_last {
             // Begun, and nothing in it yet; it is begun anew.
@@ -185,10 +161,10 @@ fn read_segments(
         };
         found.next_number = segment.number + 1;
         if let Some(reason) = problem {
-            found.damaged.push((segment_path(segment.number), reason));
+            found.damaged.push((log.segment_path(segment.number), reason));
             let later = next.map(|next| next.number).into_iter().chain(rest);
             for number in later {
-                found.damaged.push((segment_path(number), "it follows a damaged segment".to_owned()));
+                found.damaged.push((log.segment_path(number), "it follows a damaged segment".to_owned()));
                 found.next_number = number + 1;
             }
             return Ok(());
@@ -202,7 +178,7 @@ fn take_segment(
     segment: &Segment,
     limit: Option<u64>,
     is_last: bool,
-    take: &mut dyn FnMut(ReplayEvent<'_>),
+    take: &mut Take<'_>,
     found: &mut Replay,
 ) -> Result<(), String> {
     let len = segment.bytes.len();
@@ -226,20 +202,12 @@ fn take_segment(
 }
 
 /// Hands out the records of a segment; on failure says where.
-fn take_records(bytes: &[u8], take: &mut dyn FnMut(ReplayEvent<'_>)) -> Result<(), (usize, FrameError)> {
+fn take_records(bytes: &[u8], take: &mut Take<'_>) -> Result<(), (usize, FrameError)> {
     let mut rest = bytes.get(FILE_HEADER_BYTES..).ok_or((0, FrameError::Torn))?;
-    let (mut series, mut samples) = (Vec::new(), Vec::new());
     loop {
         let at = bytes.len() - rest.len();
         let Some((payload, after)) = get_record(rest).map_err(|err| (at, err))? else { return Ok(()) };
         rest = after;
-        series.clear();
-        samples.clear();
-        decode_commit(payload, &mut |part| match part {
-            CommitRecord::Series(new) => series.push(new),
-            CommitRecord::Sample(sample) => samples.push(sample),
-        })
-        .map_err(|BadRecord(reason)| (at, FrameError::Damaged(reason)))?;
-        take(ReplayEvent::Commit { series: &series, samples: &samples });
+        take(payload).map_err(|BadRecord(reason)| (at, FrameError::Damaged(reason)))?;
     }
 }

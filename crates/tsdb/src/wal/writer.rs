@@ -12,8 +12,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use stdx::{Dir, File};
 
-use super::frame::{FILE_HEADER_BYTES, FileHeader, FileKind, put_record};
-use super::{WAL_DIR, checkpoint_path, segment_path};
+use super::frame::{FILE_HEADER_BYTES, FileHeader, put_record};
+use super::{Log, WAL_DIR, WalFile, classify, snapshot_path};
 use crate::error::TsdbError;
 
 /// A second handle of the current segment, so that syncing does not hold up commits.
@@ -23,6 +23,7 @@ pub(crate) type SyncHandle = Arc<Mutex<Box<dyn File>>>;
 #[derive(Debug)]
 pub(crate) struct WalWriter {
     dir: Arc<dyn Dir>,
+    log: Log,
     segment_bytes: u64,
     number: u64,
     file: Box<dyn File>,
@@ -40,18 +41,20 @@ pub(crate) struct WalWriter {
 }
 
 impl WalWriter {
-    /// Begins segment `number` after `previous_bytes` valid bytes of the one before it.
+    /// Begins segment `number` of `log` after `previous_bytes` valid bytes of the one before it.
     pub(crate) fn begin(
         dir: Arc<dyn Dir>,
+        log: Log,
         segment_bytes: u64,
         number: u64,
         previous_bytes: u64,
         older: BTreeMap<u64, u64>,
     ) -> Result<Self, TsdbError> {
-        let (file, handle) = make_segment(&*dir, number, previous_bytes)
-            .map_err(TsdbError::io("create", &segment_path(number)))?;
+        let (file, handle) = make_segment(&*dir, log, number, previous_bytes)
+            .map_err(TsdbError::io("create", &log.segment_path(number)))?;
         Ok(Self {
             dir,
+            log,
             segment_bytes,
             number,
             file,
@@ -67,6 +70,11 @@ impl WalWriter {
     /// Number of the current segment.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Number of the oldest segment that is kept.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.older.keys().next().copied().unwrap_or(self.number)
     }
 
     /// Size of all segments.
@@ -97,7 +105,7 @@ impl WalWriter {
             self.tail_dirty = true;
             // Tried at once, so that the tail is whole also when nobody commits again.
             let _ = self.mend();
-            return Err(TsdbError::io("write", &segment_path(self.number))(source));
+            return Err(TsdbError::io("write", &self.log.segment_path(self.number))(source));
         }
         self.len_bytes += bytes.len() as u64;
         Ok(bytes.len() as u64)
@@ -106,7 +114,8 @@ impl WalWriter {
     /// Makes the end of the log a place where records can be added.
     fn mend(&mut self) -> Result<(), TsdbError> {
         if self.next_half_made {
-            self.undo_half_made().map_err(TsdbError::io("remove", &segment_path(self.number + 1)))?;
+            self.undo_half_made()
+                .map_err(TsdbError::io("remove", &self.log.segment_path(self.number + 1)))?;
         }
         if self.tail_dirty {
             if self.file.truncate(self.len_bytes).is_ok() {
@@ -122,14 +131,15 @@ impl WalWriter {
     /// Begins the next segment. `sync_old` makes the current one durable first; without it a checkpoint must follow.
     pub(crate) fn roll(&mut self, sync_old: bool) -> Result<(), TsdbError> {
         if self.next_half_made {
-            self.undo_half_made().map_err(TsdbError::io("remove", &segment_path(self.number + 1)))?;
+            self.undo_half_made()
+                .map_err(TsdbError::io("remove", &self.log.segment_path(self.number + 1)))?;
         }
         if sync_old && let Err(source) = self.file.sync() {
             self.mark_suspect();
-            return Err(TsdbError::io("sync", &segment_path(self.number))(source));
+            return Err(TsdbError::io("sync", &self.log.segment_path(self.number))(source));
         }
         let next = self.number + 1;
-        match make_segment(&*self.dir, next, self.len_bytes) {
+        match make_segment(&*self.dir, self.log, next, self.len_bytes) {
             Ok((file, handle)) => {
                 self.older.insert(self.number, self.len_bytes);
                 if !sync_old {
@@ -143,13 +153,13 @@ impl WalWriter {
                 // Its header would make later records of the current segment invalid.
                 self.next_half_made = true;
                 let _ = self.undo_half_made();
-                Err(TsdbError::io("create", &segment_path(next))(source))
+                Err(TsdbError::io("create", &self.log.segment_path(next))(source))
             }
         }
     }
 
     fn undo_half_made(&mut self) -> io::Result<()> {
-        let path = segment_path(self.number + 1);
+        let path = self.log.segment_path(self.number + 1);
         if self.dir.exists(&path) {
             self.dir.remove_file(&path)?;
         }
@@ -168,34 +178,52 @@ impl WalWriter {
         self.suspect = Some(self.number);
     }
 
-    /// After checkpoint `number` became durable: removes what it stands for. Returns how many segments went.
-    ///
-    /// A file that cannot be removed is no harm; the next start removes it.
-    pub(crate) fn checkpoint_done(&mut self, number: u64) -> usize {
-        // Nothing before `number` is needed any more; the current segment is synced as always.
+    /// Removes the segments before `number`, which nothing needs any more, and snapshots before it. Returns how many
+    /// segments went. A file that cannot be removed is no harm; the next start or the next call removes it.
+    pub(crate) fn remove_before(&mut self, number: u64) -> usize {
         self.suspect = self.suspect.filter(|suspect| *suspect >= number);
         let covered: Vec<u64> = self.older.range(..number).map(|(number, _)| *number).collect();
         for number in &covered {
-            let _ = self.dir.remove_file(&segment_path(*number));
+            let _ = self.dir.remove_file(&self.log.segment_path(*number));
             self.older.remove(number);
         }
-        let entries = self.dir.list(Path::new(WAL_DIR)).unwrap_or_default();
-        for entry in entries {
-            if let super::WalFile::Checkpoint(old) = super::classify(&entry.name)
-                && old < number
-            {
-                let _ = self.dir.remove_file(&checkpoint_path(old));
+        if self.log == Log::Series {
+            let entries = self.dir.list(Path::new(WAL_DIR)).unwrap_or_default();
+            for entry in entries {
+                if let WalFile::Snapshot(old) = classify(&entry.name)
+                    && old < number
+                {
+                    let _ = self.dir.remove_file(&snapshot_path(old));
+                }
             }
         }
         let _ = self.dir.sync_dir(Path::new(WAL_DIR));
         covered.len()
     }
+
+    /// The end of the log, for [`WalWriter::rollback`].
+    pub(crate) fn mark(&self) -> (u64, u64) {
+        (self.number, self.len_bytes)
+    }
+
+    /// Takes back what was written since `mark`: it is never replayed.
+    pub(crate) fn rollback(&mut self, (number, len_bytes): (u64, u64)) {
+        // A segment begun since then begins with what is taken back.
+        self.len_bytes = if number == self.number { len_bytes } else { FILE_HEADER_BYTES as u64 };
+        self.tail_dirty = true;
+        let _ = self.mend();
+    }
 }
 
-fn make_segment(dir: &dyn Dir, number: u64, previous_bytes: u64) -> io::Result<(Box<dyn File>, SyncHandle)> {
-    let path = segment_path(number);
+fn make_segment(
+    dir: &dyn Dir,
+    log: Log,
+    number: u64,
+    previous_bytes: u64,
+) -> io::Result<(Box<dyn File>, SyncHandle)> {
+    let path = log.segment_path(number);
     let mut file = dir.create(&path)?;
-    file.append(&FileHeader { kind: FileKind::Segment, number, previous_bytes }.encode())?;
+    file.append(&FileHeader { kind: log.segment_kind(), number, previous_bytes }.encode())?;
     dir.sync_dir(Path::new(WAL_DIR))?;
     let handle = Arc::new(Mutex::new(dir.open(&path)?));
     Ok((file, handle))

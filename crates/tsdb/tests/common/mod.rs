@@ -17,9 +17,15 @@ pub(crate) const START_MS: i64 = 1_700_000_040_000 - 1_700_000_040_000 % BLOCK_M
 /// What a store holds: labels → time → bits.
 pub(crate) type Content = BTreeMap<Labels, BTreeMap<i64, u64>>;
 
-/// Options with short blocks and small segments.
+/// Options with short blocks, early seals and small segments.
 pub(crate) fn options() -> Options {
-    Options { block_ms: BLOCK_MS, segment_bytes: 2_000, retention_ms: 0, ..Options::default() }
+    Options {
+        block_ms: BLOCK_MS,
+        seal_ms: BLOCK_MS / 2,
+        segment_bytes: 2_000,
+        retention_ms: 0,
+        ..Options::default()
+    }
 }
 
 /// Opens with [`options`].

@@ -1,0 +1,91 @@
+//! One budget for the store's memory, and what happens as it is used up.
+//!
+//! 70 %: the head is sealed early. 80 %: caches are held small. 90 %: new series are refused, never old ones. 95 %: remote writers are
+//! told to come back later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::Labels;
+use parking_lot::Mutex;
+use stdx::metrics::{Counter, Gauge};
+use storage::AppendError;
+
+use crate::head::{Head, NEW_SERIES_BYTES};
+use crate::options::Options;
+
+const SEAL_PERCENT: u64 = 70;
+const CACHE_PERCENT: u64 = 80;
+const NEW_SERIES_PERCENT: u64 = 90;
+const OVERLOAD_PERCENT: u64 = 95;
+
+/// Metric names counted apart when their series are refused; the rest is counted together. Chosen.
+const NAMES_MAX: usize = 100;
+
+/// The budget.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// 0 for none.
+    bytes: u64,
+    refused: Mutex<BTreeMap<String, u64>>,
+    n_refused: Arc<Counter>,
+    held: Arc<Gauge>,
+}
+
+impl Budget {
+    pub(super) fn new(options: &Options) -> Self {
+        let n_refused = options.registry.counter(
+            "tsdb_memory_limit_hits_total",
+            "New series refused since memory is short (--storage.memory.budget-bytes).",
+        );
+        let held =
+            options.registry.gauge("tsdb_head_memory_bytes", "Memory of the head and of caches, as counted.");
+        Self { bytes: options.memory_budget_bytes, refused: Mutex::default(), n_refused, held }
+    }
+
+    /// Takes note of what head and caches hold.
+    pub(super) fn counted(&self, head: &Head, n_bytes: u64) {
+        head.memory_bytes.store(n_bytes, Ordering::Release);
+        self.held.set(n_bytes as f64);
+    }
+
+    fn is_over(&self, head: &Head, percent: u64, more: u64) -> bool {
+        let used = head.memory_bytes.load(Ordering::Acquire).saturating_add(more);
+        self.bytes > 0 && used >= self.bytes / 100 * percent
+    }
+
+    pub(super) fn wants_seal(&self, head: &Head) -> bool {
+        self.is_over(head, SEAL_PERCENT, 0)
+    }
+
+    pub(super) fn wants_small_caches(&self, head: &Head) -> bool {
+        self.is_over(head, CACHE_PERCENT, 0)
+    }
+
+    pub(super) fn is_overloaded(&self, head: &Head) -> bool {
+        self.is_over(head, OVERLOAD_PERCENT, 0)
+    }
+
+    pub(super) fn check_new_series(
+        &self,
+        head: &Head,
+        labels: &Labels,
+        n_planned: usize,
+    ) -> Result<(), AppendError> {
+        if !self.is_over(head, NEW_SERIES_PERCENT, n_planned as u64 * NEW_SERIES_BYTES) {
+            return Ok(());
+        }
+        let mut refused = self.refused.lock();
+        let name = labels.metric_name();
+        let name = if refused.len() < NAMES_MAX || refused.contains_key(name) { name } else { "" };
+        *refused.entry(name.to_owned()).or_default() += 1;
+        self.n_refused.inc();
+        Err(AppendError::MemoryLimit)
+    }
+
+    /// How many new series were refused, by metric name; the empty name for all beyond the first hundred names.
+    pub(super) fn refused(&self) -> BTreeMap<String, u64> {
+        self.refused.lock().clone()
+    }
+}
