@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::data_dir::{self, TsdbCommand};
 use crate::flags::{self, Flag, Kind, Values};
 
 /// What was asked for.
@@ -18,6 +19,8 @@ pub(crate) enum Invocation {
     CheckRules(Vec<PathBuf>),
     /// Ask a server.
     Query(QueryArgs),
+    /// Work on a data directory.
+    Tsdb(TsdbCommand),
 }
 
 /// One question to a server.
@@ -75,6 +78,7 @@ pub(crate) fn command() -> Command {
         .subcommand(server_command())
         .subcommand(check)
         .subcommand(query_command())
+        .subcommand(data_dir::command())
 }
 
 fn server_command() -> Command {
@@ -165,6 +169,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             None => Invocation::CheckConfig(Vec::new()),
         },
         Some(("query", sub)) => Invocation::Query(query_args(sub)),
+        Some(("tsdb", sub)) => Invocation::Tsdb(
+            data_dir::parse(sub)
+                .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
+        ),
         _ => Invocation::Server(values(&matches)),
     })
 }

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod cli;
 mod config;
+mod data_dir;
 mod flags;
 mod log;
 mod query;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let result = match invocation {
         Invocation::Server(values) => server::run(&values),
         Invocation::Query(args) => query::run(&args),
+        Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::CheckConfig(files) => check::config(&files),
         Invocation::CheckRules(files) => check::rules(&files),
     };

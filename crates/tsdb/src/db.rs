@@ -7,6 +7,7 @@
 mod admin;
 mod budget;
 mod compact;
+mod import;
 mod log;
 mod maintain;
 mod open;

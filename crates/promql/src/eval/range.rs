@@ -170,6 +170,7 @@ fn extend_to_edges(samples: &mut Samples, start_ms: i64, end_ms: i64, is_smoothe
     let window = Window {
         t_ms: &samples.t_ms,
         values: &samples.values,
+        offset: 0,
         starts: &[],
         histograms: &[],
         eval_ms: end_ms,
@@ -235,7 +236,9 @@ impl Windows {
             }
             let starts = samples.starts.get(from..to).unwrap_or(&[]);
             let range_ms = self.range_ms;
-            let window = Window { t_ms, values, starts, histograms, eval_ms, start_ms, end_ms, range_ms };
+            let offset = from;
+            let window =
+                Window { t_ms, values, offset, starts, histograms, eval_ms, start_ms, end_ms, range_ms };
             if let Some(cell) = function(step, &window) {
                 column.set_cell(step, cell);
             }

@@ -11,6 +11,7 @@ mod merged;
 mod over_time;
 mod range_calls;
 pub(crate) mod rate;
+pub(crate) mod slide;
 mod sort;
 mod start_time;
 pub(crate) mod sum;

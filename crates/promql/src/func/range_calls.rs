@@ -9,6 +9,7 @@ use storage::HistogramSample;
 use super::dispatch::absent_labels;
 use super::histogram::over_time::Gathering;
 use super::rate::{self, RateKind};
+use super::slide::Slide;
 use super::sum::quantile;
 use super::window::{Notes, Window};
 use super::{histogram, merged, over_time};
@@ -17,7 +18,7 @@ use crate::error::EvalError;
 use crate::eval::aggregate::quantile_warning;
 use crate::eval::column::{Cell, Column, Grid};
 use crate::eval::evaluator::{Evaluator, Result};
-use crate::eval::range;
+use crate::eval::range::{self, Samples};
 use crate::parse::ast::{Expr, ExprKind, SelectorExtension, Span, ValueType};
 
 /// Functions that anchored selectors work with, sorted.
@@ -56,9 +57,14 @@ pub(crate) fn call(
     let mut columns = Vec::new();
     range::visit(ev, matrix_arg, windows, name, grid, &mut |ev, samples| {
         let mut notes = Notes::new(&samples.labels, span);
-        let mut column = windows.apply(ev, &samples, grid, |step, window| {
-            function.evaluate(window, &mut notes, |idx| scalars[idx][step])
-        });
+        let mut column = match function.slide(&samples) {
+            Some(mut slide) => {
+                windows.apply(ev, &samples, grid, |_, window| slide.value(window).map(Cell::Float))
+            }
+            None => windows.apply(ev, &samples, grid, |step, window| {
+                function.evaluate(window, &mut notes, |idx| scalars[idx][step])
+            }),
+        };
         ev.note(notes.finish());
         if column.is_absent() {
             return Ok(());
@@ -153,6 +159,12 @@ impl Call<'_> {
             "delta" => RateKind { is_counter: false, is_per_second: false },
             _ => return None,
         })
+    }
+
+    /// For plain floats, where something can be remembered from window to window.
+    fn slide(self, samples: &Samples) -> Option<Slide> {
+        let is_plain = samples.histograms.is_empty() && samples.starts.is_empty() && !self.is_extended();
+        if is_plain { Slide::of(self.name, self.rate_kind()) } else { None }
     }
 
     fn evaluate(
@@ -310,6 +322,7 @@ pub(crate) fn is_known(name: &str) -> bool {
     let window = Window {
         t_ms: &[1, 2],
         values: &[1.0, 2.0],
+        offset: 0,
         starts: &[],
         histograms: &[],
         eval_ms: 2,

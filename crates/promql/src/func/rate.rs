@@ -34,11 +34,15 @@ pub(crate) fn extrapolated(window: &Window<'_>, kind: RateKind) -> Option<f64> {
             }
         }
     }
+    stretched(window, kind, result)
+}
+
+/// `difference` between the window's first and last sample, stretched to its edges.
+pub(crate) fn stretched(window: &Window<'_>, kind: RateKind, difference: f64) -> Option<f64> {
+    let (n_gaps, first) = (window.len().checked_sub(1)?, window.values[0]);
     let extent = Extent { first: window.stamp(0), last_ms: window.t_ms[n_gaps], n_gaps };
-    let stretch = stretch(window, kind, extent, first, result)?;
-    if stretch.begins_at_zero {
-        result += first;
-    }
+    let stretch = stretch(window, kind, extent, first, difference)?;
+    let result = if stretch.begins_at_zero { difference + first } else { difference };
     Some(result * stretch.factor)
 }
 

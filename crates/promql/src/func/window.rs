@@ -13,6 +13,8 @@ pub(crate) struct Window<'a> {
     /// Unix milliseconds, rising.
     pub(crate) t_ms: &'a [i64],
     pub(crate) values: &'a [f64],
+    /// Number of the first of `values` in its series; 0 where nobody asks.
+    pub(crate) offset: usize,
     /// Since when `values` count, 0 where not known; empty where that is of no interest.
     pub(crate) starts: &'a [i64],
     /// By rising time.

@@ -1,0 +1,76 @@
+//! `hinomi tsdb export`: blocks for Prometheus, one a day.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use model::{Matcher, TimeRange};
+use promdata::BlockWriter;
+use stdx::{Dir, DiskDir};
+use storage::{Queryable as _, SelectHints};
+use tsdb::Db;
+use ulid::Ulid;
+
+use super::Selection;
+use crate::say;
+
+/// Length of a block. Chosen: few blocks, and Prometheus merges no further than a tenth of its retention.
+const BLOCK_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Writes `selection` to the folder `to`.
+pub(super) fn prometheus(to: &Path, selection: &Selection) -> Result<()> {
+    let db = super::open(&selection.data_dir)?;
+    let matchers = selection.matchers()?;
+    let out: Arc<dyn Dir> = Arc::new(DiskDir::anywhere());
+    // promtool wants the folder of the log to be there, and be it empty.
+    out.create_dir_all(&to.join("wal")).with_context(|| format!("cannot make {}", to.display()))?;
+    let Some(span) = db.time_span() else {
+        anyhow::bail!("{} holds no samples", selection.data_dir.display())
+    };
+    let (from_ms, to_ms) =
+        (span.start_ms.max(selection.range.start_ms), span.end_ms.min(selection.range.end_ms));
+    let (mut n_blocks, mut n_samples) = (0u64, 0u64);
+    let mut start_ms = from_ms.div_euclid(BLOCK_MS) * BLOCK_MS;
+    while start_ms <= to_ms {
+        let window = TimeRange::new(start_ms.max(from_ms), (start_ms + BLOCK_MS - 1).min(to_ms));
+        if let Some((ulid, n)) = one_block(&db, &out, to, &matchers, window)? {
+            n_blocks += 1;
+            n_samples += n;
+            say(&format!("{ulid}: {n} samples"));
+        }
+        start_ms += BLOCK_MS;
+    }
+    db.close()?;
+    say(&format!("{n_blocks} blocks with {n_samples} samples written to {}", to.display()));
+    Ok(())
+}
+
+fn one_block(
+    db: &Db,
+    out: &Arc<dyn Dir>,
+    to: &Path,
+    matchers: &[Matcher],
+    window: TimeRange,
+) -> Result<Option<(String, u64)>> {
+    // The index begins with all symbols, so labels are read once before samples are.
+    let mut symbols = BTreeSet::new();
+    let mut labels =
+        db.select(matchers, window, &SelectHints { labels_only: true, ..SelectHints::default() })?;
+    while let Some(series) = labels.next()? {
+        symbols.extend(series.labels.iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]));
+    }
+    if symbols.is_empty() {
+        return Ok(None);
+    }
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("no random numbers from the system")?;
+    let ulid =
+        Ulid::from_parts(window.start_ms.max(0).unsigned_abs(), u128::from_le_bytes(random)).to_string();
+    let mut writer = BlockWriter::begin(Arc::clone(out), to, &ulid, symbols)?;
+    let mut set = db.select(matchers, window, &SelectHints::default())?;
+    while let Some(series) = set.next()? {
+        writer.add(&series)?;
+    }
+    Ok(writer.finish()?.map(|meta| (ulid, meta.stats.num_samples)))
+}

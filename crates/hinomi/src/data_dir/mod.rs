@@ -1,0 +1,65 @@
+//! `hinomi tsdb`: works on a data directory while no server has it, or on a snapshot of one.
+
+mod args;
+mod dump;
+mod export;
+mod import;
+mod text;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use model::TimeRange;
+use stdx::{Clock as _, Dir, DiskDir, SystemClock};
+use tsdb::{Db, Options};
+
+pub(crate) use args::{TsdbCommand, command, parse};
+
+/// Runs it.
+///
+/// # Errors
+/// When it could not be done; what was done so far stays.
+pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
+    match command {
+        TsdbCommand::ImportPrometheus { from, data_dir } => import::prometheus(from, data_dir),
+        TsdbCommand::ImportText { file, data_dir } => text::import(file, data_dir),
+        TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
+        TsdbCommand::Dump { selection, as_openmetrics } => dump::dump(selection, *as_openmetrics),
+    }
+}
+
+/// Which samples of which directory.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    /// The data directory.
+    pub data_dir: std::path::PathBuf,
+    /// From when to when, inclusive.
+    pub range: TimeRange,
+    /// Series selector; all when `None`.
+    pub selector: Option<String>,
+}
+
+impl Selection {
+    /// Matchers of the selector; for all series, one that every series meets.
+    fn matchers(&self) -> Result<Vec<model::Matcher>> {
+        match &self.selector {
+            Some(selector) => {
+                promql::metric_selector(selector).map_err(|why| anyhow::anyhow!("--match: {why}"))
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Opens a data directory. Nothing in it expires meanwhile.
+fn open(data_dir: &Path) -> Result<Db> {
+    let shown = data_dir.display();
+    let dir: Arc<dyn Dir> =
+        Arc::new(DiskDir::open(data_dir).with_context(|| format!("cannot open {shown}"))?);
+    let options = Options { retention_ms: 0, retention_bytes: 0, ..Options::default() };
+    let (db, report) = Db::open(dir, options, SystemClock::new().now_ms())
+        .with_context(|| format!("cannot open the data directory {shown}; is a server running on it?"))?;
+    report.warnings().iter().for_each(|warning| eprintln!("{warning}"));
+    Ok(db)
+}
