@@ -172,13 +172,7 @@ impl Runner<'_> {
     fn instants(&self, t_ms: i64) -> Check {
         let expr = self.parse(&self.eval.query)?;
         self.instant(&expr, t_ms)?;
-        let mut depends_on_time = false;
-        expr.walk(&mut |e| {
-            if let ExprKind::Call { func, .. } = &e.kind {
-                depends_on_time |= TIME_DEPENDENT.contains(&func.name);
-            }
-        });
-        if depends_on_time {
+        if depends_on_time(&expr) {
             return Ok(());
         }
         let mut fixed = expr.clone();
@@ -407,6 +401,15 @@ fn almost_equal(expected: f64, got: f64) -> bool {
         return diff < TOLERANCE * f64::MIN_POSITIVE;
     }
     diff / sum.min(f64::MAX) < TOLERANCE
+}
+
+/// Whether the value differs at other times although every selector's time is fixed. Subqueries are fixed as a whole.
+fn depends_on_time(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Subquery { .. } => false,
+        ExprKind::Call { func, .. } if TIME_DEPENDENT.contains(&func.name) => true,
+        _ => expr.children().into_iter().any(depends_on_time),
+    }
 }
 
 /// Puts `@ t_ms` on every selector and subquery that has none, but not inside of subqueries.

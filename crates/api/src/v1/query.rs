@@ -1,4 +1,4 @@
-//! `query`, `query_range`, `query_exemplars`, `format_query`: parameters to a worker thread to JSON.
+//! `query`, `query_range`, `query_exemplars`, `format_query`, `parse_query`: parameters to a worker thread to JSON.
 //!
 //! A query waits for a permit, then runs on a blocking thread until the text of its answer is complete; when the client
 //! goes away or the time is over, its token stops it.
@@ -54,6 +54,18 @@ pub(crate) async fn exemplars(params: Params) -> Result<Response, ApiError> {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Ok(success(|json| json.array(|_| {})))
+}
+
+/// `GET|POST /api/v1/format_query`: the query in canonical form, over several lines where it is long.
+pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
+    let expr = parse(params.get("query"))?;
+    Ok(success(|json| json.text(&expr.pretty())))
+}
+
+/// `GET|POST /api/v1/parse_query`: the query as a tree.
+pub(crate) async fn syntax_tree(params: Params) -> Result<Response, ApiError> {
+    let expr = parse(params.get("query"))?;
+    Ok(success(|json| super::ast::push_expr(json, &expr)))
 }
 
 fn parse(query: &str) -> Result<Expr, ApiError> {

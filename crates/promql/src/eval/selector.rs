@@ -55,10 +55,12 @@ pub(crate) fn eval(
     if selector.extension == Some(SelectorExtension::Smoothed) {
         return smoothed(ev, selector, span, grid);
     }
-    each_newest(ev, selector, grid, |newest| match newest.histogram {
-        Some(histogram) => Ok(Cell::Histogram(Arc::clone(histogram))),
-        None => Ok(Cell::Float(newest.value)),
-    })
+    let histogram = |_: &Labels, sample: &HistogramSample| Ok(Cell::Histogram(Arc::clone(&sample.histogram)));
+    each_newest(ev, selector, grid, |point| point.value, histogram)
+}
+
+fn seconds(t_ms: i64) -> f64 {
+    t_ms as f64 / 1000.0
 }
 
 /// As [`eval`], but the sample's time in seconds instead of its value.
@@ -67,7 +69,8 @@ pub(crate) fn timestamps(
     selector: &VectorSelector,
     grid: Grid,
 ) -> Result<Vec<Column>> {
-    each_newest(ev, selector, grid, |newest| Ok(Cell::Float(newest.t_ms as f64 / 1000.0)))
+    let histogram = |_: &Labels, sample: &HistogramSample| Ok(Cell::Float(seconds(sample.t_ms)));
+    each_newest(ev, selector, grid, |point| seconds(point.t_ms), histogram)
 }
 
 /// As [`eval`], but the time since when the sample counts, in seconds, instead of its value; 0 where not known.
@@ -76,7 +79,8 @@ pub(crate) fn start_timestamps(
     selector: &VectorSelector,
     grid: Grid,
 ) -> Result<Vec<Column>> {
-    each_newest(ev, selector, grid, |newest| Ok(Cell::Float(newest.start_ms as f64 / 1000.0)))
+    let histogram = |_: &Labels, sample: &HistogramSample| Ok(Cell::Float(seconds(sample.start_ms)));
+    each_newest(ev, selector, grid, |point| seconds(point.start_ms), histogram)
 }
 
 /// As [`eval`], but the sample's time in Unix milliseconds instead of its value, which must be a float.
@@ -85,30 +89,28 @@ pub(crate) fn sample_times(
     selector: &VectorSelector,
     grid: Grid,
 ) -> Result<Vec<Column>> {
-    each_newest(ev, selector, grid, |newest| match newest.histogram {
-        None => Ok(Cell::Float(newest.t_ms as f64)),
-        Some(_) => Err(EvalError::Execution(format!(
-            "this should be an info metric, with float samples: {}",
-            newest.labels
-        ))),
-    })
+    let refuse = |labels: &Labels, _: &HistogramSample| {
+        let message = format!("this should be an info metric, with float samples: {labels}");
+        Err(EvalError::Execution(message))
+    };
+    each_newest(ev, selector, grid, |point| point.t_ms as f64, refuse)
 }
 
-/// The newest sample of a series as seen from a step.
-struct Newest<'a> {
-    labels: &'a Labels,
+/// A float as a selector finds it.
+#[derive(Clone, Copy)]
+struct Point {
     t_ms: i64,
+    /// 0 where not known.
     start_ms: i64,
-    /// 0 where it is a histogram.
     value: f64,
-    histogram: Option<&'a Arc<Histogram>>,
 }
 
 fn each_newest(
     ev: &mut Evaluator<'_>,
     selector: &VectorSelector,
     grid: Grid,
-    pick: impl Fn(&Newest<'_>) -> Result<Cell>,
+    of_float: impl Fn(Point) -> f64,
+    of_histogram: impl Fn(&Labels, &HistogramSample) -> Result<Cell>,
 ) -> Result<Vec<Column>> {
     let offset_ms = ev.times.offset_ms(selector.offset.as_ref())?;
     let reference = Reference::new(&ev.times, selector.at, offset_ms);
@@ -124,31 +126,34 @@ fn each_newest(
     while let Some(series) = set.next()? {
         ev.check_stop()?;
         let histograms = prepared(series.histograms, ev.buckets);
-        let mut column = Column::absent(series.labels.clone(), grid.n_steps);
+        let mut column = Column::absent(series.labels, grid.n_steps);
         let (mut n_passed, mut n_histograms_passed) = (0, 0);
         for step in 0..grid.n_steps {
             let moment_ms = reference.of(grid.t_ms(step));
+            let oldest_ms = moment_ms.saturating_sub(lookback_ms);
             while series.timestamps.get(n_passed).is_some_and(|t| *t <= moment_ms) {
                 n_passed += 1;
             }
-            let mut newest = n_passed.checked_sub(1).map(|idx| Newest {
-                labels: &series.labels,
+            let float = n_passed.checked_sub(1).map(|idx| Point {
                 t_ms: series.timestamps[idx],
                 start_ms: series.starts.get(idx).copied().unwrap_or(0),
                 value: series.values[idx],
-                histogram: None,
             });
             if !histograms.is_empty() {
                 while histograms.get(n_histograms_passed).is_some_and(|h| h.t_ms <= moment_ms) {
                     n_histograms_passed += 1;
                 }
-                newest = newer(newest, &series.labels, &histograms[..n_histograms_passed]);
+                let last = n_histograms_passed.checked_sub(1).map(|idx| &histograms[idx]);
+                if let Some(last) = last.filter(|last| float.is_none_or(|float| float.t_ms < last.t_ms)) {
+                    if last.t_ms > oldest_ms && !is_stale(last.histogram.sum) {
+                        let cell = of_histogram(&column.labels, last)?;
+                        column.set_cell(step, cell);
+                    }
+                    continue;
+                }
             }
-            let Some(newest) = newest else {
-                continue;
-            };
-            if newest.t_ms > moment_ms.saturating_sub(lookback_ms) && !newest.is_stale() {
-                column.set_cell(step, pick(&newest)?);
+            if let Some(point) = float.filter(|point| point.t_ms > oldest_ms && !is_stale(point.value)) {
+                column.set(step, of_float(point));
             }
         }
         if !column.is_absent() {
@@ -157,31 +162,6 @@ fn each_newest(
         }
     }
     Ok(columns)
-}
-
-/// `float` or the last of `histograms`, whichever is newer.
-fn newer<'a>(
-    float: Option<Newest<'a>>,
-    labels: &'a Labels,
-    histograms: &'a [HistogramSample],
-) -> Option<Newest<'a>> {
-    match (float, histograms.last()) {
-        (Some(float), Some(last)) if float.t_ms > last.t_ms => Some(float),
-        (_, Some(last)) => Some(Newest {
-            labels,
-            t_ms: last.t_ms,
-            start_ms: last.start_ms,
-            value: 0.0,
-            histogram: Some(&last.histogram),
-        }),
-        (float, None) => float,
-    }
-}
-
-impl Newest<'_> {
-    fn is_stale(&self) -> bool {
-        is_stale(self.histogram.map_or(self.value, |h| h.sum))
-    }
 }
 
 /// `selector smoothed`: the value at the step itself, on the line between the samples around it.

@@ -46,7 +46,7 @@ pub(crate) fn call(
     check_factors(name, &scalars)?;
     let windows = range::windows(ev, matrix_arg)?;
     check_extension(name, windows.extension)?;
-    let function = Call { name, extension: windows.extension };
+    let function = Call::new(name, windows.extension);
     // The result of a subquery has no place in the query.
     let span = match &matrix_arg.unwrapped().kind {
         ExprKind::Subquery { .. } => Span::default(),
@@ -144,21 +144,23 @@ fn note_non_counter(ev: &mut Evaluator<'_>, column: &Column, span: Span) {
 struct Call<'a> {
     name: &'a str,
     extension: Option<SelectorExtension>,
+    /// Of the three that extrapolate.
+    kind: Option<RateKind>,
 }
 
-impl Call<'_> {
-    fn is_extended(self) -> bool {
-        self.extension.is_some()
+impl<'a> Call<'a> {
+    fn new(name: &'a str, extension: Option<SelectorExtension>) -> Self {
+        let kind = match name {
+            "rate" => Some(RateKind { is_counter: true, is_per_second: true }),
+            "increase" => Some(RateKind { is_counter: true, is_per_second: false }),
+            "delta" => Some(RateKind { is_counter: false, is_per_second: false }),
+            _ => None,
+        };
+        Self { name, extension, kind }
     }
 
-    /// Of the three that extrapolate.
-    fn rate_kind(self) -> Option<RateKind> {
-        Some(match self.name {
-            "rate" => RateKind { is_counter: true, is_per_second: true },
-            "increase" => RateKind { is_counter: true, is_per_second: false },
-            "delta" => RateKind { is_counter: false, is_per_second: false },
-            _ => return None,
-        })
+    fn is_extended(self) -> bool {
+        self.extension.is_some()
     }
 
     /// For plain floats, where something can be remembered from window to window.
@@ -185,7 +187,7 @@ impl Call<'_> {
     fn of_floats(self, window: &Window<'_>, scalar: impl Fn(usize) -> f64) -> Option<f64> {
         let values = window.values;
         let (first_ms, last_ms) = (*window.t_ms.first()?, *window.t_ms.last()?);
-        if let Some(kind) = self.rate_kind() {
+        if let Some(kind) = self.kind {
             return match self.extension {
                 None => rate::extrapolated(window, kind),
                 Some(extension) => rate::extended(window, kind, extension == SelectorExtension::Smoothed),
@@ -238,7 +240,7 @@ impl Call<'_> {
                 None
             }
             "rate" | "increase" | "delta" => {
-                let kind = self.rate_kind()?;
+                let kind = self.kind?;
                 let result = match self.extension {
                     None => histogram::rate::extrapolated(window, kind, notes),
                     Some(extension) => {
@@ -330,7 +332,7 @@ pub(crate) fn is_known(name: &str) -> bool {
         end_ms: 2,
         range_ms: 2,
     };
-    Call { name, extension: None }.of_floats(&window, |_| 0.5).is_some()
+    Call::new(name, None).of_floats(&window, |_| 0.5).is_some()
 }
 
 #[cfg(test)]

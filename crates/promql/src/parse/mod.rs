@@ -9,6 +9,7 @@ mod duration;
 mod lexer;
 mod literal;
 mod parser;
+mod pretty;
 mod printer;
 
 use std::sync::Arc;

@@ -7,8 +7,8 @@ use model::labels::{METRIC_NAME, is_legacy_label_name, quoted};
 use model::{Duration, MatchOp};
 
 use super::ast::{
-    At, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, Offset, SelectorExtension, UnaryOp,
-    VectorMatching, VectorSelector,
+    AggregateOp, At, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, Offset, SelectorExtension,
+    UnaryOp, VectorMatching, VectorSelector,
 };
 
 struct Joined<'a, T>(&'a [T]);
@@ -61,6 +61,26 @@ fn extension_text(extension: Option<SelectorExtension>) -> &'static str {
         None => "",
         Some(SelectorExtension::Anchored) => " anchored",
         Some(SelectorExtension::Smoothed) => " smoothed",
+    }
+}
+
+/// What follows the expression of a subquery.
+pub(super) fn subquery_text(
+    range: &Offset,
+    step: Option<&Offset>,
+    offset: Option<&Offset>,
+    at: Option<At>,
+) -> String {
+    let step = step.map(ToString::to_string).unwrap_or_default();
+    format!("[{range}:{step}]{}{}", at_text(at), offset_text(offset))
+}
+
+/// An aggregation's operator and labels.
+pub(super) fn aggregation_text(op: AggregateOp, grouping: &[String], without: bool) -> String {
+    match (without, grouping) {
+        (true, _) => format!("{} without ({}) ", op.as_str(), label_names(grouping)),
+        (false, []) => op.as_str().to_owned(),
+        (false, _) => format!("{} by ({}) ", op.as_str(), label_names(grouping)),
     }
 }
 
@@ -166,17 +186,11 @@ impl Display for Expr {
                 write!(f, "{}[{range}]{extension}{at}{offset}", series_text(selector))
             }
             ExprKind::Subquery { expr, range, step, offset, at } => {
-                let step = step.as_ref().map(ToString::to_string).unwrap_or_default();
-                write!(f, "{expr}[{range}:{step}]{}{}", at_text(*at), offset_text(offset.as_ref()))
+                write!(f, "{expr}{}", subquery_text(range, step.as_ref(), offset.as_ref(), *at))
             }
             ExprKind::Call { func, args } => write!(f, "{}({})", func.name, Joined(args)),
             ExprKind::Aggregate { op, grouping, without, param, expr } => {
-                f.write_str(op.as_str())?;
-                if *without {
-                    write!(f, " without ({}) ", label_names(grouping))?;
-                } else if !grouping.is_empty() {
-                    write!(f, " by ({}) ", label_names(grouping))?;
-                }
+                f.write_str(&aggregation_text(*op, grouping, *without))?;
                 match param {
                     Some(param) => write!(f, "({param}, {expr})"),
                     None => write!(f, "({expr})"),

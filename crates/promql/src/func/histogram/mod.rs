@@ -1,6 +1,6 @@
 //! Functions of histograms: classic ones, whose buckets are series, and native ones.
 
-pub(super) mod calls;
+pub(crate) mod calls;
 mod classic;
 mod native;
 pub(crate) mod over_time;
