@@ -166,7 +166,7 @@ impl<'a> Call<'a> {
     /// For plain floats, where something can be remembered from window to window.
     fn slide(self, samples: &Samples) -> Option<Slide> {
         let is_plain = samples.histograms.is_empty() && samples.starts.is_empty() && !self.is_extended();
-        if is_plain { Slide::of(self.name, self.rate_kind()) } else { None }
+        if is_plain { Slide::of(self.name, self.kind) } else { None }
     }
 
     fn evaluate(
