@@ -94,7 +94,8 @@ pub fn check_names(sources: &[Source]) -> Vec<String> {
 fn module_names(text: &str) -> impl Iterator<Item = String> + '_ {
     text.lines().filter_map(|line| {
         let line = line.trim_start();
-        let line = line.strip_prefix("pub(crate) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(line);
+        let visibilities = ["pub(crate) ", "pub(super) ", "pub "];
+        let line = visibilities.iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
         let name = line.strip_prefix("mod ")?.split([';', ' ', '{']).next()?;
         Some(name.to_owned())
     })
