@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
-use crate::v1::{query, rules, series, status, targets, write};
+use crate::v1::{admin, query, rules, series, status, targets, write};
 use crate::{federate, lifecycle, metrics, ui};
 
 /// All routes, below the route prefix.
@@ -60,6 +60,9 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/alerts", get(rules::alerts))
         .route("/alertmanagers", get(rules::alertmanagers))
         .route("/write", post(write::write))
+        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
+        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/flags", get(status::flags))

@@ -139,6 +139,12 @@ impl Shell {
         self.options.external_url.as_str().trim_end_matches('/')
     }
 
+    /// Port of the first listener.
+    #[must_use]
+    pub fn listen_port(&self) -> u16 {
+        self.options.listen_port
+    }
+
     /// The services, unless the server is still starting or already stopping.
     pub(crate) fn ready(&self) -> Option<&Arc<Services>> {
         self.services.get().filter(|_| !self.is_stopping.load(Ordering::Relaxed))
@@ -181,6 +187,8 @@ pub struct Services {
     pub alertmanager: alertmanager::Handle,
     /// Takes remote write; `None` without `--web.enable-remote-write-receiver`.
     pub receiver: Option<Arc<crate::Receiver>>,
+    /// The store's own hands; `None` without `--web.enable-admin-api`.
+    pub admin: Option<Arc<tsdb::Db>>,
 }
 
 impl std::fmt::Debug for Services {
@@ -200,7 +208,7 @@ impl FromRequestParts<Arc<Shell>> for Shared {
     }
 }
 
-/// Extractor: parameters of the URL and, for POST, of the form in the body.
+/// Extractor: parameters of the URL and, for POST and PUT, of the form in the body.
 impl FromRequest<Arc<Shell>> for Params {
     type Rejection = ApiError;
 
@@ -209,7 +217,7 @@ impl FromRequest<Arc<Shell>> for Params {
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_form =
             content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
-        if request.method() != Method::POST || !is_form {
+        if !matches!(*request.method(), Method::POST | Method::PUT) || !is_form {
             return Ok(Self::new(&query, b""));
         }
         let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await.map_err(|err| {

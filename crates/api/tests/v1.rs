@@ -17,6 +17,8 @@ use storage::{Appendable as _, MemStore};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
+#[path = "v1/admin.rs"]
+mod admin;
 #[path = "v1/write.rs"]
 mod write;
 
@@ -132,6 +134,7 @@ impl Server {
             alertmanager_urls: Arc::new(|| vec!["http://a:1/api/v2/alerts".to_owned()]),
             alertmanager: alertmanager.unwrap(),
             receiver: None,
+            admin: None,
         }
     }
 

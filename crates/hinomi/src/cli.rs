@@ -150,6 +150,7 @@ fn server_args() -> Vec<Arg> {
 fn no_name(flag: &Flag) -> &'static str {
     match flag.name {
         "web.enable-lifecycle" => "no-web.enable-lifecycle",
+        "web.enable-admin-api" => "no-web.enable-admin-api",
         "web.enable-remote-write-receiver" => "no-web.enable-remote-write-receiver",
         name => unreachable!("switch {name} has no negative form in the table"),
     }

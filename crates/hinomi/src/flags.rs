@@ -100,6 +100,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "Allow POST /-/reload and /-/quit from anywhere; reload is always allowed when listening on loopback only",
     ),
     flag(
+        "web.enable-admin-api",
+        Kind::Switch,
+        "false",
+        "Allow /api/v1/admin/tsdb/: deleting series, cleaning tombstones, snapshots",
+    ),
+    flag(
         "web.enable-remote-write-receiver",
         Kind::Switch,
         "false",
@@ -190,7 +196,6 @@ const UNSERVED: &[(&str, &str)] = &[
     ),
     ("web.console.libraries", "console templates are not served; remove the flag"),
     ("web.console.templates", "console templates are not served; remove the flag"),
-    ("web.enable-admin-api", "the admin API is not there yet"),
     ("web.enable-otlp-receiver", "the OTLP receiver is not there yet"),
     ("web.max-notifications-subscribers", "remove the flag"),
     ("web.user-assets", "the web page is inside the binary; remove the flag"),

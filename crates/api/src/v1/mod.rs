@@ -1,5 +1,6 @@
 //! `/api/v1`: one file per group of endpoints.
 
+pub(crate) mod admin;
 pub(crate) mod ast;
 pub(crate) mod query;
 pub(crate) mod rules;

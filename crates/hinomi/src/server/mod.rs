@@ -87,7 +87,6 @@ async fn serve(flags: &Values) -> Result<()> {
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
     let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
     let options = web_options(flags, &listeners, &*clock)?;
-    let port = options.listen_port;
     own::declare_build(&registry);
     let page = own::metrics_page(&registry);
     let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
@@ -105,7 +104,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
     let scraping = scraping(&db, &registry, &clock);
     let receiver = receiver(flags, &db, &registry, &clock)?;
-    let own = OwnTargets::new(clock.clone(), page, hostname(), port);
+    let own = OwnTargets::new(clock.clone(), page, hostname(), shell.listen_port());
     shell.set_ready(api::Services {
         clock: clock.clone(),
         queryable: db.clone(),
@@ -120,6 +119,7 @@ async fn serve(flags: &Values) -> Result<()> {
         alertmanager_urls: alertmanager_urls(&shell, &alerting),
         alertmanager: alerting.alertmanager.clone(),
         receiver,
+        admin: flags.is_on("web.enable-admin-api").then(|| db.clone()),
     });
     let metrics = ReloadMetrics::register(&registry);
     let current = ArcSwap::from_pointee(config);

@@ -49,27 +49,29 @@ impl<'a> Fields<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let truncated = DecodeError::Truncated { message: self.message };
-        let tag = get_varint(&mut self.rest).ok_or_else(|| truncated.clone())?;
+        let message = self.message;
+        // Made only when it is needed: an error that is dropped costs more than a field.
+        let truncated = || DecodeError::Truncated { message };
+        let tag = get_varint(&mut self.rest).ok_or_else(truncated)?;
         let (number, kind) = (tag >> 3, (tag & 7) as u8);
         let value = match kind {
-            VARINT => Value::Varint(get_varint(&mut self.rest).ok_or(truncated)?),
+            VARINT => Value::Varint(get_varint(&mut self.rest).ok_or_else(truncated)?),
             FIXED64 => {
-                let (bytes, rest) = self.rest.split_first_chunk().ok_or(truncated)?;
+                let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(truncated)?;
                 self.rest = rest;
                 Value::Fixed64(u64::from_le_bytes(*bytes))
             }
             BYTES => {
-                let len = get_varint(&mut self.rest).ok_or_else(|| truncated.clone())?;
-                Value::Bytes(take(&mut self.rest, len).ok_or(truncated)?)
+                let len = get_varint(&mut self.rest).ok_or_else(truncated)?;
+                Value::Bytes(take(&mut self.rest, len).ok_or_else(truncated)?)
             }
             FIXED32 => {
-                take(&mut self.rest, 4).ok_or(truncated)?;
+                take(&mut self.rest, 4).ok_or_else(truncated)?;
                 Value::Fixed32
             }
-            kind => return Err(DecodeError::WrongKind { message: self.message, number, kind }),
+            kind => return Err(DecodeError::WrongKind { message, number, kind }),
         };
-        Ok(Some(Field { number, value, message: self.message }))
+        Ok(Some(Field { number, value, message }))
     }
 }
 

@@ -70,12 +70,12 @@ impl<'a> RequestV1<'a> {
 impl<'a> SeriesV1<'a> {
     #[inline]
     fn new(message: &'a [u8]) -> Result<Self, DecodeError> {
-        let truncated = DecodeError::Truncated { message: "TimeSeries" };
+        let truncated = || DecodeError::Truncated { message: "TimeSeries" };
         let mut rest = message;
         while let Some((&LABEL_TAG, after)) = rest.split_first() {
             rest = after;
-            let len = get_varint(&mut rest).ok_or_else(|| truncated.clone())?;
-            take(&mut rest, len).ok_or_else(|| truncated.clone())?;
+            let len = get_varint(&mut rest).ok_or_else(truncated)?;
+            take(&mut rest, len).ok_or_else(truncated)?;
         }
         let region = &message[..message.len() - rest.len()];
         Ok(Self { message, region, survey: survey(rest, NUMBERS)? })
