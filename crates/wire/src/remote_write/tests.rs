@@ -35,7 +35,7 @@ fn read_v1(message: &[u8]) -> Result<Vec<TimeSeries>, DecodeError> {
                 while let Some(sample) = samples.next()? {
                     series.samples.push(sample);
                 }
-                assert_eq!(series.samples.first().copied(), view.first());
+                assert_eq!(series.samples.first().map(bits), view.first().as_ref().map(bits));
                 view.histograms(|message| take_histogram(&mut series, message))?;
                 view.exemplars(|exemplar| series.exemplars.extend(exemplar.ok()))?;
                 let parts = view.parts();
@@ -61,7 +61,7 @@ fn read_v2(message: &[u8]) -> Result<Vec<TimeSeries>, DecodeError> {
         while let Some(sample) = samples.next()? {
             series.samples.push(sample);
         }
-        assert_eq!(series.samples.first().copied(), view.first());
+        assert_eq!(series.samples.first().map(bits), view.first().as_ref().map(bits));
         view.histograms(|message| take_histogram(&mut series, message))?;
         request.exemplars(&view, |exemplar| series.exemplars.extend(exemplar.ok()))?;
         assert_eq!(view.parts().n_samples as usize, series.samples.len());
@@ -78,12 +78,14 @@ fn take_histogram(series: &mut TimeSeries, message: &[u8]) -> Result<(), DecodeE
     Ok(())
 }
 
+fn bits(sample: &Sample) -> (i64, i64, u64) {
+    (sample.t_ms, sample.start_ms, sample.value.to_bits())
+}
+
 /// Equality to the bit: NaN is NaN.
 fn text(series: &[TimeSeries]) -> String {
-    let bits = |s: &TimeSeries| {
-        s.samples.iter().map(|x| (x.t_ms, x.start_ms, x.value.to_bits())).collect::<Vec<_>>()
-    };
-    series.iter().map(|s| format!("{:?} {s:?}\n", bits(s))).collect()
+    let samples = |one: &TimeSeries| one.samples.iter().map(bits).collect::<Vec<_>>();
+    series.iter().map(|one| format!("{:?} {one:?}\n", samples(one))).collect()
 }
 
 fn integer_histogram() -> Histogram {
