@@ -4,9 +4,11 @@
 //! refused by name: a flag that is ignored is worse than one that is missing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use stdx::{Dir as _, DiskDir};
 
 /// How a flag takes its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,12 @@ pub(crate) const SERVER: &[Flag] = &[
         NUMBER,
         "2000000",
         "Most series in memory; beyond it new ones are refused and counted, known ones go on",
+    ),
+    flag(
+        "storage.memory.budget-bytes",
+        SIZE,
+        "auto",
+        "Memory that samples and caches may take; auto is 60 % of the machine or container, 0 no limit",
     ),
     flag(
         "web.listen-address",
@@ -327,6 +335,23 @@ impl Values {
     pub(crate) fn bytes(&self, name: &str) -> Result<u64> {
         parse_bytes(self.text(name)).with_context(|| format!("--{name}"))
     }
+
+    /// As [`Values::bytes`], where `auto` is a share of the memory there is.
+    pub(crate) fn memory(&self, name: &str) -> Result<u64> {
+        if self.text(name) == "auto" { Ok(memory_bytes() / 100 * AUTO_PERCENT) } else { self.bytes(name) }
+    }
+}
+
+/// Share of the memory that `auto` means, in percent. Chosen: queries and the page cache need the rest.
+const AUTO_PERCENT: u64 = 60;
+
+/// Memory of the machine, or of the container where that has less.
+fn memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    let machine = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
+    let limit = DiskDir::anywhere().read(Path::new("/sys/fs/cgroup/memory.max"));
+    let limit = limit.ok().and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok());
+    limit.map_or(machine, |limit: u64| limit.min(machine))
 }
 
 fn parse_bytes(text: &str) -> Result<u64> {

@@ -43,6 +43,11 @@ pub struct RowOutcome {
 pub trait Appendable: Send + Sync {
     /// Begins a batch. `now_ms` bounds which samples are too old.
     fn appender(&self, now_ms: i64) -> Box<dyn Appender + '_>;
+
+    /// Whether memory is so short that those who can should come again later.
+    fn is_overloaded(&self) -> bool {
+        false
+    }
 }
 
 /// One batch: collected by `append`, made durable and visible by `commit`, forgotten when dropped.

@@ -254,6 +254,10 @@ impl Appendable for Db {
     fn appender(&self, now_ms: i64) -> Box<dyn Appender + '_> {
         Box::new(DbAppender::new(self, now_ms))
     }
+
+    fn is_overloaded(&self) -> bool {
+        self.budget.is_overloaded(&self.head)
+    }
 }
 
 impl Queryable for Db {

@@ -153,6 +153,11 @@ impl Metrics {
 }
 
 impl Receiver {
+    /// Whether the store asks senders to come again later.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.store.is_overloaded()
+    }
+
     /// A receiver that remembers no series yet.
     #[must_use]
     pub fn new(options: ReceiverOptions) -> Self {

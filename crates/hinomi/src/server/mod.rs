@@ -267,6 +267,7 @@ async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dy
             .map(|(matchers, retention_ms)| tsdb::RetentionRule { matchers, retention_ms })
             .collect(),
         series_max: flags.count("storage.head.series-max")?,
+        memory_budget_bytes: flags.memory("storage.memory.budget-bytes")?,
         registry: registry.clone(),
         ..tsdb::Options::default()
     };
