@@ -179,6 +179,8 @@ pub struct Services {
     pub head_stats: Arc<dyn Fn(usize) -> tsdb::Stats + Send + Sync>,
     /// What is scraped.
     pub targets: scrape::View,
+    /// What those who push say of their metrics, by family.
+    pub pushed_metadata: Arc<dyn Fn() -> BTreeMap<String, model::Metadata> + Send + Sync>,
     /// What is evaluated.
     pub rules: Arc<rules::Manager>,
     /// Where alerts are sent besides the Alertmanager inside.

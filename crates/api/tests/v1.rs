@@ -130,6 +130,10 @@ impl Server {
             query_gate: net::Gate::new("query", 4, 4, &self.registry),
             head_stats: Arc::new(|_| tsdb::Stats { n_series: 2, ..tsdb::Stats::default() }),
             targets: scraping.view(),
+            pushed_metadata: Arc::new(|| {
+                let metadata = model::Metadata { help: "Pushed.".to_owned(), ..model::Metadata::default() };
+                BTreeMap::from([("pushed".to_owned(), metadata)])
+            }),
             rules,
             alertmanager_urls: Arc::new(|| vec!["http://a:1/api/v2/alerts".to_owned()]),
             alertmanager: alertmanager.unwrap(),
@@ -205,7 +209,8 @@ async fn queries_answer_as_prometheus_does() {
     check("targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#).await;
     check("targets?state=active", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":null}"#)
         .await;
-    check("metadata", "{}").await;
+    check("metadata", r#"{"pushed":[{"type":"unknown","help":"Pushed.","unit":""}]}"#).await;
+    check("metadata?metric=other", "{}").await;
     check("targets/metadata", "[]").await;
     check(
         "alertmanagers",

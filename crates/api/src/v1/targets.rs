@@ -112,15 +112,15 @@ pub(crate) async fn metadata(Shared(api): Shared, params: Params) -> Result<Resp
     let limit = params.count("limit")?.unwrap_or(usize::MAX);
     let per_metric = params.count("limit_per_metric")?.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let metric = params.get("metric").to_owned();
-    let view = api.targets.clone();
-    let all = super::aside(move || view.metadata()).await?;
-    // Several targets may say different things of one family: each is listed once.
+    let (view, pushed) = (api.targets.clone(), api.pushed_metadata.clone());
+    let (scraped, pushed) = super::aside(move || (view.metadata(), pushed())).await?;
+    // Several targets may say different things of one family: each is listed once. So are those who push.
     let mut families: BTreeMap<&str, Vec<&Metadata>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for entry in all.iter().filter(|entry| metric.is_empty() || metric == entry.metric) {
-        let metadata = &entry.metadata;
-        let key = (&entry.metric, metadata.metric_type.to_string(), &metadata.help, &metadata.unit);
-        let list = families.entry(&entry.metric).or_default();
+    let all = scraped.iter().map(|entry| (&entry.metric, &entry.metadata)).chain(&pushed);
+    for (name, metadata) in all.filter(|(name, _)| metric.is_empty() || metric == **name) {
+        let key = (name, metadata.metric_type.to_string(), &metadata.help, &metadata.unit);
+        let list = families.entry(name).or_default();
         if list.len() < per_metric && seen.insert(key) {
             list.push(metadata);
         }

@@ -46,7 +46,7 @@ pub(crate) async fn write(State(shell): State<Arc<Shell>>, request: Request) -> 
 async fn take(receiver: Arc<Receiver>, parts: &Parts, body: Body) -> Result<Response, Response> {
     let message = message_of(&parts.headers, &receiver.accepted)
         .map_err(|text| refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text))?;
-    if receiver.is_overloaded() {
+    if receiver.sheds() {
         return Err(come_again("memory is short: come again later, or raise --storage.memory.budget-bytes"));
     }
     let body = to_bytes(body, BODY_BYTES_MAX)

@@ -117,6 +117,7 @@ struct Metrics {
     exemplars: Arc<Counter>,
     refused: Arc<Family<Counter>>,
     invalid_labels: Arc<Counter>,
+    shed: Arc<Counter>,
     memo_inserts: Arc<Counter>,
 }
 
@@ -144,6 +145,10 @@ impl Metrics {
                 "prometheus_api_remote_write_invalid_labels_samples_total",
                 "Samples and histograms of remote write refused for their labels.",
             ),
+            shed: registry.counter(
+                "hinomi_remote_write_shed_total",
+                "Requests of remote write put off, since memory is short (--storage.memory.budget-bytes).",
+            ),
             memo_inserts: registry.counter(
                 "hinomi_remote_write_memo_inserts_total",
                 "Series of requests that were found by their labels and then remembered.",
@@ -153,9 +158,11 @@ impl Metrics {
 }
 
 impl Receiver {
-    /// Whether the store asks senders to come again later.
-    pub(crate) fn is_overloaded(&self) -> bool {
-        self.store.is_overloaded()
+    /// Whether the store asks senders to come again later. Counts those that are asked to.
+    pub(crate) fn sheds(&self) -> bool {
+        let sheds = self.store.is_overloaded();
+        self.metrics.shed.add(u64::from(sheds));
+        sheds
     }
 
     /// A receiver that remembers no series yet.

@@ -10,11 +10,29 @@ use super::*;
 
 const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 
+/// A store short of memory.
+struct Short(Arc<MemStore>);
+
+impl storage::Appendable for Short {
+    fn appender(&self, now_ms: i64) -> Box<dyn storage::Appender + '_> {
+        self.0.appender(now_ms)
+    }
+
+    fn is_overloaded(&self) -> bool {
+        true
+    }
+}
+
 fn taking(accepted: &[WriteMessage]) -> Server {
     let server = Server::starting();
+    let store = server.store.clone();
+    taking_into(server, accepted, store)
+}
+
+fn taking_into(server: Server, accepted: &[WriteMessage], store: Arc<dyn storage::Appendable>) -> Server {
     let mut services = server.services();
     services.receiver = Some(Arc::new(Receiver::new(ReceiverOptions {
-        store: server.store.clone(),
+        store,
         clock: server.clock.clone(),
         registry: server.registry.clone(),
         accepted: accepted.to_vec(),
@@ -70,6 +88,18 @@ async fn without_the_flag_the_answer_names_it() {
     let text = "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n";
     server.check_write("", &[], 404, text).await;
     assert_eq!(Server::starting().write("", &[]).await.status(), 503);
+}
+
+#[tokio::test]
+async fn senders_come_back_when_memory_is_short() {
+    let server = Server::starting();
+    let store = Arc::new(Short(server.store.clone()));
+    let server = taking_into(server, &WriteMessage::ALL, store);
+    let response = server.write("", &encode_v1(&[series("a", &[(0, 1.0)])])).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert_eq!(server.values("a").await, "");
+    assert_eq!(server.metric("hinomi_remote_write_shed_total "), 1);
 }
 
 #[tokio::test]

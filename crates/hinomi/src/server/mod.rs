@@ -10,6 +10,7 @@ mod own;
 mod reload;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,11 +111,9 @@ async fn serve(flags: &Values) -> Result<()> {
         queryable: db.clone(),
         engine: engine.clone(),
         query_gate: query_gate(flags, &registry)?,
-        head_stats: Arc::new({
-            let db = db.clone();
-            move |limit| db.stats(limit)
-        }),
+        head_stats: head_stats(&db),
         targets: scraping.view(),
+        pushed_metadata: pushed_metadata(&db),
         rules: alerting.rules.clone(),
         alertmanager_urls: alertmanager_urls(&shell, &alerting),
         alertmanager: alerting.alertmanager.clone(),
@@ -172,6 +171,16 @@ fn scraping(db: &Arc<tsdb::Db>, registry: &Registry, clock: &Arc<dyn Clock>) -> 
         registry: registry.clone(),
         host_name: hostname(),
     })
+}
+
+fn head_stats(db: &Arc<tsdb::Db>) -> Arc<dyn Fn(usize) -> tsdb::Stats + Send + Sync> {
+    let db = db.clone();
+    Arc::new(move |limit| db.stats(limit))
+}
+
+fn pushed_metadata(db: &Arc<tsdb::Db>) -> Arc<dyn Fn() -> BTreeMap<String, model::Metadata> + Send + Sync> {
+    let db = db.clone();
+    Arc::new(move || db.metadata())
 }
 
 /// Takes remote write, if that is switched on.
