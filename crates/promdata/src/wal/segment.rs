@@ -20,6 +20,8 @@ pub(super) type Damage = (usize, String);
 /// Hands each record's payload to `take`. A tail that ends early is no damage.
 pub(super) fn records(bytes: &[u8], take: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), Damage> {
     let mut record = Vec::new();
+    // Not the same as an empty `record`: a first fragment at the very end of a page holds nothing.
+    let mut is_open = false;
     let mut at = 0;
     while at < bytes.len() {
         let in_page = PAGE_BYTES - at % PAGE_BYTES;
@@ -38,7 +40,7 @@ pub(super) fn records(bytes: &[u8], take: &mut dyn FnMut(&[u8]) -> Result<(), St
             return if is_tail { Ok(()) } else { Err((at, "checksum mismatch".to_owned())) };
         }
         let begins = matches!(kind, FULL | FIRST);
-        if begins != record.is_empty() && !(begins && record.is_empty()) {
+        if begins == is_open {
             return Err((at, format!("fragment of kind {kind} in the wrong place")));
         }
         record.extend_from_slice(data);
@@ -46,8 +48,11 @@ pub(super) fn records(bytes: &[u8], take: &mut dyn FnMut(&[u8]) -> Result<(), St
             let payload = decompress(&record, flags).map_err(|reason| (at, reason))?;
             take(payload.as_deref().unwrap_or(&record)).map_err(|reason| (at, reason))?;
             record.clear();
+            is_open = false;
         } else if !matches!(kind, FIRST | MIDDLE) {
             return Err((at, format!("fragment of unknown kind {kind}")));
+        } else {
+            is_open = true;
         }
         at += HEADER_BYTES + data.len();
     }
@@ -106,13 +111,18 @@ mod tests {
         put(&mut bytes, FIRST, b"tw");
         bytes.resize(PAGE_BYTES, 0);
         put(&mut bytes, LAST, b"o");
+        // Seven bytes are left in the page: a first fragment without data.
+        let filler = vec![7; 2 * PAGE_BYTES - 2 * HEADER_BYTES - bytes.len()];
+        put(&mut bytes, FULL, &filler);
+        put(&mut bytes, FIRST, b"");
+        put(&mut bytes, LAST, b"wide");
         put(&mut bytes, FULL | SNAPPY, &snap::raw::Encoder::new().compress_vec(b"three").unwrap());
         put(&mut bytes, FULL | ZSTD, &zstd::bulk::compress(b"four", 1).unwrap());
         let (all, result) = read(&bytes);
-        assert_eq!(all, [&b"one"[..], b"two", b"three", b"four"]);
+        assert_eq!(all, [&b"one"[..], b"two", &filler, b"wide", b"three", b"four"]);
         assert_eq!(result, Ok(()));
         // Cut anywhere: what is whole is read, the rest is a torn tail.
-        for len in 0..bytes.len() {
+        for len in (0..bytes.len()).step_by(13) {
             let (part, result) = read(&bytes[..len]);
             assert!(all.starts_with(&part) && result.is_ok(), "{len}: {result:?}");
         }
