@@ -11,6 +11,7 @@ mod flags;
 mod log;
 mod query;
 mod server;
+mod terminal;
 
 use std::process::ExitCode;
 

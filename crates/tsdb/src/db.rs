@@ -37,6 +37,9 @@ use crate::wal::{Log, SyncHandle};
 use budget::Budget;
 use log::LogPair;
 
+pub(crate) use import::fill;
+pub(crate) use open::LOCK_FILE;
+
 /// A store of samples in one directory. Share it in an `Arc`.
 #[derive(Debug)]
 pub struct Db {

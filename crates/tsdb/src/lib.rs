@@ -10,6 +10,7 @@ mod db;
 mod error;
 mod head;
 pub mod index;
+pub mod inspect;
 mod metrics;
 mod options;
 pub mod page;

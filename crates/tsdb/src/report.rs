@@ -64,7 +64,7 @@ pub struct MaintenanceReport {
 }
 
 /// A name and how often, or how large.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct NamedCount {
     /// What is counted.
     pub name: String,

@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::TimeRange;
 
 use super::Selection;
+use super::inspect::Format;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -38,6 +39,44 @@ pub(crate) enum TsdbCommand {
         /// As OpenMetrics rather than one line a sample.
         as_openmetrics: bool,
     },
+    /// Print what is in the directory.
+    List {
+        /// Ours.
+        data_dir: PathBuf,
+        /// Times and sizes for eyes.
+        human: bool,
+        /// As what.
+        format: Format,
+    },
+    /// Print what blocks are made of.
+    Analyze {
+        /// Ours.
+        data_dir: PathBuf,
+        /// Only this block.
+        block: Option<String>,
+        /// Only these series.
+        selector: Option<String>,
+        /// Length of lists.
+        limit: usize,
+        /// As what.
+        format: Format,
+    },
+    /// Read everything and say what is damaged.
+    Verify {
+        /// Ours.
+        data_dir: PathBuf,
+        /// As what.
+        format: Format,
+    },
+    /// Mend what is damaged.
+    Repair {
+        /// Ours.
+        data_dir: PathBuf,
+        /// Only say what would be done.
+        dry_run: bool,
+        /// As what.
+        format: Format,
+    },
 }
 
 fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -51,6 +90,54 @@ fn data_dir() -> Arg {
         .help("Data directory; no server may be running on it")
         .default_value("data")
         .value_parser(clap::value_parser!(PathBuf))
+}
+
+/// The data directory, for commands that only look.
+fn any_data_dir() -> Arg {
+    data_dir().help("Data directory; a server may be running on it")
+}
+
+fn format() -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .help("table or json")
+        .default_value("table")
+        .value_parser(["table", "json"])
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// Commands that look at a directory, and the one that mends it.
+fn looking() -> [Command; 4] {
+    let list = Command::new("list").about("Lists blocks, the log, and what was set aside as damaged").args([
+        any_data_dir(),
+        switch("human-readable", "Print times and sizes for eyes").short('r'),
+        format(),
+    ]);
+    let analyze = Command::new("analyze")
+        .about("Shows what blocks are made of: cardinality, churn, bytes, coding of pages")
+        .args([
+            Arg::new("block").value_name("BLOCK").help("Name of one block; all blocks together by default"),
+            any_data_dir(),
+            Arg::new("limit")
+                .long("limit")
+                .value_name("N")
+                .help("Length of lists")
+                .default_value("20")
+                .value_parser(clap::value_parser!(usize)),
+            Arg::new("match").long("match").value_name("SELECTOR").help("Only series such as {job=\"node\"}"),
+            format(),
+        ]);
+    let verify = Command::new("verify")
+        .about("Reads everything and says what is damaged; ends with 1 then. Changes nothing")
+        .args([any_data_dir(), format()]);
+    let repair = Command::new("repair")
+        .about("Mends what verify finds; what is damaged goes to quarantine/, never away")
+        .args([data_dir(), switch("dry-run", "Only say what would be done"), format()]);
+    [list, analyze, verify, repair]
 }
 
 fn selection() -> [Arg; 4] {
@@ -70,7 +157,7 @@ fn selection() -> [Arg; 4] {
 pub(crate) fn command() -> Command {
     let sub = |name: &'static str, about: &'static str| Command::new(name).about(about);
     Command::new("tsdb")
-        .about("Works on a data directory: import, export, dump")
+        .about("Works on a data directory: import, export, dump, list, analyze, verify, repair")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -94,8 +181,9 @@ pub(crate) fn command() -> Command {
         .subcommand(
             sub("dump", "Prints samples, one line each: labels, value, milliseconds")
                 .args(selection())
-                .arg(Arg::new("openmetrics").long("openmetrics").action(ArgAction::SetTrue).help("Print OpenMetrics")),
+                .arg(switch("openmetrics", "Print OpenMetrics")),
         )
+        .subcommands(looking())
 }
 
 /// What clap found.
@@ -106,7 +194,28 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     let (name, sub) = matches.subcommand().expect("clap demands a subcommand");
     let path = |sub: &ArgMatches, name: &str| sub.get_one::<PathBuf>(name).cloned().unwrap_or_default();
     let data = |sub: &ArgMatches| path(sub, "storage.tsdb.path");
+    let format = |sub: &ArgMatches| match sub.get_one::<String>("format").map(String::as_str) {
+        Some("json") => Format::Json,
+        _ => Format::Table,
+    };
+    let text = |name: &str| sub.get_one::<String>(name).cloned();
     Ok(match name {
+        "list" => TsdbCommand::List {
+            data_dir: data(sub),
+            human: sub.get_flag("human-readable"),
+            format: format(sub),
+        },
+        "analyze" => TsdbCommand::Analyze {
+            data_dir: data(sub),
+            block: text("block"),
+            selector: text("match"),
+            limit: sub.get_one("limit").copied().unwrap_or_default(),
+            format: format(sub),
+        },
+        "verify" => TsdbCommand::Verify { data_dir: data(sub), format: format(sub) },
+        "repair" => {
+            TsdbCommand::Repair { data_dir: data(sub), dry_run: sub.get_flag("dry-run"), format: format(sub) }
+        }
         "export" => TsdbCommand::ExportPrometheus { to: path(sub, "to"), selection: read_selection(sub)? },
         "dump" => {
             TsdbCommand::Dump { selection: read_selection(sub)?, as_openmetrics: sub.get_flag("openmetrics") }

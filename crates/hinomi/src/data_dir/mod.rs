@@ -1,9 +1,10 @@
-//! `hinomi tsdb`: works on a data directory while no server has it, or on a snapshot of one.
+//! `hinomi tsdb`: works on a data directory while no server has it, or on a snapshot of one; looks at any.
 
 mod args;
 mod dump;
 mod export;
 mod import;
+mod inspect;
 mod text;
 
 use std::path::Path;
@@ -25,6 +26,12 @@ pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
         TsdbCommand::ImportPrometheus { from, data_dir } => import::prometheus(from, data_dir),
         TsdbCommand::ImportText { file, data_dir } => text::import(file, data_dir),
         TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
+        TsdbCommand::List { data_dir, human, format } => inspect::list(data_dir, *human, *format),
+        TsdbCommand::Analyze { data_dir, block, selector, limit, format } => {
+            inspect::analyze(data_dir, block.as_deref(), selector.as_deref(), *limit, *format)
+        }
+        TsdbCommand::Verify { data_dir, format } => inspect::verify(data_dir, *format),
+        TsdbCommand::Repair { data_dir, dry_run, format } => inspect::repair(data_dir, *dry_run, *format),
         TsdbCommand::Dump { selection, as_openmetrics } => dump::dump(selection, *as_openmetrics),
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::index::Toc;
+
 /// Version of Prometheus' shape.
 const META_VERSION: u32 = 1;
 /// Version of docs/formats/block.md.
@@ -68,6 +70,33 @@ impl BlockMeta {
     ) -> Self {
         let hinomi = FormatInfo { format_version: FORMAT_VERSION };
         Self { ulid, min_time, max_time, stats, compaction, version: META_VERSION, hinomi }
+    }
+
+    /// What the block itself says, and of `json`, which is damaged, what can still be read of where the block came from.
+    pub(crate) fn rebuild(name: &str, json: &[u8], toc: &Toc) -> Self {
+        let mut value: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+        let salvaged =
+            value.get_mut("compaction").and_then(|compaction| serde_json::from_value(compaction.take()).ok());
+        let compaction = salvaged.unwrap_or_else(|| Compaction {
+            level: 1,
+            sources: vec![name.to_owned()],
+            ..Compaction::default()
+        });
+        Self::of_index(name, toc, compaction)
+    }
+
+    /// The same, with the totals of the index.
+    pub(crate) fn agreeing_with(&self, name: &str, toc: &Toc) -> Self {
+        Self::of_index(name, toc, self.compaction.clone())
+    }
+
+    fn of_index(name: &str, toc: &Toc, compaction: Compaction) -> Self {
+        let stats = BlockStats {
+            num_samples: toc.n_samples,
+            num_series: u64::from(toc.n_series),
+            num_chunks: toc.n_pages,
+        };
+        Self::new(name.to_owned(), toc.first_ms, toc.last_ms.saturating_add(1), stats, compaction)
     }
 
     pub(crate) fn to_json(&self) -> Vec<u8> {

@@ -11,10 +11,10 @@ mod sink;
 mod tombstones;
 mod writer;
 
-pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent};
+pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent, is_block_name};
 pub(crate) use open::{open_all, quarantine, remove_block};
 pub(crate) use pages::{Columns, PageReader, damaged_page};
-pub(crate) use reader::{Block, Deleted};
+pub(crate) use reader::{Block, Deleted, Problem};
 pub(crate) use sink::Sink;
 pub(crate) use tombstones::Tombstones;
 pub use tombstones::fuzz_tombstones;

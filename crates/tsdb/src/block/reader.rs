@@ -26,6 +26,15 @@ pub(crate) struct Deleted {
     pub(crate) wholly: RoaringBitmap,
 }
 
+/// Damage that leaves a block's samples readable; says what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Problem {
+    Meta(String),
+    Name(String),
+    Pages(String),
+    Tombstones(String),
+}
+
 /// An open block.
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -44,27 +53,78 @@ pub(crate) struct Block {
 impl Block {
     /// Opens the block in the folder `name`: reads the table of contents and what was deleted. The rest is checked when it is read.
     pub(crate) fn open(dir: &Arc<dyn Dir>, name: &str, cache: &Arc<BlockCache>) -> Result<Self, TsdbError> {
+        let (block, problems) = Self::assemble(dir, name, cache)?;
+        let path = |file: &str| block.path.join(file);
+        match problems.into_iter().next() {
+            None => Ok(block),
+            Some(Problem::Meta(reason)) => Err(TsdbError::corrupt(&path(META_FILE), reason)),
+            Some(Problem::Name(reason)) => Err(TsdbError::corrupt(&block.path, reason)),
+            Some(Problem::Pages(reason)) => Err(TsdbError::corrupt(&path(PAGES_FILE), reason)),
+            Some(Problem::Tombstones(reason)) => Err(TsdbError::corrupt(&path(TOMBSTONES_FILE), reason)),
+        }
+    }
+
+    /// As [`Block::open`], also when parts are damaged that its samples can be read without; says which.
+    pub(crate) fn open_leniently(
+        dir: &Arc<dyn Dir>,
+        name: &str,
+        cache: &Arc<BlockCache>,
+    ) -> Result<(Arc<Self>, Vec<Problem>), TsdbError> {
+        Self::assemble(dir, name, cache).map(|(block, problems)| (Arc::new(block), problems))
+    }
+
+    fn assemble(
+        dir: &Arc<dyn Dir>,
+        name: &str,
+        cache: &Arc<BlockCache>,
+    ) -> Result<(Self, Vec<Problem>), TsdbError> {
         let path = PathBuf::from(name);
-        let meta_json = found(&path.join(META_FILE), |path| dir.read(path))?;
-        let meta = BlockMeta::parse(&meta_json)
-            .map_err(|reason| TsdbError::corrupt(&path.join(META_FILE), reason))?;
+        let mut problems = Vec::new();
+        let meta_path = path.join(META_FILE);
+        let meta_json = match found(&meta_path, |path| dir.read(path)) {
+            Ok(json) => json,
+            Err(TsdbError::Corrupt { reason, .. }) => {
+                problems.push(Problem::Meta(reason));
+                Vec::new()
+            }
+            Err(other) => return Err(other),
+        };
         let index_path = path.join(INDEX_FILE);
         let index_file = found(&index_path, |path| dir.open(path))?;
         let index = BlockIndex::open(index_file, cache).map_err(|err| match err {
             ReadError::Io(source) => TsdbError::io("read", &index_path)(source),
             ReadError::Damaged(reason) => TsdbError::corrupt(&index_path, reason),
         })?;
-        check_agreement(name, &meta, &index).map_err(|reason| TsdbError::corrupt(&path, reason))?;
+        let meta = match BlockMeta::parse(&meta_json) {
+            Ok(meta) => meta,
+            Err(reason) => {
+                if problems.is_empty() {
+                    problems.push(Problem::Meta(reason));
+                }
+                BlockMeta::rebuild(name, &meta_json, index.toc())
+            }
+        };
+        if super::meta::block_name(index.toc().first_ms, index.toc_bytes()) != name {
+            problems.push(Problem::Name("its name is not that of its content".to_owned()));
+        }
+        if let Err(reason) = check_agreement(name, &meta, &index) {
+            problems.push(Problem::Meta(reason));
+        }
         let pages_path = path.join(PAGES_FILE);
         let pages = found(&pages_path, |path| dir.open(path))?;
-        check_pages(&*pages, &pages_path, index.toc())?;
+        match check_pages(&*pages, &pages_path, index.toc()) {
+            Err(TsdbError::Corrupt { reason, .. }) => problems.push(Problem::Pages(reason)),
+            other => other?,
+        }
         let tombstones_path = path.join(TOMBSTONES_FILE);
         let mut tombstones = Tombstones::default();
         let mut other_bytes = meta_json.len() as u64;
         if dir.exists(&tombstones_path) {
             let bytes = dir.read(&tombstones_path).map_err(TsdbError::io("read", &tombstones_path))?;
-            tombstones =
-                Tombstones::parse(&bytes).map_err(|reason| TsdbError::corrupt(&tombstones_path, reason))?;
+            match Tombstones::parse(&bytes) {
+                Ok(parsed) => tombstones = parsed,
+                Err(reason) => problems.push(Problem::Tombstones(reason.to_owned())),
+            }
             other_bytes += bytes.len() as u64;
         }
         let block = Self {
@@ -79,7 +139,7 @@ impl Block {
             reasons: Mutex::default(),
         };
         block.set_deleted(tombstones);
-        Ok(block)
+        Ok((block, problems))
     }
 
     /// Its name.
@@ -278,9 +338,6 @@ fn check_agreement(name: &str, meta: &BlockMeta, index: &BlockIndex) -> Result<(
     let toc = index.toc();
     if meta.ulid != name {
         return Err(format!("meta.json names it {}", meta.ulid));
-    }
-    if super::meta::block_name(toc.first_ms, index.toc_bytes()) != name {
-        return Err("its name is not that of its content".to_owned());
     }
     let meta_says = (meta.min_time, meta.max_time, meta.stats.num_samples, meta.stats.num_series);
     let index_says = (toc.first_ms, toc.last_ms.saturating_add(1), toc.n_samples, u64::from(toc.n_series));

@@ -51,7 +51,7 @@ impl Db {
 }
 
 /// Returns how many series had samples.
-fn fill(writer: &mut BlockWriter, set: &mut dyn SeriesSet) -> Result<u64, TsdbError> {
+pub(crate) fn fill(writer: &mut BlockWriter, set: &mut dyn SeriesSet) -> Result<u64, TsdbError> {
     let mut n_series = 0;
     // Series of a target come together and have the same times: one column is then shared by pointer.
     let mut times: Option<Arc<Vec<i64>>> = None;

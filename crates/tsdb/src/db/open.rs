@@ -20,7 +20,7 @@ use crate::report::{OpenReport, Quarantined};
 use crate::wal::{Log, Replay, WAL_DIR, WalFile, WalWriter, classify, encode_floor, replay};
 
 /// The lock file, as Prometheus names it.
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(Db, OpenReport), TsdbError> {
     check_options(&options)?;

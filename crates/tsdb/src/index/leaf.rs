@@ -127,8 +127,7 @@ impl Table {
         (first == n_entries).then_some(Self { fences })
     }
 
-    /// For measuring.
-    #[cfg(test)]
+    /// Bytes of all leaves, as they are in the file.
     pub(super) fn stored_bytes(&self) -> u64 {
         self.fences.iter().map(|fence| u64::from(fence.stored_bytes)).sum()
     }

@@ -229,8 +229,7 @@ impl BlockIndex {
         self.n_bytes
     }
 
-    /// Stored bytes of each section, and of the tables: for measuring.
-    #[cfg(test)]
+    /// Stored bytes of each section, and of the tables.
     pub(crate) fn section_bytes(&self) -> Vec<(&'static str, u64)> {
         let mut sections: Vec<(&'static str, u64)> = (0..N_TABLES - 1)
             .filter_map(|section| Some((SECTION_NAMES[section], self.table(section).ok()?.stored_bytes())))

@@ -25,7 +25,7 @@ pub use encode::encode_values;
 pub use histograms::{HISTOGRAM_CELLS_MAX, decode_histograms, encode_histograms, histogram_cells};
 pub use summary::Summary;
 pub use times::{decode_starts, decode_times, encode_starts, encode_times};
-pub use values::{decode_values, n_values, summary};
+pub use values::{decode_values, form_name, n_values, summary};
 
 /// Rows a page can hold: row numbers fit 16 bits. Chosen; usual pages have 120 to 480.
 pub const ROWS_MAX: usize = 65_535;

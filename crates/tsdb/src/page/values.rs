@@ -91,6 +91,24 @@ pub fn n_values(mut bytes: &[u8]) -> Result<usize, PageError> {
     take_count(&mut bytes, "number of values")
 }
 
+/// How the values of a page are coded, for statistics: `unknown` when the bytes are no page's.
+#[must_use]
+pub fn form_name(bytes: &[u8]) -> &'static str {
+    let Ok(head) = take_head(&mut { bytes }) else { return "unknown" };
+    let Some(ints) = &head.ints else {
+        return if head.form == FORM_XOR { "xor" } else { "raw" };
+    };
+    match (ints.form, ints.scale.is_some()) {
+        (Form::Constant, _) => "constant",
+        (Form::Linear, true) => "decimal linear",
+        (Form::Levels, true) => "decimal levels",
+        (Form::Deltas, true) => "decimal deltas",
+        (Form::Deltas2, true) => "decimal second deltas",
+        (Form::Line, true) => "decimal line",
+        (_, false) => "bit patterns",
+    }
+}
+
 /// Appends the values of a page to `out`.
 ///
 /// # Errors

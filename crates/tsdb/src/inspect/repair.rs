@@ -1,0 +1,170 @@
+//! Mends what [`super::verify`] found. Nothing is deleted but temporary folders: what is damaged goes to `quarantine/`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::TimeRange;
+use serde::Serialize;
+use stdx::Dir;
+use storage::SelectHints;
+
+use super::verify::{Finding, Mend};
+use super::{cache, verify};
+use crate::block::{Block, BlockWriter, META_FILE, TOMBSTONES_FILE, quarantine};
+use crate::db::{Db, LOCK_FILE, fill};
+use crate::error::TsdbError;
+use crate::options::Options;
+
+/// What [`repair`] found and did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Repair {
+    /// All that is not as it should be.
+    pub findings: Vec<Finding>,
+    /// What was done, or would be: one sentence each.
+    pub steps: Vec<String>,
+}
+
+/// Mends `dir`; with `dry_run` only says what it would do, and takes no lock. `progress` as for [`verify`].
+///
+/// # Errors
+/// When a process is using the directory, or the disk refuses; what was mended before stays so.
+pub fn repair(
+    dir: &Arc<dyn Dir>,
+    dry_run: bool,
+    now_ms: i64,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Repair, TsdbError> {
+    let lock = if dry_run { None } else { Some(take_lock(&**dir)?) };
+    let found = verify(dir, progress)?;
+    let mut steps = Vec::new();
+    for (block, mend) in worst_by_block(&found.findings) {
+        steps.push(if dry_run { plan(&block, mend) } else { mend_block(dir, &block, mend, progress)? });
+    }
+    drop(lock);
+    if found.findings.iter().any(|finding| finding.mend == Mend::RecoverLog) {
+        if dry_run {
+            steps.push("write what the log still has to blocks, and set its damaged files aside".to_owned());
+        } else {
+            steps.extend(recover_log(dir, now_ms)?);
+        }
+    }
+    Ok(Repair { findings: found.findings, steps })
+}
+
+fn take_lock(dir: &dyn Dir) -> Result<Box<dyn stdx::dir::DirLock>, TsdbError> {
+    let path = Path::new(LOCK_FILE);
+    dir.lock(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::WouldBlock => TsdbError::Locked { source },
+        _ => TsdbError::io("lock", path)(source),
+    })
+}
+
+/// For each folder the step that covers all of its findings; of deletions and descriptions both.
+fn worst_by_block(findings: &[Finding]) -> Vec<(String, Mend)> {
+    let mut mends: BTreeMap<(String, bool), Mend> = BTreeMap::new();
+    for finding in findings.iter().filter(|finding| !matches!(finding.mend, Mend::Nothing | Mend::RecoverLog))
+    {
+        let folder = finding.file.split('/').next().unwrap_or(&finding.file).to_owned();
+        // Deletions are set aside whatever else becomes of the block.
+        let key = (folder, finding.mend != Mend::DropTombstones);
+        let worst = mends.entry(key).or_insert(finding.mend);
+        *worst = (*worst).max(finding.mend);
+    }
+    mends.into_iter().map(|((folder, _), mend)| (folder, mend)).collect()
+}
+
+fn plan(folder: &str, mend: Mend) -> String {
+    match mend {
+        Mend::RemoveLeftover => format!("remove {folder}"),
+        Mend::RebuildMeta => format!("write {folder}/{META_FILE} anew from the index"),
+        Mend::DropTombstones => {
+            format!(
+                "set {folder}/{TOMBSTONES_FILE} aside: what was deleted of the block is back then; delete it again"
+            )
+        }
+        Mend::Rewrite => format!("write what is whole of {folder} to a new block, and set the old one aside"),
+        Mend::Quarantine => format!("set {folder} aside"),
+        Mend::Nothing | Mend::RecoverLog => format!("leave {folder}"),
+    }
+}
+
+fn mend_block(
+    dir: &Arc<dyn Dir>,
+    folder: &str,
+    mend: Mend,
+    progress: &mut dyn FnMut(&str),
+) -> Result<String, TsdbError> {
+    let path = Path::new(folder);
+    let set_aside = |path: &Path| -> Result<String, TsdbError> {
+        Ok(quarantine(&**dir, path).map_err(TsdbError::io("move", path))?.display().to_string())
+    };
+    Ok(match mend {
+        Mend::RemoveLeftover => {
+            dir.remove_dir_all(path).map_err(TsdbError::io("remove", path))?;
+            format!("removed {folder}")
+        }
+        Mend::RebuildMeta => {
+            let (block, _) = Block::open_leniently(dir, folder, &cache())?;
+            let meta_path = path.join(META_FILE);
+            let old = if dir.exists(&meta_path) {
+                format!("; the old one is {}", set_aside(&meta_path)?)
+            } else {
+                String::new()
+            };
+            // The block's own numbers, whatever the damaged file said.
+            let json = block.meta().agreeing_with(folder, block.index().toc()).to_json();
+            dir.write_atomic(&meta_path, &json).map_err(TsdbError::io("write", &meta_path))?;
+            format!("wrote {folder}/{META_FILE} anew{old}")
+        }
+        Mend::DropTombstones => {
+            let moved_to = set_aside(&path.join(TOMBSTONES_FILE))?;
+            format!(
+                "moved {folder}/{TOMBSTONES_FILE} to {moved_to}: what was deleted of the block is back; delete it again"
+            )
+        }
+        Mend::Rewrite => {
+            progress(folder);
+            let name = rewrite(dir, folder)?;
+            let moved_to = set_aside(path)?;
+            let into = name.map_or_else(
+                || "nothing of it was whole".to_owned(),
+                |name| format!("what is whole is in {name}"),
+            );
+            format!("moved {folder} to {moved_to}; {into}")
+        }
+        Mend::Quarantine => format!("moved {folder} to {}", set_aside(path)?),
+        Mend::Nothing | Mend::RecoverLog => plan(folder, mend),
+    })
+}
+
+/// Writes what can be read of a block to a new one; `None` when that is nothing.
+fn rewrite(dir: &Arc<dyn Dir>, folder: &str) -> Result<Option<String>, TsdbError> {
+    let (block, _) = Block::open_leniently(dir, folder, &cache())?;
+    let mut series = block
+        .select(&[], TimeRange::ALL, &SelectHints::default())
+        .map_err(|err| TsdbError::corrupt(Path::new(folder), err.to_string()))?;
+    let mut writer = BlockWriter::begin(Arc::clone(dir), "repair")?;
+    match fill(&mut writer, &mut *series) {
+        Ok(0) => {
+            writer.abandon();
+            Ok(None)
+        }
+        Ok(_) => writer.finish(block.meta().compaction.clone()).map(Some),
+        Err(err) => {
+            writer.abandon();
+            Err(err)
+        }
+    }
+}
+
+/// A start does it; nothing expires meanwhile.
+fn recover_log(dir: &Arc<dyn Dir>, now_ms: i64) -> Result<Vec<String>, TsdbError> {
+    let options = Options { retention_ms: 0, ..Options::default() };
+    let (db, report) = Db::open(Arc::clone(dir), options, now_ms)?;
+    db.close()?;
+    let moved = report.quarantined.iter().map(|q| format!("moved {} to {}", q.path, q.moved_to));
+    let kept =
+        format!("{} samples of the log are kept, in blocks where a file of it was damaged", report.n_samples);
+    Ok(moved.chain([kept]).collect())
+}

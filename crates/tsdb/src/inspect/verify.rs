@@ -1,0 +1,225 @@
+//! Reads everything and says what is not as it was written.
+//!
+//! Blocks: every checksum, every page decoded, series and pages in order, postings against series, totals against
+//! `meta.json`, deletions against series. Log: as a start reads it.
+
+mod block;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use stdx::Dir;
+
+use super::{cache, folders, is_in_use, log};
+use crate::block::{Block, BlockMeta, META_FILE, QUARANTINE_DIR};
+use crate::error::TsdbError;
+
+/// Findings told of one block; how many more there are is told with the last one. Chosen: the first few tell which disk it is.
+const FINDINGS_MAX: usize = 100;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Harmless; good to know.
+    Note,
+    /// Samples, or what leads to them, are not what was written.
+    Damage,
+}
+
+/// What [`super::repair`] would do about a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mend {
+    Nothing,
+    RemoveLeftover,
+    RebuildMeta,
+    DropTombstones,
+    Rewrite,
+    Quarantine,
+    RecoverLog,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// Which file or folder, relative to the data directory.
+    pub file: String,
+    /// Where in it, in bytes, when that is known.
+    pub offset: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+    /// What follows from it.
+    pub meaning: String,
+    #[serde(skip)]
+    pub(super) mend: Mend,
+}
+
+impl Finding {
+    fn new(severity: Severity, file: String, what: String, meaning: &str, mend: Mend) -> Self {
+        Self { severity, file, offset: offset_in(&what), what, meaning: meaning.to_owned(), mend }
+    }
+}
+
+/// The place that a reason names.
+fn offset_in(reason: &str) -> Option<u64> {
+    let (_, rest) = reason.split_once("at byte ")?;
+    let n_digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..n_digits].parse().ok()
+}
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// A process is using the directory: what it is writing may look unfinished.
+    pub in_use: bool,
+    /// Blocks read.
+    pub n_blocks: usize,
+    /// Samples in them that were decoded.
+    pub n_samples: u64,
+    /// Files of the log read.
+    pub n_log_files: usize,
+    /// Samples in them.
+    pub n_log_samples: u64,
+    /// In the order of the files.
+    pub findings: Vec<Finding>,
+}
+
+impl Verification {
+    /// Whether nothing is damaged.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity == Severity::Note)
+    }
+}
+
+/// Reads all of `dir`; `progress` is told the name of each block before it is read. Takes no lock and changes nothing.
+///
+/// # Errors
+/// When the disk refuses. Damage is a part of the answer.
+pub fn verify(dir: &Arc<dyn Dir>, progress: &mut dyn FnMut(&str)) -> Result<Verification, TsdbError> {
+    let in_use = is_in_use(&**dir);
+    let (names, leftovers) = folders(&**dir)?;
+    let mut found = Verification {
+        in_use,
+        n_blocks: 0,
+        n_samples: 0,
+        n_log_files: 0,
+        n_log_samples: 0,
+        findings: Vec::new(),
+    };
+    for name in leftovers.into_iter().filter(|_| !in_use) {
+        let what = "left by a write that did not end".to_owned();
+        let meaning = "nothing in it counts; the next start or repair removes it";
+        found.findings.push(Finding::new(Severity::Note, name, what, meaning, Mend::RemoveLeftover));
+    }
+    let cache = cache();
+    for name in &names {
+        progress(name);
+        let mut findings = Vec::new();
+        let checked = match Block::open_leniently(dir, name, &cache) {
+            Ok((block, problems)) => {
+                findings.extend(problems.into_iter().map(|problem| of_problem(name, problem)));
+                block::check(&block, &mut findings)
+            }
+            Err(TsdbError::Corrupt { path, reason }) => {
+                let meaning = "none of its samples can be read";
+                findings.push(Finding::new(Severity::Damage, path, reason, meaning, Mend::Quarantine));
+                Ok(0)
+            }
+            Err(other) => Err(other),
+        };
+        // Compaction or retention of a server removed it meanwhile.
+        if !dir.exists(Path::new(name)) {
+            continue;
+        }
+        found.n_samples += checked?;
+        found.n_blocks += 1;
+        found.findings.extend(findings);
+    }
+    replaced(dir, &names, &mut found.findings);
+    check_log(dir, &mut found)?;
+    check_quarantine(&**dir, &mut found.findings)?;
+    Ok(found)
+}
+
+fn of_problem(name: &str, problem: crate::block::Problem) -> Finding {
+    use crate::block::Problem;
+    let file = |file: &str| format!("{name}/{file}");
+    match problem {
+        Problem::Meta(reason) => {
+            let meaning = "a start sets the block aside, though its samples may be whole";
+            Finding::new(Severity::Damage, file(META_FILE), reason, meaning, Mend::RebuildMeta)
+        }
+        Problem::Tombstones(reason) => {
+            let meaning = "a start sets the block aside; which samples were deleted is lost";
+            let path = file(crate::block::TOMBSTONES_FILE);
+            Finding::new(Severity::Damage, path, reason, meaning, Mend::DropTombstones)
+        }
+        Problem::Name(reason) => {
+            let meaning = "a start sets the block aside, though its samples may be whole";
+            Finding::new(Severity::Damage, name.to_owned(), reason, meaning, Mend::Rewrite)
+        }
+        Problem::Pages(reason) => {
+            let meaning = "a start sets the block aside, though most of its samples may be whole";
+            Finding::new(Severity::Damage, file(crate::block::PAGES_FILE), reason, meaning, Mend::Rewrite)
+        }
+    }
+}
+
+/// Blocks that a larger one stands for.
+fn replaced(dir: &Arc<dyn Dir>, names: &[String], findings: &mut Vec<Finding>) {
+    for name in names {
+        let Ok(json) = dir.read(&Path::new(name).join(META_FILE)) else { continue };
+        let Ok(meta) = BlockMeta::parse(&json) else { continue };
+        let parents = meta.compaction.parents.into_iter().map(|parent| parent.ulid);
+        for parent in parents.filter(|parent| parent != name && names.contains(parent)) {
+            let what = format!("replaced by {name}");
+            let meaning = "its samples are there as well; the next start removes it";
+            findings.push(Finding::new(Severity::Note, parent, what, meaning, Mend::Nothing));
+        }
+    }
+}
+
+fn check_log(dir: &Arc<dyn Dir>, found: &mut Verification) -> Result<(), TsdbError> {
+    let Some(log) = log::read(dir)? else { return Ok(()) };
+    (found.n_log_files, found.n_log_samples) = (log.n_files, log.n_samples);
+    for (file, reason) in log.damaged {
+        let meaning = "a start keeps what stands before, and sets the file aside with the rest";
+        found.findings.push(Finding::new(Severity::Damage, file, reason, meaning, Mend::RecoverLog));
+    }
+    let wal = || crate::wal::WAL_DIR.to_owned();
+    if log.torn_bytes > 0 && !found.in_use {
+        let what = format!("{} bytes of an unfinished write at its end", log.torn_bytes);
+        let meaning = "nothing acknowledged is in them; the next start cuts them off";
+        found.findings.push(Finding::new(Severity::Note, wal(), what, meaning, Mend::Nothing));
+    }
+    if log.n_orphans > 0 && !found.in_use {
+        let what = format!("{} samples belong to no known series", log.n_orphans);
+        let meaning = "they were lost together with the definition of their series";
+        found.findings.push(Finding::new(Severity::Damage, wal(), what, meaning, Mend::RecoverLog));
+    }
+    for file in log.leftovers.into_iter().filter(|_| !found.in_use) {
+        let what = "left by a write that did not end".to_owned();
+        let meaning = "nothing in it counts; the next start removes it";
+        found.findings.push(Finding::new(Severity::Note, file, what, meaning, Mend::Nothing));
+    }
+    Ok(())
+}
+
+fn check_quarantine(dir: &dyn Dir, findings: &mut Vec<Finding>) -> Result<(), TsdbError> {
+    let path = Path::new(QUARANTINE_DIR);
+    if !dir.exists(path) {
+        return Ok(());
+    }
+    for entry in dir.list(path).map_err(TsdbError::io("list", path))? {
+        let file = super::text(path.join(entry.name));
+        let what = "set aside as damaged at an earlier time".to_owned();
+        let meaning = "it is not served; remove it when you need it no more";
+        findings.push(Finding::new(Severity::Note, file, what, meaning, Mend::Nothing));
+    }
+    Ok(())
+}
