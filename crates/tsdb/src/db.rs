@@ -108,6 +108,13 @@ impl Db {
         })
     }
 
+    /// Whether the head spans enough time for a block, so that [`Db::maintain`] had better come now: a writer who brings two
+    /// hours in a minute must not fill the memory. Cheap enough to be asked every second.
+    #[must_use]
+    pub fn is_block_full(&self, now_ms: i64) -> bool {
+        maintain::is_block_full(self, now_ms)
+    }
+
     /// Does whatever is due at `now_ms`: seals the head's pages to blocks, merges blocks, removes what retention says, shortens
     /// the log. May take seconds; readers and writers go on meanwhile. Each step is tried whatever became of the others.
     ///

@@ -1,4 +1,4 @@
-//! The store's clockwork: its log to the disk every second, blocks and retention every minute.
+//! The store's clockwork: its log to the disk every second, blocks and retention every minute, or as soon as the head has enough for a block.
 //!
 //! The engine starts no threads; here is who calls it. Each call runs on a blocking thread, one at a time.
 
@@ -14,8 +14,11 @@ use tsdb::Db;
 /// Longest time that acknowledged samples are safe from `kill -9` only, and not from power loss.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the store looks whether a block is due.
+/// How often the store does all that may be due.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is asked whether it had better do so at once: data may come faster than time goes by. Chosen.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs until aborted.
 pub(crate) fn spawn(db: Arc<Db>, clock: Arc<dyn Clock>) -> JoinHandle<()> {
@@ -41,12 +44,20 @@ async fn sync(db: Arc<Db>) {
 }
 
 async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>) {
-    let mut ticks = ticks(MAINTAIN_EVERY);
+    let mut ticks = ticks(LOOK_EVERY);
+    let mut next = clock.monotonic();
+    let mut has_failed = false;
     loop {
         ticks.tick().await;
         let (db, now_ms) = (db.clone(), clock.now_ms());
+        if clock.monotonic() < next && (has_failed || !db.is_block_full(now_ms)) {
+            continue;
+        }
+        next = clock.monotonic().saturating_add(MAINTAIN_EVERY);
+        has_failed = true;
         match tokio::task::spawn_blocking(move || db.maintain(now_ms)).await {
             Ok(Ok(report)) => {
+                has_failed = false;
                 for name in &report.cut {
                     info!(block = %name, "block written");
                 }

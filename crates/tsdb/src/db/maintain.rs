@@ -14,7 +14,9 @@ use crate::report::MaintenanceReport;
 pub(super) fn maintain(db: &Db, now_ms: i64) -> Result<MaintenanceReport, TsdbError> {
     let mut report = MaintenanceReport::default();
     recount(db);
-    let sealed = if is_seal_due(db, now_ms) {
+    let (min_ms, max_ms) = db.head.span();
+    let memory_is_short = min_ms <= max_ms && db.budget.wants_seal(&db.head);
+    let sealed = if memory_is_short || is_block_full(db, now_ms) {
         sealing::seal(db, now_ms).map(|(names, n_segments)| {
             report.cut = names;
             report.n_segments_removed = n_segments;
@@ -40,8 +42,8 @@ pub(super) fn seal(db: &Db, range: TimeRange) -> Result<(), TsdbError> {
     Ok(())
 }
 
-/// By the time of the data, or since memory is short.
-fn is_seal_due(db: &Db, now_ms: i64) -> bool {
+/// By the time of the data. Costs nothing.
+pub(super) fn is_block_full(db: &Db, now_ms: i64) -> bool {
     let (min_ms, max_ms) = db.head.span();
     if min_ms > max_ms {
         return false;
@@ -50,7 +52,7 @@ fn is_seal_due(db: &Db, now_ms: i64) -> bool {
     // Late samples alone do not hurry: their oldest may be of long ago.
     let oldest_ms = db.head.oldest_row_ms.load(Ordering::Acquire).min(newest_ms);
     let span_ms = newest_ms.saturating_sub(oldest_ms);
-    span_ms >= db.options.seal_ms || db.budget.wants_seal(&db.head)
+    span_ms >= db.options.seal_ms
 }
 
 /// Counts what the head holds: its span and its memory.

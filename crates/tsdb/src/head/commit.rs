@@ -642,10 +642,11 @@ impl<'a> Plan<'a> {
                 self.stats.n_samples += group.apply(row);
             }
         }
-        for (_, t_ms, _) in &self.late {
+        for (_, t_ms, ..) in &self.histograms {
             (first_ms, last_ms) = (first_ms.min(*t_ms), last_ms.max(*t_ms));
         }
-        for (_, t_ms, ..) in &self.histograms {
+        self.head.oldest_row_ms.fetch_min(first_ms, Ordering::AcqRel);
+        for (_, t_ms, _) in &self.late {
             (first_ms, last_ms) = (first_ms.min(*t_ms), last_ms.max(*t_ms));
         }
         apply_beside(self.head, self.epoch, self.late, self.starts, self.histograms, self.exemplars);

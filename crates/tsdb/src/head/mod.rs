@@ -111,7 +111,7 @@ pub(crate) struct Head {
     /// First and last sample; `i64::MAX, i64::MIN` when empty.
     pub(crate) min_ms: AtomicI64,
     pub(crate) max_ms: AtomicI64,
-    /// First row or histogram as of the last count; late samples do not count.
+    /// First row or histogram; late samples do not count.
     pub(crate) oldest_row_ms: AtomicI64,
     /// Last sample in a block as of the last count; `i64::MIN` for none.
     pub(crate) sealed_max_ms: AtomicI64,
