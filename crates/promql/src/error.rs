@@ -1,5 +1,6 @@
 //! Why a query was refused or ended early.
 
+use crate::guard::PoolIsEmpty;
 use crate::parse::ast::Span;
 
 /// The query is not PromQL.
@@ -30,6 +31,29 @@ pub enum EvalError {
     /// More samples than `--query.max-samples`.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
+    /// More series than `--query.max-series`.
+    #[error("query reads more than {limit} series (setting: --query.max-series)")]
+    TooManySeries {
+        /// The limit.
+        limit: u64,
+    },
+    /// More memory than `--query.max-memory-bytes`.
+    #[error(
+        "query holds more than {limit_bytes} bytes of samples in memory (setting: --query.max-memory-bytes)"
+    )]
+    TooMuchMemory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// All queries together need more memory than `--query.total-memory-bytes`.
+    #[error(
+        "all running queries together hold {limit_bytes} bytes of samples in memory, and this one needs more \
+         (setting: --query.total-memory-bytes); try again later"
+    )]
+    MemoryUsedUp {
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// Ran past its deadline (`--query.timeout`).
     #[error("query timed out in expression evaluation")]
     Timeout,
@@ -39,6 +63,12 @@ pub enum EvalError {
     /// The store failed.
     #[error("{0}")]
     Storage(storage::QueryError),
+}
+
+impl From<PoolIsEmpty> for EvalError {
+    fn from(PoolIsEmpty { limit_bytes }: PoolIsEmpty) -> Self {
+        Self::MemoryUsedUp { limit_bytes }
+    }
 }
 
 impl From<storage::QueryError> for EvalError {

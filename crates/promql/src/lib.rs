@@ -8,6 +8,7 @@ mod annotations;
 mod error;
 mod eval;
 mod func;
+mod guard;
 mod limits;
 mod parse;
 mod plan;
@@ -17,6 +18,7 @@ pub use annotations::{Annotations, Severity};
 pub use error::{EvalError, ParseError};
 pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
 pub use func::{FUNCTIONS, Function};
+pub use guard::{Guard, Meter, QueryInfo, QueryKind, QueryState, RunningQuery, Ticket};
 pub use limits::{
     DEPTH_MAX, HEIGHT_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX, TIME_MAX_MS,
 };

@@ -182,3 +182,67 @@ fn extreme_times_do_not_panic() {
         }
     }
 }
+
+#[test]
+fn a_query_over_budget_ends_with_an_error_that_names_the_setting() {
+    let check = |options: EngineOptions, guard: promql::Guard, query: &str, expected: &str| {
+        let engine = Engine::new(options).with_guard(guard);
+        let info = promql::QueryInfo {
+            kind: promql::QueryKind::Instant,
+            text: query.to_owned(),
+            start_ms: 0,
+            end_ms: 0,
+            step_ms: 0,
+            client: String::new(),
+            user_agent: String::new(),
+        };
+        let clock: Arc<dyn stdx::Clock> = Arc::new(TestClock::new());
+        let ticket = engine.guard().begin(info, &clock);
+        let opts = QueryOptions { meter: ticket.meter(), ..QueryOptions::default() };
+        let got = instant(&engine, query, &opts).map(|_| ()).map_err(|err| err.to_string());
+        assert_eq!(got, Err(expected.to_owned()), "{query}");
+    };
+    let series = EngineOptions { series_max: 1, ..EngineOptions::default() };
+    check(
+        series,
+        promql::Guard::default(),
+        "x + x",
+        "query reads more than 1 series (setting: --query.max-series)",
+    );
+    let memory = EngineOptions { memory_bytes_max: 15, ..EngineOptions::default() };
+    let expected = "query holds more than 15 bytes of samples in memory (setting: --query.max-memory-bytes)";
+    check(memory, promql::Guard::default(), "x", expected);
+    let (guard, before) =
+        promql::Guard::open(100, Arc::new(stdx::MemDir::new()), &stdx::metrics::Registry::new());
+    assert!(before.is_empty());
+    let expected = "all running queries together hold 100 bytes of samples in memory, and this one needs more \
+                    (setting: --query.total-memory-bytes); try again later";
+    check(EngineOptions::default(), guard, "x", expected);
+}
+
+#[test]
+fn running_queries_are_listed_with_their_cost_and_can_be_stopped() {
+    let engine = Engine::default();
+    let info = promql::QueryInfo {
+        kind: promql::QueryKind::Instant,
+        text: "x".to_owned(),
+        start_ms: 0,
+        end_ms: 0,
+        step_ms: 0,
+        client: "c".to_owned(),
+        user_agent: "u".to_owned(),
+    };
+    let clock: Arc<dyn stdx::Clock> = Arc::new(TestClock::new());
+    let ticket = engine.guard().begin(info, &clock);
+    let opts =
+        QueryOptions { meter: ticket.meter(), cancel: ticket.cancel_token(), ..QueryOptions::default() };
+    assert!(instant(&engine, "x", &opts).is_ok());
+    let listed = engine.guard().list();
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].meter.n_series() > 0 && listed[0].meter.n_samples() > 0, "{listed:?}");
+    assert!(engine.guard().cancel(listed[0].id));
+    assert!(matches!(instant(&engine, "x", &opts), Err(EvalError::Canceled)));
+    drop(ticket);
+    assert!(engine.guard().list().is_empty());
+    assert!(!engine.guard().cancel(listed[0].id));
+}

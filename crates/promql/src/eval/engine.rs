@@ -12,6 +12,7 @@ use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::evaluator::Evaluator;
 use super::range::{self, Samples};
 use crate::error::EvalError;
+use crate::guard::{Guard, Meter};
 use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, STEPS_MAX, TIME_MAX_MS};
 use crate::parse::ast::{Expr, ValueType};
 use crate::plan::duration::QueryTimes;
@@ -24,6 +25,10 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Samples one query may hold in memory (`--query.max-samples`).
     pub samples_max: u64,
+    /// Series one query may read (`--query.max-series`).
+    pub series_max: u64,
+    /// Bytes of samples one query may hold in memory (`--query.max-memory-bytes`).
+    pub memory_bytes_max: u64,
     /// How long one query may take (`--query.timeout`). The engine has no clock: callers make a [`Deadline`] of it.
     pub timeout: Duration,
     /// Step of subqueries that name none: the configuration's `evaluation_interval`.
@@ -43,6 +48,8 @@ impl Default for EngineOptions {
         Self {
             lookback_ms: LOOKBACK_DEFAULT_MS,
             samples_max: SAMPLES_MAX_DEFAULT,
+            series_max: u64::MAX,
+            memory_bytes_max: u64::MAX,
             timeout: Duration::from_secs(120),
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
@@ -110,6 +117,8 @@ pub struct QueryOptions {
     pub cancel: CancelToken,
     /// Checked while the query runs; `None` for no limit.
     pub deadline: Option<Deadline>,
+    /// Counts what the query costs.
+    pub meter: Meter,
 }
 
 /// The steps of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
@@ -127,13 +136,26 @@ pub struct RangeParams {
 #[derive(Debug, Clone, Default)]
 pub struct Engine {
     options: EngineOptions,
+    guard: Guard,
 }
 
 impl Engine {
     /// An engine with these options.
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
-        Self { options }
+        Self { options, guard: Guard::default() }
+    }
+
+    /// The same engine, with `guard` to know its queries.
+    #[must_use]
+    pub fn with_guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Where callers enter their queries; the engine itself does not.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// Its options.

@@ -11,6 +11,7 @@ use crate::annotations::Annotations;
 use crate::error::EvalError;
 use crate::func;
 use crate::func::window::FinishedNotes;
+use crate::guard::SAMPLE_BYTES;
 use crate::limits::{STEPS_PER_SAMPLE, TIME_MAX_MS};
 use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType};
 use crate::plan::duration::QueryTimes;
@@ -72,18 +73,36 @@ impl Evaluator<'_> {
     /// Counts `n` more samples in memory.
     pub(crate) fn hold(&mut self, n: u64) -> Result<()> {
         self.n_samples += n;
-        if self.n_samples > self.options.samples_max {
+        self.check_memory(0)?;
+        Ok(self.query_options.meter.hold(n, false)?)
+    }
+
+    /// Counts a series of `n` samples that was read from the store. Called once for each, so that the query can be stopped there.
+    pub(crate) fn take_series(&self, n: usize) -> Result<()> {
+        self.check_stop()?;
+        let limit = self.options.series_max;
+        if self.query_options.meter.read(n as u64) > limit {
+            return Err(EvalError::TooManySeries { limit });
+        }
+        Ok(())
+    }
+
+    fn check_memory(&self, more: u64) -> Result<()> {
+        let n = self.n_samples.saturating_add(more);
+        if n > self.options.samples_max {
             return Err(EvalError::TooManySamples);
+        }
+        let limit_bytes = self.options.memory_bytes_max;
+        if n.saturating_mul(SAMPLE_BYTES) > limit_bytes {
+            return Err(EvalError::TooMuchMemory { limit_bytes });
         }
         Ok(())
     }
 
     /// Whether `n` more samples would still fit, for a moment.
     pub(crate) fn check_fits(&self, n: u64) -> Result<()> {
-        if self.n_samples + n > self.options.samples_max {
-            return Err(EvalError::TooManySamples);
-        }
-        Ok(())
+        self.check_memory(n)?;
+        Ok(self.query_options.meter.hold(n, true)?)
     }
 
     pub(crate) fn warn(&mut self, span: Span, text: impl Into<String>) {
@@ -112,6 +131,7 @@ impl Evaluator<'_> {
             self.eval_node(expr, grid)?
         };
         // The operands are gone; only the result stays.
+        self.query_options.meter.release(self.n_samples - held);
         self.n_samples = held;
         self.hold(result.n_samples())?;
         Ok(result)

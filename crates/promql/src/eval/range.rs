@@ -81,7 +81,7 @@ fn visit_selector(
     let queryable = ev.queryable;
     let mut set = queryable.select(&selector.matchers, bounds, &hints)?;
     while let Some(found) = set.next()? {
-        ev.check_stop()?;
+        ev.take_series(found.values.len() + found.histograms.len())?;
         let mut samples = Samples { labels: found.labels, ..Samples::default() };
         let live = found.timestamps.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
         (samples.t_ms, samples.values) = live.map(|(t, v)| (*t, *v)).unzip();

@@ -124,7 +124,7 @@ fn each_newest(
     let queryable = ev.queryable;
     let mut set = queryable.select(&selector.matchers, range, &hints)?;
     while let Some(series) = set.next()? {
-        ev.check_stop()?;
+        ev.take_series(series.values.len() + series.histograms.len())?;
         let histograms = prepared(series.histograms, ev.buckets);
         let mut column = Column::absent(series.labels, grid.n_steps);
         let (mut n_passed, mut n_histograms_passed) = (0, 0);
@@ -180,7 +180,7 @@ fn smoothed(
     let queryable = ev.queryable;
     let mut set = queryable.select(&selector.matchers, range, &SelectHints::default())?;
     while let Some(series) = set.next()? {
-        ev.check_stop()?;
+        ev.take_series(series.values.len() + series.histograms.len())?;
         let samples = series.timestamps.iter().copied().zip(series.values.iter().copied());
         let samples: Vec<_> = samples.filter(|(_, value)| !is_stale(*value)).collect();
         let histograms = prepared(series.histograms, ev.buckets).into_iter();
