@@ -6,12 +6,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::StatusCode;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
-use crate::v1::{admin, query, rules, series, status, targets, write};
+use crate::v1::{admin, queries, query, rules, series, status, targets, write};
 use crate::{federate, lifecycle, metrics, ui};
 
 /// All routes, below the route prefix.
@@ -69,6 +69,9 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/status/config", get(status::config))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/walreplay", get(status::wal_replay))
+        .route("/status/queries", get(queries::list))
+        .route("/status/queries/{id}", delete(queries::cancel))
+        .route("/status/queries/{id}/cancel", post(queries::cancel))
 }
 
 async fn unknown_endpoint(State(_): State<Arc<Shell>>, uri: http::Uri) -> Response {

@@ -45,6 +45,7 @@ struct Server {
     store: Arc<MemStore>,
     clock: Arc<TestClock>,
     registry: Registry,
+    guard: promql::Guard,
 }
 
 impl Server {
@@ -76,7 +77,8 @@ impl Server {
         });
         let shell = Shell::new(options, clock.clone(), &registry, page, config, commands);
         let store = Arc::new(MemStore::new());
-        Self { router: api::router(shell.clone()), shell, store, clock, registry }
+        let guard = promql::Guard::default();
+        Self { router: api::router(shell.clone()), shell, store, clock, registry, guard }
     }
 
     fn start() -> Self {
@@ -126,7 +128,7 @@ impl Server {
         Services {
             clock,
             queryable: self.store.clone(),
-            engine: Arc::new(ArcSwap::from_pointee(promql::Engine::default())),
+            engine: Arc::new(ArcSwap::from_pointee(promql::Engine::default().with_guard(self.guard.clone()))),
             query_gate: net::Gate::new("query", 4, 4, &self.registry),
             head_stats: Arc::new(|_| tsdb::Stats { n_series: 2, ..tsdb::Stats::default() }),
             targets: scraping.view(),
@@ -408,10 +410,49 @@ async fn a_query_waits_no_longer_than_its_timeout() {
                 "/api/v1/query?query=up&timeout=0",
                 503,
                 "timeout",
-                "query timed out in expression evaluation",
+                "query timed out in expression evaluation (setting: --query.timeout, or the request's timeout)",
             )
             .await;
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn running_queries_are_listed_and_stopped() {
+    let server = Server::start();
+    server
+        .check("/api/v1/status/queries", 200, r#"{"status":"success","data":{"queries":[],"memoryBytes":0}}"#)
+        .await;
+    let info = promql::QueryInfo {
+        kind: promql::QueryKind::Range,
+        text: "up".to_owned(),
+        start_ms: 0,
+        end_ms: 60_000,
+        step_ms: 15_000,
+        origin: promql::QueryOrigin::Http {
+            client: "192.0.2.1".to_owned(),
+            user_agent: "a".to_owned(),
+            method: "GET".to_owned(),
+            path: "/api/v1/query_range".to_owned(),
+        },
+    };
+    let clock: Arc<dyn stdx::Clock> = server.clock.clone();
+    let ticket = server.guard.begin(info, &clock);
+    server.clock.advance_ms(1_500);
+    let listed = |state: &str| {
+        format!(
+            r#"{{"status":"success","data":{{"queries":[{{"id":1,"kind":"range","query":"up","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:01:00Z","stepSeconds":15,"client":"192.0.2.1","userAgent":"a","state":"{state}","startedAt":"2015-07-01T20:10:30.781Z","elapsedSeconds":1.5,"seriesRead":0,"samplesRead":0,"memoryBytes":0,"peakSamples":0}}],"memoryBytes":0}}}}"#
+        )
+    };
+    server.check("/api/v1/status/queries", 200, &listed("queued")).await;
+    let post = Request::post("/api/v1/status/queries/1/cancel").body(Body::empty()).unwrap();
+    assert_eq!(server.send(post).await.0, 200);
+    assert!(ticket.cancel_token().is_canceled());
+    server.check("/api/v1/status/queries", 200, &listed("canceled")).await;
+    drop(ticket);
+    let delete = Request::delete("/api/v1/status/queries/1").body(Body::empty()).unwrap();
+    let (status, body) = server.send(delete).await;
+    assert_eq!(status, 404);
+    assert!(body.contains("no query 1 is running"), "{body}");
 }

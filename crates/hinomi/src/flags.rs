@@ -131,7 +131,27 @@ pub(crate) const SERVER: &[Flag] = &[
     flag("web.cors.origin", Kind::Value("REGEX"), ".*", "Origins whose pages may read the API"),
     flag("query.timeout", DURATION, "2m", "How long one query may take"),
     flag("query.max-concurrency", NUMBER, "20", "Most queries at once; more wait"),
+    flag("query.max-queue", NUMBER, "1000", "Most queries waiting for their place; more are refused"),
     flag("query.max-samples", NUMBER, "50000000", "Most samples one query may hold in memory"),
+    flag("query.max-series", NUMBER, "0", "Most series one query may read; 0 for no limit"),
+    flag(
+        "query.max-memory-bytes",
+        SIZE,
+        "0",
+        "Most memory for the samples that one query holds, 16 bytes each; 0 for no limit",
+    ),
+    flag(
+        "query.total-memory-bytes",
+        SIZE,
+        "auto",
+        "Most memory for the samples that all queries hold; auto is 25 % of the machine or container, 0 no limit",
+    ),
+    flag(
+        "query.log-slower-than",
+        DURATION,
+        "0s",
+        "Queries that take longer are logged with what they cost; 0 for none",
+    ),
     flag("query.lookback-delta", DURATION, "5m", "How far back a query looks for the latest sample"),
     flag(
         "rules.alert.for-outage-tolerance",
@@ -340,10 +360,34 @@ impl Values {
     pub(crate) fn memory(&self, name: &str) -> Result<u64> {
         if self.text(name) == "auto" { Ok(memory_bytes() / 100 * AUTO_PERCENT) } else { self.bytes(name) }
     }
+
+    /// A limit in bytes, where 0 is none and `auto` a share of the memory there is.
+    ///
+    /// # Errors
+    /// When it is no size.
+    pub(crate) fn query_memory(&self, name: &str) -> Result<u64> {
+        if self.text(name) == "auto" {
+            return Ok(memory_bytes() / 100 * AUTO_QUERIES_PERCENT);
+        }
+        Ok(Some(self.bytes(name)?).filter(|bytes| *bytes > 0).unwrap_or(u64::MAX))
+    }
+
+    /// A limit, where 0 is none.
+    ///
+    /// # Errors
+    /// When it is no number.
+    pub(crate) fn limit(&self, name: &str) -> Result<u64> {
+        let text = self.text(name);
+        let limit: u64 = text.parse().with_context(|| format!("--{name}: not a number: {text:?}"))?;
+        Ok(Some(limit).filter(|limit| *limit > 0).unwrap_or(u64::MAX))
+    }
 }
 
 /// Share of the memory that `auto` means, in percent. Chosen: queries and the page cache need the rest.
 const AUTO_PERCENT: u64 = 60;
+
+/// As [`AUTO_PERCENT`], for queries. Chosen: with the store's share it leaves the rest to answers and the page cache.
+const AUTO_QUERIES_PERCENT: u64 = 25;
 
 /// Memory of the machine, or of the container where that has less.
 fn memory_bytes() -> u64 {

@@ -18,7 +18,10 @@ pub use annotations::{Annotations, Severity};
 pub use error::{EvalError, ParseError};
 pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
 pub use func::{FUNCTIONS, Function};
-pub use guard::{Guard, Meter, QueryInfo, QueryKind, QueryState, RunningQuery, Ticket};
+pub use guard::{
+    FinishedQuery, Guard, Meter, QueryInfo, QueryKind, QueryLog, QueryOrigin, QueryState, RunningQuery,
+    Ticket,
+};
 pub use limits::{
     DEPTH_MAX, HEIGHT_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX, TIME_MAX_MS,
 };

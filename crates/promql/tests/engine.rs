@@ -193,8 +193,7 @@ fn a_query_over_budget_ends_with_an_error_that_names_the_setting() {
             start_ms: 0,
             end_ms: 0,
             step_ms: 0,
-            client: String::new(),
-            user_agent: String::new(),
+            origin: promql::QueryOrigin::Rule { file: String::new(), group: String::new() },
         };
         let clock: Arc<dyn stdx::Clock> = Arc::new(TestClock::new());
         let ticket = engine.guard().begin(info, &clock);
@@ -229,8 +228,7 @@ fn running_queries_are_listed_with_their_cost_and_can_be_stopped() {
         start_ms: 0,
         end_ms: 0,
         step_ms: 0,
-        client: "c".to_owned(),
-        user_agent: "u".to_owned(),
+        origin: promql::QueryOrigin::Rule { file: String::new(), group: String::new() },
     };
     let clock: Arc<dyn stdx::Clock> = Arc::new(TestClock::new());
     let ticket = engine.guard().begin(info, &clock);

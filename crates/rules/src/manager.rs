@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use model::relabel::{self, RelabelConfig};
 use model::{Alert, Labels};
 use parking_lot::{Mutex, RwLock};
-use promql::{CancelToken, Engine};
+use promql::{CancelToken, Engine, QueryOrigin};
 use stdx::Clock;
 use stdx::metrics::Registry;
 use storage::{Appendable, Queryable};
@@ -317,6 +317,7 @@ impl Manager {
                 queryable: Arc::clone(&self.env.queryable),
                 clock: Arc::clone(&self.env.clock),
                 cancel: self.cancel.clone(),
+                origin: QueryOrigin::Rule { file: cell.spec.file.clone(), group: cell.spec.name.clone() },
             },
             interval_ms: cell.interval_ms,
             at_ms,

@@ -1,9 +1,12 @@
 //! What rules and templates ask of PromQL: an instant vector.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{Histogram, Labels};
-use promql::{CancelToken, Deadline, Engine, Expr, QueryOptions, Value};
+use promql::{
+    CancelToken, Deadline, Engine, Expr, QueryInfo, QueryKind, QueryOptions, QueryOrigin, QueryState, Value,
+};
 use stdx::Clock;
 use storage::Queryable;
 
@@ -30,17 +33,34 @@ pub(crate) struct Querier {
     pub(crate) queryable: Arc<dyn Queryable>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cancel: CancelToken,
+    /// For the list of running queries.
+    pub(crate) origin: QueryOrigin,
 }
 
 impl Querier {
     /// The value of `expr` at `t_ms` as a vector; a scalar is a vector of one series without labels.
     pub(crate) fn vector(&self, expr: &Expr, t_ms: i64) -> Result<Vec<Sample>, String> {
         let deadline = Deadline::after(Arc::clone(&self.clock), self.engine.options().timeout);
-        let options =
-            QueryOptions { cancel: self.cancel.clone(), deadline: Some(deadline), ..QueryOptions::default() };
-        let output =
-            self.engine.instant(&*self.queryable, expr, t_ms, &options).map_err(|err| err.to_string())?;
-        match output.value {
+        let info = QueryInfo {
+            kind: QueryKind::Rule,
+            text: expr.query().to_owned(),
+            start_ms: t_ms,
+            end_ms: t_ms,
+            step_ms: 0,
+            origin: self.origin.clone(),
+        };
+        let ticket = self.engine.guard().begin(info, &self.clock);
+        ticket.set_state(QueryState::Evaluating);
+        let options = QueryOptions {
+            cancel: ticket.cancel_token().or(&self.cancel),
+            deadline: Some(deadline),
+            meter: ticket.meter(),
+            ..QueryOptions::default()
+        };
+        let output = self.engine.instant(&*self.queryable, expr, t_ms, &options);
+        let output = output.map_err(|err| err.to_string());
+        ticket.evaluated(Duration::ZERO, ticket.elapsed(), output.as_ref().err().map(String::as_str));
+        match output?.value {
             Value::Vector(samples) => Ok(samples
                 .into_iter()
                 .map(|sample| Sample {

@@ -71,6 +71,8 @@ pub struct GlobalConfig {
     pub rule_query_offset: Duration,
     /// Added to what leaves this server: alerts, federation, remote write. `$VAR` of the environment is filled in.
     pub external_labels: Labels,
+    /// Where every query is logged, as written; empty for nowhere. Relative to the configuration's folder.
+    pub query_log_file: String,
     /// Formats to ask for, best first.
     pub scrape_protocols: Vec<ScrapeProtocol>,
     /// Limits of a scrape.
@@ -121,6 +123,7 @@ impl TryFrom<GlobalKeys> for GlobalConfig {
         };
         check_escaping(keys.metric_name_escaping_scheme, name_validation)?;
         Ok(Self {
+            query_log_file: keys.query_log_file,
             scrape_interval,
             scrape_timeout,
             evaluation_interval: set(keys.evaluation_interval).unwrap_or(EVALUATION_INTERVAL_DEFAULT),

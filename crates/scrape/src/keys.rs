@@ -55,7 +55,6 @@ pub(crate) mod global {
     use super::*;
 
     refuse! {
-        query_log_file: "remove the key",
         scrape_failure_log_file: "remove the key; the last error of each target is on the targets page and in the log",
     }
     refuse_on! {
@@ -74,8 +73,8 @@ pub(crate) mod global {
         pub(crate) rule_query_offset: Option<Duration>,
         #[serde(deserialize_with = "null_as_default")]
         pub(crate) external_labels: BTreeMap<String, String>,
-        #[serde(deserialize_with = "query_log_file")]
-        pub(crate) query_log_file: (),
+        #[serde(deserialize_with = "null_as_default")]
+        pub(crate) query_log_file: String,
         #[serde(deserialize_with = "scrape_failure_log_file")]
         pub(crate) scrape_failure_log_file: (),
         pub(crate) body_size_limit: Option<ByteSize>,

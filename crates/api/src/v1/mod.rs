@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod ast;
+pub(crate) mod queries;
 pub(crate) mod query;
 pub(crate) mod rules;
 pub(crate) mod series;

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::Histogram;
 use promql::{
-    CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryOptions, RangeParams, Value, ValueType,
+    CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryInfo, QueryKind, QueryOptions, QueryState,
+    RangeParams, Value, ValueType,
 };
 use storage::Queryable;
 
@@ -18,18 +19,21 @@ use crate::json::Json;
 use crate::params::{POINTS_MAX, Params};
 use crate::respond::{Remarks, envelope, json_response, success};
 use crate::state::{Services, Shared};
+use crate::v1::queries::Asker;
 
 /// `GET|POST /api/v1/query`
-pub(crate) async fn instant(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+pub(crate) async fn instant(Shared(api): Shared, asker: Asker, params: Params) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let t_ms = params.time_or("time", api.clock.now_ms())?;
     let request = QueryRequest::new(&params, limit)?;
     let expr = parse(params.get("query"))?;
-    request.run(&api, move |engine, queryable, opts| engine.instant(queryable, &expr, t_ms, opts)).await
+    let steps = RangeParams { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
+    let info = asker.info(QueryKind::Instant, params.get("query"), steps);
+    request.run(&api, info, move |engine, queryable, opts| engine.instant(queryable, &expr, t_ms, opts)).await
 }
 
 /// `GET|POST /api/v1/query_range`
-pub(crate) async fn range(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+pub(crate) async fn range(Shared(api): Shared, asker: Asker, params: Params) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let steps = range_params(&params)?;
     let request = QueryRequest::new(&params, limit)?;
@@ -40,7 +44,8 @@ pub(crate) async fn range(Shared(api): Shared, params: Params) -> Result<Respons
             format!("invalid expression type \"{name}\" for range query, must be Scalar or instant Vector");
         return Err(ApiError::parameter("query", why));
     }
-    request.run(&api, move |engine, queryable, opts| engine.range(queryable, &expr, steps, opts)).await
+    let info = asker.info(QueryKind::Range, params.get("query"), steps);
+    request.run(&api, info, move |engine, queryable, opts| engine.range(queryable, &expr, steps, opts)).await
 }
 
 /// `GET|POST /api/v1/query_exemplars`. Exemplars are not stored, so that the empty list is the true answer.
@@ -124,27 +129,30 @@ impl QueryRequest {
     async fn run(
         self,
         api: &Services,
+        info: QueryInfo,
         eval: impl FnOnce(&Engine, &dyn Queryable, &QueryOptions) -> Result<Output, EvalError> + Send + 'static,
     ) -> Result<Response, ApiError> {
         let engine = api.engine.load_full();
         let timeout = self.timeout.unwrap_or(Duration::MAX).min(engine.options().timeout);
-        let queued_at = api.clock.monotonic();
         let deadline = Deadline::after(api.clock.clone(), timeout);
-        let permit = super::enter(api, timeout).await?;
-        let started_at = api.clock.monotonic();
-        let cancel = CancelToken::new();
+        let ticket = engine.guard().begin(info, &api.clock);
+        let cancel = ticket.cancel_token();
         // Dropped when the client goes away: hyper drops this future then.
         let _stop = StopOnDrop(cancel.clone());
-        let opts = QueryOptions { lookback_ms: self.lookback_ms, cancel, deadline: Some(deadline) };
-        let (queryable, clock) = (api.queryable.clone(), api.clock.clone());
+        let permit = super::enter(api, timeout).await?;
+        let queued = ticket.elapsed();
+        let (lookback_ms, meter) = (self.lookback_ms, ticket.meter());
+        let opts = QueryOptions { lookback_ms, cancel, deadline: Some(deadline), meter };
+        let queryable = api.queryable.clone();
         let body = tokio::task::spawn_blocking(move || {
             let _held = permit;
-            let output = eval(&engine, &*queryable, &opts).map_err(|err| eval_error(&err))?;
-            let timings = Timings {
-                queued: (started_at - queued_at).as_secs_f64(),
-                evaluated: (clock.monotonic() - started_at).as_secs_f64(),
-            };
-            Ok::<_, ApiError>(self.encode(output, &timings))
+            ticket.set_state(QueryState::Evaluating);
+            let output = eval(&engine, &*queryable, &opts).map_err(|err| eval_error(&err));
+            let evaluated = ticket.elapsed().saturating_sub(queued);
+            ticket.evaluated(queued, evaluated, output.as_ref().err().map(|err| err.message.as_str()));
+            ticket.set_state(QueryState::Answering);
+            let timings = Timings { queued: queued.as_secs_f64(), evaluated: evaluated.as_secs_f64() };
+            Ok::<_, ApiError>(self.encode(output?, &timings))
         });
         let body =
             body.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the query ended by a panic"))??;
@@ -186,12 +194,19 @@ impl Drop for StopOnDrop {
 
 fn eval_error(err: &EvalError) -> ApiError {
     let kind = match err {
-        EvalError::Timeout => ErrorKind::Timeout,
+        EvalError::Timeout | EvalError::MemoryUsedUp { .. } => ErrorKind::Timeout,
         EvalError::Canceled => ErrorKind::Canceled,
         EvalError::Storage(_) => ErrorKind::Internal,
         _ => ErrorKind::Execution,
     };
-    ApiError::new(kind, super::chain(err))
+    let mut message = super::chain(err);
+    // Prometheus' words, then where to change it.
+    match err {
+        EvalError::TooManySamples => message.push_str(" (setting: --query.max-samples)"),
+        EvalError::Timeout => message.push_str(" (setting: --query.timeout, or the request's timeout)"),
+        _ => {}
+    }
+    ApiError::new(kind, message)
 }
 
 /// Cuts a vector or matrix to `limit` series; true when something was cut.

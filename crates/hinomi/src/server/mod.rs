@@ -7,6 +7,7 @@ mod alerting;
 mod listen;
 mod maintenance;
 mod own;
+mod queries;
 mod reload;
 mod signals;
 
@@ -26,14 +27,12 @@ use tracing::{info, warn};
 
 use self::alerting::Alerting;
 use self::own::OwnTargets;
+use self::queries::Queries;
 use self::reload::ReloadMetrics;
 use self::signals::{Asked, Signals};
 use crate::config::Config;
 use crate::flags::Values;
 use crate::say;
-
-/// Queries that may wait for a place. Chosen: enough for a page of panels for each of a hundred readers.
-const QUERIES_WAITING_MAX: usize = 1_000;
 
 /// Threads that drive sockets and timers. Chosen: they never compute, so that two serve any number of targets.
 const WORKER_THREADS: usize = 2;
@@ -69,6 +68,7 @@ struct Running {
     config_path: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     engine: Arc<ArcSwap<promql::Engine>>,
+    queries: Queries,
     scraping: scrape::Manager,
     own: OwnTargets,
     alerting: Alerting,
@@ -101,7 +101,8 @@ async fn serve(flags: &Values) -> Result<()> {
         () = signals.next_stop() => bail!("ended by a signal while the data directory was being opened"),
     };
     let maintenance = maintenance::spawn(db.clone(), clock.clone());
-    let engine = Arc::new(ArcSwap::from_pointee(engine(flags, &config)?));
+    let queries = Queries::open(flags, &data_path, &registry, &clock)?;
+    let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
     let scraping = scraping(&db, &registry, &clock);
     let receiver = receiver(flags, &db, &registry, &clock)?;
@@ -110,7 +111,7 @@ async fn serve(flags: &Values) -> Result<()> {
         clock: clock.clone(),
         queryable: db.clone(),
         engine: engine.clone(),
-        query_gate: query_gate(flags, &registry)?,
+        query_gate: queries::gate(flags, &registry)?,
         head_stats: head_stats(&db),
         targets: scraping.view(),
         pushed_metadata: pushed_metadata(&db),
@@ -122,7 +123,8 @@ async fn serve(flags: &Values) -> Result<()> {
     });
     let metrics = ReloadMetrics::register(&registry);
     let current = ArcSwap::from_pointee(config);
-    let running = Running { config_path, clock, engine, scraping, own, alerting, status, metrics, current };
+    let running =
+        Running { config_path, clock, engine, queries, scraping, own, alerting, status, metrics, current };
     running.apply(running.current.load_full(), flags)?;
     info!("server is ready to receive web requests");
     greet(&shell, &data_path, &running.current.load());
@@ -209,11 +211,6 @@ fn accepted_messages(flags: &Values) -> Result<Vec<api::WriteMessage>> {
     names.map(|text| text.trim().parse().map_err(|err| anyhow!("--{name}: {err}"))).collect()
 }
 
-fn query_gate(flags: &Values, registry: &Registry) -> Result<net::Gate> {
-    let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
-    Ok(net::Gate::new("query", n_queries, QUERIES_WAITING_MAX, registry))
-}
-
 /// Says where to look, in words.
 fn greet(shell: &api::Shell, data_path: &Path, config: &Config) {
     let data_path = std::path::absolute(data_path).unwrap_or_else(|_| data_path.to_owned());
@@ -253,16 +250,6 @@ fn alertmanager_urls(shell: &api::Shell, alerting: &Alerting) -> Arc<dyn Fn() ->
         let outside = notifier.endpoints().into_iter().map(|endpoint| endpoint.url.to_string());
         std::iter::once(inside.clone()).chain(outside).collect()
     })
-}
-
-fn engine(flags: &Values, config: &Config) -> Result<promql::Engine> {
-    Ok(promql::Engine::new(promql::EngineOptions {
-        lookback_ms: flags.duration_ms("query.lookback-delta")?,
-        samples_max: flags.count("query.max-samples")?,
-        timeout: flags.positive_duration("query.timeout")?,
-        subquery_step_ms: config.global.evaluation_interval.as_ms(),
-        ..promql::EngineOptions::default()
-    }))
 }
 
 async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dyn Clock) -> Result<tsdb::Db> {

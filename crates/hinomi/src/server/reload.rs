@@ -8,7 +8,7 @@ use anyhow::Result;
 use stdx::metrics::{Gauge, Registry};
 use tracing::{error, info, warn};
 
-use super::{Running, engine, load_config};
+use super::{Running, load_config};
 use crate::config::Config;
 use crate::flags::Values;
 
@@ -57,7 +57,8 @@ impl Running {
 
     /// Tells every part; when one of them refuses, those already told go back.
     pub(super) fn apply(&self, config: Arc<Config>, flags: &Values) -> Result<()> {
-        let engine = engine(flags, &config)?;
+        let engine = self.queries.engine(flags, &config)?;
+        let query_log = self.queries.open_log(&config, self.config_path.as_deref())?;
         let prepared = self.alerting.prepare(&config, flags, engine.clone())?;
         let now_ms = self.clock.now_ms();
         self.scraping.apply_config(&config.jobs, &config.global)?;
@@ -69,6 +70,7 @@ impl Running {
         }
         self.own.apply(&config, &self.scraping);
         self.engine.store(Arc::new(engine));
+        self.queries.take_log(query_log);
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         let status = api::ConfigStatus {
             yaml: config.shown.clone(),

@@ -63,6 +63,8 @@ impl Default for EngineOptions {
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken {
     canceled: Arc<AtomicBool>,
+    /// Another switch that counts, too.
+    other: Option<Arc<AtomicBool>>,
 }
 
 impl CancelToken {
@@ -81,6 +83,13 @@ impl CancelToken {
     #[must_use]
     pub fn is_canceled(&self) -> bool {
         self.canceled.load(Ordering::Relaxed)
+            || self.other.as_ref().is_some_and(|other| other.load(Ordering::Relaxed))
+    }
+
+    /// A token that is used when this one is, or `other` is (`other`'s own second switch does not count).
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self { canceled: Arc::clone(&self.canceled), other: Some(Arc::clone(&other.canceled)) }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use stdx::metrics::{Counter, Family, Histogram, Registry};
 use stdx::{Clock, Dir};
 
@@ -75,6 +75,47 @@ impl QueryState {
     }
 }
 
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryOrigin {
+    /// A request.
+    Http {
+        /// Address of the client, without its port.
+        client: String,
+        /// What the client calls itself.
+        user_agent: String,
+        /// `GET` or `POST`.
+        method: String,
+        /// Path of the request.
+        path: String,
+    },
+    /// A rule.
+    Rule {
+        /// File of its group.
+        file: String,
+        /// Name of its group.
+        group: String,
+    },
+}
+
+/// A query that is over, for logs.
+#[derive(Debug)]
+pub struct FinishedQuery<'a> {
+    /// What was known before.
+    pub info: &'a QueryInfo,
+    /// How long it waited for its place.
+    pub queued: Duration,
+    /// How long it was evaluated.
+    pub evaluated: Duration,
+    /// What it cost.
+    pub meter: &'a Meter,
+    /// Why it has no answer.
+    pub error: Option<&'a str>,
+}
+
+/// Takes every query that is over. Called on the query's own thread.
+pub type QueryLog = Arc<dyn Fn(&FinishedQuery<'_>) + Send + Sync>;
+
 /// What is known of a query before it runs.
 #[derive(Debug, Clone)]
 pub struct QueryInfo {
@@ -88,10 +129,8 @@ pub struct QueryInfo {
     pub end_ms: i64,
     /// Distance of steps in milliseconds; 0 for a single one.
     pub step_ms: i64,
-    /// Address of the client; empty for rules.
-    pub client: String,
-    /// What the client calls itself; empty for rules.
-    pub user_agent: String,
+    /// Who asked.
+    pub origin: QueryOrigin,
 }
 
 struct Running {
@@ -137,6 +176,7 @@ struct Inner {
     running: Mutex<BTreeMap<u64, Arc<Running>>>,
     journal: Option<Journal>,
     metrics: Option<Metrics>,
+    log: RwLock<Option<QueryLog>>,
 }
 
 /// Knows every running query. Clones are the same guard.
@@ -203,6 +243,17 @@ impl Guard {
         }
         self.inner.running.lock().insert(id, Arc::clone(&running));
         Ticket { id, running, guard: self.clone() }
+    }
+
+    /// From now on `log` is told of every query that is over.
+    pub fn set_log(&self, log: Option<QueryLog>) {
+        *self.inner.log.write() = log;
+    }
+
+    /// Memory set aside for running queries, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.inner.pool.used_bytes()
     }
 
     /// Every query that runs or waits, oldest first.
@@ -273,12 +324,23 @@ impl Ticket {
         self.running.clock.monotonic().saturating_sub(self.running.started_at)
     }
 
-    /// Counts its timings, once it is evaluated.
-    pub fn observe(&self, queued: Duration, evaluated: Duration) {
-        let Some(metrics) = &self.guard.inner.metrics else { return };
-        metrics.seconds.with(&["queue_time"]).observe(queued.as_secs_f64());
-        metrics.seconds.with(&["inner_eval"]).observe(evaluated.as_secs_f64());
-        metrics.samples.add(self.running.meter.n_samples());
+    /// Counts and logs it, once it is evaluated or has failed.
+    pub fn evaluated(&self, queued: Duration, evaluated: Duration, error: Option<&str>) {
+        if let Some(metrics) = &self.guard.inner.metrics {
+            metrics.seconds.with(&["queue_time"]).observe(queued.as_secs_f64());
+            metrics.seconds.with(&["inner_eval"]).observe(evaluated.as_secs_f64());
+            metrics.samples.add(self.running.meter.n_samples());
+        }
+        let log = self.guard.inner.log.read().clone();
+        if let Some(log) = log {
+            log(&FinishedQuery {
+                info: &self.running.info,
+                queued,
+                evaluated,
+                meter: &self.running.meter,
+                error,
+            });
+        }
     }
 }
 

@@ -106,8 +106,8 @@ fn what_is_not_served_is_refused_by_name() {
         "p.yml:2:3: scrape_protocols needs at least one of OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4; PrometheusProto is not served yet",
     );
     check_refused(
-        "global: {query_log_file: x}",
-        "p.yml:1:26: query_log_file is not served yet: remove the key",
+        "global: {scrape_failure_log_file: x}",
+        "p.yml:1:35: scrape_failure_log_file is not served yet: remove the key; the last error of each target is on the targets page and in the log",
     );
 }
 
