@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Labels;
+use model::{Labels, Matcher, TimeRange};
 use promql::{
     CancelToken, Deadline, Engine, EngineOptions, EvalError, QueryOptions, RangeParams, Value,
     metric_selector, parse,
 };
 use stdx::TestClock;
-use storage::{Appendable, MemStore};
+use storage::{Appendable, MemStore, QueryError, Queryable, RolledUp, SelectHints, Series, SeriesSet};
 
 fn store() -> MemStore {
     let store = MemStore::new();
@@ -243,4 +243,55 @@ fn running_queries_are_listed_with_their_cost_and_can_be_stopped() {
     drop(ticket);
     assert!(engine.guard().list().is_empty());
     assert!(!engine.guard().cancel(listed[0].id));
+}
+
+/// Some of its samples are rows of roll-ups.
+struct RolledUpStore(MemStore);
+
+struct RolledUpSet<'a>(Box<dyn SeriesSet + 'a>, [RolledUp; 1]);
+
+impl SeriesSet for RolledUpSet<'_> {
+    fn next(&mut self) -> Result<Option<Series>, QueryError> {
+        self.0.next()
+    }
+
+    fn rolled_up(&self) -> &[RolledUp] {
+        &self.1
+    }
+}
+
+impl Queryable for RolledUpStore {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
+        let part = RolledUp { interval_ms: 3_600_000, before_ms: 1_700_006_400_000 };
+        Ok(Box::new(RolledUpSet(self.0.select(matchers, range, hints)?, [part])))
+    }
+
+    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, QueryError> {
+        self.0.label_names(matchers, range)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, QueryError> {
+        self.0.label_values(name, matchers, range)
+    }
+}
+
+#[test]
+fn answers_from_roll_ups_say_so_once() {
+    let store = RolledUpStore(store());
+    let expected = "PromQL info: answered from 1h roll-ups before 2023-11-15T00:00:00Z (1:1)";
+    for query in ["x", "x + x", "sum(y_total)", "rate(y_total[1m])", "avg_over_time(x[1m:15s])"] {
+        let expr = parse(query).expect("the query is valid");
+        let output = Engine::default().instant(&store, &expr, 120_000, &QueryOptions::default());
+        assert_eq!(output.expect("answered").annotations.infos(), [expected], "{query}");
+    }
 }

@@ -13,6 +13,6 @@ pub use error::{AppendError, QueryError, RowError, StorageError};
 pub use memory::MemStore;
 pub use merge::{Joiner, Merged, merge_series};
 pub use seam::{
-    AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RowOutcome,
+    AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RolledUp, RowOutcome,
     SelectHints, Series, SeriesRef, SeriesSet, TimestampColumn, VecSeriesSet,
 };

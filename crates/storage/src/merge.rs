@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Matcher, TimeRange};
 
 use crate::error::QueryError;
-use crate::seam::{HistogramSample, Queryable, SelectHints, Series, SeriesSet, TimestampColumn};
+use crate::seam::{HistogramSample, Queryable, RolledUp, SelectHints, Series, SeriesSet, TimestampColumn};
 
 /// Several stores read as one.
 pub struct Merged<'a> {
@@ -105,12 +105,14 @@ struct MergedSet<'a> {
     heads: Vec<Option<Series>>,
     started: bool,
     joiner: Joiner,
+    rolled_up: Vec<RolledUp>,
 }
 
 impl<'a> MergedSet<'a> {
     fn new(sets: Vec<Box<dyn SeriesSet + 'a>>) -> Self {
         let heads = sets.iter().map(|_| None).collect();
-        Self { sets, heads, started: false, joiner: Joiner::default() }
+        let rolled_up = sets.iter().flat_map(|set| set.rolled_up()).copied().collect();
+        Self { sets, heads, started: false, joiner: Joiner::default(), rolled_up }
     }
 }
 
@@ -136,6 +138,10 @@ impl SeriesSet for MergedSet<'_> {
             }
         }
         Ok(joined)
+    }
+
+    fn rolled_up(&self) -> &[RolledUp] {
+        &self.rolled_up
     }
 }
 

@@ -166,8 +166,19 @@ pub struct SelectHints {
     pub range_ms: i64,
     /// Distance of evaluation steps, 0 for instant queries.
     pub step_ms: i64,
+    /// How far back an instant selector looks for its sample; 0 for range selectors and where nobody looks back.
+    pub lookback_ms: i64,
     /// Only labels matter; samples may be left out.
     pub labels_only: bool,
+}
+
+/// A part of an answer that was not made of samples as they came, but of what was kept of several each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RolledUp {
+    /// Samples of so many milliseconds became one row.
+    pub interval_ms: i64,
+    /// Samples before this are of that kind, in Unix milliseconds.
+    pub before_ms: i64,
 }
 
 /// One series of an answer: labels and two columns of equal length.
@@ -218,6 +229,11 @@ pub trait SeriesSet: Send {
     /// # Errors
     /// When the store cannot be read; the set is then over.
     fn next(&mut self) -> Result<Option<Series>, QueryError>;
+
+    /// What of the answer comes from roll-ups, newest first; known before the first series. Readers tell their users.
+    fn rolled_up(&self) -> &[RolledUp] {
+        &[]
+    }
 }
 
 /// Something that answers selections.

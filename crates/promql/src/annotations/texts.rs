@@ -2,6 +2,8 @@
 
 use model::labels::quoted;
 
+use crate::func::civil;
+
 /// What was being done when histograms had to be reconciled.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Doing {
@@ -18,6 +20,12 @@ impl Doing {
             Self::Aggregation => "aggregation",
         }
     }
+}
+
+/// Ours: Prometheus has no roll-ups.
+pub(crate) fn rolled_up(interval_ms: i64, before_ms: i64) -> String {
+    let interval = model::Duration::from_ms(interval_ms);
+    format!("answered from {interval} roll-ups before {}", civil::rfc3339(before_ms.div_euclid(1000)))
 }
 
 pub(crate) fn mixed_samples(metric: &str) -> String {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use storage::Queryable;
+use storage::{Queryable, RolledUp};
 
 use super::column::{Column, Evaluated, Grid, has_equal, merge_equal, same_labelset, without_metadata};
 use super::engine::{EngineOptions, QueryOptions};
 use super::{aggregate, binop, selector};
-use crate::annotations::Annotations;
+use crate::annotations::{Annotations, texts};
 use crate::error::EvalError;
 use crate::func;
 use crate::func::window::FinishedNotes;
@@ -113,6 +113,14 @@ impl Evaluator<'_> {
     pub(crate) fn note(&mut self, notes: FinishedNotes) {
         for note in notes.list {
             self.annotations.add(note.severity, self.query, notes.span, note.text, note.details);
+        }
+    }
+
+    /// Says that a part of the answer comes from roll-ups: that must never be silent.
+    pub(crate) fn note_rolled_up(&mut self, parts: &[RolledUp]) {
+        for part in parts {
+            let text = texts::rolled_up(part.interval_ms, part.before_ms);
+            self.annotations.info(self.query, Span::default(), text);
         }
     }
 

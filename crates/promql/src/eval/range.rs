@@ -76,10 +76,11 @@ fn visit_selector(
     let bounds = TimeRange::new(start_ms, last_ms.saturating_add(right_ms));
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
     let range_ms = windows.range_ms;
-    let hints = SelectHints { function: function.to_owned(), range_ms, step_ms, labels_only: false };
+    let hints = SelectHints { function: function.to_owned(), range_ms, step_ms, ..SelectHints::default() };
     let with_starts = ev.options.start_timestamps && OF_STARTS.contains(&function);
     let queryable = ev.queryable;
     let mut set = queryable.select(&selector.matchers, bounds, &hints)?;
+    ev.note_rolled_up(set.rolled_up());
     while let Some(found) = set.next()? {
         ev.take_series(found.values.len() + found.histograms.len())?;
         let mut samples = Samples { labels: found.labels, ..Samples::default() };

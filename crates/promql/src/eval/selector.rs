@@ -118,11 +118,12 @@ fn each_newest(
     let (first_ms, last_ms) = reference.bounds(grid);
     // The window is open on the left.
     let range = TimeRange::new(first_ms.saturating_sub(lookback_ms).saturating_add(1), last_ms);
-    let hints =
-        SelectHints { step_ms: if grid.is_instant() { 0 } else { grid.step_ms }, ..SelectHints::default() };
+    let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
+    let hints = SelectHints { step_ms, lookback_ms, ..SelectHints::default() };
     let mut columns = Vec::new();
     let queryable = ev.queryable;
     let mut set = queryable.select(&selector.matchers, range, &hints)?;
+    ev.note_rolled_up(set.rolled_up());
     while let Some(series) = set.next()? {
         ev.take_series(series.values.len() + series.histograms.len())?;
         let histograms = prepared(series.histograms, ev.buckets);
@@ -178,7 +179,9 @@ fn smoothed(
     let range = TimeRange::new(first_ms.saturating_sub(lookback_ms) + 1, last_ms.saturating_add(lookback_ms));
     let mut columns = Vec::new();
     let queryable = ev.queryable;
-    let mut set = queryable.select(&selector.matchers, range, &SelectHints::default())?;
+    let hints = SelectHints { lookback_ms, ..SelectHints::default() };
+    let mut set = queryable.select(&selector.matchers, range, &hints)?;
+    ev.note_rolled_up(set.rolled_up());
     while let Some(series) = set.next()? {
         ev.take_series(series.values.len() + series.histograms.len())?;
         let samples = series.timestamps.iter().copied().zip(series.values.iter().copied());
