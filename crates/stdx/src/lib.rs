@@ -11,4 +11,4 @@ pub mod metrics;
 pub mod varint;
 
 pub use clock::{Clock, SystemClock, TestClock};
-pub use dir::{Dir, DiskDir, FaultyDir, File, MemDir};
+pub use dir::{Dir, DiskDir, FaultyDir, File, MemDir, SubDir};

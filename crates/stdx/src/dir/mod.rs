@@ -1,12 +1,13 @@
 //! The file seam: engines see files only through [`Dir`] and [`File`].
 //!
 //! In from every engine that keeps files; out to [`DiskDir`] (the machine), [`MemDir`] (memory, with crash
-//! images) and [`FaultyDir`] (a chosen operation fails). Paths are relative to the directory's root.
+//! images), [`FaultyDir`] (a chosen operation fails) and [`SubDir`] (a folder of another). Paths are relative to the directory's root.
 //! Invariant: nothing is durable until `sync` on the file and `sync_dir` on its parent returned.
 
 mod disk;
 mod faulty;
 mod memory;
+mod sub;
 
 use std::io;
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::path::Path;
 pub use disk::DiskDir;
 pub use faulty::{Fault, FaultyDir};
 pub use memory::MemDir;
+pub use sub::SubDir;
 
 /// One entry of [`Dir::list`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Dir, DiskDir, Fault, FaultyDir, MemDir};
+use super::{Dir, DiskDir, Fault, FaultyDir, MemDir, SubDir};
 
 fn check_contract(dir: &dyn Dir) {
     dir.create_dir_all(Path::new("a/b")).unwrap();
@@ -82,4 +82,15 @@ fn a_full_disk_keeps_half_of_the_write() {
     assert_eq!(file.append(b"bbbb").unwrap_err().raw_os_error(), Some(28));
     assert_eq!(inner.read(Path::new("x")).unwrap(), b"aaaabb");
     assert_eq!(dir.n_ops(), 3);
+}
+
+#[test]
+fn a_folder_keeps_the_contract_and_to_itself() {
+    let parent = MemDir::new();
+    let folder = SubDir::new(Arc::new(parent.clone()), "some/folder");
+    folder.create_dir_all(Path::new("")).unwrap();
+    check_contract(&folder);
+    folder.create(Path::new("here")).unwrap();
+    folder.sync_dir(Path::new("")).unwrap();
+    assert!(parent.exists(Path::new("some/folder/here")) && !parent.exists(Path::new("here")));
 }
