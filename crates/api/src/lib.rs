@@ -22,5 +22,6 @@ pub use error::{ApiError, ErrorKind};
 pub use json::Json;
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
 pub use routes::router;
-pub use state::{BuildInfo, Command, ConfigStatus, MetricsPage, Options, Services, Shell};
+pub use state::{BuildInfo, Command, ConfigStatus, ExemplarsOf, MetricsPage, Options, Services, Shell};
+pub use v1::import::{ImportKind, ImportState, ImportStatus, Importer};
 pub use write::{Receiver, ReceiverOptions, WriteMessage};

@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
-use crate::v1::{admin, queries, query, rules, series, status, targets, write};
+use crate::v1::{admin, exemplars, import, queries, query, rules, series, status, targets, write};
 use crate::{federate, lifecycle, metrics, ui};
 
 /// All routes, below the route prefix.
@@ -46,7 +46,7 @@ fn v1() -> Router<Arc<Shell>> {
     Router::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
-        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/format_query", get(query::format).post(query::format))
         .route("/parse_query", get(query::syntax_tree).post(query::syntax_tree))
         .route("/series", get(series::series).post(series::series))
@@ -63,6 +63,10 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route(
+            "/admin/tsdb/import",
+            get(import::status).post(import::start).put(import::start).delete(import::cancel),
+        )
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/flags", get(status::flags))

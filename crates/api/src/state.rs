@@ -93,6 +93,11 @@ pub struct Options {
 /// Writes the page of our own metrics in the text format 0.0.4.
 pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Exemplars within a range, by series, which are sorted.
+pub type ExemplarsOf = Arc<
+    dyn Fn(&[model::Matcher], model::TimeRange) -> Vec<(model::Labels, Vec<model::Exemplar>)> + Send + Sync,
+>;
+
 /// Known from the first moment on; the router's state.
 pub struct Shell {
     pub(crate) options: Options,
@@ -191,6 +196,10 @@ pub struct Services {
     pub receiver: Option<Arc<crate::Receiver>>,
     /// The store's own hands; `None` without `--web.enable-admin-api`.
     pub admin: Option<Arc<tsdb::Db>>,
+    /// Imports while serving; `None` without `--web.enable-admin-api`.
+    pub importer: Option<Arc<dyn crate::Importer>>,
+    /// Exemplars of the series for which all matchers hold.
+    pub exemplars: ExemplarsOf,
 }
 
 impl std::fmt::Debug for Services {

@@ -19,6 +19,8 @@ use tower::ServiceExt as _;
 
 #[path = "v1/admin.rs"]
 mod admin;
+#[path = "v1/exemplars.rs"]
+mod exemplars;
 #[path = "v1/write.rs"]
 mod write;
 
@@ -141,6 +143,8 @@ impl Server {
             alertmanager: alertmanager.unwrap(),
             receiver: None,
             admin: None,
+            importer: None,
+            exemplars: Arc::new(|_, _| Vec::new()),
         }
     }
 

@@ -111,7 +111,7 @@ pub(crate) const SERVER: &[Flag] = &[
         "web.enable-admin-api",
         Kind::Switch,
         "false",
-        "Allow /api/v1/admin/tsdb/: deleting series, cleaning tombstones, snapshots",
+        "Allow /api/v1/admin/tsdb/: deleting series, cleaning tombstones, snapshots, imports",
     ),
     flag(
         "web.enable-remote-write-receiver",

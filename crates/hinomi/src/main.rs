@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod data_dir;
 mod flags;
+mod import;
 mod log;
 mod query;
 mod server;

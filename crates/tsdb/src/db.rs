@@ -16,7 +16,7 @@ mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 use parking_lot::{Mutex, RwLock};
@@ -55,6 +55,8 @@ pub struct Db {
     cache: Arc<BlockCache>,
     budget: Budget,
     closed: AtomicBool,
+    /// Imports begun in this run.
+    n_imports: AtomicU64,
     lock: Mutex<Option<Box<dyn DirLock>>>,
 }
 
@@ -209,6 +211,12 @@ impl Db {
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, Metadata> {
         self.head.metadata.lock().all().clone()
+    }
+
+    /// Whether [`Db::close`] was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Whether memory is so short that remote writers should come back later (503 with `Retry-After`).

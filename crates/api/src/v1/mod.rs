@@ -2,6 +2,8 @@
 
 pub(crate) mod admin;
 pub(crate) mod ast;
+pub(crate) mod exemplars;
+pub(crate) mod import;
 pub(crate) mod queries;
 pub(crate) mod query;
 pub(crate) mod rules;

@@ -1,11 +1,11 @@
-//! `query`, `query_range`, `query_exemplars`, `format_query`, `parse_query`: parameters to a worker thread to JSON.
+//! `query`, `query_range`, `format_query`, `parse_query`: parameters to a worker thread to JSON.
 //!
 //! A query waits for a permit, then runs on a blocking thread until the text of its answer is complete; when the client
 //! goes away or the time is over, its token stops it.
 
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use model::Histogram;
 use promql::{
@@ -46,19 +46,6 @@ pub(crate) async fn range(Shared(api): Shared, asker: Asker, params: Params) -> 
     }
     let info = asker.info(QueryKind::Range, params.get("query"), steps);
     request.run(&api, info, move |engine, queryable, opts| engine.range(queryable, &expr, steps, opts)).await
-}
-
-/// `GET|POST /api/v1/query_exemplars`. Exemplars are not stored, so that the empty list is the true answer.
-pub(crate) async fn exemplars(params: Params) -> Result<Response, ApiError> {
-    let range = params.range()?;
-    if range.end_ms < range.start_ms {
-        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
-    }
-    let expr = promql::parse(params.get("query")).map_err(|err| ApiError::bad_data(err.to_string()))?;
-    if expr.selectors().is_empty() {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    Ok(success(|json| json.array(|_| {})))
 }
 
 /// `GET|POST /api/v1/format_query`: the query in canonical form, over several lines where it is long.

@@ -7,23 +7,21 @@ use model::TimeRange;
 
 use super::Selection;
 use super::inspect::Format;
+use crate::import::Kind;
 
 /// What was asked for.
 #[derive(Debug)]
 pub(crate) enum TsdbCommand {
-    /// Take over a Prometheus data directory.
-    ImportPrometheus {
-        /// Prometheus' folder.
-        from: PathBuf,
+    /// Take over a Prometheus data directory, or a file of samples with timestamps.
+    Import {
+        /// Which of them.
+        kind: Kind,
+        /// Prometheus' folder; or OpenMetrics, or Prometheus text by its name's end `.prom`.
+        path: PathBuf,
         /// Ours.
         data_dir: PathBuf,
-    },
-    /// Take in a file of samples with timestamps.
-    ImportText {
-        /// OpenMetrics, or Prometheus text by its name's end `.prom`.
-        file: PathBuf,
-        /// Ours.
-        data_dir: PathBuf,
+        /// The server that is to do it.
+        server: Option<String>,
     },
     /// Write blocks for Prometheus.
     ExportPrometheus {
@@ -140,6 +138,14 @@ fn looking() -> [Command; 4] {
     [list, analyze, verify, repair]
 }
 
+fn server() -> Arg {
+    Arg::new("server")
+        .long("server")
+        .value_name("URL")
+        .help("Let the server at this URL import while it serves; it needs --web.enable-admin-api")
+        .conflicts_with("storage.tsdb.path")
+}
+
 fn selection() -> [Arg; 4] {
     let text = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
@@ -166,11 +172,11 @@ pub(crate) fn command() -> Command {
                 .arg_required_else_help(true)
                 .subcommand(
                     sub("prometheus", "Reads a Prometheus data directory: blocks and log; may be repeated, goes on where it ended")
-                        .args([path("from", "DIR", "Prometheus' data directory, of a server that is stopped, or a snapshot"), data_dir()]),
+                        .args([path("from", "DIR", "Prometheus' data directory, of a server that is stopped, or a snapshot"), data_dir(), server()]),
                 )
                 .subcommand(
                     sub("openmetrics", "Reads a file of samples with timestamps (backfill)")
-                        .args([path("file", "FILE", "OpenMetrics; Prometheus text when its name ends in .prom"), data_dir()]),
+                        .args([path("file", "FILE", "OpenMetrics; Prometheus text when its name ends in .prom"), data_dir(), server()]),
                 ),
         )
         .subcommand(
@@ -198,6 +204,10 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
         Some("json") => Format::Json,
         _ => Format::Table,
     };
+    let import = |kind, path, sub: &ArgMatches| {
+        let server = sub.get_one::<String>("server").cloned();
+        TsdbCommand::Import { kind, path, data_dir: data(sub), server }
+    };
     let text = |name: &str| sub.get_one::<String>(name).cloned();
     Ok(match name {
         "list" => TsdbCommand::List {
@@ -221,8 +231,8 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
             TsdbCommand::Dump { selection: read_selection(sub)?, as_openmetrics: sub.get_flag("openmetrics") }
         }
         _ => match sub.subcommand().expect("clap demands a subcommand") {
-            ("openmetrics", sub) => TsdbCommand::ImportText { file: path(sub, "file"), data_dir: data(sub) },
-            (_, sub) => TsdbCommand::ImportPrometheus { from: path(sub, "from"), data_dir: data(sub) },
+            ("openmetrics", sub) => import(Kind::OpenMetrics, path(sub, "file"), sub),
+            (_, sub) => import(Kind::Prometheus, path(sub, "from"), sub),
         },
     })
 }

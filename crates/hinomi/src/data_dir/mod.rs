@@ -5,7 +5,6 @@ mod dump;
 mod export;
 mod import;
 mod inspect;
-mod text;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +22,10 @@ pub(crate) use args::{TsdbCommand, command, parse};
 /// When it could not be done; what was done so far stays.
 pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
     match command {
-        TsdbCommand::ImportPrometheus { from, data_dir } => import::prometheus(from, data_dir),
-        TsdbCommand::ImportText { file, data_dir } => text::import(file, data_dir),
+        TsdbCommand::Import { kind, path, server: Some(server), .. } => {
+            crate::import::client::run(server, *kind, path)
+        }
+        TsdbCommand::Import { kind, path, data_dir, server: None } => import::run(*kind, path, data_dir),
         TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
         TsdbCommand::List { data_dir, human, format } => inspect::list(data_dir, *human, *format),
         TsdbCommand::Analyze { data_dir, block, selector, limit, format } => {
@@ -66,7 +67,13 @@ fn open(data_dir: &Path) -> Result<Db> {
         Arc::new(DiskDir::open(data_dir).with_context(|| format!("cannot open {shown}"))?);
     let options = Options { retention_ms: 0, retention_bytes: 0, ..Options::default() };
     let (db, report) = Db::open(dir, options, SystemClock::new().now_ms())
-        .with_context(|| format!("cannot open the data directory {shown}; is a server running on it?"))?;
+        .map_err(|err| match err {
+            tsdb::TsdbError::Locked { .. } => anyhow::anyhow!(
+                "a server is using {shown}; stop it, or name another directory with --storage.tsdb.path (an import goes \
+                 through the server with --server URL)"
+            ),
+            other => anyhow::Error::new(other).context(format!("cannot open the data directory {shown}")),
+        })?;
     report.warnings().iter().for_each(|warning| eprintln!("{warning}"));
     Ok(db)
 }

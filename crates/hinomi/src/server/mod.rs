@@ -32,6 +32,7 @@ use self::reload::ReloadMetrics;
 use self::signals::{Asked, Signals};
 use crate::config::Config;
 use crate::flags::Values;
+use crate::import::job::Imports;
 use crate::say;
 
 /// Threads that drive sockets and timers. Chosen: they never compute, so that two serve any number of targets.
@@ -82,8 +83,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let mut signals = Signals::listen()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let registry = Registry::new();
-    let config_path = Some(flags.text("config.file")).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let config = load_config(config_path.as_deref())?;
+    let (config_path, config) = configured(flags)?;
     let listeners = listen::bind(flags.list("web.listen-address")).await?;
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
     let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
@@ -101,11 +101,11 @@ async fn serve(flags: &Values) -> Result<()> {
         () = signals.next_stop() => bail!("ended by a signal while the data directory was being opened"),
     };
     let maintenance = maintenance::spawn(db.clone(), clock.clone());
+    let imports = imports(&db, &data_path, &clock)?;
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
     let scraping = scraping(&db, &registry, &clock);
-    let receiver = receiver(flags, &db, &registry, &clock)?;
     let own = OwnTargets::new(clock.clone(), page, hostname(), shell.listen_port());
     shell.set_ready(api::Services {
         clock: clock.clone(),
@@ -118,8 +118,10 @@ async fn serve(flags: &Values) -> Result<()> {
         rules: alerting.rules.clone(),
         alertmanager_urls: alertmanager_urls(&shell, &alerting),
         alertmanager: alerting.alertmanager.clone(),
-        receiver,
+        receiver: receiver(flags, &db, &registry, &clock)?,
         admin: flags.is_on("web.enable-admin-api").then(|| db.clone()),
+        importer: flags.is_on("web.enable-admin-api").then(|| imports.clone() as Arc<dyn api::Importer>),
+        exemplars: exemplars(&db),
     });
     let metrics = ReloadMetrics::register(&registry);
     let current = ArcSwap::from_pointee(config);
@@ -134,10 +136,9 @@ async fn serve(flags: &Values) -> Result<()> {
     let stop = async {
         shell.set_stopping();
         stop_http.cancel();
-        let parts = async { tokio::join!(running.scraping.stop(), running.alerting.stop(), http) };
-        if tokio::time::timeout(STOP_TIMEOUT, parts).await.is_err() {
-            warn!("some parts did not stop in time; what they had acknowledged is stored");
-        }
+        let parts =
+            async { tokio::join!(running.scraping.stop(), running.alerting.stop(), imports.stop(), http) };
+        wait_for(parts).await;
         maintenance.abort();
         tokio::task::spawn_blocking(move || db.close()).await
     };
@@ -147,6 +148,13 @@ async fn serve(flags: &Values) -> Result<()> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// Waits for parts to stop, as long as there is time.
+async fn wait_for<T>(parts: impl Future<Output = T>) {
+    if tokio::time::timeout(STOP_TIMEOUT, parts).await.is_err() {
+        warn!("some parts did not stop in time; what they had acknowledged is stored");
+    }
 }
 
 impl Running {
@@ -183,6 +191,17 @@ fn head_stats(db: &Arc<tsdb::Db>) -> Arc<dyn Fn(usize) -> tsdb::Stats + Send + S
 fn pushed_metadata(db: &Arc<tsdb::Db>) -> Arc<dyn Fn() -> BTreeMap<String, model::Metadata> + Send + Sync> {
     let db = db.clone();
     Arc::new(move || db.metadata())
+}
+
+fn exemplars(db: &Arc<tsdb::Db>) -> api::ExemplarsOf {
+    let db = db.clone();
+    Arc::new(move |matchers, range| db.exemplars(matchers, range))
+}
+
+fn imports(db: &Arc<tsdb::Db>, data_path: &Path, clock: &Arc<dyn Clock>) -> Result<Arc<Imports>> {
+    let dir = DiskDir::open(data_path)
+        .with_context(|| format!("cannot use data directory {}", data_path.display()))?;
+    Ok(Imports::start(db.clone(), Arc::new(dir), clock.clone()))
 }
 
 /// Takes remote write, if that is switched on.
@@ -232,6 +251,13 @@ impl From<Asked> for Command {
             Asked::Stop => Self::Quit,
         }
     }
+}
+
+/// Where the configuration is, and what is in it.
+fn configured(flags: &Values) -> Result<(Option<PathBuf>, Config)> {
+    let path = Some(flags.text("config.file")).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let config = load_config(path.as_deref())?;
+    Ok((path, config))
 }
 
 /// The configuration from the file, or what holds without one.

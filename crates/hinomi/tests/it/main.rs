@@ -18,6 +18,7 @@ mod bad_input;
 mod browser;
 mod clients;
 mod exporters;
+mod import;
 mod kill9;
 mod oracle;
 mod reload;

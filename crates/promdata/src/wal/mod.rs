@@ -24,6 +24,8 @@ pub struct WalReport {
     pub n_segments: u64,
     /// Samples within the range asked for.
     pub n_samples: u64,
+    /// All samples of the log, whatever range was asked for.
+    pub n_samples_all: u64,
     /// Samples whose series is not in the log.
     pub n_orphans: u64,
     /// Records of a kind that is not read, such as exemplars and metadata.
@@ -124,6 +126,7 @@ fn take(
     let mut note = |t_ms: i64| {
         let (from, to) = report.span.unwrap_or((t_ms, t_ms));
         report.span = Some((from.min(t_ms), to.max(t_ms)));
+        report.n_samples_all += 1;
         let wanted = range.contains(t_ms);
         report.n_samples += u64::from(wanted);
         wanted

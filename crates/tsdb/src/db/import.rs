@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::Histogram;
 use storage::{Series, SeriesSet};
@@ -25,13 +26,15 @@ impl Db {
     }
 
     /// Writes `series`, which come by rising labels, to a block of its own that names `source` as where it came from.
-    /// Returns the block's name; `None` when there was no sample.
+    /// Returns the block's name; `None` when there was no sample. While series are read no lock is held, so that writers and
+    /// maintenance go on; several calls may run at once.
     ///
     /// # Errors
     /// When the series cannot be read or the block cannot be written: then nothing of it is there.
     pub fn import(&self, source: &str, series: &mut dyn SeriesSet) -> Result<Option<String>, TsdbError> {
-        let _alone = self.maintenance.lock();
-        let mut writer = BlockWriter::begin(Arc::clone(&self.dir), "import")?;
+        // Two imports at once must not write to one folder.
+        let number = self.n_imports.fetch_add(1, Ordering::Relaxed);
+        let mut writer = BlockWriter::begin(Arc::clone(&self.dir), &format!("import-{number}"))?;
         match fill(&mut writer, series) {
             Ok(0) => {
                 writer.abandon();
@@ -42,6 +45,11 @@ impl Db {
                 writer.abandon();
                 return Err(err);
             }
+        }
+        let _alone = self.maintenance.lock();
+        if self.closed.load(Ordering::Acquire) {
+            writer.abandon();
+            return Err(TsdbError::Closed);
         }
         let compaction = Compaction { level: 1, sources: vec![source.to_owned()], ..Compaction::default() };
         let name = writer.finish(compaction)?;

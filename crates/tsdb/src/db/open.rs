@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
@@ -51,6 +51,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
         blocks: RwLock::new(blocks.into_iter().map(Arc::new).collect()),
         cache,
         closed: AtomicBool::new(false),
+        n_imports: AtomicU64::new(0),
         lock: Mutex::new(Some(lock)),
     };
     sweep::sweep(&db, now_ms, true);
