@@ -10,6 +10,7 @@ mod eval;
 mod func;
 mod guard;
 mod limits;
+pub mod notation;
 mod parse;
 mod plan;
 mod value;

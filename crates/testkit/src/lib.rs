@@ -7,7 +7,6 @@ pub mod differential;
 mod histogram;
 pub mod run;
 pub mod script;
-mod series;
 mod store;
 
 pub use run::{Report, run_script};

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Histogram, Labels, is_stale};
+use promql::notation::{Place, Sample, Written};
 use promql::{
     At, Engine, EngineOptions, EvalError, Expr, ExprKind, Output, QueryOptions, RangeParams, Severity, Value,
 };
 
-use crate::histogram::{Classic, Written};
+use crate::histogram::Classic;
 use crate::script::{Command, Eval, Load, Pattern, ScriptError, When, parse};
-use crate::series::Place;
-use crate::store::{Sample, ScriptStore};
+use crate::store::ScriptStore;
 
 /// Relative difference that counts as equal. Upstream's.
 const TOLERANCE: f64 = 1e-6;

@@ -2,7 +2,7 @@
 
 use model::{Duration, Labels, Regex};
 
-use crate::series::{self, Place, number};
+use promql::notation::{self as series, Place, number};
 
 /// Why a script could not be read.
 #[derive(Debug)]

@@ -10,16 +10,7 @@ use model::histogram::ResetHint;
 use model::{Histogram, Labels, Matcher, TimeRange, is_stale};
 use storage::{HistogramSample, QueryError, Queryable, SelectHints, Series, SeriesSet, VecSeriesSet};
 
-use crate::histogram::Written;
-
-/// What a series holds at one time.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Sample {
-    /// A float, staleness markers included.
-    Float(f64),
-    /// A native histogram.
-    Histogram(Written),
-}
+use promql::notation::Sample;
 
 #[derive(Debug)]
 enum Stored {

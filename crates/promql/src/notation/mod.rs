@@ -1,18 +1,31 @@
 //! Series notation: `metric{label="value"} 1 2+3x4 _ stale {{schema:1}}x2`; and of start timestamps `-30s-1mx2 _`.
+//!
+//! In from test scripts and unit tests of rules; out as samples. Source: Prometheus' `promql/parser` and `promqltest/README.md`.
+
+mod histogram;
 
 use model::{Duration, Labels, MatchOp, STALE_NAN};
 
-use crate::histogram::{self, Written};
-use crate::store::Sample;
+pub use histogram::{Written, format as format_histogram};
+
+/// What a series holds at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sample {
+    /// A float, staleness markers included.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Written),
+}
 
 /// One place of a sequence; `None` for none.
-pub(crate) type Place = Option<Sample>;
+pub type Place = Option<Sample>;
 
 /// Longest sequence that a script may ask for. Chosen: a typing error then does not fill the memory.
 const PLACES_MAX: u64 = 100_000;
 
 /// Splits a line into its series, what is glued to it (`@st`), and its sequence.
-pub(crate) fn split(line: &str) -> (&str, &str, &str) {
+#[must_use]
+pub fn split(line: &str) -> (&str, &str, &str) {
     let mut quote = None;
     let mut in_braces = false;
     let mut end = line.len();
@@ -40,8 +53,11 @@ pub(crate) fn split(line: &str) -> (&str, &str, &str) {
 }
 
 /// The labels of `series`.
-pub(crate) fn labels(series: &str) -> Result<Labels, String> {
-    let matchers = promql::metric_selector(series).map_err(|err| err.to_string())?;
+///
+/// # Errors
+/// What is wrong, in words for the one who wrote it.
+pub fn labels(series: &str) -> Result<Labels, String> {
+    let matchers = crate::metric_selector(series).map_err(|err| err.to_string())?;
     if matchers.iter().any(|m| m.op != MatchOp::Equal) {
         return Err(format!("{series} is no series"));
     }
@@ -49,7 +65,8 @@ pub(crate) fn labels(series: &str) -> Result<Labels, String> {
 }
 
 /// A number as scripts write it.
-pub(crate) fn number(text: &str) -> Option<f64> {
+#[must_use]
+pub fn number(text: &str) -> Option<f64> {
     if let Ok(value) = text.parse::<f64>() {
         return Some(value);
     }
@@ -57,14 +74,17 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),
     };
-    match &promql::parse(rest).ok()?.kind {
-        promql::ExprKind::Number { value, .. } => Some(sign * value),
+    match &crate::parse(rest).ok()?.kind {
+        crate::ExprKind::Number { value, .. } => Some(sign * value),
         _ => None,
     }
 }
 
 /// The places of a sequence.
-pub(crate) fn places(sequence: &str) -> Result<Vec<Place>, String> {
+///
+/// # Errors
+/// What is wrong, in words for the one who wrote it.
+pub fn places(sequence: &str) -> Result<Vec<Place>, String> {
     let mut places = Vec::new();
     let mut rest = sequence.trim();
     while !rest.is_empty() {
@@ -169,7 +189,10 @@ fn braced(text: &str) -> Result<(Written, &str), String> {
 }
 
 /// How far the start timestamps of a sequence lie from their samples, in milliseconds.
-pub(crate) fn start_offsets(sequence: &str) -> Result<Vec<Option<i64>>, String> {
+///
+/// # Errors
+/// What is wrong, in words for the one who wrote it.
+pub fn start_offsets(sequence: &str) -> Result<Vec<Option<i64>>, String> {
     let mut offsets = Vec::new();
     for item in sequence.split_whitespace() {
         if let Some(rest) = item.strip_prefix('_') {
