@@ -152,6 +152,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "0s",
         "Queries that take longer are logged with what they cost; 0 for none",
     ),
+    flag(
+        "query.threads",
+        NUMBER,
+        "0",
+        "Threads that read one query's series when there are many; 0 for all cores",
+    ),
     flag("query.lookback-delta", DURATION, "5m", "How far back a query looks for the latest sample"),
     flag(
         "rules.alert.for-outage-tolerance",
@@ -302,6 +308,19 @@ impl Values {
             0 => bail!("--{name}: must be more than 0"),
             ms => Ok(Duration::from_millis(ms.unsigned_abs())),
         }
+    }
+
+    /// A number of threads; 0 stands for one on each core.
+    ///
+    /// # Errors
+    /// When the text is no number.
+    pub(crate) fn threads(&self, name: &str) -> Result<usize> {
+        let text = self.text(name);
+        let n: usize = text.parse().with_context(|| format!("--{name}: not a number: {text:?}"))?;
+        if n > 0 {
+            return Ok(n);
+        }
+        Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
     }
 
     /// A count above zero.

@@ -8,6 +8,7 @@ pub const STALE_NAN: f64 = f64::from_bits(STALE_NAN_BITS);
 
 /// Whether `value` is the staleness marker, to the bit; other NaNs are ordinary values.
 #[must_use]
+#[inline]
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }

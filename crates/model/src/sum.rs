@@ -23,6 +23,7 @@ impl Sum {
         clippy::should_implement_trait,
         reason = "an operator would hide that this is no plain addition"
     )]
+    #[inline]
     pub fn add(self, value: f64) -> Self {
         let total = self.sum + value;
         let lost = if total.is_infinite() {
@@ -37,6 +38,7 @@ impl Sum {
 
     /// The sum with what was lost.
     #[must_use]
+    #[inline]
     pub fn total(self) -> f64 {
         self.sum + self.lost
     }

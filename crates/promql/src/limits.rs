@@ -26,3 +26,7 @@ pub const SAMPLES_MAX_DEFAULT: u64 = 50_000_000;
 
 /// How far back an instant selector looks, as Prometheus' `--query.lookback-delta`.
 pub const LOOKBACK_DEFAULT_MS: i64 = 5 * 60_000;
+
+/// A selector with fewer samples is read by one thread. Chosen: some milliseconds of work, a hundred times what starting the
+/// threads takes.
+pub(crate) const SPLIT_SAMPLES_MIN: u64 = 2_000_000;

@@ -40,10 +40,9 @@ fn store(series: &[Vec<Place>]) -> MemStore {
     let bounds = ["", "", "", "", "1", "+Inf"];
     for (idx, places) in series.iter().enumerate() {
         let (name, le) = (names[idx % names.len()], bounds[idx % bounds.len()]);
-        let number = idx.to_string();
         // Buckets of one histogram differ in nothing but their bound.
-        let number = if le.is_empty() { number.as_str() } else { "0" };
-        let labels = Labels::from_pairs([("__name__", name), ("i", number), ("le", le), ("g", "x")]);
+        let number = if le.is_empty() { idx } else { idx / names.len() }.to_string();
+        let labels = Labels::from_pairs([("__name__", name), ("i", number.as_str()), ("le", le), ("g", "x")]);
         let mut total = 0.0;
         for (place, t_ms) in places.iter().zip((0..).map(|n: i64| n * GAP_MS)) {
             let value = match place {
@@ -95,6 +94,12 @@ const QUERIES: &[&str] = &[
     "timestamp(b)",
     "max_over_time(rate(a_total[1m])[2m:20s])",
     "sum by (g) (b)",
+    "sum by (g) (rate(a_total[1m]))",
+    "avg(increase({__name__=~\"a_total|h_bucket\"}[90s]))",
+    "min(b) + max by (g) (b) + count(b) * group(b)",
+    "count by (__name__) ({i=~\".+\"})",
+    "stdvar by (g) (sum_over_time(b[2m]))",
+    "sum_over_time(b[2m:15s])",
     "avg without (i) (b)",
     "stddev(b) or stdvar(a_total)",
     "quantile by (g) (0.7, b)",
@@ -175,6 +180,54 @@ proptest! {
                 .collect();
             let instants = instants.map(|all| all.into_iter().flatten().collect::<Points>());
             prop_assert_eq!(&range_points(&engine, &store, query, params), &instants, "{}", query);
+        }
+    }
+
+    #[test]
+    fn two_threads_say_what_one_says(
+        series in proptest::collection::vec(proptest::collection::vec(place(), 0..30), 1..24),
+        start_ms in 0i64..300_000,
+        step_ms in 1_000i64..60_000,
+        n_steps in 1i64..12,
+    ) {
+        let store = store(&series);
+        let options = EngineOptions { lookback_ms: 60_000, split_samples_min: 0, ..EngineOptions::default() };
+        let one = Engine::new(EngineOptions { threads: 1, ..options.clone() });
+        let params = RangeParams { start_ms, end_ms: start_ms + (n_steps - 1) * step_ms, step_ms };
+        for threads in [2, 5] {
+            let more = Engine::new(EngineOptions { threads, ..options.clone() });
+            for query in QUERIES {
+                let expected = range_points(&one, &store, query, params);
+                prop_assert_eq!(&range_points(&more, &store, query, params), &expected, "{}", query);
+                let expected = instant_points(&one, &store, query, start_ms);
+                prop_assert_eq!(&instant_points(&more, &store, query, start_ms), &expected, "{}", query);
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_in_two_parts_is_the_range(
+        series in proptest::collection::vec(proptest::collection::vec(place(), 0..30), 1..7),
+        start_ms in 0i64..300_000,
+        step_ms in 1_000i64..60_000,
+        (n_steps, n_first) in (2i64..16).prop_flat_map(|n| (Just(n), 1..n)),
+    ) {
+        let store = store(&series);
+        let engine = Engine::new(EngineOptions { lookback_ms: 60_000, ..EngineOptions::default() });
+        let part = |from: i64, n: i64| RangeParams {
+            start_ms: start_ms + from * step_ms,
+            end_ms: start_ms + (from + n - 1) * step_ms,
+            step_ms,
+        };
+        for query in QUERIES {
+            let whole = range_points(&engine, &store, query, part(0, n_steps));
+            let first = range_points(&engine, &store, query, part(0, n_first));
+            let second = range_points(&engine, &store, query, part(n_first, n_steps - n_first));
+            let joined = first.and_then(|mut first| {
+                first.extend(second?);
+                Ok(first)
+            });
+            prop_assert_eq!(&joined, &whole, "{}", query);
         }
     }
 

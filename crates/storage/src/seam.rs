@@ -1,5 +1,6 @@
 //! The traits. What dies when, and what is sorted how, is said here and nowhere else.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use model::{Exemplar, Histogram, Labels, Matcher, Metadata, TimeRange};
@@ -234,6 +235,28 @@ pub trait SeriesSet: Send {
     fn rolled_up(&self) -> &[RolledUp] {
         &[]
     }
+
+    /// How many series there are at most; 0 when that is not known.
+    fn n_series_max(&self) -> usize {
+        0
+    }
+
+    /// Deals the series of a set that has not begun to `n` sets, so that as many threads can read at once: each series is in
+    /// one of them, by [`share_of`]. Empty when the set cannot do that; then it is as before, else it is over.
+    fn split<'s>(&mut self, _n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    where
+        Self: 's,
+    {
+        Vec::new()
+    }
+}
+
+/// Which of `n` sets has the series with `labels`.
+#[must_use]
+pub fn share_of(labels: &Labels, n: usize) -> usize {
+    let mut hasher = std::hash::DefaultHasher::new();
+    labels.hash(&mut hasher);
+    (hasher.finish() % n.max(1) as u64) as usize
 }
 
 /// Something that answers selections.
@@ -285,5 +308,23 @@ impl VecSeriesSet {
 impl SeriesSet for VecSeriesSet {
     fn next(&mut self) -> Result<Option<Series>, QueryError> {
         Ok(self.series.next())
+    }
+
+    fn n_series_max(&self) -> usize {
+        self.series.len()
+    }
+
+    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    where
+        Self: 's,
+    {
+        let mut shares = vec![Vec::new(); n];
+        for series in self.series.by_ref() {
+            shares[share_of(&series.labels, n)].push(series);
+        }
+        let set = |series: Vec<Series>| -> Box<dyn SeriesSet + 's> {
+            Box::new(Self { series: series.into_iter() })
+        };
+        shares.into_iter().map(set).collect()
     }
 }

@@ -69,6 +69,7 @@ impl Queries {
         let options = promql::EngineOptions {
             lookback_ms: flags.duration_ms("query.lookback-delta")?,
             samples_max: flags.count("query.max-samples")?,
+            threads: flags.threads("query.threads")?,
             series_max: flags.limit("query.max-series")?,
             memory_bytes_max: flags.query_memory("query.max-memory-bytes")?,
             timeout: flags.positive_duration("query.timeout")?,

@@ -8,10 +8,11 @@ use model::labels::METRIC_NAME;
 
 use super::column::{Column, Grid, only};
 use super::evaluator::{Evaluator, Result};
-use super::{mixed, top};
+use super::gather::Gather;
+use super::top;
 use crate::annotations::texts;
 use crate::error::EvalError;
-use crate::func::sum::{Mean, Sum, quantile};
+use crate::func::sum::quantile;
 use crate::limits::STEPS_PER_SAMPLE;
 use crate::parse::ast::{AggregateOp, Expr, ExprKind, Span};
 
@@ -23,7 +24,7 @@ pub(crate) struct Grouping<'a> {
 }
 
 impl Grouping<'_> {
-    fn of(&self, labels: &Labels) -> Labels {
+    pub(super) fn of(&self, labels: &Labels) -> Labels {
         if !self.without {
             return only(labels, self.labels);
         }
@@ -68,33 +69,27 @@ pub(crate) fn eval(
         Some(param) => ev.scalar(param, grid)?,
         None => Vec::new(),
     };
-    let columns = ev.vector(inner, grid)?;
     let span = inner.unwrapped().span;
+    if param.is_none() {
+        let mut gather = Gather::new(op, grouping, span, grid);
+        ev.stream(inner, grid, &mut |ev, column| gather.add(ev, &column))?;
+        return Ok(gather.finish(ev));
+    }
+    let columns = ev.vector(inner, grid)?;
     let param_span = param.map_or_else(Span::default, |param| param.unwrapped().span);
     let groups = groups(&columns, grouping);
-    match op {
-        AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
-            if !check_params(ev, op, &params, param_span)? {
-                return Ok(Vec::new());
-            }
-            return top::eval(ev, op, &params, columns, &groups, agg_span, grid);
+    if op != AggregateOp::Quantile {
+        if !check_params(ev, op, &params, param_span)? {
+            return Ok(Vec::new());
         }
-        AggregateOp::Quantile => warn_quantiles(ev, &params, param_span),
-        _ => {}
+        return top::eval(ev, op, &params, columns, &groups, agg_span, grid);
     }
+    warn_quantiles(ev, &params, param_span);
     let mut results = Vec::with_capacity(groups.len());
     for group in groups {
         ev.check_stop()?;
-        let mut result = match op {
-            AggregateOp::Quantile => {
-                note_ignored(ev, op, &columns, &group, span);
-                quantiles(&columns, &group, &params, grid)
-            }
-            _ if group.members.iter().any(|idx| !columns[*idx].histograms.is_empty()) => {
-                with_histograms(ev, op, &columns, &group, span, grid)
-            }
-            _ => simple(op, &columns, &group, grid),
-        };
+        note_ignored(ev, op, &columns, &group, span);
+        let mut result = quantiles(&columns, &group, &params, grid);
         result.drop_name = group.members.iter().any(|idx| columns[*idx].drop_name);
         if !result.is_absent() {
             results.push(result);
@@ -163,112 +158,11 @@ fn warn_quantiles(ev: &mut Evaluator<'_>, params: &[f64], span: Span) {
     }
 }
 
-/// What one group has gathered at one step.
-#[derive(Clone, Copy)]
-enum Gathered {
-    Sum(Sum),
-    Mean(Mean),
-    Value(f64),
-    /// Welford: count, mean, sum of squared differences.
-    Spread(f64, f64, f64),
-}
-
-impl Gathered {
-    fn first(op: AggregateOp, value: f64) -> Self {
-        match op {
-            AggregateOp::Sum => Self::Sum(Sum { sum: value, lost: 0.0 }),
-            AggregateOp::Avg => Self::Mean(Mean::first(value)),
-            AggregateOp::Stddev | AggregateOp::Stdvar => {
-                Self::Spread(1.0, value, if value.is_finite() { 0.0 } else { f64::NAN })
-            }
-            AggregateOp::Min | AggregateOp::Max => Self::Value(value),
-            _ => Self::Value(1.0),
-        }
-    }
-
-    fn add(&mut self, op: AggregateOp, value: f64) {
-        match self {
-            Self::Sum(sum) => *sum = sum.add(value),
-            Self::Mean(mean) => mean.add(value),
-            Self::Spread(n, mean, squares) => {
-                *n += 1.0;
-                let delta = value - *mean;
-                *mean += delta / *n;
-                *squares += delta * (value - *mean);
-            }
-            Self::Value(known) => match op {
-                AggregateOp::Max if *known < value || known.is_nan() => *known = value,
-                AggregateOp::Min if *known > value || known.is_nan() => *known = value,
-                AggregateOp::Count => *known += 1.0,
-                _ => {}
-            },
-        }
-    }
-
-    fn result(self, op: AggregateOp) -> f64 {
-        match self {
-            Self::Sum(sum) => sum.total(),
-            Self::Mean(mean) => mean.mean(),
-            Self::Value(value) => value,
-            Self::Spread(n, _, squares) if op == AggregateOp::Stddev => (squares / n).sqrt(),
-            Self::Spread(n, _, squares) => squares / n,
-        }
-    }
-}
-
-fn simple(op: AggregateOp, columns: &[Column], group: &Group, grid: Grid) -> Column {
-    let mut gathered: Vec<Option<Gathered>> = vec![None; grid.n_steps];
-    for column in group.members.iter().map(|idx| &columns[*idx]) {
-        for (step, slot) in gathered.iter_mut().enumerate() {
-            if !column.present[step] {
-                continue;
-            }
-            match slot {
-                Some(known) => known.add(op, column.values[step]),
-                None => *slot = Some(Gathered::first(op, column.values[step])),
-            }
-        }
-    }
-    let mut result = Column::absent(group.labels.clone(), grid.n_steps);
-    for (step, slot) in gathered.into_iter().enumerate() {
-        if let Some(known) = slot {
-            result.set(step, known.result(op));
-        }
-    }
-    result
-}
-
 /// Says once that histograms are left out.
 fn note_ignored(ev: &mut Evaluator<'_>, op: AggregateOp, columns: &[Column], group: &Group, span: Span) {
     if group.members.iter().any(|idx| columns[*idx].histograms.iter().any(Option::is_some)) {
         ev.info(span, texts::ignored_in_aggregation(op.as_str()));
     }
-}
-
-/// As [`simple`], for groups in which there are histograms.
-fn with_histograms(
-    ev: &mut Evaluator<'_>,
-    op: AggregateOp,
-    columns: &[Column],
-    group: &Group,
-    span: Span,
-    grid: Grid,
-) -> Column {
-    if matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
-        return mixed::eval(ev, op, columns, group, span, grid);
-    }
-    if !matches!(op, AggregateOp::Count | AggregateOp::Group) {
-        note_ignored(ev, op, columns, group, span);
-        return simple(op, columns, group, grid);
-    }
-    let mut result = Column::absent(group.labels.clone(), grid.n_steps);
-    for step in 0..grid.n_steps {
-        let n = group.members.iter().filter(|idx| columns[**idx].has(step)).count();
-        if n > 0 {
-            result.set(step, if op == AggregateOp::Count { n as f64 } else { 1.0 });
-        }
-    }
-    result
 }
 
 fn quantiles(columns: &[Column], group: &Group, params: &[f64], grid: Grid) -> Column {

@@ -371,6 +371,7 @@ impl Join<'_, '_, '_> {
         Column {
             labels: self.match_labels(labels),
             drop_name: false,
+            lost_metadata: false,
             values: vec![fill; self.n_steps],
             present,
             histograms: Vec::new(),

@@ -47,6 +47,8 @@ pub(crate) struct Column {
     pub(crate) labels: Labels,
     /// With delayed name removal: the name goes at the end of the query.
     pub(crate) drop_name: bool,
+    /// More than the name was dropped from `labels`.
+    pub(crate) lost_metadata: bool,
     pub(crate) values: Vec<f64>,
     /// Where `values` count.
     pub(crate) present: Vec<bool>,
@@ -72,6 +74,7 @@ impl Column {
         Self {
             labels,
             drop_name: false,
+            lost_metadata: false,
             values: vec![0.0; n_steps],
             present: vec![false; n_steps],
             histograms: Vec::new(),
@@ -80,7 +83,7 @@ impl Column {
 
     pub(crate) fn full(labels: Labels, values: Vec<f64>) -> Self {
         let present = vec![true; values.len()];
-        Self { labels, drop_name: false, values, present, histograms: Vec::new() }
+        Self { labels, drop_name: false, lost_metadata: false, values, present, histograms: Vec::new() }
     }
 
     /// Without values, as another for which `self` stands.
@@ -264,10 +267,4 @@ pub(crate) fn merge_equal(columns: Vec<Column>) -> Result<Vec<Column>, EvalError
         }
     }
     Ok(merged)
-}
-
-/// Whether two series have the same labels.
-pub(crate) fn has_equal(columns: &[Column]) -> bool {
-    let mut seen = std::collections::HashSet::with_capacity(columns.len());
-    columns.iter().any(|column| !seen.insert(&column.labels))
 }

@@ -13,7 +13,7 @@ use super::evaluator::Evaluator;
 use super::range::{self, Samples};
 use crate::error::EvalError;
 use crate::guard::{Guard, Meter};
-use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, STEPS_MAX, TIME_MAX_MS};
+use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, SPLIT_SAMPLES_MIN, STEPS_MAX, TIME_MAX_MS};
 use crate::parse::ast::{Expr, ValueType};
 use crate::plan::duration::QueryTimes;
 use crate::value::{MatrixSeries, Output, Value, VectorSample};
@@ -41,6 +41,10 @@ pub struct EngineOptions {
     /// Counters' start timestamps tell resets and where to begin (Prometheus' feature `use-start-timestamps`, off by
     /// default).
     pub start_timestamps: bool,
+    /// Threads that read and compute series of one selector (`--query.threads`); 1 for the caller's own.
+    pub threads: usize,
+    /// A selector with fewer samples than these, as far as can be guessed, is read by one thread.
+    pub split_samples_min: u64,
 }
 
 impl Default for EngineOptions {
@@ -55,6 +59,8 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             type_and_unit_labels: false,
             start_timestamps: false,
+            threads: 1,
+            split_samples_min: SPLIT_SAMPLES_MIN,
         }
     }
 }
@@ -128,6 +134,29 @@ pub struct QueryOptions {
     pub deadline: Option<Deadline>,
     /// Counts what the query costs.
     pub meter: Meter,
+}
+
+impl QueryOptions {
+    /// Ends the query when it was told to, or has run too long.
+    pub(crate) fn check_stop(&self) -> Result<(), EvalError> {
+        if self.cancel.is_canceled() {
+            return Err(EvalError::Canceled);
+        }
+        if self.deadline.as_ref().is_some_and(Deadline::has_passed) {
+            return Err(EvalError::Timeout);
+        }
+        Ok(())
+    }
+
+    /// Counts a series of `n` samples that was read from the store.
+    pub(crate) fn take_series(&self, engine: &EngineOptions, n: usize) -> Result<(), EvalError> {
+        self.check_stop()?;
+        let limit = engine.series_max;
+        if self.meter.read(n as u64) > limit {
+            return Err(EvalError::TooManySeries { limit });
+        }
+        Ok(())
+    }
 }
 
 /// The steps of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
@@ -298,7 +327,7 @@ fn raw_matrix(series: Vec<Samples>) -> Result<Value, EvalError> {
         }
         MatrixSeries {
             labels: s.labels,
-            points: s.t_ms.into_iter().zip(s.values).collect(),
+            points: s.t_ms.iter().copied().zip(s.values).collect(),
             histograms: s.histograms.into_iter().map(|h| (h.t_ms, h.histogram)).collect(),
         }
     };

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use storage::{Queryable, RolledUp};
 
-use super::column::{Column, Evaluated, Grid, has_equal, merge_equal, same_labelset, without_metadata};
+use super::column::{Column, Evaluated, Grid, merge_equal, without_metadata};
 use super::engine::{EngineOptions, QueryOptions};
+use super::scan::Sink;
 use super::{aggregate, binop, selector};
 use crate::annotations::{Annotations, texts};
 use crate::error::EvalError;
@@ -61,13 +62,7 @@ impl Evaluator<'_> {
 
     /// Ends the query when it was told to, or has run too long. Called at least once per series.
     pub(crate) fn check_stop(&self) -> Result<()> {
-        if self.query_options.cancel.is_canceled() {
-            return Err(EvalError::Canceled);
-        }
-        if self.query_options.deadline.as_ref().is_some_and(super::Deadline::has_passed) {
-            return Err(EvalError::Timeout);
-        }
-        Ok(())
+        self.query_options.check_stop()
     }
 
     /// Counts `n` more samples in memory.
@@ -79,12 +74,7 @@ impl Evaluator<'_> {
 
     /// Counts a series of `n` samples that was read from the store. Called once for each, so that the query can be stopped there.
     pub(crate) fn take_series(&self, n: usize) -> Result<()> {
-        self.check_stop()?;
-        let limit = self.options.series_max;
-        if self.query_options.meter.read(n as u64) > limit {
-            return Err(EvalError::TooManySeries { limit });
-        }
-        Ok(())
+        self.query_options.take_series(self.options, n)
     }
 
     fn check_memory(&self, more: u64) -> Result<()> {
@@ -247,6 +237,29 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Evaluates `expr`, which must be an instant vector, and hands its series to `sink` one by one: where they come from a
+    /// selector without all of them being in memory.
+    pub(crate) fn stream(&mut self, expr: &Expr, grid: Grid, sink: &mut Sink<'_>) -> Result<()> {
+        let inner = expr.unwrapped();
+        let is_once = grid.n_steps == 0 || (grid.n_steps > 1 && is_step_invariant(inner));
+        match &inner.kind {
+            ExprKind::Vector(selector) if !is_once && selector.extension.is_none() => {
+                self.check_stop()?;
+                selector::stream(self, selector, grid, sink)
+            }
+            ExprKind::Call { func, args } if !is_once && func::is_streamed(func, args) => {
+                self.check_stop()?;
+                func::stream(self, func, args, grid, sink)
+            }
+            _ => {
+                for column in self.vector(expr, grid)? {
+                    sink(self, column)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Drops the name of `column`, now or at the end.
     pub(crate) fn drop_name(&self, column: &mut Column) {
         column.drop_name = true;
@@ -262,14 +275,6 @@ impl Evaluator<'_> {
             return Ok(columns);
         }
         merge_equal(columns)
-    }
-
-    /// Settles the result of an operation that worked series by series: equal labels are an error.
-    pub(crate) fn settle_series(&self, columns: Vec<Column>) -> Result<Vec<Column>> {
-        if self.drops_names_at_once() && has_equal(&columns) {
-            return Err(same_labelset());
-        }
-        Ok(columns)
     }
 
     /// Drops the names that were kept so far.

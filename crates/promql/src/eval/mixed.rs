@@ -1,7 +1,6 @@
 //! Sums and means of groups in which there are native histograms, and perhaps floats, which do not mix.
 
-use super::aggregate::Group;
-use super::column::{Cell, Column, Grid};
+use super::column::{Cell, Column};
 use super::evaluator::Evaluator;
 use crate::annotations::texts;
 use crate::func::histogram::over_time::Gathering;
@@ -10,57 +9,54 @@ use crate::parse::ast::{AggregateOp, Span};
 
 /// What a group has gathered at one step.
 #[derive(Default)]
-struct Step {
-    floats: Option<(Sum, Mean)>,
+pub(super) struct Step {
+    floats: Option<Floats>,
     histograms: Option<Gathering>,
     /// Exponential and custom buckets have met: nothing can come of it any more.
     is_incompatible: bool,
     is_mixed: bool,
 }
 
-pub(super) fn eval(
-    ev: &mut Evaluator<'_>,
-    op: AggregateOp,
-    columns: &[Column],
-    group: &Group,
-    span: Span,
-    grid: Grid,
-) -> Column {
+enum Floats {
+    Sum(Sum),
+    Mean(Mean),
+}
+
+/// Adds the values of `column` to each of `steps`.
+pub(super) fn add(ev: &mut Evaluator<'_>, op: AggregateOp, steps: &mut [Step], column: &Column, span: Span) {
     let is_mean = op == AggregateOp::Avg;
-    let mut result = Column::absent(group.labels.clone(), grid.n_steps);
-    for step in 0..grid.n_steps {
-        let mut gathered = Step::default();
-        for column in group.members.iter().map(|idx| &columns[*idx]) {
-            if gathered.is_incompatible {
-                break;
-            }
-            match column.cell(step) {
-                Some(Cell::Float(value)) => gathered.add_float(value),
-                Some(Cell::Histogram(histogram)) => {
-                    let result = gathered.add_histogram(&histogram, is_mean);
-                    if result.is_err() {
-                        ev.warn(span, texts::mixed_schemas(column.labels.metric_name()));
-                    }
+    for (step, gathered) in steps.iter_mut().enumerate().filter(|(_, gathered)| !gathered.is_incompatible) {
+        match column.histogram(step) {
+            Some(histogram) => {
+                if gathered.add_histogram(histogram, is_mean).is_err() {
+                    ev.warn(span, texts::mixed_schemas(column.labels.metric_name()));
                 }
-                None => {}
             }
-        }
-        if let Some(cell) = gathered.finish(ev, is_mean, span) {
-            result.set_cell(step, cell);
+            None => {
+                if let Some(value) = column.get(step) {
+                    gathered.add_float(value, is_mean);
+                }
+            }
         }
     }
-    result
 }
 
 impl Step {
-    fn add_float(&mut self, value: f64) {
+    pub(super) fn of_sum(sum: Sum) -> Self {
+        Self { floats: Some(Floats::Sum(sum)), ..Self::default() }
+    }
+
+    pub(super) fn of_mean(mean: Mean) -> Self {
+        Self { floats: Some(Floats::Mean(mean)), ..Self::default() }
+    }
+
+    fn add_float(&mut self, value: f64, is_mean: bool) {
         self.is_mixed |= self.histograms.is_some();
         match &mut self.floats {
-            Some((sum, mean)) => {
-                *sum = sum.add(value);
-                mean.add(value);
-            }
-            None => self.floats = Some((Sum::of(value), Mean::first(value))),
+            Some(Floats::Sum(sum)) => *sum = sum.add(value),
+            Some(Floats::Mean(mean)) => mean.add(value),
+            None if is_mean => self.floats = Some(Floats::Mean(Mean::first(value))),
+            None => self.floats = Some(Floats::Sum(Sum::of(value))),
         }
     }
 
@@ -85,7 +81,7 @@ impl Step {
         result
     }
 
-    fn finish(self, ev: &mut Evaluator<'_>, is_mean: bool, span: Span) -> Option<Cell> {
+    pub(super) fn finish(self, ev: &mut Evaluator<'_>, is_mean: bool, span: Span) -> Option<Cell> {
         if let Some(text) = self.histograms.as_ref().and_then(|gathering| gathering.remarks().1) {
             ev.info(span, text);
         }
@@ -104,7 +100,9 @@ impl Step {
             histogram.compact();
             return Some(Cell::from(histogram));
         }
-        let (sum, mean) = self.floats?;
-        Some(Cell::Float(if is_mean { mean.mean() } else { sum.total() }))
+        Some(Cell::Float(match self.floats? {
+            Floats::Sum(sum) => sum.total(),
+            Floats::Mean(mean) => mean.mean(),
+        }))
     }
 }

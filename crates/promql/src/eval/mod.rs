@@ -2,15 +2,18 @@
 
 pub(crate) mod aggregate;
 mod binop;
+pub(crate) mod bounds;
 pub(crate) mod column;
 mod engine;
 pub(crate) mod evaluator;
+mod gather;
 mod histogram_binop;
 mod histograms;
 mod mixed;
 pub(crate) mod range;
+pub(crate) mod scan;
 pub(crate) mod selector;
-mod subquery;
+pub(crate) mod subquery;
 mod top;
 
 pub use engine::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};

@@ -2,16 +2,19 @@
 //!
 //! Windows slide: each sample is passed once from either side, whatever the number of steps.
 
-use model::{Labels, TimeRange, is_stale};
-use storage::{HistogramSample, SelectHints};
+use std::sync::Arc;
 
+use model::{Labels, TimeRange, is_stale};
+use storage::{HistogramSample, SelectHints, Series, SeriesSet, TimestampColumn};
+
+use super::bounds::{self, Bounds};
 use super::column::{Cell, Column, Grid, histogram_samples};
-use super::evaluator::{Evaluator, Result};
+use super::evaluator::{Buckets, Evaluator, Result};
 use super::histograms::prepared;
 use super::selector::Reference;
 use super::subquery;
 use crate::error::EvalError;
-use crate::func::rate::{Edges, edges};
+use crate::func::rate::{Edges, RateKind, edges};
 use crate::func::window::Window;
 use crate::parse::ast::{Expr, ExprKind, SelectorExtension, VectorSelector};
 
@@ -20,7 +23,7 @@ use crate::parse::ast::{Expr, ExprKind, SelectorExtension, VectorSelector};
 pub(crate) struct Samples {
     pub(crate) labels: Labels,
     pub(crate) drop_name: bool,
-    pub(crate) t_ms: Vec<i64>,
+    pub(crate) t_ms: TimestampColumn,
     pub(crate) values: Vec<f64>,
     /// Since when `values` count, 0 where not known; empty where that is of no interest.
     pub(crate) starts: Vec<i64>,
@@ -30,7 +33,7 @@ pub(crate) struct Samples {
 
 impl Samples {
     /// How many samples it counts for.
-    fn n_samples(&self) -> u64 {
+    pub(crate) fn n_samples(&self) -> u64 {
         let in_histograms: u64 = self.histograms.iter().map(|h| histogram_samples(&h.histogram)).sum();
         self.values.len() as u64 + in_histograms
     }
@@ -60,53 +63,76 @@ fn reach_ms(extension: Option<SelectorExtension>, lookback_ms: i64) -> (i64, i64
     }
 }
 
-/// Calls `visit` with each series of `selector` that has a sample in any window, one at a time, so that only one
-/// is in memory.
-fn visit_selector(
-    ev: &mut Evaluator<'_>,
+/// The selection behind `selector` for all windows, and how long it is.
+pub(crate) fn select<'q>(
+    ev: &mut Evaluator<'q>,
     selector: &VectorSelector,
     windows: Windows,
     function: &str,
     grid: Grid,
-    visit: &mut Visit<'_>,
-) -> Result<()> {
+) -> Result<(Box<dyn SeriesSet + 'q>, i64)> {
     let (first_ms, last_ms) = windows.reference.bounds(grid);
-    let (left_ms, right_ms) = reach_ms(selector.extension, ev.lookback_ms());
+    let (left_ms, right_ms) = windows.reach_ms(ev);
     let start_ms = first_ms.saturating_sub(windows.range_ms).saturating_sub(left_ms).saturating_add(1);
     let bounds = TimeRange::new(start_ms, last_ms.saturating_add(right_ms));
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
     let range_ms = windows.range_ms;
     let hints = SelectHints { function: function.to_owned(), range_ms, step_ms, ..SelectHints::default() };
-    let with_starts = ev.options.start_timestamps && OF_STARTS.contains(&function);
     let queryable = ev.queryable;
-    let mut set = queryable.select(&selector.matchers, bounds, &hints)?;
+    let set = queryable.select(&selector.matchers, bounds, &hints)?;
     ev.note_rolled_up(set.rolled_up());
-    while let Some(found) = set.next()? {
-        ev.take_series(found.values.len() + found.histograms.len())?;
+    Ok((set, bounds.end_ms.saturating_sub(bounds.start_ms)))
+}
+
+/// What of a series a function reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) with_starts: bool,
+    pub(crate) buckets: Buckets,
+}
+
+impl Reading {
+    pub(crate) fn new(ev: &Evaluator<'_>, function: &str) -> Self {
+        let with_starts = ev.options.start_timestamps && OF_STARTS.contains(&function);
+        Self { with_starts, buckets: ev.buckets }
+    }
+
+    /// The samples of `found` that are no staleness markers.
+    pub(crate) fn samples(self, found: Series) -> Samples {
         let mut samples = Samples { labels: found.labels, ..Samples::default() };
-        let live = found.timestamps.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
-        (samples.t_ms, samples.values) = live.map(|(t, v)| (*t, *v)).unzip();
-        if with_starts && !found.starts.is_empty() {
-            let live = found.starts.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
-            samples.starts = live.map(|(start_ms, _)| *start_ms).collect();
+        let has_starts = self.with_starts && !found.starts.is_empty();
+        if has_stale(&found.values) {
+            let live = found.timestamps.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
+            let (t_ms, values): (Vec<i64>, Vec<f64>) = live.map(|(t, v)| (*t, *v)).unzip();
+            if has_starts {
+                let live = found.starts.iter().zip(&found.values).filter(|(_, value)| !is_stale(**value));
+                samples.starts = live.map(|(start_ms, _)| *start_ms).collect();
+            }
+            (samples.t_ms, samples.values) = (Arc::new(t_ms), values);
+        } else {
+            (samples.t_ms, samples.values) = (found.timestamps, found.values);
+            if has_starts {
+                samples.starts = found.starts;
+            }
         }
         if !found.histograms.is_empty() {
-            samples.histograms = prepared(found.histograms, ev.buckets);
+            samples.histograms = prepared(found.histograms, self.buckets);
             samples.histograms.retain(|h| !is_stale(h.histogram.sum));
-            if !with_starts {
+            if !self.with_starts {
                 samples.histograms.iter_mut().for_each(|h| h.start_ms = 0);
             }
         }
-        ev.check_fits(samples.n_samples())?;
-        if !samples.is_empty() {
-            visit(ev, samples)?;
-        }
+        samples
     }
-    Ok(())
 }
 
-/// Takes the series of a range vector.
-pub(crate) type Visit<'v> = dyn FnMut(&mut Evaluator<'_>, Samples) -> Result<()> + 'v;
+/// Whether there is a staleness marker.
+pub(crate) fn has_stale(values: &[f64]) -> bool {
+    // Without a way out within a chunk, so that the compiler makes vectors of it.
+    values.chunks(64).any(|chunk| {
+        chunk.iter().fold(0u32, |n, value| n + u32::from(value.to_bits() == model::STALE_NAN_BITS)) > 0
+    })
+}
 
 /// The windows of the range vector `expr`.
 pub(crate) fn windows(ev: &Evaluator<'_>, expr: &Expr) -> Result<Windows> {
@@ -120,50 +146,49 @@ pub(crate) fn windows(ev: &Evaluator<'_>, expr: &Expr) -> Result<Windows> {
     Ok(Windows { reference, range_ms: ev.times.positive_ms(range)?, extension })
 }
 
-/// Calls `visit` with each series of the range vector `expr`, over all steps of `grid`.
-pub(crate) fn visit(
-    ev: &mut Evaluator<'_>,
-    expr: &Expr,
-    windows: Windows,
-    function: &str,
-    grid: Grid,
-    visit: &mut Visit<'_>,
-) -> Result<()> {
-    match &expr.unwrapped().kind {
-        ExprKind::Matrix { selector, .. } => visit_selector(ev, selector, windows, function, grid, visit),
-        ExprKind::Subquery { expr: inner, step, .. } => {
-            for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)? {
-                ev.check_stop()?;
-                visit(ev, samples)?;
-            }
-            Ok(())
-        }
-        _ => Err(EvalError::Execution("expected a range vector".to_owned())),
-    }
-}
-
 /// The samples of the range vector `expr` at one time, as an instant query returns them.
 pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<Samples>> {
     let windows = windows(ev, expr)?;
     let end_ms = windows.reference.of(t_ms);
+    let grid = Grid::instant(t_ms);
     let mut all = Vec::new();
-    visit(ev, expr, windows, "", Grid::instant(t_ms), &mut |ev, mut samples| {
-        if let Some(extension) = windows.extension {
-            let is_smoothed = extension == SelectorExtension::Smoothed;
-            if !samples.histograms.is_empty() {
-                let word = if is_smoothed { "smoothed" } else { "anchored" };
-                let message = format!("{word} modifier is not supported with histograms");
-                return Err(EvalError::Execution(message));
+    match &expr.unwrapped().kind {
+        ExprKind::Matrix { selector, .. } => {
+            let (mut set, _) = select(ev, selector, windows, "", grid)?;
+            let reading = Reading::new(ev, "");
+            while let Some(found) = set.next()? {
+                ev.take_series(found.values.len() + found.histograms.len())?;
+                let mut samples = reading.samples(found);
+                ev.check_fits(samples.n_samples())?;
+                extend(&mut samples, windows, end_ms)?;
+                if !samples.is_empty() {
+                    ev.hold(samples.n_samples())?;
+                    all.push(samples);
+                }
             }
-            extend_to_edges(&mut samples, end_ms.saturating_sub(windows.range_ms), end_ms, is_smoothed);
         }
-        if !samples.is_empty() {
-            ev.hold(samples.n_samples())?;
-            all.push(samples);
+        ExprKind::Subquery { expr: inner, step, .. } => {
+            for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)? {
+                ev.hold(samples.n_samples())?;
+                all.push(samples);
+            }
         }
-        Ok(())
-    })?;
+        _ => return Err(EvalError::Execution("expected a range vector".to_owned())),
+    }
     Ok(all)
+}
+
+/// Puts samples at the edges of the window of an anchored or smoothed selector.
+fn extend(samples: &mut Samples, windows: Windows, end_ms: i64) -> Result<()> {
+    let Some(extension) = windows.extension else { return Ok(()) };
+    let is_smoothed = extension == SelectorExtension::Smoothed;
+    if !samples.histograms.is_empty() {
+        let word = if is_smoothed { "smoothed" } else { "anchored" };
+        let message = format!("{word} modifier is not supported with histograms");
+        return Err(EvalError::Execution(message));
+    }
+    extend_to_edges(samples, end_ms.saturating_sub(windows.range_ms), end_ms, is_smoothed);
+    Ok(())
 }
 
 /// Replaces what lies at and beyond the edges by one sample at each edge.
@@ -180,70 +205,61 @@ fn extend_to_edges(samples: &mut Samples, start_ms: i64, end_ms: i64, is_smoothe
         range_ms: end_ms - start_ms,
     };
     let Some(Edges { first, last, left, right }) = edges(&window, is_smoothed, false) else {
-        samples.t_ms.clear();
+        samples.t_ms = Arc::default();
         samples.values.clear();
         return;
     };
     let from = if samples.t_ms[first] <= start_ms { first + 1 } else { first };
     let to = if samples.t_ms[last] >= end_ms { last } else { last + 1 };
     let inside = from..to.max(from);
-    let t_ms =
+    let t_ms: Vec<i64> =
         [start_ms].into_iter().chain(samples.t_ms[inside.clone()].iter().copied()).chain([end_ms]).collect();
     let values = [left].into_iter().chain(samples.values[inside].iter().copied()).chain([right]).collect();
-    (samples.t_ms, samples.values) = (t_ms, values);
+    (samples.t_ms, samples.values) = (Arc::new(t_ms), values);
 }
 
 impl Windows {
-    /// Calls `function` for every step at which the window of `samples` holds any, and collects what it gives.
-    pub(crate) fn apply(
-        &self,
-        ev: &Evaluator<'_>,
-        samples: &Samples,
-        grid: Grid,
-        mut function: impl FnMut(usize, &Window<'_>) -> Option<Cell>,
-    ) -> Column {
-        let mut column = Column::absent(samples.labels.clone(), grid.n_steps);
-        column.drop_name = samples.drop_name;
-        let (left_ms, right_ms) = reach_ms(self.extension, ev.lookback_ms());
-        let (mut from, mut to) = (0, 0);
-        let (mut histograms_from, mut histograms_to) = (0, 0);
-        for step in 0..grid.n_steps {
-            let eval_ms = grid.t_ms(step);
-            let end_ms = self.reference.of(eval_ms);
-            let start_ms = end_ms.saturating_sub(self.range_ms);
-            let (after_ms, until_ms) = (start_ms.saturating_sub(left_ms), end_ms.saturating_add(right_ms));
-            while samples.t_ms.get(to).is_some_and(|t| *t <= until_ms) {
-                to += 1;
+    /// How far samples beyond a window are of interest, to the left and to the right.
+    fn reach_ms(&self, ev: &Evaluator<'_>) -> (i64, i64) {
+        reach_ms(self.extension, ev.lookback_ms())
+    }
+
+    pub(crate) fn edges(&self, ev: &Evaluator<'_>, grid: Grid, kind: Option<RateKind>) -> bounds::Edges {
+        let reach_ms = self.reach_ms(ev);
+        bounds::Edges { grid, reference: self.reference, range_ms: self.range_ms, reach_ms, kind }
+    }
+}
+
+/// Calls `function` for every step at which the window of `samples` holds any, and sets `column` to what it gives.
+pub(crate) fn apply(
+    edges: &bounds::Edges,
+    bounds: &Bounds,
+    samples: &Samples,
+    column: &mut Column,
+    mut function: impl FnMut(usize, &Window<'_>) -> Option<Cell>,
+) {
+    let (mut histograms_from, mut histograms_to) = (0, 0);
+    for (step, (from, to)) in bounds.from.iter().zip(&bounds.to).enumerate() {
+        let (from, to) = (*from as usize, *to as usize);
+        let (step_edges, own) = (edges.of(step), &samples.histograms);
+        let mut histograms: &[HistogramSample] = &[];
+        if !own.is_empty() {
+            while own.get(histograms_to).is_some_and(|h| h.t_ms <= step_edges.until_ms) {
+                histograms_to += 1;
             }
-            while samples.t_ms.get(from).is_some_and(|t| *t <= after_ms) {
-                from += 1;
+            while own.get(histograms_from).is_some_and(|h| h.t_ms <= step_edges.after_ms) {
+                histograms_from += 1;
             }
-            let mut histograms: &[HistogramSample] = &[];
-            if !samples.histograms.is_empty() {
-                while samples.histograms.get(histograms_to).is_some_and(|h| h.t_ms <= until_ms) {
-                    histograms_to += 1;
-                }
-                while samples.histograms.get(histograms_from).is_some_and(|h| h.t_ms <= after_ms) {
-                    histograms_from += 1;
-                }
-                histograms = samples.histograms.get(histograms_from..histograms_to).unwrap_or(&[]);
-            }
-            let (t_ms, values) = match samples.t_ms.get(from..to) {
-                Some(t_ms) => (t_ms, &samples.values[from..to]),
-                None => (&[][..], &[][..]),
-            };
-            if t_ms.is_empty() && histograms.is_empty() {
-                continue;
-            }
-            let starts = samples.starts.get(from..to).unwrap_or(&[]);
-            let range_ms = self.range_ms;
-            let offset = from;
-            let window =
-                Window { t_ms, values, offset, starts, histograms, eval_ms, start_ms, end_ms, range_ms };
-            if let Some(cell) = function(step, &window) {
-                column.set_cell(step, cell);
-            }
+            histograms = own.get(histograms_from..histograms_to).unwrap_or(&[]);
         }
-        column
+        if from >= to && histograms.is_empty() {
+            continue;
+        }
+        let (t_ms, values) = (&samples.t_ms[from..to], &samples.values[from..to]);
+        let starts = samples.starts.get(from..to).unwrap_or(&[]);
+        let window = Window { starts, histograms, ..step_edges.window(t_ms, values, from, edges.range_ms) };
+        if let Some(cell) = function(step, &window) {
+            column.set_cell(step, cell);
+        }
     }
 }

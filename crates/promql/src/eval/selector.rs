@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use model::{Histogram, Labels, TimeRange, is_stale};
-use storage::{HistogramSample, SelectHints};
+use storage::{HistogramSample, SelectHints, Series};
 
+use super::bounds::{Remembered, first_after};
 use super::column::{Cell, Column, Grid};
-use super::evaluator::{Evaluator, Result};
+use super::evaluator::{Buckets, Evaluator, Result};
 use super::histograms::prepared;
+use super::scan::{self, Made, Maker, Sink};
 use crate::annotations::texts;
 use crate::error::EvalError;
 use crate::func::histogram::rate::interpolated;
@@ -56,7 +58,7 @@ pub(crate) fn eval(
         return smoothed(ev, selector, span, grid);
     }
     let histogram = |_: &Labels, sample: &HistogramSample| Ok(Cell::Histogram(Arc::clone(&sample.histogram)));
-    each_newest(ev, selector, grid, |point| point.value, histogram)
+    each_newest(ev, selector, grid, None, histogram)
 }
 
 fn seconds(t_ms: i64) -> f64 {
@@ -70,7 +72,7 @@ pub(crate) fn timestamps(
     grid: Grid,
 ) -> Result<Vec<Column>> {
     let histogram = |_: &Labels, sample: &HistogramSample| Ok(Cell::Float(seconds(sample.t_ms)));
-    each_newest(ev, selector, grid, |point| seconds(point.t_ms), histogram)
+    each_newest(ev, selector, grid, Some(|point| seconds(point.t_ms)), histogram)
 }
 
 /// As [`eval`], but the time since when the sample counts, in seconds, instead of its value; 0 where not known.
@@ -80,7 +82,7 @@ pub(crate) fn start_timestamps(
     grid: Grid,
 ) -> Result<Vec<Column>> {
     let histogram = |_: &Labels, sample: &HistogramSample| Ok(Cell::Float(seconds(sample.start_ms)));
-    each_newest(ev, selector, grid, |point| seconds(point.start_ms), histogram)
+    each_newest(ev, selector, grid, Some(|point| seconds(point.start_ms)), histogram)
 }
 
 /// As [`eval`], but the sample's time in Unix milliseconds instead of its value, which must be a float.
@@ -93,7 +95,7 @@ pub(crate) fn sample_times(
         let message = format!("this should be an info metric, with float samples: {labels}");
         Err(EvalError::Execution(message))
     };
-    each_newest(ev, selector, grid, |point| point.t_ms as f64, refuse)
+    each_newest(ev, selector, grid, Some(|point| point.t_ms as f64), refuse)
 }
 
 /// A float as a selector finds it.
@@ -105,13 +107,43 @@ struct Point {
     value: f64,
 }
 
+/// As [`eval`] without `smoothed`, each series handed to `sink`.
+pub(crate) fn stream(
+    ev: &mut Evaluator<'_>,
+    selector: &VectorSelector,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let histogram = |_: &Labels, sample: &HistogramSample| Ok(Cell::Histogram(Arc::clone(&sample.histogram)));
+    stream_newest(ev, selector, grid, None, histogram, sink)
+}
+
+type OfFloat = fn(Point) -> f64;
+
 fn each_newest(
     ev: &mut Evaluator<'_>,
     selector: &VectorSelector,
     grid: Grid,
-    of_float: impl Fn(Point) -> f64,
-    of_histogram: impl Fn(&Labels, &HistogramSample) -> Result<Cell>,
+    of_float: Option<OfFloat>,
+    of_histogram: impl Fn(&Labels, &HistogramSample) -> Result<Cell> + Sync,
 ) -> Result<Vec<Column>> {
+    let mut columns = Vec::new();
+    stream_newest(ev, selector, grid, of_float, of_histogram, &mut |ev, column| {
+        ev.hold(column.n_samples())?;
+        columns.push(column);
+        Ok(())
+    })?;
+    Ok(columns)
+}
+
+fn stream_newest(
+    ev: &mut Evaluator<'_>,
+    selector: &VectorSelector,
+    grid: Grid,
+    of_float: Option<OfFloat>,
+    of_histogram: impl Fn(&Labels, &HistogramSample) -> Result<Cell> + Sync,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
     let offset_ms = ev.times.offset_ms(selector.offset.as_ref())?;
     let reference = Reference::new(&ev.times, selector.at, offset_ms);
     let lookback_ms = ev.lookback_ms();
@@ -120,49 +152,88 @@ fn each_newest(
     let range = TimeRange::new(first_ms.saturating_sub(lookback_ms).saturating_add(1), last_ms);
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
     let hints = SelectHints { step_ms, lookback_ms, ..SelectHints::default() };
-    let mut columns = Vec::new();
     let queryable = ev.queryable;
-    let mut set = queryable.select(&selector.matchers, range, &hints)?;
+    let set = queryable.select(&selector.matchers, range, &hints)?;
     ev.note_rolled_up(set.rolled_up());
-    while let Some(series) = set.next()? {
-        ev.take_series(series.values.len() + series.histograms.len())?;
-        let histograms = prepared(series.histograms, ev.buckets);
-        let mut column = Column::absent(series.labels, grid.n_steps);
-        let (mut n_passed, mut n_histograms_passed) = (0, 0);
-        for step in 0..grid.n_steps {
-            let moment_ms = reference.of(grid.t_ms(step));
-            let oldest_ms = moment_ms.saturating_sub(lookback_ms);
-            while series.timestamps.get(n_passed).is_some_and(|t| *t <= moment_ms) {
-                n_passed += 1;
+    let maker = NewestMaker { grid, reference, lookback_ms, buckets: ev.buckets, of_float, of_histogram };
+    scan::scan(ev, set, range.end_ms.saturating_sub(range.start_ms), grid.n_steps, &maker, sink)
+}
+
+/// Takes the newest sample at each step, series by series.
+struct NewestMaker<H> {
+    grid: Grid,
+    reference: Reference,
+    lookback_ms: i64,
+    buckets: Buckets,
+    /// `None` for the value itself.
+    of_float: Option<OfFloat>,
+    of_histogram: H,
+}
+
+/// No sample at all.
+const NOTHING: u32 = u32::MAX;
+
+impl<H: Fn(&Labels, &HistogramSample) -> Result<Cell> + Sync> Maker for NewestMaker<H> {
+    type Memory = Remembered<Vec<u32>>;
+
+    fn make(&self, memory: &mut Self::Memory, series: Series) -> Result<Made> {
+        let n_steps = self.grid.n_steps;
+        let newest = memory.get(&series.timestamps, n_steps * size_of::<u32>(), |t_ms| self.newest(t_ms));
+        let mut column = Column::absent(series.labels.clone(), n_steps);
+        if series.histograms.is_empty() && self.of_float.is_none() {
+            let places = column.values.iter_mut().zip(&mut column.present);
+            for (idx, (value, present)) in newest.iter().zip(places) {
+                if let Some(found) = series.values.get(*idx as usize).filter(|found| !is_stale(**found)) {
+                    (*value, *present) = (*found, true);
+                }
             }
-            let float = n_passed.checked_sub(1).map(|idx| Point {
+        } else {
+            self.set_each(&newest, series, &mut column)?;
+        }
+        let column = Some(column).filter(|column| !column.is_absent());
+        Ok(Made { column, notes: None, n_read: 0 })
+    }
+}
+
+impl<H: Fn(&Labels, &HistogramSample) -> Result<Cell> + Sync> NewestMaker<H> {
+    /// For each step the number of the sample, or [`NOTHING`].
+    fn newest(&self, t_ms: &[i64]) -> Vec<u32> {
+        let mut n_passed = 0;
+        let newest = |step: usize| {
+            let moment_ms = self.reference.of(self.grid.t_ms(step));
+            n_passed = first_after(t_ms, n_passed, moment_ms);
+            let oldest_ms = moment_ms.saturating_sub(self.lookback_ms);
+            n_passed.checked_sub(1).filter(|idx| t_ms[*idx] > oldest_ms).map_or(NOTHING, |idx| idx as u32)
+        };
+        (0..self.grid.n_steps).map(newest).collect()
+    }
+
+    fn set_each(&self, newest: &[u32], series: Series, column: &mut Column) -> Result<()> {
+        let histograms = prepared(series.histograms, self.buckets);
+        let mut n_passed = 0;
+        for (step, idx) in newest.iter().enumerate() {
+            let idx = *idx as usize;
+            let point = series.values.get(idx).map(|value| Point {
                 t_ms: series.timestamps[idx],
                 start_ms: series.starts.get(idx).copied().unwrap_or(0),
-                value: series.values[idx],
+                value: *value,
             });
-            if !histograms.is_empty() {
-                while histograms.get(n_histograms_passed).is_some_and(|h| h.t_ms <= moment_ms) {
-                    n_histograms_passed += 1;
-                }
-                let last = n_histograms_passed.checked_sub(1).map(|idx| &histograms[idx]);
-                if let Some(last) = last.filter(|last| float.is_none_or(|float| float.t_ms < last.t_ms)) {
-                    if last.t_ms > oldest_ms && !is_stale(last.histogram.sum) {
-                        let cell = of_histogram(&column.labels, last)?;
-                        column.set_cell(step, cell);
-                    }
-                    continue;
-                }
+            let moment_ms = self.reference.of(self.grid.t_ms(step));
+            while histograms.get(n_passed).is_some_and(|h| h.t_ms <= moment_ms) {
+                n_passed += 1;
             }
-            if let Some(point) = float.filter(|point| point.t_ms > oldest_ms && !is_stale(point.value)) {
-                column.set(step, of_float(point));
+            let last = n_passed.checked_sub(1).map(|idx| &histograms[idx]);
+            if let Some(last) = last.filter(|last| point.is_none_or(|point| point.t_ms < last.t_ms)) {
+                if last.t_ms > moment_ms.saturating_sub(self.lookback_ms) && !is_stale(last.histogram.sum) {
+                    let cell = (self.of_histogram)(&column.labels, last)?;
+                    column.set_cell(step, cell);
+                }
+            } else if let Some(point) = point.filter(|point| !is_stale(point.value)) {
+                column.set(step, self.of_float.map_or(point.value, |of_float| of_float(point)));
             }
         }
-        if !column.is_absent() {
-            ev.hold(column.n_samples())?;
-            columns.push(column);
-        }
+        Ok(())
     }
-    Ok(columns)
 }
 
 /// `selector smoothed`: the value at the step itself, on the line between the samples around it.

@@ -2,13 +2,15 @@
 //!
 //! The steps are multiples of the step's length since 1970, so that they do not move with the query.
 
+use std::sync::Arc;
+
 use model::is_stale;
-use storage::HistogramSample;
+use storage::{HistogramSample, TimestampColumn};
 
 use super::column::Grid;
 use super::evaluator::{Evaluator, Result};
 use super::histograms::without_reset_hint;
-use super::range::{Samples, Windows};
+use super::range::{Samples, Windows, has_stale};
 use crate::error::EvalError;
 use crate::limits::STEPS_MAX;
 use crate::parse::ast::{Expr, Offset};
@@ -41,13 +43,20 @@ pub(crate) fn eval(
     ev.buckets.are_needed = true;
     let columns = ev.vector(inner, inner_grid)?;
     ev.buckets = outside;
+    let all: TimestampColumn = Arc::new((0..inner_grid.n_steps).map(|step| inner_grid.t_ms(step)).collect());
     let mut series = Vec::with_capacity(columns.len());
     for column in columns {
         let mut samples =
             Samples { labels: column.labels.clone(), drop_name: column.drop_name, ..Samples::default() };
+        if column.present.iter().all(|p| *p) && !has_stale(&column.values) {
+            (samples.t_ms, samples.values) = (Arc::clone(&all), column.values);
+            series.push(samples);
+            continue;
+        }
+        let mut t_ms = Vec::new();
         for step in 0..inner_grid.n_steps {
             if column.present[step] && !is_stale(column.values[step]) {
-                samples.t_ms.push(inner_grid.t_ms(step));
+                t_ms.push(inner_grid.t_ms(step));
                 samples.values.push(column.values[step]);
             } else if let Some(histogram) = column.histogram(step) {
                 samples.histograms.push(HistogramSample {
@@ -57,6 +66,7 @@ pub(crate) fn eval(
                 });
             }
         }
+        samples.t_ms = Arc::new(t_ms);
         if !samples.is_empty() {
             series.push(samples);
         }

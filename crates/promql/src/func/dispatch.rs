@@ -23,7 +23,7 @@ pub(crate) fn call(
 ) -> Result<Evaluated> {
     let name = func.name;
     if args.iter().any(|arg| arg.value_type() == ValueType::Matrix) {
-        return range_calls::call(ev, name, args, grid).map(Evaluated::Vector);
+        return range_calls::call(ev, func, args, grid).map(Evaluated::Vector);
     }
     if func.returns == ValueType::Scalar {
         return scalar_call(ev, name, args, grid).map(Evaluated::Scalar);

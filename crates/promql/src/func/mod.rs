@@ -2,6 +2,7 @@
 
 pub(crate) mod civil;
 mod dispatch;
+pub(crate) mod fast;
 pub(crate) mod hash;
 pub(crate) mod histogram;
 mod info;
@@ -18,6 +19,7 @@ pub(crate) mod sum;
 pub(crate) mod window;
 
 pub(crate) use dispatch::call;
+pub(crate) use range_calls::{is_streamed, stream};
 
 use crate::parse::ast::ValueType;
 

@@ -42,14 +42,6 @@ fn best(values: &[f64], is_better: impl Fn(f64, f64) -> bool) -> usize {
     best
 }
 
-pub(crate) fn max(values: &[f64]) -> f64 {
-    values[best(values, |a, b| a > b)]
-}
-
-pub(crate) fn min(values: &[f64]) -> f64 {
-    values[best(values, |a, b| a < b)]
-}
-
 /// When the greatest value occurred last, in seconds.
 pub(crate) fn ts_of_max(window: &Window<'_>) -> f64 {
     window.t_ms[best(window.values, |a, b| a >= b)] as f64 / 1000.0

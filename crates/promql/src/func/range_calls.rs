@@ -1,10 +1,11 @@
 //! Functions of range vectors, series by series.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::Histogram;
 use model::labels::{METRIC_NAME, quoted};
-use storage::HistogramSample;
+use model::{Histogram, Labels, MatchOp};
+use storage::{HistogramSample, Series};
 
 use super::dispatch::absent_labels;
 use super::histogram::over_time::Gathering;
@@ -12,13 +13,16 @@ use super::rate::{self, RateKind};
 use super::slide::Slide;
 use super::sum::quantile;
 use super::window::{Notes, Window};
-use super::{histogram, merged, over_time};
+use super::{Function, fast, histogram, merged, over_time};
 use crate::annotations::texts;
 use crate::error::EvalError;
 use crate::eval::aggregate::quantile_warning;
-use crate::eval::column::{Cell, Column, Grid};
+use crate::eval::bounds::{Bounds, Edges, Remembered};
+use crate::eval::column::{Cell, Column, Grid, same_labelset, without_metadata};
 use crate::eval::evaluator::{Evaluator, Result};
-use crate::eval::range::{self, Samples};
+use crate::eval::range::{self, Reading, Samples};
+use crate::eval::scan::{self, Made, Maker, Sink};
+use crate::eval::subquery;
 use crate::parse::ast::{Expr, ExprKind, SelectorExtension, Span, ValueType};
 
 /// Functions that anchored selectors work with, sorted.
@@ -28,12 +32,39 @@ const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 /// Endings of counters' names.
 const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
 
+/// Whether [`stream`] can hand on the results of `func` one by one.
+pub(crate) fn is_streamed(func: &Function, args: &[Expr]) -> bool {
+    func.name != "absent_over_time" && args.iter().any(|arg| arg.value_type() == ValueType::Matrix)
+}
+
 pub(crate) fn call(
     ev: &mut Evaluator<'_>,
-    name: &'static str,
+    func: &'static Function,
     args: &[Expr],
     grid: Grid,
 ) -> Result<Vec<Column>> {
+    let mut columns = Vec::new();
+    stream(ev, func, args, grid, &mut |ev, column| {
+        ev.hold(column.n_samples())?;
+        columns.push(column);
+        Ok(())
+    })?;
+    if func.name == "absent_over_time" {
+        let matrix = args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
+        return Ok(absent_over_time(&columns, matrix.unwrap_or(&args[0]), grid));
+    }
+    Ok(columns)
+}
+
+/// Evaluates `func`, which has a range vector among its arguments, and hands its series to `sink` one by one.
+pub(crate) fn stream(
+    ev: &mut Evaluator<'_>,
+    func: &'static Function,
+    args: &[Expr],
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let name = func.name;
     let mut scalars = Vec::new();
     let mut matrix_arg = &args[0];
     for arg in args {
@@ -46,49 +77,163 @@ pub(crate) fn call(
     check_factors(name, &scalars)?;
     let windows = range::windows(ev, matrix_arg)?;
     check_extension(name, windows.extension)?;
-    let function = Call::new(name, windows.extension);
+    let matrix = matrix_arg.unwrapped();
     // The result of a subquery has no place in the query.
-    let span = match &matrix_arg.unwrapped().kind {
+    let span = match &matrix.kind {
         ExprKind::Subquery { .. } => Span::default(),
         // Upstream takes the first argument, whatever it is.
         _ if name == "quantile_over_time" => args[0].unwrapped().span,
-        _ => matrix_arg.unwrapped().span,
+        _ => matrix.span,
     };
-    let mut columns = Vec::new();
-    range::visit(ev, matrix_arg, windows, name, grid, &mut |ev, samples| {
-        let mut notes = Notes::new(&samples.labels, span);
-        let mut column = match function.slide(&samples) {
-            Some(mut slide) => {
-                windows.apply(ev, &samples, grid, |_, window| slide.value(window).map(Cell::Float))
+    let function = Call::new(name, windows.extension);
+    let maker = RangeMaker {
+        function,
+        edges: windows.edges(ev, grid, function.kind),
+        reading: Reading::new(ev, name),
+        scalars: &scalars,
+        span,
+        drops_at_once: ev.drops_names_at_once(),
+        type_and_unit_labels: ev.options.type_and_unit_labels,
+    };
+    let mut twins = Twins::new(ev, name, matrix);
+    let mut any = false;
+    let checked: &mut Sink<'_> = &mut |ev, column| {
+        any = true;
+        twins.check(&column)?;
+        sink(ev, column)
+    };
+    match &matrix.kind {
+        ExprKind::Matrix { selector, .. } => {
+            let (set, length_ms) = range::select(ev, selector, windows, name, grid)?;
+            scan::scan(ev, set, length_ms, grid.n_steps, &maker, checked)?;
+        }
+        ExprKind::Subquery { expr: inner, step, .. } => {
+            let mut memory = Remembered::default();
+            for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)? {
+                ev.check_stop()?;
+                let made = maker.column(&mut memory, &samples);
+                scan::take(ev, made, checked)?;
             }
-            None => windows.apply(ev, &samples, grid, |step, window| {
-                function.evaluate(window, &mut notes, |idx| scalars[idx][step])
-            }),
-        };
-        ev.note(notes.finish());
-        if column.is_absent() {
-            return Ok(());
         }
-        if matches!(name, "rate" | "increase") && column.present.contains(&true) {
-            note_non_counter(ev, &column, span);
-        }
-        // Those two only move samples in time; a subquery may have dropped the name before.
-        if column.drop_name || !matches!(name, "last_over_time" | "first_over_time") {
-            ev.drop_name(&mut column);
-        }
-        ev.hold(column.n_samples())?;
-        columns.push(column);
-        Ok(())
-    })?;
-    if name == "quantile_over_time" && !columns.is_empty() {
+        _ => return Err(EvalError::Execution("expected a range vector".to_owned())),
+    }
+    if name == "quantile_over_time" && any {
         for q in scalars[0].iter().filter(|q| !(0.0..=1.0).contains(*q)) {
             ev.warn(args[0].unwrapped().span, quantile_warning(*q));
         }
     }
-    if name == "absent_over_time" {
-        return Ok(absent_over_time(&columns, matrix_arg, grid));
+    Ok(())
+}
+
+/// Finds series that became the same when their names were dropped.
+struct Twins {
+    /// `None` where there can be none.
+    seen: Option<HashSet<Labels>>,
+    /// The selector has one name, and the rest tells series apart unless that was dropped too.
+    is_one_metric: bool,
+}
+
+impl Twins {
+    fn new(ev: &Evaluator<'_>, name: &str, matrix: &Expr) -> Self {
+        let is_checked = ev.drops_names_at_once() && name != "absent_over_time";
+        let is_one_metric = match &matrix.kind {
+            ExprKind::Matrix { selector, .. } => {
+                selector.matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal)
+                    && !ev.options.type_and_unit_labels
+            }
+            _ => false,
+        };
+        Self { seen: is_checked.then(HashSet::new), is_one_metric }
     }
-    ev.settle_series(columns)
+
+    fn check(&mut self, column: &Column) -> Result<()> {
+        let Some(seen) = &mut self.seen else { return Ok(()) };
+        if self.is_one_metric && !column.lost_metadata {
+            return Ok(());
+        }
+        if seen.insert(column.labels.clone()) { Ok(()) } else { Err(same_labelset()) }
+    }
+}
+
+/// Makes the results of a function of a range vector, series by series.
+struct RangeMaker<'a> {
+    function: Call<'a>,
+    edges: Edges,
+    reading: Reading,
+    scalars: &'a [Vec<f64>],
+    span: Span,
+    drops_at_once: bool,
+    type_and_unit_labels: bool,
+}
+
+impl Maker for RangeMaker<'_> {
+    type Memory = Remembered<Bounds>;
+
+    fn make(&self, memory: &mut Self::Memory, series: Series) -> Result<Made> {
+        Ok(self.column(memory, &self.reading.samples(series)))
+    }
+}
+
+impl RangeMaker<'_> {
+    fn column(&self, memory: &mut Remembered<Bounds>, samples: &Samples) -> Made {
+        let n_read = samples.n_samples();
+        if samples.is_empty() {
+            return Made { column: None, notes: None, n_read };
+        }
+        let n_steps = self.edges.grid.n_steps;
+        let bounds =
+            memory.get(&samples.t_ms, n_steps * size_of::<[f64; 3]>(), |t_ms| self.edges.bounds(t_ms));
+        let mut notes = Notes::new(&samples.labels, self.span);
+        let mut column = Column::absent(samples.labels.clone(), n_steps);
+        column.drop_name = samples.drop_name;
+        self.compute(&bounds, samples, &mut notes, &mut column);
+        let is_absent = column.is_absent();
+        if !is_absent {
+            self.name(&mut column, &mut notes);
+        }
+        let notes = Some(notes.finish()).filter(|notes| !notes.is_empty());
+        Made { column: (!is_absent).then_some(column), notes, n_read }
+    }
+
+    fn compute(&self, bounds: &Bounds, samples: &Samples, notes: &mut Notes<'_>, column: &mut Column) {
+        let (edges, function) = (&self.edges, self.function);
+        let is_plain = samples.histograms.is_empty() && samples.starts.is_empty() && !function.is_extended();
+        if !is_plain {
+            range::apply(edges, bounds, samples, column, |step, window| {
+                function.evaluate(window, notes, |idx| self.scalars[idx][step])
+            });
+        } else if let Some(kind) = function.kind {
+            fast::extrapolated(edges, bounds, kind, &samples.t_ms, &samples.values, column);
+        } else if let Some(of_window) =
+            function.simple.filter(|_| edges.grid.is_instant() || !function.slides())
+        {
+            range::apply(edges, bounds, samples, column, |_, window| of_window(window).map(Cell::Float));
+        } else if let Some(mut slide) = function.slide() {
+            range::apply(edges, bounds, samples, column, |_, window| slide.value(window).map(Cell::Float));
+        } else {
+            range::apply(edges, bounds, samples, column, |step, window| {
+                function.of_floats(window, |idx| self.scalars[idx][step]).map(Cell::Float)
+            });
+        }
+    }
+
+    /// Settles the name of a result, and says when it is no counter's.
+    fn name(&self, column: &mut Column, notes: &mut Notes<'_>) {
+        let name = self.function.name;
+        if matches!(name, "rate" | "increase") && column.present.contains(&true) {
+            note_non_counter(&column.labels, self.type_and_unit_labels, notes);
+        }
+        // Those two only move samples in time; a subquery may have dropped the name before.
+        if column.drop_name || !matches!(name, "last_over_time" | "first_over_time") {
+            column.drop_name = true;
+            if self.drops_at_once {
+                let labels = without_metadata(&column.labels);
+                let is_of_metadata = |(name, _): &(&str, &str)| *name == "__type__" || *name == "__unit__";
+                column.lost_metadata = column.labels.iter().any(|pair| is_of_metadata(&pair));
+                column.labels = labels;
+            }
+        }
+    }
 }
 
 fn check_factors(name: &str, scalars: &[Vec<f64>]) -> Result<()> {
@@ -118,24 +263,23 @@ fn check_extension(name: &str, extension: Option<SelectorExtension>) -> Result<(
     Err(EvalError::Execution(format!("{word} modifier can only be used with: {list} - not with {name}")))
 }
 
-fn note_non_counter(ev: &mut Evaluator<'_>, column: &Column, span: Span) {
-    let Some(metric) = column.labels.get(METRIC_NAME) else {
+fn note_non_counter(labels: &Labels, type_and_unit_labels: bool, notes: &mut Notes<'_>) {
+    let Some(metric) = labels.get(METRIC_NAME) else {
         return;
     };
-    if ev.options.type_and_unit_labels {
-        let metric_type = column.labels.get("__type__").unwrap_or("");
+    if type_and_unit_labels {
+        let metric_type = labels.get("__type__").unwrap_or("");
         if !matches!(metric_type, "counter" | "histogram") {
             let (got, metric) = (quoted(metric_type), quoted(metric));
             let text = format!(
                 "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", \
                  got {got}: {metric}"
             );
-            ev.info(span, text);
+            notes.info(text);
         }
     } else if !COUNTER_SUFFIXES.iter().any(|suffix| metric.ends_with(suffix)) {
         let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
-        let text = format!("{text} {}", quoted(metric));
-        ev.info(span, text);
+        notes.info(format!("{text} {}", quoted(metric)));
     }
 }
 
@@ -146,6 +290,37 @@ struct Call<'a> {
     extension: Option<SelectorExtension>,
     /// Of the three that extrapolate.
     kind: Option<RateKind>,
+    /// Of those that need nothing but floats, each window by itself.
+    simple: Option<OfWindow>,
+}
+
+type OfWindow = fn(&Window<'_>) -> Option<f64>;
+
+/// Functions of one window's floats alone.
+fn simple(name: &str) -> Option<OfWindow> {
+    Some(match name {
+        "irate" => |w| rate::last_two(w, true),
+        "idelta" => |w| rate::last_two(w, false),
+        "resets" => |w| merged::resets(w, false),
+        "changes" => |w| merged::changes(w, false),
+        "deriv" => rate::deriv,
+        "avg_over_time" => |w| Some(over_time::avg(w.values)),
+        "sum_over_time" => |w| Some(over_time::sum(w.values)),
+        "min_over_time" => |w| fast::min(w.values),
+        "max_over_time" => |w| fast::max(w.values),
+        "count_over_time" => |w| Some(w.values.len() as f64),
+        "first_over_time" => |w| w.values.first().copied(),
+        "last_over_time" => |w| w.values.last().copied(),
+        "present_over_time" | "absent_over_time" => |w| w.values.first().map(|_| 1.0),
+        "stddev_over_time" => |w| Some(over_time::stdvar(w.values).sqrt()),
+        "stdvar_over_time" => |w| Some(over_time::stdvar(w.values)),
+        "mad_over_time" => |w| Some(over_time::mad(w.values)),
+        "ts_of_first_over_time" => |w| w.t_ms.first().map(|t_ms| *t_ms as f64 / 1000.0),
+        "ts_of_last_over_time" => |w| w.t_ms.last().map(|t_ms| *t_ms as f64 / 1000.0),
+        "ts_of_max_over_time" => |w| Some(over_time::ts_of_max(w)),
+        "ts_of_min_over_time" => |w| Some(over_time::ts_of_min(w)),
+        _ => return None,
+    })
 }
 
 impl<'a> Call<'a> {
@@ -156,17 +331,20 @@ impl<'a> Call<'a> {
             "delta" => Some(RateKind { is_counter: false, is_per_second: false }),
             _ => None,
         };
-        Self { name, extension, kind }
+        Self { name, extension, kind, simple: simple(name) }
     }
 
     fn is_extended(self) -> bool {
         self.extension.is_some()
     }
 
-    /// For plain floats, where something can be remembered from window to window.
-    fn slide(self, samples: &Samples) -> Option<Slide> {
-        let is_plain = samples.histograms.is_empty() && samples.starts.is_empty() && !self.is_extended();
-        if is_plain { Slide::of(self.name, self.kind) } else { None }
+    /// Whether something of a window of plain floats is of use for the next one.
+    fn slides(self) -> bool {
+        Slide::of(self.name).is_some()
+    }
+
+    fn slide(self) -> Option<Slide> {
+        Slide::of(self.name)
     }
 
     fn evaluate(
@@ -185,8 +363,7 @@ impl<'a> Call<'a> {
     }
 
     fn of_floats(self, window: &Window<'_>, scalar: impl Fn(usize) -> f64) -> Option<f64> {
-        let values = window.values;
-        let (first_ms, last_ms) = (*window.t_ms.first()?, *window.t_ms.last()?);
+        window.t_ms.first()?;
         if let Some(kind) = self.kind {
             return match self.extension {
                 None => rate::extrapolated(window, kind),
@@ -194,33 +371,15 @@ impl<'a> Call<'a> {
             };
         }
         match self.name {
-            "irate" => rate::last_two(window, true),
-            "idelta" => rate::last_two(window, false),
+            // Those of anchored selectors read beyond the window.
             "resets" => merged::resets(window, self.is_extended()),
             "changes" => merged::changes(window, self.is_extended()),
-            "deriv" => rate::deriv(window),
             "predict_linear" => rate::predict_linear(window, scalar(0)),
             "double_exponential_smoothing" => {
-                rate::double_exponential_smoothing(values, scalar(0), scalar(1))
+                rate::double_exponential_smoothing(window.values, scalar(0), scalar(1))
             }
-            "quantile_over_time" => Some(quantile(scalar(0), &mut values.to_vec())),
-            "avg_over_time" => Some(over_time::avg(values)),
-            "sum_over_time" => Some(over_time::sum(values)),
-            "min_over_time" => Some(over_time::min(values)),
-            "max_over_time" => Some(over_time::max(values)),
-            "count_over_time" => Some(values.len() as f64),
-            "first_over_time" => values.first().copied(),
-            "last_over_time" => values.last().copied(),
-            "present_over_time" | "absent_over_time" => Some(1.0),
-            "stddev_over_time" => Some(over_time::stdvar(values).sqrt()),
-            "stdvar_over_time" => Some(over_time::stdvar(values)),
-            "mad_over_time" => Some(over_time::mad(values)),
-            "ts_of_first_over_time" => Some(first_ms as f64 / 1000.0),
-            "ts_of_last_over_time" => Some(last_ms as f64 / 1000.0),
-            "ts_of_max_over_time" => Some(over_time::ts_of_max(window)),
-            "ts_of_min_over_time" => Some(over_time::ts_of_min(window)),
-            // Unknown names are refused by `call`.
-            _ => None,
+            "quantile_over_time" => Some(quantile(scalar(0), &mut window.values.to_vec())),
+            _ => self.simple?(window),
         }
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct Stretch {
     pub(crate) factor: f64,
     /// The counter began within the window, at zero: the first sample counts in full.
     pub(crate) begins_at_zero: bool,
+    /// Seconds before the first sample that are made good.
+    pub(crate) to_start: f64,
 }
 
 /// The factor for the difference `result` of samples that begin with `first`; none when one sample is all there is.
@@ -109,7 +111,7 @@ pub(crate) fn stretch(
     if kind.is_per_second {
         factor /= window.range_s();
     }
-    Some(Stretch { factor, begins_at_zero })
+    Some(Stretch { factor, begins_at_zero, to_start })
 }
 
 /// The value at `t_ms` on the line between two samples; a counter that fell began at zero.

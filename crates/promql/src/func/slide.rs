@@ -1,7 +1,7 @@
 //! Windows that slide: what the window of the last step told is not read again.
 //!
 //! In from `range_calls`, the windows of one series in the order of steps; out the same values that reading each window anew gives.
-//! rate, increase, resets and changes remember where neighbours differ, min and max keep a rising or falling queue: to the
+//! resets and changes remember where neighbours differ, min and max keep a rising or falling queue: to the
 //! bit. Sums of wide windows are kept as two stacks of compensated sums: within an ulp or two.
 
 use std::collections::VecDeque;
@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use model::Sum;
 
 use super::over_time;
-use super::rate::{self, RateKind};
 use super::window::Window;
 
 /// Narrower windows are summed anew, which is as fast and to the bit the same. Chosen.
@@ -19,7 +18,6 @@ const SUMMED_ANEW_MAX: usize = 64;
 /// timestamps, nor for anchored and smoothed selectors.
 #[derive(Debug)]
 pub(crate) enum Slide {
-    Rate(RateKind, Pairs),
     Resets(Pairs),
     Changes(Pairs),
     Max(Extreme),
@@ -30,15 +28,14 @@ pub(crate) enum Slide {
 
 impl Slide {
     /// For the functions that gain from it.
-    pub(crate) fn of(name: &str, kind: Option<RateKind>) -> Option<Self> {
-        Some(match (name, kind) {
-            (_, Some(kind)) if kind.is_counter => Self::Rate(kind, Pairs::default()),
-            ("resets", _) => Self::Resets(Pairs::default()),
-            ("changes", _) => Self::Changes(Pairs::default()),
-            ("max_over_time", _) => Self::Max(Extreme::default()),
-            ("min_over_time", _) => Self::Min(Extreme::default()),
-            ("sum_over_time", _) => Self::Sum(Stacks::default()),
-            ("avg_over_time", _) => Self::Mean(Stacks::default()),
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "resets" => Self::Resets(Pairs::default()),
+            "changes" => Self::Changes(Pairs::default()),
+            "max_over_time" => Self::Max(Extreme::default()),
+            "min_over_time" => Self::Min(Extreme::default()),
+            "sum_over_time" => Self::Sum(Stacks::default()),
+            "avg_over_time" => Self::Mean(Stacks::default()),
             _ => return None,
         })
     }
@@ -47,13 +44,6 @@ impl Slide {
     pub(crate) fn value(&mut self, window: &Window<'_>) -> Option<f64> {
         let fell = |a: f64, b: f64| b < a;
         match self {
-            Self::Rate(kind, falls) => {
-                falls.pass(window, fell);
-                let (first, last) = (window.values.first()?, window.values.last()?);
-                let before = |idx: &usize| window.values[idx - window.offset - 1];
-                let risen = falls.places.iter().map(before).fold(last - first, |sum, value| sum + value);
-                rate::stretched(window, *kind, risen)
-            }
             Self::Resets(falls) => Some(falls.pass(window, fell) as f64),
             Self::Changes(changes) => {
                 Some(changes.pass(window, |a, b| a != b && !(a.is_nan() && b.is_nan())) as f64)
@@ -173,11 +163,9 @@ impl Stacks {
 
 #[cfg(test)]
 mod tests {
-    use super::super::merged;
+    use super::super::{fast, merged};
     use super::*;
     use proptest::prelude::*;
-
-    const COUNTER: RateKind = RateKind { is_counter: true, is_per_second: true };
 
     fn window<'a>(t_ms: &'a [i64], values: &'a [f64], from: usize, to: usize) -> Window<'a> {
         let (start_ms, end_ms) = (t_ms[from] - 1, t_ms[to - 1]);
@@ -211,16 +199,15 @@ mod tests {
         ) {
             let t_ms: Vec<i64> = (0..values.len() as i64).map(|idx| idx * 15_000 + idx % 7).collect();
             let read = |name: &str, w: &Window<'_>| match name {
-                "rate" => rate::extrapolated(w, COUNTER),
                 "resets" => merged::resets(w, false),
                 "changes" => merged::changes(w, false),
-                "max_over_time" => Some(over_time::max(w.values)),
-                "min_over_time" => Some(over_time::min(w.values)),
+                "max_over_time" => fast::max(w.values),
+                "min_over_time" => fast::min(w.values),
                 "sum_over_time" => Some(over_time::sum(w.values)),
                 _ => Some(over_time::avg(w.values)),
             };
-            for name in ["rate", "resets", "changes", "max_over_time", "min_over_time", "sum_over_time", "avg_over_time"] {
-                let mut slide = Slide::of(name, (name == "rate").then_some(COUNTER)).expect("one of those");
+            for name in ["resets", "changes", "max_over_time", "min_over_time", "sum_over_time", "avg_over_time"] {
+                let mut slide = Slide::of(name).expect("one of those");
                 let (mut from, mut to) = (0, 1);
                 for (left, right) in &moves {
                     to = (to + right).min(values.len());

@@ -5,7 +5,7 @@
 pub(crate) use model::Sum;
 
 /// A running mean: of the sum while that is finite, else updated value by value.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mean {
     sum: Sum,
     n: f64,

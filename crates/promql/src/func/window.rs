@@ -80,6 +80,12 @@ pub(crate) struct FinishedNotes {
     pub(crate) list: Vec<Note>,
 }
 
+impl FinishedNotes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
 impl<'a> Notes<'a> {
     pub(crate) fn new(labels: &'a Labels, span: Span) -> Self {
         Self { metric: labels.metric_name(), finished: FinishedNotes { span, list: Vec::new() } }

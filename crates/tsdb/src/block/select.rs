@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::{Labels, TimeRange};
 use roaring::RoaringBitmap;
-use storage::{HistogramSample, QueryError, SelectHints, Series, SeriesSet, StorageError};
+use storage::{HistogramSample, QueryError, SelectHints, Series, SeriesSet, StorageError, share_of};
 
 use super::pages::{Columns, PageReader, damaged_page};
 use super::reader::Deleted;
@@ -51,6 +51,8 @@ struct Plan {
 pub(super) struct BlockSet {
     block: Arc<Block>,
     numbers: roaring::bitmap::IntoIter,
+    /// Of how many sets this one is which, when the series were dealt out.
+    share: Option<(usize, usize)>,
     range: TimeRange,
     labels_only: bool,
     deleted: Arc<Deleted>,
@@ -76,12 +78,18 @@ impl BlockSet {
         range: TimeRange,
         hints: &SelectHints,
     ) -> Self {
+        Self { numbers: numbers.into_iter(), ..Self::over(block, range, hints.labels_only) }
+    }
+
+    /// Over no series yet.
+    fn over(block: Arc<Block>, range: TimeRange, labels_only: bool) -> Self {
         Self {
             deleted: block.deleted(),
             block,
-            numbers: numbers.into_iter(),
+            numbers: RoaringBitmap::new().into_iter(),
+            share: None,
             range,
-            labels_only: hints.labels_only,
+            labels_only,
             skip_below: 0,
             labels: LabelCursor::default(),
             pages: PageCursor::default(),
@@ -96,10 +104,21 @@ impl BlockSet {
     /// The series, or `None` when it has nothing in the range.
     fn read(&mut self, number: u32) -> Result<Option<Series>, ReadOrFail> {
         let block = Arc::clone(&self.block);
+        let mut labels = None;
+        if let Some((n, share)) = self.share {
+            let own = self.labels.labels(block.index(), number)?;
+            if share_of(&own, n) != share {
+                return Ok(None);
+            }
+            labels = Some(own);
+        }
         let whole =
             self.range.start_ms <= block.range().start_ms && block.range().end_ms <= self.range.end_ms;
         if self.labels_only && whole {
-            let labels = self.labels.labels(block.index(), number)?;
+            let labels = match labels {
+                Some(labels) => labels,
+                None => self.labels.labels(block.index(), number)?,
+            };
             return Ok(Some(Series::floats(labels, Arc::default(), Vec::new())));
         }
         let mut pages = std::mem::take(&mut self.pages);
@@ -116,7 +135,10 @@ impl BlockSet {
         if series.is_empty() && !self.labels_only {
             return Ok(None);
         }
-        series.labels = self.labels.labels(block.index(), number)?;
+        series.labels = match labels {
+            Some(labels) => labels,
+            None => self.labels.labels(block.index(), number)?,
+        };
         Ok(Some(series))
     }
 
@@ -424,5 +446,25 @@ impl SeriesSet for BlockSet {
             }
         }
         Ok(None)
+    }
+
+    fn n_series_max(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    where
+        Self: 's,
+    {
+        let numbers = std::mem::replace(&mut self.numbers, RoaringBitmap::new().into_iter());
+        let part = |share: usize| -> Box<dyn SeriesSet + 's> {
+            Box::new(Self {
+                numbers: numbers.clone(),
+                share: Some((n, share)),
+                deleted: Arc::clone(&self.deleted),
+                ..Self::over(Arc::clone(&self.block), self.range, self.labels_only)
+            })
+        };
+        (0..n).map(part).collect()
     }
 }

@@ -90,7 +90,7 @@ struct Entry {
 /// Series of the head, by rising labels.
 pub(super) struct HeadSet {
     entries: std::vec::IntoIter<Entry>,
-    rows: Vec<Rows>,
+    rows: Arc<Vec<Rows>>,
     range: TimeRange,
     labels_only: bool,
     joiner: Joiner,
@@ -104,7 +104,7 @@ impl HeadSet {
     pub(super) fn capture(head: &Head, matchers: &[Matcher], range: TimeRange, labels_only: bool) -> Self {
         let mut set = Self {
             entries: Vec::new().into_iter(),
-            rows: Vec::new(),
+            rows: Arc::default(),
             range,
             labels_only,
             joiner: Joiner::default(),
@@ -115,10 +115,12 @@ impl HeadSet {
             return set;
         }
         let (mut entries, series, mut wanted) = set.look_up(head, matchers);
+        let mut rows = Vec::new();
         wanted.sort_unstable();
         for of_group in wanted.chunk_by(|a, b| a.0 == b.0) {
-            set.capture_group(head, of_group, &mut entries);
+            set.capture_group(head, of_group, &mut entries, &mut rows);
         }
+        set.rows = Arc::new(rows);
         if head.has_side.load(Ordering::Acquire) {
             set.capture_beside(head, &series, &mut entries);
         }
@@ -142,7 +144,7 @@ impl HeadSet {
         (entries, series, wanted)
     }
 
-    fn capture_group(&mut self, head: &Head, wanted: &[Wanted], entries: &mut [Entry]) {
+    fn capture_group(&self, head: &Head, wanted: &[Wanted], entries: &mut [Entry], all_rows: &mut Vec<Rows>) {
         let Some(shared) = head.group(wanted[0].0) else { return };
         let (closed, open) = {
             let group = shared.lock();
@@ -167,21 +169,21 @@ impl HeadSet {
         for page in closed {
             let Some(rows) = Rows::of(page.times.decode(), self.range) else { continue };
             let n_rows = page.n_rows();
-            self.rows.push(rows);
+            all_rows.push(rows);
             for (_, entry, column, series) in wanted {
                 let has = |state: &&Column| state.series == *series && state.has_samples(n_rows);
                 if page.columns.get(*column as usize).filter(has).is_some() {
                     let held = Held::Closed { page: page.clone(), column: *column };
-                    entries[*entry as usize].put(self.rows.len() - 1, held);
+                    entries[*entry as usize].put(all_rows.len() - 1, held);
                 }
             }
         }
         if let Some((times, columns)) = open
             && let Some(rows) = Rows::of(times.decode(), self.range)
         {
-            self.rows.push(rows);
+            all_rows.push(rows);
             for (entry, column) in columns {
-                entries[entry as usize].put(self.rows.len() - 1, Held::Open(column));
+                entries[entry as usize].put(all_rows.len() - 1, Held::Open(column));
             }
         }
     }
@@ -230,6 +232,30 @@ impl SeriesSet for HeadSet {
             joined = add_beside(joined, *beside);
         }
         Ok(Some(joined))
+    }
+
+    fn n_series_max(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    where
+        Self: 's,
+    {
+        let mut shares: Vec<Vec<Entry>> = (0..n).map(|_| Vec::new()).collect();
+        for entry in self.entries.by_ref() {
+            shares[storage::share_of(&entry.labels, n)].push(entry);
+        }
+        let set = |entries: Vec<Entry>| -> Box<dyn SeriesSet + 's> {
+            Box::new(Self {
+                entries: entries.into_iter(),
+                rows: Arc::clone(&self.rows),
+                range: self.range,
+                labels_only: self.labels_only,
+                joiner: Joiner::default(),
+            })
+        };
+        shares.into_iter().map(set).collect()
     }
 }
 

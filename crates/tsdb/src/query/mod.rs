@@ -17,7 +17,7 @@ use head::HeadSet;
 
 /// The answer to a selection; blocks first, then the head, so that of equal times the block's sample stays.
 struct MergedSeries {
-    sources: Vec<(Box<dyn SeriesSet + Send>, Option<Series>)>,
+    sources: Vec<(Box<dyn SeriesSet>, Option<Series>)>,
     joiner: Joiner,
     labels_only: bool,
     begun: bool,
@@ -53,6 +53,30 @@ impl SeriesSet for MergedSeries {
             }
         }
     }
+
+    fn n_series_max(&self) -> usize {
+        // The sources mostly have the same series.
+        self.sources.iter().map(|(source, _)| source.n_series_max()).max().unwrap_or(0)
+    }
+
+    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    where
+        Self: 's,
+    {
+        let empty = || Self {
+            sources: Vec::new(),
+            joiner: Joiner::default(),
+            labels_only: self.labels_only,
+            begun: false,
+        };
+        let mut shares: Vec<Self> = (0..n).map(|_| empty()).collect();
+        for (mut source, _) in self.sources.drain(..) {
+            for (share, part) in shares.iter_mut().zip(source.split(n)) {
+                share.sources.push((part, None));
+            }
+        }
+        shares.into_iter().map(|share| -> Box<dyn SeriesSet + 's> { Box::new(share) }).collect()
+    }
 }
 
 /// See `storage::Queryable::select`.
@@ -63,7 +87,7 @@ pub(crate) fn select(
     hints: &SelectHints,
 ) -> Result<Box<dyn SeriesSet>, QueryError> {
     let head = HeadSet::capture(db.head(), matchers, range, hints.labels_only);
-    let mut sources: Vec<(Box<dyn SeriesSet + Send>, Option<Series>)> = Vec::new();
+    let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
     for block in blocks_in(db, range) {
         sources.push((block.select(matchers, range, hints)?, None));
     }
