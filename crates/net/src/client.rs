@@ -25,19 +25,19 @@ use crate::config::HttpClientConfig;
 use crate::connect::Connector;
 use crate::decompress;
 use crate::error::{BuildError, Cause, HttpError, plain_io_error};
-use crate::proxy::ProxyRules;
+use crate::proxy::{ProxyRules, ProxyServer};
 use crate::tls::TlsFiles;
 
 /// How many redirects are followed. From Go's http.Client.
 const REDIRECTS_MAX: usize = 10;
 /// How long an idle connection is kept. From Prometheus: five minutes, longer than usual scrape intervals.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Idle connections kept per host. Chosen: one target is scraped by few jobs at once.
 const IDLE_PER_HOST_MAX: usize = 8;
 /// Longest accepted file with a password, token or header, in bytes. Chosen.
 const SECRET_FILE_BYTES_MAX: usize = 64 << 10;
 /// Sent unless the request names another.
-const AGENT: &str = concat!("Hinomi/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("Hinomi/", env!("CARGO_PKG_VERSION"));
 
 /// What to send.
 #[derive(Debug, Clone)]
@@ -155,6 +155,11 @@ impl HttpClient {
     #[must_use]
     pub fn config(&self) -> &HttpClientConfig {
         &self.config
+    }
+
+    /// Which proxy a request goes through.
+    pub(crate) fn proxy_of(&self, is_https: bool, host: &str, port: u16) -> Option<&ProxyServer> {
+        self.proxy.choose(is_https, host, port)
     }
 
     /// Sends, and decompresses the answer. Asks for gzip.
@@ -287,7 +292,7 @@ impl HttpClient {
         Ok(fresh)
     }
 
-    fn add_credentials(&self, headers: &mut HeaderMap, url: &Url) -> Result<(), HttpError> {
+    pub(crate) fn add_credentials(&self, headers: &mut HeaderMap, url: &Url) -> Result<(), HttpError> {
         for (name, header) in &self.config.http_headers {
             let name =
                 HeaderName::try_from(name.as_str()).map_err(|err| HttpError::Invalid(err.to_string()))?;
@@ -361,7 +366,7 @@ fn secret_value(text: &str) -> Result<HeaderValue, HttpError> {
     Ok(value)
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
@@ -412,7 +417,7 @@ fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-fn exchange_error(method: &Method, url: &Url, cause: Cause) -> HttpError {
+pub(crate) fn exchange_error(method: &Method, url: &Url, cause: Cause) -> HttpError {
     HttpError::Exchange { method: method.to_string(), url: shown(url), cause }
 }
 

@@ -212,7 +212,7 @@ impl Inner {
 }
 
 /// A TCP connection to the first address of `host` that answers.
-async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
+pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
     let addrs: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
         Err(_) => {

@@ -3,10 +3,12 @@
 //! In from `scrape`, `rules`, `alertmanager`, `api` and the binary; out to sockets.
 //! Knows nothing of samples. Every byte that comes in stands under a named limit.
 
+pub mod answer;
 pub mod client;
 pub mod config;
 mod connect;
 pub mod decompress;
+mod direct;
 mod error;
 pub mod gate;
 mod gzip_body;
@@ -17,6 +19,7 @@ mod tls;
 
 pub use client::{HttpClient, Limits, Request, Response};
 pub use config::{Authorization, BasicAuth, HttpClientConfig, TlsConfig};
+pub use direct::{Body, Buffers, Fetched, Line};
 pub use error::{BuildError, HttpError};
 pub use gate::{Gate, GateError};
 pub use secret::Secret;

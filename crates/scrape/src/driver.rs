@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
+use net::{Buffers, Line};
 use parking_lot::{Mutex, RwLock};
 use stdx::clock::Clock;
 use stdx::dir::Dir;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     /// Of the host's name and the external labels, so that two servers of a pair scrape at different moments.
     seed: RwLock<u64>,
     ingests: Arc<Semaphore>,
+    /// Memory for bodies.
+    buffers: Arc<Buffers>,
     /// What pages of all targets have in common.
     blocks: Arc<Blocks>,
     /// One for each page that is being read.
@@ -131,6 +134,7 @@ impl Manager {
                 locals: RwLock::default(),
                 seed: RwLock::new(seed),
                 ingests: Arc::new(Semaphore::new(n_ingests)),
+                buffers: Arc::default(),
                 blocks: Arc::new(Blocks::new()),
                 tools: Mutex::default(),
                 tasks: TaskTracker::new(),
@@ -323,6 +327,7 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
         }
     };
     let mut schedule = schedule_of(&shared, true);
+    let mut line = Line::new(Arc::clone(&shared.buffers));
     loop {
         match schedule.poll(clock.now_ms()) {
             Step::Wait { ms } => tokio::select! {
@@ -339,7 +344,7 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
                 shared.metrics.missed.add(n_missed);
                 tokio::select! {
                     () = state.gone.cancelled() => break,
-                    () = scrape(&shared, &pool, &state, t_ms) => {}
+                    () = scrape(&shared, &pool, &state, &mut line, t_ms) => {}
                 }
             }
         }
@@ -350,19 +355,27 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
 }
 
 /// One scrape of one target.
-async fn scrape(shared: &Arc<Shared>, pool: &Arc<Pool>, state: &Arc<TargetState>, t_ms: i64) {
+async fn scrape(
+    shared: &Arc<Shared>,
+    pool: &Arc<Pool>,
+    state: &Arc<TargetState>,
+    line: &mut Line,
+    t_ms: i64,
+) {
     let started = shared.options.clock.monotonic();
     let settings = pool.settings.load_full();
     let target = Arc::clone(&state.target.lock());
     let over_limit = pool.state.lock().over_limit.clone();
     let page = match (&state.source, over_limit) {
         (_, Some(reason)) => Err(FetchError::TargetLimit(reason.to_string())),
-        (Source::Http, None) => fetch(&settings.client, &settings.config, &target, &settings.accept).await,
+        (Source::Http, None) => {
+            fetch(&settings.client, &settings.config, &target, &settings.accept, line).await
+        }
         (Source::Local(source), None) => {
             let source = Arc::clone(source);
             let text = tokio::task::spawn_blocking(move || source()).await;
             text.map_err(|err| FetchError::Local(err.to_string())).map(|text| Page {
-                body: text.into(),
+                body: bytes::Bytes::from(text).into(),
                 encoding: String::new(),
                 content_type: "text/plain; version=0.0.4".to_owned(),
             })

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 use net::client::status_error;
-use net::{HttpClient, HttpError, Limits, Request};
+use net::{Body, HttpClient, HttpError, Limits, Line, Request};
 
 use crate::config::{EscapingScheme, ScrapeConfig, ScrapeProtocol};
 use crate::target::Target;
@@ -21,10 +20,10 @@ const FIRST_WEIGHT: usize = 6;
 static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
 /// A page as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Page {
     /// Maybe compressed.
-    pub(crate) body: Bytes,
+    pub(crate) body: Body,
     /// How.
     pub(crate) encoding: String,
     /// What.
@@ -56,12 +55,13 @@ pub(crate) fn accept(protocols: &[ScrapeProtocol], escaping: EscapingScheme) -> 
     text
 }
 
-/// Asks a target for its page.
+/// Asks a target for its page, over `line` where that can be.
 pub(crate) async fn fetch(
     client: &HttpClient,
     config: &ScrapeConfig,
     target: &Target,
     accept: &str,
+    line: &mut Line,
 ) -> Result<Page, FetchError> {
     let mut request = Request::get(target.url.clone());
     let text = |text: &str| HeaderValue::from_str(text).expect("made of ASCII by this module");
@@ -75,15 +75,11 @@ pub(crate) async fn fetch(
         body_bytes_max: decoded_bytes_max.saturating_add(GZIP_OVERHEAD_BYTES),
         decoded_bytes_max,
     };
-    let response = client.send(request, &limits).await?;
-    if response.status != http::StatusCode::OK {
-        return Err(FetchError::Status(status_error(response.status)));
+    let fetched = client.fetch(request, &limits, line).await?;
+    if fetched.status != http::StatusCode::OK {
+        return Err(FetchError::Status(status_error(fetched.status)));
     }
-    Ok(Page {
-        encoding: response.header(&CONTENT_ENCODING).to_owned(),
-        content_type: response.header(&CONTENT_TYPE).to_owned(),
-        body: response.body,
-    })
+    Ok(Page { encoding: fetched.content_encoding, content_type: fetched.content_type, body: fetched.body })
 }
 
 /// Why there is no page.

@@ -49,6 +49,10 @@ pub(crate) struct Column {
     events: Vec<u8>,
 }
 
+/// Longest event in most pages, in bytes: rows apart, kind, exponent and a mantissa of 40 bits. A longer one grows the events by
+/// itself.
+const EVENT_BYTES_MAX: usize = 12;
+
 /// What a value is coded against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Base {
@@ -245,9 +249,11 @@ impl Column {
     }
 
     fn put_head(&mut self, row: u32, kind: u64) {
-        // Grows by a quarter: doubling would leave a third of all events' memory unused.
-        if self.events.capacity() - self.events.len() < 12 {
-            self.events.reserve_exact((self.events.len() / 4).max(12));
+        // Grows in the steps that allocators have: doubling would leave a third of all events' memory unused.
+        if self.events.capacity() - self.events.len() < EVENT_BYTES_MAX {
+            let step = (self.events.len() / 3).max(EVENT_BYTES_MAX + 4);
+            let wanted = (self.events.len() + step).next_multiple_of(16);
+            self.events.reserve_exact(wanted - self.events.len());
         }
         varint::put_u64(&mut self.events, u64::from(row - self.last_row) << 2 | kind);
         self.last_row = row;
