@@ -49,6 +49,16 @@ pub trait Appendable: Send + Sync {
     fn is_overloaded(&self) -> bool {
         false
     }
+
+    /// Makes all batches committed before the call survive power loss. Calls at the same time share the work.
+    ///
+    /// # Errors
+    /// When the disk refuses, or the store keeps nothing on a disk: the batches stay committed, and what power loss leaves of them is
+    /// not known.
+    fn sync(&self) -> Result<(), StorageError> {
+        let source = std::io::Error::from(std::io::ErrorKind::Unsupported);
+        Err(StorageError::Io { action: "sync a store that is in memory only".to_owned(), source })
+    }
 }
 
 /// One batch: collected by `append`, made durable and visible by `commit`, forgotten when dropped.

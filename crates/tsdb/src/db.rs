@@ -13,6 +13,7 @@ mod maintain;
 mod open;
 mod seal;
 mod sweep;
+mod syncs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
 use stdx::dir::DirLock;
-use storage::{Appendable, Appender, QueryError, Queryable, SelectHints, SeriesSet};
+use storage::{Appendable, Appender, QueryError, Queryable, SelectHints, SeriesSet, StorageError};
 
 use crate::block::Block;
 use crate::error::TsdbError;
@@ -36,6 +37,7 @@ use crate::wal::{Log, SyncHandle};
 
 use budget::Budget;
 use log::LogPair;
+use syncs::Syncs;
 
 pub(crate) use import::fill;
 pub(crate) use open::LOCK_FILE;
@@ -57,6 +59,7 @@ pub struct Db {
     closed: AtomicBool,
     /// Imports begun in this run.
     n_imports: AtomicU64,
+    syncs: Syncs,
     lock: Mutex<Option<Box<dyn DirLock>>>,
 }
 
@@ -70,12 +73,17 @@ impl Db {
         open::open(dir, options, now_ms)
     }
 
-    /// Makes all batches acknowledged before the call survive power loss. Does not hold up commits.
+    /// Makes all batches acknowledged before the call survive power loss. Does not hold up commits. Calls that come while another one is under way
+    /// wait for it and share the next one.
     ///
     /// # Errors
     /// When the disk refuses. After that, what the system still remembers is unknown, so the next call writes
     /// everything from memory to blocks; it fails until that succeeds.
     pub fn sync(&self) -> Result<(), TsdbError> {
+        self.syncs.share(|| self.sync_now())
+    }
+
+    fn sync_now(&self) -> Result<(), TsdbError> {
         let handles = self.log.lock().sync_handles();
         if let Some(handles) = handles {
             return self.sync_files(&handles);
@@ -275,6 +283,10 @@ impl Appendable for Db {
 
     fn is_overloaded(&self) -> bool {
         self.budget.is_overloaded(&self.head)
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        Ok(Self::sync(self)?)
     }
 }
 

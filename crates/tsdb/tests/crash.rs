@@ -89,6 +89,34 @@ fn a_strict_commit_survives_power_loss() {
     });
 }
 
+#[test]
+fn a_batch_committed_and_synced_survives_power_loss_whoever_else_syncs() {
+    let dir = MemDir::new();
+    let (db, _) = Db::open(Arc::new(dir.clone()), small_segments(Durability::Interval), START_MS).unwrap();
+    let (synced, tried) = (parking_lot::Mutex::new(Content::new()), parking_lot::Mutex::new(Content::new()));
+    let write = |series: usize| {
+        for step in 0..30 {
+            let t_ms = START_MS + step;
+            let mut batch = Content::new();
+            let bits = (step as f64).to_bits();
+            tried.lock().entry(common::labels(series)).or_default().insert(t_ms, bits);
+            commit(&db, t_ms, &[(series, step as f64)], &mut batch).unwrap();
+            storage::Appendable::sync(&db).unwrap();
+            synced.lock().entry(common::labels(series)).or_default().insert(t_ms, bits);
+        }
+    };
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4).map(|series| scope.spawn(move || write(series))).collect();
+        while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            let promised = synced.lock().clone();
+            let image = dir.power_loss_image();
+            let may_be_there = tried.lock().clone();
+            check_image(image, &promised, &may_be_there, "power loss");
+        }
+    });
+    check_image(dir.power_loss_image(), &synced.lock(), &tried.lock(), "power loss");
+}
+
 /// Runs the short life on a disk that fails from operation `first` on, `n_ops` times. Returns how many there were.
 fn run_with_fault(first: u64, n_ops: u64, errno: i32, durability: Durability) -> u64 {
     let what = format!("fault {errno} at {first}, {n_ops} times");

@@ -24,6 +24,13 @@ const BODY_BYTES_MAX: usize = wire::remote_write::DECODED_BYTES_MAX;
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("5");
 const MEDIA_TYPE: &str = "application/x-protobuf";
 
+/// Asks how safe the samples must be before the answer: [`INTERVAL`] or [`STRICT`].
+const DURABILITY: HeaderName = HeaderName::from_static("x-hinomi-durability");
+/// Safe from `kill -9`, and from power loss a second later: what is done without the header.
+const INTERVAL: &str = "interval";
+/// Safe from power loss.
+const STRICT: &str = "strict";
+
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
 const HISTOGRAMS_WRITTEN: HeaderName =
     HeaderName::from_static("x-prometheus-remote-write-histograms-written");
@@ -46,6 +53,7 @@ pub(crate) async fn write(State(shell): State<Arc<Shell>>, request: Request) -> 
 async fn take(receiver: Arc<Receiver>, parts: &Parts, body: Body) -> Result<Response, Response> {
     let message = message_of(&parts.headers, &receiver.accepted)
         .map_err(|text| refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text))?;
+    let strict = is_strict(&parts.headers).map_err(|text| refusal(StatusCode::BAD_REQUEST, &text))?;
     if receiver.sheds() {
         return Err(come_again("memory is short: come again later, or raise --storage.memory.budget-bytes"));
     }
@@ -55,7 +63,7 @@ async fn take(receiver: Arc<Receiver>, parts: &Parts, body: Body) -> Result<Resp
     let permit = receiver.gate.enter(WAIT_MAX).await.map_err(|err| come_again(&err.to_string()))?;
     let received = aside(move || {
         let _held = permit;
-        receiver.receive(message, &body)
+        receiver.receive(message, &body, strict)
     });
     match received.await {
         Ok(Ok(outcome)) => Ok(answer(message, &outcome)),
@@ -120,6 +128,22 @@ fn message_of(headers: &HeaderMap, accepted: &[WriteMessage]) -> Result<WriteMes
         ));
     }
     Ok(message)
+}
+
+/// Whether the samples must survive power loss before the answer.
+fn is_strict(headers: &HeaderMap) -> Result<bool, String> {
+    let mut strict = false;
+    for value in headers.get_all(DURABILITY) {
+        match value.as_bytes() {
+            value if value == STRICT.as_bytes() => strict = true,
+            value if value == INTERVAL.as_bytes() => {}
+            value => {
+                let value = String::from_utf8_lossy(value);
+                return Err(format!("{DURABILITY} is {STRICT} or {INTERVAL}, got {value:?}"));
+            }
+        }
+    }
+    Ok(strict)
 }
 
 /// No content type is version 1, as is one that does not name the message.

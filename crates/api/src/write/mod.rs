@@ -118,6 +118,7 @@ struct Metrics {
     refused: Arc<Family<Counter>>,
     invalid_labels: Arc<Counter>,
     shed: Arc<Counter>,
+    strict: Arc<Counter>,
     memo_inserts: Arc<Counter>,
 }
 
@@ -148,6 +149,10 @@ impl Metrics {
             shed: registry.counter(
                 "hinomi_remote_write_shed_total",
                 "Requests of remote write put off, since memory is short (--storage.memory.budget-bytes).",
+            ),
+            strict: registry.counter(
+                "hinomi_remote_write_strict_total",
+                "Requests of remote write that asked to be on the disk before they are answered.",
             ),
             memo_inserts: registry.counter(
                 "hinomi_remote_write_memo_inserts_total",
@@ -193,8 +198,13 @@ impl Receiver {
         }
     }
 
-    /// Stores what `body`, a snappy block, holds. Blocks on the store.
-    pub(crate) fn receive(&self, message: WriteMessage, body: &[u8]) -> Result<Outcome, WriteError> {
+    /// Stores what `body`, a snappy block, holds; on the disk before the return when `strict`. Blocks on the store.
+    pub(crate) fn receive(
+        &self,
+        message: WriteMessage,
+        body: &[u8],
+        strict: bool,
+    ) -> Result<Outcome, WriteError> {
         let mut buffer = self.buffers.lock().pop().unwrap_or_default();
         let stored = decompress(body, &mut buffer)
             .map_err(WriteError::from)
@@ -213,6 +223,11 @@ impl Receiver {
             self.metrics.refused.with(&[reason.name()]).add(n_refused);
         }
         self.metrics.invalid_labels.add(outcome.n_invalid_labels());
+        if strict {
+            self.metrics.strict.inc();
+            // Also when this request added nothing: it may be one that comes again after a sync that failed.
+            self.store.sync()?;
+        }
         Ok(outcome)
     }
 

@@ -23,6 +23,28 @@ impl storage::Appendable for Short {
     }
 }
 
+/// A store whose disk may be broken; counts syncs.
+struct OnDisk {
+    inner: Arc<MemStore>,
+    n_syncs: std::sync::atomic::AtomicU64,
+    is_broken: bool,
+}
+
+impl storage::Appendable for OnDisk {
+    fn appender(&self, now_ms: i64) -> Box<dyn storage::Appender + '_> {
+        self.inner.appender(now_ms)
+    }
+
+    fn sync(&self) -> Result<(), storage::StorageError> {
+        self.n_syncs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if !self.is_broken {
+            return Ok(());
+        }
+        let source = std::io::Error::other("no space");
+        Err(storage::StorageError::Io { action: "sync wal/1".to_owned(), source })
+    }
+}
+
 fn taking(accepted: &[WriteMessage]) -> Server {
     let server = Server::starting();
     let store = server.store.clone();
@@ -100,6 +122,34 @@ async fn senders_come_back_when_memory_is_short() {
     assert_eq!(response.headers()["retry-after"], "5");
     assert_eq!(server.values("a").await, "");
     assert_eq!(server.metric("hinomi_remote_write_shed_total "), 1);
+}
+
+#[tokio::test]
+async fn a_request_is_on_the_disk_before_the_answer_when_it_asks() {
+    let check = async |values: &[&str], is_broken: bool, status: u16, text: &str, n_syncs: u64| {
+        let server = Server::starting();
+        let n_none = std::sync::atomic::AtomicU64::new(0);
+        let store = Arc::new(OnDisk { inner: server.store.clone(), n_syncs: n_none, is_broken });
+        let server = taking_into(server, &WriteMessage::ALL, store.clone());
+        let mut request = request("", "snappy", compress(&encode_v1(&[series("a", &[(0, 1.0)])])));
+        for value in values {
+            request.headers_mut().append("x-hinomi-durability", value.parse().unwrap());
+        }
+        let response = server.router.clone().oneshot(request).await.unwrap();
+        let got = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!((got, std::str::from_utf8(&body).unwrap()), (status, text), "{values:?}");
+        assert_eq!(store.n_syncs.load(std::sync::atomic::Ordering::SeqCst), n_syncs, "{values:?}");
+        assert_eq!(server.values("a").await.is_empty(), status == 400, "{values:?}");
+        assert_eq!(server.metric("hinomi_remote_write_strict_total "), n_syncs);
+    };
+    check(&[], false, 204, "", 0).await;
+    check(&["interval"], true, 204, "", 0).await;
+    check(&["strict"], false, 204, "", 1).await;
+    check(&["interval", "strict"], false, 204, "", 1).await;
+    check(&["strict"], true, 500, "cannot sync wal/1: no space\n", 1).await;
+    let text = "x-hinomi-durability is strict or interval, got \"Strict\"\n";
+    check(&["Strict"], false, 400, text, 0).await;
 }
 
 #[tokio::test]

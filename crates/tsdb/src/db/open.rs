@@ -9,6 +9,7 @@ use stdx::Dir;
 
 use super::budget::Budget;
 use super::log::LogPair;
+use super::syncs::Syncs;
 use super::{Db, maintain, seal, sweep};
 use crate::block::{open_all, quarantine};
 use crate::error::TsdbError;
@@ -52,6 +53,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
         cache,
         closed: AtomicBool::new(false),
         n_imports: AtomicU64::new(0),
+        syncs: Syncs::default(),
         lock: Mutex::new(Some(lock)),
     };
     sweep::sweep(&db, now_ms, true);
