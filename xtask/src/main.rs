@@ -20,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy              the layer table, module headers, dead files, long functions, links in the documents
   install           the Debian and npm packages that the tests need (as root; otherwise prints the command)
   promqltest DIR    runs every *.test script under DIR
-  differential      random expressions asked of two servers (--reference URL --target URL --seed S --count N)
+  differential      random expressions asked of Prometheus and ours, or of two servers (--reference URL --target URL); --seed S --count N
   bench WORKLOAD…   side by side with Prometheus: CPU, memory, disk; --quick for a look; see docs/perf/README.md
   fuzz SECONDS      each fuzz target for that long (needs nightly and cargo-fuzz)
 ";

@@ -6,9 +6,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::run::{Counts, counted, root};
-use crate::{install, tidy};
+use crate::{bench, install, tidy};
 
 type Stage = fn() -> Result<Counts>;
+
+/// Expressions compared with Debian's Prometheus in CI. Chosen: some seconds.
+const DIFFERENTIAL_COUNT: &str = "1000";
 
 /// In the order in which they run. A failure in the first three does not hide the others' results.
 const STAGES: &[(&str, Stage)] = &[
@@ -57,10 +60,15 @@ pub fn promqltest(args: &[String]) -> Result<bool> {
     Ok(counts.failed == 0)
 }
 
-/// `cargo xtask differential …`
+/// `cargo xtask differential …`; without `--reference` it starts both servers itself.
 pub fn differential(args: &[String]) -> Result<bool> {
     let mut command =
         cargo(&["run", "--quiet", "--release", "--package", "testkit", "--bin", "differential", "--"]);
+    let names_servers = args.iter().any(|arg| arg.starts_with("--reference") || arg.starts_with("--hinomi"));
+    if !names_servers {
+        install::debian_packages()?;
+        command.arg("--hinomi").arg(bench::server::build("hinomi")?);
+    }
     Ok(command.args(args).status()?.success())
 }
 
@@ -137,7 +145,10 @@ fn integration() -> Result<Counts> {
     // One at a time: the tests measure time and memory, and two cores are not many.
     let tests = ["--test", "cli", "--test", "it", "--", "--test-threads", "1"];
     let args = [&["test", "--release", "--package", "hinomi"][..], &tests].concat();
-    counted(&mut cargo(&args))
+    let mut counts = counted(&mut cargo(&args))?;
+    let same = differential(&["--count".to_owned(), DIFFERENTIAL_COUNT.to_owned()])?;
+    counts.add(Counts { passed: u64::from(same), failed: u64::from(!same) });
+    Ok(counts)
 }
 
 fn cargo(args: &[&str]) -> Command {

@@ -295,3 +295,19 @@ fn answers_from_roll_ups_say_so_once() {
         assert_eq!(output.expect("answered").annotations.infos(), [expected], "{query}");
     }
 }
+
+#[test]
+fn factors_of_smoothing_are_looked_at_where_there_is_something_to_smooth() {
+    let check = |query: &str, expected: Result<usize, &str>| {
+        let got = instant(&Engine::default(), query, &QueryOptions::default());
+        let got = got.map(|output| match output.value {
+            Value::Vector(samples) => samples.len(),
+            _ => 0,
+        });
+        assert_eq!(got.map_err(|err| err.to_string()), expected.map_err(str::to_owned), "{query}");
+    };
+    check("double_exponential_smoothing(nothing[5m], 0, 0.5)", Ok(0));
+    check("double_exponential_smoothing(x[5m], 0.5, 0.5)", Ok(1));
+    let bad = "invalid trend factor. Expected: 0 < tf < 1, got: 1.000000";
+    check("double_exponential_smoothing(x[5m], 0.5, 1)", Err(bad));
+}

@@ -10,7 +10,7 @@ mod options;
 mod proc;
 mod recording;
 mod report;
-mod server;
+pub mod server;
 mod targets;
 mod workloads;
 

@@ -2,6 +2,9 @@
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
+/// The first moment that Go's calendar knows, in Unix seconds.
+const FIRST_SECONDS: i64 = -9_223_372_028_715_321_600;
+
 /// A day and a time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Civil {
@@ -21,8 +24,11 @@ pub(crate) struct Civil {
 
 impl Civil {
     pub(crate) fn from_unix(seconds: i64) -> Self {
-        let days = seconds.div_euclid(SECONDS_PER_DAY);
-        let rest = seconds.rem_euclid(SECONDS_PER_DAY);
+        // Go counts from the year -292,277,022,399 on, in 64 bits: what lies before wraps around.
+        let wrapped = if seconds < FIRST_SECONDS { 1i128 << 64 } else { 0 };
+        let seconds = i128::from(seconds) + wrapped;
+        let days = seconds.div_euclid(SECONDS_PER_DAY.into()) as i64;
+        let rest = seconds.rem_euclid(SECONDS_PER_DAY.into()) as i64;
         // Days since 0000-03-01, in eras of 400 years.
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
@@ -74,6 +80,8 @@ mod tests {
         check(951_782_400, "2000-02-29T00:00:00Z");
         check(-1, "1969-12-31T23:59:59Z");
         check(4_102_444_800, "2100-01-01T00:00:00Z");
+        // As Go's time.Unix(math.MinInt64, 0).UTC() has it.
+        check(i64::MIN, "292277026596-12-04T15:30:08Z");
         assert_eq!(Civil::from_unix(951_782_400).year_day, 60);
         assert_eq!(Civil::from_unix(0).weekday, 4);
     }

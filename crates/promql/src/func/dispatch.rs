@@ -126,10 +126,10 @@ fn elementwise(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) ->
     }
 }
 
-/// Truncates; what does not fit becomes the least integer, as on upstream's usual machine. Kept within what dates allow.
+/// Truncates; what does not fit becomes the least integer, as on upstream's usual machine (amd64).
 fn go_int(value: f64) -> i64 {
-    const SECONDS_MAX: i64 = i64::MAX / 4;
-    if value.is_nan() { -SECONDS_MAX } else { (value as i64).clamp(-SECONDS_MAX, SECONDS_MAX) }
+    let fits = value >= i64::MIN as f64 && value < -(i64::MIN as f64);
+    if fits { value as i64 } else { i64::MIN }
 }
 
 fn date_part(name: &str) -> Option<fn(&Civil) -> f64> {

@@ -16,6 +16,7 @@ pub(crate) mod slide;
 mod sort;
 mod start_time;
 pub(crate) mod sum;
+mod trig;
 pub(crate) mod window;
 
 pub(crate) use dispatch::call;

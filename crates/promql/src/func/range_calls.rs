@@ -1,7 +1,7 @@
 //! Functions of range vectors, series by series.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::labels::{METRIC_NAME, quoted};
 use model::{Histogram, Labels, MatchOp};
@@ -74,7 +74,6 @@ pub(crate) fn stream(
             scalars.push(ev.scalar(arg, grid)?);
         }
     }
-    check_factors(name, &scalars)?;
     let windows = range::windows(ev, matrix_arg)?;
     check_extension(name, windows.extension)?;
     let matrix = matrix_arg.unwrapped();
@@ -91,6 +90,7 @@ pub(crate) fn stream(
         edges: windows.edges(ev, grid, function.kind),
         reading: Reading::new(ev, name),
         scalars: &scalars,
+        refused: OnceLock::new(),
         span,
         drops_at_once: ev.drops_names_at_once(),
         type_and_unit_labels: ev.options.type_and_unit_labels,
@@ -116,6 +116,9 @@ pub(crate) fn stream(
             }
         }
         _ => return Err(EvalError::Execution("expected a range vector".to_owned())),
+    }
+    if let Some(err) = maker.refused.into_inner() {
+        return Err(err);
     }
     if name == "quantile_over_time" && any {
         for q in scalars[0].iter().filter(|q| !(0.0..=1.0).contains(*q)) {
@@ -161,6 +164,8 @@ struct RangeMaker<'a> {
     edges: Edges,
     reading: Reading,
     scalars: &'a [Vec<f64>],
+    /// Why there is no answer, found where a value was needed.
+    refused: OnceLock<EvalError>,
     span: Span,
     drops_at_once: bool,
     type_and_unit_labels: bool,
@@ -200,7 +205,7 @@ impl RangeMaker<'_> {
         let is_plain = samples.histograms.is_empty() && samples.starts.is_empty() && !function.is_extended();
         if !is_plain {
             range::apply(edges, bounds, samples, column, |step, window| {
-                function.evaluate(window, notes, |idx| self.scalars[idx][step])
+                function.evaluate(window, notes, |idx| self.scalar(idx, step))
             });
         } else if let Some(kind) = function.kind {
             fast::extrapolated(edges, bounds, kind, &samples.t_ms, &samples.values, column);
@@ -212,9 +217,18 @@ impl RangeMaker<'_> {
             range::apply(edges, bounds, samples, column, |_, window| slide.value(window).map(Cell::Float));
         } else {
             range::apply(edges, bounds, samples, column, |step, window| {
-                function.of_floats(window, |idx| self.scalars[idx][step]).map(Cell::Float)
+                function.of_floats(window, |idx| self.scalar(idx, step)).map(Cell::Float)
             });
         }
+    }
+
+    /// An argument at a step. A factor is looked at only where there is something to smooth, as upstream.
+    fn scalar(&self, idx: usize, step: usize) -> f64 {
+        let value = self.scalars[idx][step];
+        if self.function.name == "double_exponential_smoothing" && (value <= 0.0 || value >= 1.0) {
+            let _ = self.refused.set(bad_factor(idx, value));
+        }
+        value
     }
 
     /// Settles the name of a result, and says when it is no counter's.
@@ -236,18 +250,9 @@ impl RangeMaker<'_> {
     }
 }
 
-fn check_factors(name: &str, scalars: &[Vec<f64>]) -> Result<()> {
-    if name != "double_exponential_smoothing" {
-        return Ok(());
-    }
-    for (what, values) in ["smoothing", "trend"].iter().zip(scalars) {
-        if let Some(bad) = values.iter().find(|v| **v <= 0.0 || **v >= 1.0) {
-            let short = if *what == "smoothing" { "sf" } else { "tf" };
-            let message = format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}");
-            return Err(EvalError::Execution(message));
-        }
-    }
-    Ok(())
+fn bad_factor(idx: usize, bad: f64) -> EvalError {
+    let (what, short) = if idx == 0 { ("smoothing", "sf") } else { ("trend", "tf") };
+    EvalError::Execution(format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}"))
 }
 
 fn check_extension(name: &str, extension: Option<SelectorExtension>) -> Result<()> {

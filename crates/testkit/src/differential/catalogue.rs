@@ -11,6 +11,9 @@ use super::ask::{Server, When};
 const METRICS_MAX: usize = 60;
 /// Values kept for each label.
 const VALUES_MAX: usize = 40;
+/// A function that was renamed in 3.0.
+const SMOOTHING: &str = "double_exponential_smoothing";
+const SMOOTHING_BEFORE_3: &str = "holt_winters";
 /// How far back data is looked for, in milliseconds: a year.
 const SPAN_MS: i64 = 365 * 24 * 3600 * 1000;
 
@@ -30,6 +33,8 @@ pub struct Catalogue {
     pub quiet_ms: i64,
     /// Functions and aggregations that the reference does not know.
     pub unknown: BTreeSet<String>,
+    /// The reference knows `double_exponential_smoothing` by its name before 3.0.
+    pub says_holt_winters: bool,
 }
 
 impl Catalogue {
@@ -74,7 +79,20 @@ impl Catalogue {
                 out.unknown.insert((*name).to_owned());
             }
         }
+        if out.unknown.contains(SMOOTHING) {
+            let answer = reference.eval(&format!("{SMOOTHING_BEFORE_3}()"), When::Instant(now_ms))?;
+            out.says_holt_winters = answer.as_ref().is_err_and(|why| !why.contains("unknown function"));
+            if out.says_holt_winters {
+                out.unknown.remove(SMOOTHING);
+            }
+        }
         Ok(out)
+    }
+
+    /// An expression as the reference writes it.
+    #[must_use]
+    pub fn in_words_of_the_reference(&self, expr: &str) -> String {
+        if self.says_holt_winters { expr.replace(SMOOTHING, SMOOTHING_BEFORE_3) } else { expr.to_owned() }
     }
 
     /// Few metrics with many series would make every query slow; many metrics keep a mix.

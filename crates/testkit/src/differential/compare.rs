@@ -19,7 +19,8 @@ pub enum Rule {
     BothRefuse,
     /// Sums, averages and deviations are compensated since 2.5x, so the last digits differ.
     Compensated,
-    /// Behind such a sum stands a step (comparison, rounding, modulo, sort into buckets): the last digit decides.
+    /// Behind such a sum, or behind mathematics, stands a step (comparison, rounding, modulo, sort into buckets, the sine of a large
+    /// number): the last digit decides.
     StepAfterSum,
     /// `topk` and `bottomk` may choose either of two equal values; values are compared, labels are not.
     Ties,
@@ -27,6 +28,16 @@ pub enum Rule {
     Atan2Name,
     /// `stddev`, `stdvar` and `quantile` of infinities and NaN are NaN since 3.x.
     InfiniteDeviation,
+    /// `rate` and `increase` near zero: since 3.0 the distance to zero is looked at after the distance to the window's edge was cut to
+    /// half an interval, so that less is extrapolated.
+    ZeroClamp,
+    /// `histogram_fraction` takes classic buckets since 3.4; before it gives nothing.
+    ClassicFraction,
+    /// `predict_linear` of a window fixed by `@`: in range queries 2.42 moves the window with the step.
+    FixedPrediction,
+    /// `exp`, `ln`, `^` and their kin: Go's mathematics there, the C library's here; both right to their last digits, which
+    /// later operations may magnify.
+    Mathematics,
 }
 
 impl Rule {
@@ -36,11 +47,23 @@ impl Rule {
         match self {
             Self::BothRefuse => "both refuse the expression",
             Self::Compensated => "sums are compensated since 2.5x: within 1e-9",
-            Self::StepAfterSum => "a step function behind a compensated sum",
+            Self::StepAfterSum => "a step behind a sum or mathematics: the last digit decides",
             Self::Ties => "topk and bottomk chose another of equal values",
             Self::Atan2Name => "atan2 drops the metric name since 3.0",
+            Self::ZeroClamp => "rate and increase near zero extrapolate less since 3.0",
+            Self::ClassicFraction => "histogram_fraction of classic buckets since 3.4",
+            Self::FixedPrediction => "predict_linear of a fixed window in range queries",
+            Self::Mathematics => "last digits of exp, ln, ^ and their kin: within 1e-9",
             Self::InfiniteDeviation => "deviation of infinities since 3.x",
         }
+    }
+}
+
+impl Rule {
+    /// Whether the rule, where it holds for a part of an expression, explains a difference of the whole.
+    #[must_use]
+    pub fn spreads(self) -> bool {
+        matches!(self, Self::ZeroClamp | Self::ClassicFraction | Self::FixedPrediction)
     }
 }
 
@@ -93,21 +116,67 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     if sums && equal(&a, &b, &near) {
         return Verdict::Explained(Rule::Compensated);
     }
+    if head(expr) == "histogram_fraction" && a.is_empty() {
+        return Verdict::Explained(Rule::ClassicFraction);
+    }
+    let is_fixed = |part: &Expr| match part {
+        Expr::Range { suffix, .. } | Expr::Subquery { suffix, .. } => suffix.contains('@'),
+        _ => false,
+    };
+    if head(expr) == "predict_linear" && expr.children().first().is_some_and(|window| is_fixed(window)) {
+        return Verdict::Explained(Rule::FixedPrediction);
+    }
+    if matches!(head(expr), "rate" | "increase") && equal(&a, &b, &|x, y| near(x, y) || is_zero_clamp(x, y)) {
+        return Verdict::Explained(Rule::ZeroClamp);
+    }
+    let is_power = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with(['^']));
+    if (has(&MATHEMATICS) || expr.any(&is_power)) && equal(&a, &b, &close) {
+        return Verdict::Explained(Rule::Mathematics);
+    }
     if has(&["topk", "bottomk"]) && equal(&values_only(&a), &values_only(&b), &near) {
         return Verdict::Explained(Rule::Ties);
     }
-    if has(&["stddev", "stdvar"]) && equal(&a, &b, &|x, y| near(x, y) || x.is_nan() || y.is_nan()) {
+    if has(&["stddev", "stdvar", "stddev_over_time", "stdvar_over_time"])
+        && equal(&a, &b, &|x, y| near(x, y) || x.is_nan() || y.is_nan())
+    {
         return Verdict::Explained(Rule::InfiniteDeviation);
     }
-    let steps =
-        has(&["floor", "ceil", "round", "sgn", "count_values", "changes", "resets", "topk", "bottomk"])
-            || expr.any(
-                &|part| matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>', '%'])),
-            );
-    if sums && steps {
+    let steps = has(&[
+        "sin",
+        "cos",
+        "tan",
+        "floor",
+        "ceil",
+        "round",
+        "sgn",
+        "count_values",
+        "changes",
+        "resets",
+        "topk",
+        "bottomk",
+    ]) || expr
+        .any(&|part| matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>', '%'])));
+    if (sums || has(&MATHEMATICS) || expr.any(&is_power)) && steps {
         return Verdict::Explained(Rule::StepAfterSum);
     }
     by_name(expr, first_difference(&a, &b))
+}
+
+/// Functions whose last digits are the mathematics library's.
+const MATHEMATICS: [&str; 14] = [
+    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cosh", "exp", "ln", "log10", "log2", "sinh", "tanh",
+    "atan2",
+];
+
+/// Near by a relative tolerance alone.
+fn close(a: f64, b: f64) -> bool {
+    ulps(a, b) <= ULPS_MAX || (a - b).abs() <= NAIVE_TOLERANCE * a.abs().max(b.abs())
+}
+
+/// Of two samples at distance d that span s, the edge counts for up to 1.1 d before 3.0 and for d / 2 since, out of at least
+/// s + d / 2 with s >= d: at most 2.1 / 1.5 times as much.
+fn is_zero_clamp(before: f64, since: f64) -> bool {
+    since > 0.0 && before > since && before / since <= 1.4 + 1e-9
 }
 
 /// What only the metric's name decides.

@@ -35,7 +35,10 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("exp", "v"),
     ("first_over_time", "m"),
     ("floor", "v"),
+    ("histogram_count", "v"),
+    ("histogram_fraction", "ssv"),
     ("histogram_quantile", "sb"),
+    ("histogram_sum", "v"),
     ("hour", "v"),
     ("idelta", "m"),
     ("increase", "m"),
@@ -72,18 +75,22 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("year", "v"),
     ("double_exponential_smoothing", "mss"),
 ];
-/// Aggregations; those of the second half take a parameter.
+/// Aggregations without a parameter.
 pub const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
-const WITH_PARAM: &[&str] = &["topk", "bottomk", "quantile", "count_values", "limitk", "limit_ratio"];
+/// Aggregations with a parameter.
+pub const WITH_PARAM: &[&str] = &["topk", "bottomk", "quantile", "count_values", "limitk", "limit_ratio"];
 /// What [`Catalogue::learn`] asks the reference about.
 #[must_use]
 pub fn probed() -> Vec<&'static str> {
     FUNCTIONS.iter().map(|(name, _)| *name).chain(["limitk", "limit_ratio"]).collect()
 }
 
-const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
-const COMPARISONS: &[&str] = &["==", "!=", ">", "<", ">=", "<="];
-const SETS: &[&str] = &["and", "or", "unless"];
+/// Arithmetic operators.
+pub const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
+/// Comparisons.
+pub const COMPARISONS: &[&str] = &["==", "!=", ">", "<", ">=", "<="];
+/// Set operators.
+pub const SETS: &[&str] = &["and", "or", "unless"];
 const RANGES: &[&str] = &["30s", "1m", "5m", "17m", "1h", "3h"];
 const SUBQUERIES: &[&str] = &["5m:1m", "10m:30s", "1h:7m", "30m:", "1h:5m"];
 const NUMBERS: &[&str] =

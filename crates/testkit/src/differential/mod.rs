@@ -6,6 +6,8 @@
 pub mod ask;
 pub mod catalogue;
 pub mod compare;
+pub mod coverage;
+pub mod data;
 pub mod expr;
 pub mod generate;
 pub mod shrink;
