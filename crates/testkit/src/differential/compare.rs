@@ -100,19 +100,7 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
         ulps(x, y) <= ULPS_MAX || (x - y).abs() <= NAIVE_TOLERANCE * x.abs().max(y.abs()).max(scale)
     };
     let has = |names: &[&str]| expr.any(&|part| names.contains(&head(part)));
-    let sums = has(&[
-        "sum",
-        "avg",
-        "stddev",
-        "stdvar",
-        "sum_over_time",
-        "avg_over_time",
-        "stddev_over_time",
-        "stdvar_over_time",
-        "deriv",
-        "predict_linear",
-        "double_exponential_smoothing",
-    ]);
+    let sums = has(&SUMS);
     if sums && equal(&a, &b, &near) {
         return Verdict::Explained(Rule::Compensated);
     }
@@ -141,26 +129,46 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     {
         return Verdict::Explained(Rule::InfiniteDeviation);
     }
-    let steps = has(&[
-        "sin",
-        "cos",
-        "tan",
-        "floor",
-        "ceil",
-        "round",
-        "sgn",
-        "count_values",
-        "changes",
-        "resets",
-        "topk",
-        "bottomk",
-    ]) || expr
-        .any(&|part| matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>', '%'])));
+    let steps = has(&STEPS)
+        || expr.any(
+            &|part| matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>', '%'])),
+        );
     if (sums || has(&MATHEMATICS) || expr.any(&is_power)) && steps {
         return Verdict::Explained(Rule::StepAfterSum);
     }
     by_name(expr, first_difference(&a, &b))
 }
+
+/// What adds up many numbers.
+const SUMS: [&str; 11] = [
+    "sum",
+    "avg",
+    "stddev",
+    "stdvar",
+    "sum_over_time",
+    "avg_over_time",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "deriv",
+    "predict_linear",
+    "double_exponential_smoothing",
+];
+
+/// What may jump where its argument hardly moves.
+const STEPS: [&str; 12] = [
+    "sin",
+    "cos",
+    "tan",
+    "floor",
+    "ceil",
+    "round",
+    "sgn",
+    "count_values",
+    "changes",
+    "resets",
+    "topk",
+    "bottomk",
+];
 
 /// Functions whose last digits are the mathematics library's.
 const MATHEMATICS: [&str; 14] = [
