@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::data_dir::{self, TsdbCommand};
-use crate::flags::{self, Flag, Kind, Values};
+use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -143,12 +143,32 @@ fn server_args() -> Vec<Arg> {
             Kind::Repeated(name) => args.push(arg.value_name(name).action(ArgAction::Append)),
         }
     }
+    args.extend(flags::IGNORED.iter().flat_map(ignored_args));
     args
+}
+
+/// A flag of Prometheus' that has no effect here. Not in the help: its warning at the start says all there is.
+fn ignored_args((name, shape, _): &(&'static str, IgnoredShape, &str)) -> Vec<Arg> {
+    let arg = Arg::new(*name).long(*name).hide(true);
+    match shape {
+        IgnoredShape::Value => vec![arg.action(ArgAction::Append)],
+        // Old ones were given with a value, too: --auto-gomaxprocs=false.
+        IgnoredShape::Switch(no) => {
+            let switch = |arg: Arg| {
+                arg.action(ArgAction::Append)
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+            };
+            vec![switch(arg), switch(Arg::new(*no).long(*no).hide(true))]
+        }
+    }
 }
 
 /// `no-x` for a switch; made once for each of the few switches.
 fn no_name(flag: &Flag) -> &'static str {
     match flag.name {
+        "config.auto-reload" => "no-config.auto-reload",
         "web.enable-lifecycle" => "no-web.enable-lifecycle",
         "web.enable-admin-api" => "no-web.enable-admin-api",
         "web.enable-remote-write-receiver" => "no-web.enable-remote-write-receiver",
@@ -179,7 +199,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
 }
 
 fn values(matches: &ArgMatches) -> Values {
-    Values::new(|flag| match flag.kind {
+    let is_given = |name: &str| {
+        let given = |id: &str| matches.try_contains_id(id).unwrap_or(false);
+        given(name) || given(&format!("no-{name}"))
+    };
+    let warnings = flags::ignored_warnings(is_given);
+    Values::new(warnings, |flag| match flag.kind {
         Kind::Switch => Some(vec![matches.get_flag(flag.name).to_string()]),
         Kind::Value(_) | Kind::Repeated(_) => {
             matches.get_many::<String>(flag.name).map(|values| values.cloned().collect())

@@ -1,7 +1,10 @@
 //! The server's flags: one table for parsing, help, `/api/v1/status/flags` and the documentation.
 //!
-//! Names, defaults and meaning are Prometheus' where it has the flag. Those of its flags that are not served yet are
-//! refused by name: a flag that is ignored is worse than one that is missing.
+//! Names, defaults and meaning are Prometheus' where it has the flag. Of those that we have not, [`theirs`] says
+//! what comes of them: a flag that is ignored in silence is worse than one that is missing.
+
+mod features;
+mod theirs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,6 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use stdx::{Dir as _, DiskDir};
+
+pub(crate) use features::Features;
+pub(crate) use theirs::{IGNORED, IgnoredShape, ignored_warnings, refuse_unserved};
 
 /// How a flag takes its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,19 @@ pub(crate) const SERVER: &[Flag] = &[
         FILE,
         "",
         "Prometheus configuration file. Without it: this host, Hinomi itself and the built-in rules",
+    ),
+    flag(
+        "config.auto-reload",
+        Kind::Switch,
+        "false",
+        "Take the configuration again when it, or a file that it names, has changed",
+    ),
+    flag("config.auto-reload-interval", DURATION, "30s", "How often --config.auto-reload looks; at least 1s"),
+    flag(
+        "enable-feature",
+        Kind::Repeated("NAME"),
+        "",
+        "Switch on a feature that is off by default, repeatable or with commas between; docs/user/command-line.md lists them",
     ),
     flag("storage.tsdb.path", Kind::Value("DIR"), "data", "Where samples, alert state and silences are kept"),
     flag("storage.tsdb.retention.time", DURATION, "15d", "How long samples are kept; 0 for ever"),
@@ -188,81 +207,30 @@ pub(crate) const SERVER: &[Flag] = &[
     flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),
 ];
 
-/// Prometheus' flags that are not served, with what to do instead.
-const UNSERVED: &[(&str, &str)] = &[
-    ("agent", "agent mode is not there yet; run the server"),
-    (
-        "alertmanager.drain-notification-queue-on-shutdown",
-        "the queue is given up to 5 s at shutdown; remove the flag",
-    ),
-    ("alertmanager.notification-batch-size", "remove the flag"),
-    ("alertmanager.timeout", "set timeout in the alerting section"),
-    ("auto-gomaxprocs", "it tunes Go's runtime; remove the flag"),
-    ("auto-gomemlimit", "it tunes Go's runtime; remove the flag"),
-    ("auto-gomemlimit.ratio", "it tunes Go's runtime; remove the flag"),
-    ("auto-gomemlimit.refresh-interval", "it tunes Go's runtime; remove the flag"),
-    ("config.auto-reload", "reload with SIGHUP or POST /-/reload"),
-    ("config.auto-reload-interval", "reload with SIGHUP or POST /-/reload"),
-    ("enable-feature", "no feature flag of Prometheus is served yet; remove the flag"),
-    ("rules.max-concurrent-evals", "groups run side by side already; remove the flag"),
-    ("scrape.adjust-timestamps", "remove the flag"),
-    ("scrape.discovery-reload-interval", "remove the flag"),
-    ("scrape.timestamp-tolerance", "remove the flag"),
-    ("storage.agent.path", "agent mode is not there yet; run the server"),
-    ("storage.remote.flush-deadline", "remote write is not there yet"),
-    ("storage.remote.read-concurrent-limit", "remote read is not there yet"),
-    ("storage.remote.read-max-bytes-in-frame", "remote read is not there yet"),
-    ("storage.remote.read-sample-limit", "remote read is not there yet"),
-    ("storage.tsdb.allow-overlapping-blocks", "remove the flag"),
-    ("storage.tsdb.allow-overlapping-compaction", "remove the flag"),
-    ("storage.tsdb.head-chunks-write-queue-size", "remove the flag"),
-    ("storage.tsdb.max-block-duration", "the store chooses lengths of blocks; remove the flag"),
-    ("storage.tsdb.min-block-duration", "the store chooses lengths of blocks; remove the flag"),
-    ("storage.tsdb.no-lockfile", "the data directory is always locked; remove the flag"),
-    ("storage.tsdb.retention", "use --storage.tsdb.retention.time"),
-    ("storage.tsdb.samples-per-chunk", "remove the flag"),
-    ("storage.tsdb.wal-compression", "the store has its own log format; remove the flag"),
-    ("storage.tsdb.wal-compression-type", "the store has its own log format; remove the flag"),
-    ("storage.tsdb.wal-segment-size", "the store has its own log format; remove the flag"),
-    (
-        "web.config.file",
-        "TLS and users for this server are not there yet; put a proxy in front, or listen on loopback",
-    ),
-    ("web.console.libraries", "console templates are not served; remove the flag"),
-    ("web.console.templates", "console templates are not served; remove the flag"),
-    ("web.enable-otlp-receiver", "the OTLP receiver is not there yet"),
-    ("web.max-notifications-subscribers", "remove the flag"),
-    ("web.user-assets", "the web page is inside the binary; remove the flag"),
-];
-
-/// Refuses the flags of Prometheus that are known and not served.
-///
-/// # Errors
-/// Names the first one, with what to do instead.
-pub(crate) fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<()> {
-    for arg in args {
-        let Some(name) = arg.strip_prefix("--") else { continue };
-        let name = name.split('=').next().unwrap_or(name);
-        let name = name.strip_prefix("no-").unwrap_or(name);
-        if let Some((name, hint)) = UNSERVED.iter().find(|(unserved, _)| *unserved == name) {
-            bail!("Prometheus' flag --{name} is not served by this version: {hint}");
-        }
-    }
-    Ok(())
-}
-
 /// The values of all flags.
 #[derive(Debug, Clone)]
 pub(crate) struct Values {
     values: BTreeMap<&'static str, Vec<String>>,
+    /// What was given and has no effect, a line each for the log.
+    warnings: Vec<String>,
 }
 
 impl Values {
     /// From what clap found, with defaults for the rest.
     #[must_use]
-    pub(crate) fn new(given: impl Fn(&Flag) -> Option<Vec<String>>) -> Self {
+    pub(crate) fn new(warnings: Vec<String>, given: impl Fn(&Flag) -> Option<Vec<String>>) -> Self {
         let value = |flag: &Flag| given(flag).unwrap_or_else(|| vec![flag.default.to_owned()]);
-        Self { values: SERVER.iter().map(|flag| (flag.name, value(flag))).collect() }
+        Self { values: SERVER.iter().map(|flag| (flag.name, value(flag))).collect(), warnings }
+    }
+
+    /// What `--enable-feature` switches on, and what the log should say of flags that switch nothing.
+    ///
+    /// # Errors
+    /// A feature that is not served.
+    pub(crate) fn features(&self) -> Result<(Features, Vec<String>)> {
+        let (features, mut remarks) = Features::parse(self.list("enable-feature"))?;
+        remarks.extend(self.warnings.iter().cloned());
+        Ok((features, remarks))
     }
 
     /// Every flag as text, for the status page.
@@ -461,24 +429,12 @@ mod tests {
     }
 
     #[test]
-    fn unserved_flags_are_refused_by_name() {
-        let err = refuse_unserved(["server", "--enable-feature=x"]).unwrap_err();
-        assert_eq!(
-            err.to_string(),
-            "Prometheus' flag --enable-feature is not served by this version: no feature flag of Prometheus is \
-             served yet; remove the flag"
-        );
-        assert!(refuse_unserved(["--no-storage.tsdb.wal-compression"]).is_err());
-        assert!(refuse_unserved(["--config.file=agent", "--web.page-title", "agent"]).is_ok());
-    }
-
-    #[test]
     fn retention_rules_are_selectors_with_a_duration() {
         let rules = |text: &'static str| {
             let given = move |flag: &Flag| {
                 (flag.name == "storage.tsdb.retention.rule").then(|| vec![text.to_owned()])
             };
-            Values::new(given)
+            Values::new(Vec::new(), given)
                 .selector_durations("storage.tsdb.retention.rule")
                 .map_err(|err| err.to_string())
         };
@@ -487,13 +443,6 @@ mod tests {
         assert_eq!(rules("").unwrap(), []);
         for (text, part) in [("up", "is not SELECTOR=DURATION"), ("up=x", "\"up=x\""), ("{=1d", "\"{=1d\"")] {
             assert!(rules(text).is_err_and(|err| err.contains(part)), "{text}");
-        }
-    }
-
-    #[test]
-    fn no_flag_is_both_served_and_refused() {
-        for flag in SERVER {
-            assert!(!UNSERVED.iter().any(|(name, _)| *name == flag.name), "{}", flag.name);
         }
     }
 }

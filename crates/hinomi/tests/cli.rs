@@ -64,13 +64,43 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
     };
     check(&["--bogus"], 2, "--bogus");
     check(&["frobnicate"], 2, "frobnicate");
-    check(&["--enable-feature=x"], 2, "--enable-feature is not served by this version");
+    check(&["--enable-feature=st-storage"], 1, "--enable-feature=st-storage is not served by this version");
+    check(&["--config.auto-reload"], 1, "--config.auto-reload: give --config.file, too");
+    check(&["--web.enable-otlp-receiver"], 2, "the OTLP receiver is not there yet");
     check(&["server", "--web.config.file", "x"], 2, "put a proxy in front");
     check(&["server", "--log.level=loud"], 1, "--log.level");
     check(&["server", "--query.max-concurrency=x"], 1, "--query.max-concurrency");
     check(&["server", "--query.max-concurrency=0"], 1, "--query.max-concurrency: must be more than 0");
     check(&["server", "--config.file=/nonexistent.yml"], 1, "/nonexistent.yml");
     check(&["query", "instant", "http://127.0.0.1:1", "up"], 1, "connection refused");
+}
+
+#[test]
+fn a_service_unit_of_prometheus_runs_with_a_warning_for_each_flag_without_effect() {
+    // The start ends at the configuration file, after the warnings.
+    let (code, _, err) = run(&[
+        "--config.file=/nonexistent.yml",
+        "--storage.tsdb.path=data",
+        "--web.console.templates=/etc/prometheus/consoles",
+        "--web.console.libraries",
+        "/etc/prometheus/console_libraries",
+        "--storage.tsdb.wal-compression",
+        "--no-auto-gomaxprocs",
+        "--storage.tsdb.min-block-duration=2h",
+        "--enable-feature=exemplar-storage,promql-experimental-functions",
+    ]);
+    assert_eq!(code, 1, "{err}");
+    for name in [
+        "web.console.templates",
+        "web.console.libraries",
+        "storage.tsdb.wal-compression",
+        "auto-gomaxprocs",
+        "storage.tsdb.min-block-duration",
+        "enable-feature=exemplar-storage",
+    ] {
+        assert!(err.contains(&format!("--{name} has no effect: ")), "{name} in {err}");
+    }
+    assert!(!err.contains("promql-experimental-functions has no effect"), "{err}");
 }
 
 #[test]

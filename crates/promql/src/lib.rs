@@ -7,6 +7,7 @@
 mod annotations;
 mod error;
 mod eval;
+mod features;
 mod func;
 mod guard;
 mod limits;
@@ -18,6 +19,7 @@ mod value;
 pub use annotations::{Annotations, Severity};
 pub use error::{EvalError, ParseError};
 pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
+pub use features::Features;
 pub use func::{FUNCTIONS, Function};
 pub use guard::{
     FinishedQuery, Guard, Meter, QueryInfo, QueryKind, QueryLog, QueryOrigin, QueryState, RunningQuery,
@@ -30,5 +32,5 @@ pub use parse::ast::{
     AggregateOp, At, BinaryOp, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, FillValues, Offset,
     SelectorExtension, Span, UnaryOp, ValueType, VectorMatching, VectorSelector,
 };
-pub use parse::{metric_selector, parse};
+pub use parse::{metric_selector, parse, parse_with};
 pub use value::{MatrixSeries, Output, Value, VectorSample};

@@ -76,7 +76,7 @@ impl Querier {
 
     /// As [`Querier::vector`], for the text of a template's `query`.
     pub(crate) fn text(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
-        let expr = promql::parse(query).map_err(|err| err.to_string())?;
+        let expr = self.engine.parse(query).map_err(|err| err.to_string())?;
         self.vector(&expr, t_ms)
     }
 }

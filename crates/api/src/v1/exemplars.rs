@@ -18,7 +18,8 @@ pub(crate) async fn exemplars(Shared(api): Shared, params: Params) -> Result<Res
     if range.end_ms < range.start_ms {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
-    let expr = promql::parse(params.get("query")).map_err(|err| ApiError::bad_data(err.to_string()))?;
+    let expr =
+        api.engine.load().parse(params.get("query")).map_err(|err| ApiError::bad_data(err.to_string()))?;
     if expr.selectors().is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

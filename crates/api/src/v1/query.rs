@@ -26,7 +26,7 @@ pub(crate) async fn instant(Shared(api): Shared, asker: Asker, params: Params) -
     let limit = params.limit()?;
     let t_ms = params.time_or("time", api.clock.now_ms())?;
     let request = QueryRequest::new(&params, limit)?;
-    let expr = parse(params.get("query"))?;
+    let expr = parse(&api, params.get("query"))?;
     let steps = RangeParams { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
     let info = asker.info(QueryKind::Instant, params.get("query"), steps);
     request.run(&api, info, move |engine, queryable, opts| engine.instant(queryable, &expr, t_ms, opts)).await
@@ -37,7 +37,7 @@ pub(crate) async fn range(Shared(api): Shared, asker: Asker, params: Params) -> 
     let limit = params.limit()?;
     let steps = range_params(&params)?;
     let request = QueryRequest::new(&params, limit)?;
-    let expr = parse(params.get("query"))?;
+    let expr = parse(&api, params.get("query"))?;
     if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
         let name = expr.value_type();
         let why =
@@ -49,19 +49,19 @@ pub(crate) async fn range(Shared(api): Shared, asker: Asker, params: Params) -> 
 }
 
 /// `GET|POST /api/v1/format_query`: the query in canonical form, over several lines where it is long.
-pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
-    let expr = parse(params.get("query"))?;
+pub(crate) async fn format(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    let expr = parse(&api, params.get("query"))?;
     Ok(success(|json| json.text(&expr.pretty())))
 }
 
 /// `GET|POST /api/v1/parse_query`: the query as a tree.
-pub(crate) async fn syntax_tree(params: Params) -> Result<Response, ApiError> {
-    let expr = parse(params.get("query"))?;
+pub(crate) async fn syntax_tree(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    let expr = parse(&api, params.get("query"))?;
     Ok(success(|json| super::ast::push_expr(json, &expr)))
 }
 
-fn parse(query: &str) -> Result<Expr, ApiError> {
-    promql::parse(query).map_err(|err| ApiError::parameter("query", err))
+fn parse(api: &Services, query: &str) -> Result<Expr, ApiError> {
+    api.engine.load().parse(query).map_err(|err| ApiError::parameter("query", err))
 }
 
 fn range_params(params: &Params) -> Result<RangeParams, ApiError> {

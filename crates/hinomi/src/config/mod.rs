@@ -6,6 +6,7 @@
 mod file;
 mod show;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use model::yaml::{self, YamlError};
@@ -95,6 +96,30 @@ impl Config {
         let text = read(&disk, path).map_err(|why| ConfigErrors(vec![format!("{name}: {why}")]))?;
         let dir = path.parent().unwrap_or(Path::new(""));
         Self::parse(&name, &text, dir, &disk)
+    }
+
+    /// A number that changes when the text of the file at `path` does, or that of a file it names.
+    pub(crate) fn fingerprint(path: &Path) -> u64 {
+        let disk = DiskDir::anywhere();
+        let mut hasher = DefaultHasher::new();
+        let text = read(&disk, path);
+        text.hash(&mut hasher);
+        let name = path.display().to_string();
+        if let Ok(text) = text
+            && let Ok(file) = yaml::parse::<ConfigFile>(&name, &text)
+        {
+            let dir = path.parent().unwrap_or(Path::new(""));
+            let mut found = Findings::default();
+            for (key, patterns) in
+                [("scrape_config_files", &file.scrape_config_files), ("rule_files", &file.rule_files)]
+            {
+                for path in expand(key, patterns, dir, &disk, &mut found) {
+                    path.hash(&mut hasher);
+                    read(&disk, &path).hash(&mut hasher);
+                }
+            }
+        }
+        hasher.finish()
     }
 
     /// From the text of a file in `dir`, whose other files are read through `disk`.

@@ -98,6 +98,7 @@ impl Alerting {
         if config.own.builtin_rules {
             groups.extend(BuiltinRules::groups(&config.own.builtin_disabled));
         }
+        check_language(&groups, engine.options().features)?;
         let options = rules::Options {
             engine,
             external_labels: config.global.external_labels.clone(),
@@ -130,6 +131,18 @@ impl Alerting {
         let _ = self.notifier_task.await;
         self.alertmanager.shutdown().await;
     }
+}
+
+/// Refuses rules that use a part of the language that is off.
+fn check_language(groups: &[rules::GroupSpec], features: promql::Features) -> Result<()> {
+    for group in groups {
+        for rule in &group.rules {
+            features
+                .check(&rule.expr().expr)
+                .map_err(|err| anyhow!("group {:?}, rule {:?}: {err}", group.name, rule.name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The configuration of the Alertmanager inside: the flag's file, else the configuration's, else what comes built in.

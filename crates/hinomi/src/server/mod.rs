@@ -83,6 +83,8 @@ async fn serve(flags: &Values) -> Result<()> {
     let mut signals = Signals::listen()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let registry = Registry::new();
+    let (features, remarks) = flags.features()?;
+    remarks.iter().for_each(|remark| warn!("{remark}"));
     let (config_path, config) = configured(flags)?;
     let listeners = listen::bind(flags.list("web.listen-address")).await?;
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
@@ -90,6 +92,9 @@ async fn serve(flags: &Values) -> Result<()> {
     let options = web_options(flags, &listeners, &*clock)?;
     own::declare_build(&registry);
     let page = own::metrics_page(&registry);
+    let watching = (features.auto_reload || flags.is_on("config.auto-reload"))
+        .then(|| reload::Watch::new(flags, config_path.as_deref(), commands.clone()))
+        .transpose()?;
     let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
     let stop_http = CancellationToken::new();
     let http = listen::serve(listeners, flags, api::router(shell.clone()), &registry, &stop_http)?;
@@ -131,7 +136,11 @@ async fn serve(flags: &Values) -> Result<()> {
     info!("server is ready to receive web requests");
     greet(&shell, &data_path, &running.current.load());
 
+    let watching = watching.map(|watch| tokio::spawn(watch.run()));
     running.answer(&mut signals, &mut requests, flags).await;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     info!("stopping; a second signal ends at once");
     let stop = async {
         shell.set_stopping();

@@ -66,6 +66,7 @@ impl Queries {
 
     /// The engine that flags and file ask for.
     pub(super) fn engine(&self, flags: &Values, config: &Config) -> Result<promql::Engine> {
+        let (features, _) = flags.features()?;
         let options = promql::EngineOptions {
             lookback_ms: flags.duration_ms("query.lookback-delta")?,
             samples_max: flags.count("query.max-samples")?,
@@ -74,6 +75,9 @@ impl Queries {
             memory_bytes_max: flags.query_memory("query.max-memory-bytes")?,
             timeout: flags.positive_duration("query.timeout")?,
             subquery_step_ms: config.global.evaluation_interval.as_ms(),
+            features: features.language,
+            delayed_name_removal: features.delayed_name_removal,
+            start_timestamps: features.use_start_timestamps,
             ..promql::EngineOptions::default()
         };
         Ok(promql::Engine::new(options).with_guard(self.guard.clone()))

@@ -2,10 +2,15 @@
 //!
 //! Everything that can fail is read and checked first; only then are the parts told, one after the other.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use api::Command;
 use stdx::metrics::{Gauge, Registry};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use super::{Running, load_config};
@@ -29,6 +34,52 @@ impl ReloadMetrics {
                 "prometheus_config_last_reload_success_timestamp_seconds",
                 "Timestamp of the last successful configuration reload.",
             ),
+        }
+    }
+}
+
+/// Asks for a reload whenever the configuration's files have changed, also for one that will be refused: the log then says why, once.
+pub(super) struct Watch {
+    path: PathBuf,
+    every: Duration,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Watch {
+    /// Looks at `path` as `--config.auto-reload-interval` says.
+    ///
+    /// # Errors
+    /// When there is no file to look at, or the interval is under a second.
+    pub(super) fn new(flags: &Values, path: Option<&Path>, commands: mpsc::Sender<Command>) -> Result<Self> {
+        let Some(path) = path else {
+            bail!("--config.auto-reload: give --config.file, too: there is nothing to watch")
+        };
+        let every = flags.positive_duration("config.auto-reload-interval")?;
+        if every < Duration::from_secs(1) {
+            bail!("--config.auto-reload-interval: must be at least 1s");
+        }
+        Ok(Self { path: path.to_owned(), every, commands })
+    }
+
+    /// Runs until aborted.
+    pub(super) async fn run(self) {
+        let mut ticks = tokio::time::interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen = None;
+        loop {
+            ticks.tick().await;
+            let path = self.path.clone();
+            let now = tokio::task::spawn_blocking(move || Config::fingerprint(&path)).await.ok();
+            let before = seen.replace(now);
+            if before.is_none_or(|before| before == now) {
+                continue;
+            }
+            info!("the configuration's files have changed");
+            let (reply, done) = tokio::sync::oneshot::channel();
+            if self.commands.send(Command::Reload(reply)).await.is_err() {
+                return;
+            }
+            let _ = done.await;
         }
     }
 }

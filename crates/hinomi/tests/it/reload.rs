@@ -42,6 +42,20 @@ fn a_changed_file_takes_effect_by_signal_and_by_post() {
 }
 
 #[test]
+fn a_changed_file_is_noticed_when_that_is_switched_on() {
+    let target = Target::start(|_| Reply::text("m 1\n"));
+    let flags = ["--config.auto-reload", "--config.auto-reload-interval=1s"];
+    let server = Hinomi::start(Some(&config("one", &target)), &flags);
+    wait_job(&server, "one");
+    std::fs::write(config_path(&server), format!("{}rule_files: [r.yml]\n", config("two", &target))).unwrap();
+    wait_job(&server, "two");
+    // Files that it names count, also those that were not there before.
+    let rules = "groups:\n- name: a\n  interval: 1s\n  rules:\n  - {record: made, expr: vector(7)}\n";
+    std::fs::write(server.folder.path().join("r.yml"), rules).unwrap();
+    wait_for("the rule", Duration::from_secs(10), || server.number("made").filter(|value| *value == 7.0));
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_is_named_with_line_and_column() {
     let target = Target::start(|_| Reply::text("m 1\n"));
     let server = Hinomi::start(Some(&config("one", &target)), &["--web.enable-lifecycle"]);

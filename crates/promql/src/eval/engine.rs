@@ -11,7 +11,8 @@ use storage::Queryable;
 use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::evaluator::Evaluator;
 use super::range::{self, Samples};
-use crate::error::EvalError;
+use crate::error::{EvalError, ParseError};
+use crate::features::Features;
 use crate::guard::{Guard, Meter};
 use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, SPLIT_SAMPLES_MIN, STEPS_MAX, TIME_MAX_MS};
 use crate::parse::ast::{Expr, ValueType};
@@ -45,6 +46,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// A selector with fewer samples than these, as far as can be guessed, is read by one thread.
     pub split_samples_min: u64,
+    /// What queries may use.
+    pub features: Features,
 }
 
 impl Default for EngineOptions {
@@ -61,6 +64,7 @@ impl Default for EngineOptions {
             start_timestamps: false,
             threads: 1,
             split_samples_min: SPLIT_SAMPLES_MIN,
+            features: Features::ALL,
         }
     }
 }
@@ -200,6 +204,14 @@ impl Engine {
     #[must_use]
     pub fn options(&self) -> &EngineOptions {
         &self.options
+    }
+
+    /// Parses `query`, which may use what this engine's features allow.
+    ///
+    /// # Errors
+    /// As [`crate::parse`].
+    pub fn parse(&self, query: &str) -> Result<Expr, ParseError> {
+        crate::parse_with(query, self.options.features)
     }
 
     /// The value of `expr` at `t_ms`, Unix milliseconds.

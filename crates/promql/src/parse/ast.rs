@@ -379,6 +379,12 @@ impl AggregateOp {
         }
     }
 
+    /// Behind a feature flag in Prometheus.
+    #[must_use]
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
     /// Whether it takes a parameter.
     #[must_use]
     pub fn has_param(self) -> bool {

@@ -17,14 +17,24 @@ use std::sync::Arc;
 use model::Matcher;
 
 use crate::error::ParseError;
+use crate::features::Features;
 use ast::Expr;
 
-/// Parses and type-checks `query`.
+/// Parses and type-checks `query`, which may use the whole language.
 ///
 /// # Errors
 /// The first thing that is wrong, with its position, in Prometheus' words.
 pub fn parse(query: &str) -> Result<Expr, ParseError> {
+    parse_with(query, Features::ALL)
+}
+
+/// As [`parse`], with what `features` allow.
+///
+/// # Errors
+/// As [`parse`], and when it needs what is off.
+pub fn parse_with(query: &str, features: Features) -> Result<Expr, ParseError> {
     let mut expr = parser::expression(query)?;
+    features.check_in(query, &expr)?;
     check::Checker { query }.check(&mut expr)?;
     expr.query = Some(Arc::from(query));
     Ok(expr)

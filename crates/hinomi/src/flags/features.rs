@@ -1,0 +1,117 @@
+//! `--enable-feature`: Prometheus' names for what is off by default, and what each means here.
+
+use anyhow::{Result, bail};
+
+/// What a feature's name does.
+#[derive(Debug, Clone, Copy)]
+enum Effect {
+    /// Switches something of [`Features`] on.
+    Switch(fn(&mut Features)),
+    /// Nothing is left to switch; why.
+    Always(&'static str),
+    /// Not there; what its user would miss.
+    Missing(&'static str),
+}
+
+use Effect::{Always, Missing, Switch};
+
+/// What was switched on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Features {
+    /// Parts of the query language.
+    pub language: promql::Features,
+    /// Metric names go at the end of a query.
+    pub delayed_name_removal: bool,
+    /// `rate` and its like look at start timestamps.
+    pub use_start_timestamps: bool,
+    /// As `--config.auto-reload`.
+    pub auto_reload: bool,
+}
+
+const STARTS: &str = "scrapes do not keep start timestamps yet";
+const OTLP: &str = "the OTLP receiver is not there yet";
+const OWN_STORE: &str = "the store is built differently";
+
+const FEATURES: &[(&str, Effect)] = &[
+    ("auto-reload-config", Switch(|on| on.auto_reload = true)),
+    ("concurrent-rule-eval", Always("groups run side by side already, rules of one group in order")),
+    ("created-timestamp-zero-ingestion", Missing(STARTS)),
+    ("delayed-compaction", Always(OWN_STORE)),
+    ("exemplar-storage", Always("exemplars are always stored")),
+    ("extra-scrape-metrics", Missing("scrapes do not write these metrics yet")),
+    ("fast-startup", Always(OWN_STORE)),
+    ("histograms-st-encoding", Always(OWN_STORE)),
+    ("memory-snapshot-on-shutdown", Always(OWN_STORE)),
+    ("metadata-wal-records", Always("metadata is always stored")),
+    ("native-histograms", Always("they are always stored and computed with")),
+    ("old-ui", Always("there is one web page")),
+    ("ooo-native-histograms", Always("late histograms are always taken")),
+    ("otlp-deltatocumulative", Missing(OTLP)),
+    ("otlp-native-delta-ingestion", Missing(OTLP)),
+    ("promql-binop-fill-modifiers", Switch(|on| on.language.fill_modifiers = true)),
+    ("promql-delayed-name-removal", Switch(|on| on.delayed_name_removal = true)),
+    ("promql-duration-expr", Always("duration expressions are always there")),
+    ("promql-experimental-functions", Switch(|on| on.language.experimental_functions = true)),
+    ("promql-extended-range-selectors", Switch(|on| on.language.extended_range_selectors = true)),
+    ("promql-per-step-stats", Missing("statistics of a query are of the whole query")),
+    ("search-api", Missing("/api/v1/search/ is not there yet")),
+    ("st-storage", Missing(STARTS)),
+    ("st-synthesis", Missing(STARTS)),
+    ("type-and-unit-labels", Missing("scrapes do not add these labels yet")),
+    ("use-start-timestamps", Switch(|on| on.use_start_timestamps = true)),
+    ("use-uncached-io", Always(OWN_STORE)),
+    ("xor2-encoding", Always(OWN_STORE)),
+];
+
+impl Features {
+    /// From the values of `--enable-feature`, each a name or several with commas between, and remarks for the log.
+    ///
+    /// # Errors
+    /// A name that Prometheus has and we do not serve. An unknown name is a remark, as there.
+    pub(crate) fn parse(values: &[String]) -> Result<(Self, Vec<String>)> {
+        let (mut on, mut remarks) = (Self::default(), Vec::new());
+        for name in values.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty()) {
+            match FEATURES.iter().find(|(known, _)| *known == name) {
+                Some((_, Switch(switch))) => switch(&mut on),
+                Some((_, Always(why))) => {
+                    remarks.push(format!("--enable-feature={name} has no effect: {why}"));
+                }
+                Some((_, Missing(why))) => {
+                    bail!("--enable-feature={name} is not served by this version: {why}; remove the name")
+                }
+                None => remarks.push(format!("--enable-feature={name} is not known")),
+            }
+        }
+        Ok((on, remarks))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(values: &[&str]) -> Result<(Features, Vec<String>)> {
+        Features::parse(&values.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn names_come_one_by_one_or_with_commas() {
+        let (on, remarks) =
+            parse(&["promql-experimental-functions,auto-reload-config", "exemplar-storage", "x", ""])
+                .unwrap();
+        assert!(on.language.experimental_functions && on.auto_reload && !on.language.fill_modifiers);
+        assert_eq!(
+            remarks,
+            [
+                "--enable-feature=exemplar-storage has no effect: exemplars are always stored",
+                "--enable-feature=x is not known"
+            ]
+        );
+        let err = parse(&["st-storage"]).unwrap_err();
+        assert_eq!(
+            err.to_string(),
+            "--enable-feature=st-storage is not served by this version: scrapes do not keep start timestamps yet; \
+             remove the name"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Prometheus' flags that this server has no use for, so that its service units run here unchanged.
+//!
+//! Those that only tune what is built differently here are accepted and named in a warning at the start. Those whose user would miss
+//! something are refused by name: a server that seems to do it and does not is worse than one that says so.
+
+use anyhow::{Result, bail};
+
+/// How the command line writes a flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IgnoredShape {
+    /// `--x`, or its negative form, which is the name here.
+    Switch(&'static str),
+    /// `--x=…`, `--x …`
+    Value,
+}
+
+use IgnoredShape::{Switch, Value};
+
+const GO: &str = "it tunes Go's runtime, which is not used here";
+const OWN_LOG: &str = "the store has a log format of its own";
+const OWN_BLOCKS: &str = "the store chooses the lengths of its blocks";
+const ALWAYS_OVERLAPPING: &str = "late samples and overlapping blocks are always taken";
+const CONSOLES: &str = "console templates are not served; the web page is inside the binary";
+const REMOTE_WRITE: &str = "this version sends no remote write";
+const REMOTE_READ: &str = "this version does not serve remote read";
+
+/// Accepted and without effect: name, shape, why.
+pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
+    (
+        "alertmanager.drain-notification-queue-on-shutdown",
+        Switch("no-alertmanager.drain-notification-queue-on-shutdown"),
+        "the queue is always given up to 5 s at the end",
+    ),
+    ("alertmanager.notification-batch-size", Value, "batches are of 256 alerts"),
+    ("alertmanager.timeout", Value, "the alerting section's timeout holds"),
+    ("auto-gomaxprocs", Switch("no-auto-gomaxprocs"), GO),
+    ("auto-gomemlimit", Switch("no-auto-gomemlimit"), GO),
+    ("auto-gomemlimit.ratio", Value, GO),
+    ("auto-gomemlimit.refresh-interval", Value, GO),
+    ("rules.max-concurrent-evals", Value, "groups always run side by side, rules of one group in order"),
+    (
+        "scrape.adjust-timestamps",
+        Switch("no-scrape.adjust-timestamps"),
+        "timestamps cost nothing here and are kept as they are",
+    ),
+    ("scrape.discovery-reload-interval", Value, "discovered targets are taken as they come"),
+    ("scrape.timestamp-tolerance", Value, "timestamps cost nothing here and are kept as they are"),
+    ("storage.remote.flush-deadline", Value, REMOTE_WRITE),
+    ("storage.remote.read-concurrent-limit", Value, REMOTE_READ),
+    ("storage.remote.read-max-bytes-in-frame", Value, REMOTE_READ),
+    ("storage.remote.read-sample-limit", Value, REMOTE_READ),
+    (
+        "storage.tsdb.allow-overlapping-blocks",
+        Switch("no-storage.tsdb.allow-overlapping-blocks"),
+        ALWAYS_OVERLAPPING,
+    ),
+    (
+        "storage.tsdb.allow-overlapping-compaction",
+        Switch("no-storage.tsdb.allow-overlapping-compaction"),
+        ALWAYS_OVERLAPPING,
+    ),
+    ("storage.tsdb.block-reload-interval", Value, OWN_BLOCKS),
+    ("storage.tsdb.delay-compact-file.path", Value, "nothing waits for a file"),
+    ("storage.tsdb.delayed-compaction.max-percent", Value, OWN_BLOCKS),
+    ("storage.tsdb.head-chunks-write-queue-size", Value, OWN_LOG),
+    ("storage.tsdb.max-block-chunk-segment-size", Value, OWN_BLOCKS),
+    ("storage.tsdb.max-block-duration", Value, OWN_BLOCKS),
+    ("storage.tsdb.min-block-duration", Value, OWN_BLOCKS),
+    (
+        "storage.tsdb.no-lockfile",
+        Switch("no-storage.tsdb.no-lockfile"),
+        "the data directory is always locked",
+    ),
+    ("storage.tsdb.samples-per-chunk", Value, OWN_BLOCKS),
+    ("storage.tsdb.wal-compression", Switch("no-storage.tsdb.wal-compression"), OWN_LOG),
+    ("storage.tsdb.wal-compression-type", Value, OWN_LOG),
+    ("storage.tsdb.wal-segment-size", Value, OWN_LOG),
+    ("web.console.libraries", Value, CONSOLES),
+    ("web.console.templates", Value, CONSOLES),
+    ("web.max-notifications-subscribers", Value, "the page asks for notices itself"),
+    ("web.user-assets", Value, "the web page is inside the binary"),
+];
+
+/// Refused, with what to do instead.
+const UNSERVED: &[(&str, &str)] = &[
+    ("agent", "agent mode is not there yet; run the server"),
+    ("storage.agent.path", "agent mode is not there yet; run the server"),
+    ("storage.tsdb.retention", "use --storage.tsdb.retention.time"),
+    (
+        "web.config.file",
+        "TLS and users for this server are not there yet; put a proxy in front, or listen on loopback",
+    ),
+    ("web.enable-otlp-receiver", "the OTLP receiver is not there yet"),
+];
+
+/// Refuses the flags of Prometheus that are known and not served.
+///
+/// # Errors
+/// Names the first one, with what to do instead.
+pub(crate) fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    for arg in args {
+        let Some(name) = arg.strip_prefix("--") else { continue };
+        let name = name.split('=').next().unwrap_or(name);
+        let name = name.strip_prefix("no-").unwrap_or(name);
+        if let Some((name, hint)) = UNSERVED.iter().find(|(unserved, _)| *unserved == name) {
+            bail!("Prometheus' flag --{name} is not served by this version: {hint}");
+        }
+    }
+    Ok(())
+}
+
+/// One line for each flag that was given and has no effect.
+pub(crate) fn ignored_warnings(is_given: impl Fn(&str) -> bool) -> Vec<String> {
+    let given = IGNORED.iter().filter(|(name, ..)| is_given(name));
+    given.map(|(name, _, why)| format!("--{name} has no effect: {why}; it may be removed")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::SERVER;
+
+    #[test]
+    fn unserved_flags_are_refused_by_name() {
+        let err = refuse_unserved(["server", "--web.config.file=x"]).unwrap_err();
+        assert_eq!(
+            err.to_string(),
+            "Prometheus' flag --web.config.file is not served by this version: TLS and users for this server are not \
+             there yet; put a proxy in front, or listen on loopback"
+        );
+        assert!(refuse_unserved(["--storage.tsdb.retention", "1d"]).is_err());
+        assert!(refuse_unserved(["--config.file=agent", "--web.page-title", "agent"]).is_ok());
+    }
+
+    #[test]
+    fn no_flag_is_both_served_and_not() {
+        let other = IGNORED.iter().map(|(name, ..)| name).chain(UNSERVED.iter().map(|(name, _)| name));
+        let names: Vec<&str> = SERVER.iter().map(|flag| flag.name).chain(other.copied()).collect();
+        let unique: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), unique.len());
+    }
+}
