@@ -14,5 +14,5 @@ pub use memory::MemStore;
 pub use merge::{Joiner, Merged, merge_series};
 pub use seam::{
     AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RolledUp, RowOutcome,
-    SelectHints, Series, SeriesRef, SeriesSet, TimestampColumn, VecSeriesSet, share_of,
+    SelectHints, Series, SeriesRef, SeriesSet, Summary, TimestampColumn, VecSeriesSet, share_of,
 };

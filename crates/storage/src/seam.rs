@@ -179,6 +179,9 @@ pub struct SelectHints {
     pub step_ms: i64,
     /// How far back an instant selector looks for its sample; 0 for range selectors and where nobody looks back.
     pub lookback_ms: i64,
+    /// The function is applied to all of the selection's range at once and knows what to do with [`Series::summaries`]: samples
+    /// may be left out for which they stand. Of one series the summarised and the others do not overlap in time.
+    pub summaries: bool,
     /// Only labels matter; samples may be left out.
     pub labels_only: bool,
 }
@@ -206,19 +209,69 @@ pub struct Series {
     /// Native histograms, by rising time; no time is both here and in `timestamps`. A histogram series ends with a
     /// staleness marker among `values`.
     pub histograms: Vec<HistogramSample>,
+    /// What stands for floats that were left out, by rising time. Empty unless asked for.
+    pub summaries: Vec<Summary>,
+}
+
+/// Facts of consecutive floats that were left out of an answer, as [`SelectHints::summaries`] allows. None of them is NaN or stale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Summary {
+    /// So many of the series' own floats come before those left out.
+    pub before: usize,
+    /// How many were left out, above zero.
+    pub n: u32,
+    /// When the first was.
+    pub first_ms: i64,
+    /// When the last was.
+    pub last_ms: i64,
+    /// The first.
+    pub first: f64,
+    /// The last.
+    pub last: f64,
+    /// The least; of equals the first.
+    pub min: f64,
+    /// The greatest; of equals the first.
+    pub max: f64,
+    /// All of them added up; right to an ulp or so, and only for functions that add.
+    pub sum: f64,
+    /// The value before the only fall, 0 when there is none; only for functions of counters.
+    pub fallen_from: f64,
+    /// How many are below the one before.
+    pub n_resets: u32,
+    /// How many differ from the one before.
+    pub n_changes: u32,
 }
 
 impl Series {
     /// A series of floats.
     #[must_use]
     pub fn floats(labels: Labels, timestamps: TimestampColumn, values: Vec<f64>) -> Self {
-        Self { labels, timestamps, values, starts: Vec::new(), histograms: Vec::new() }
+        Self { labels, timestamps, values, starts: Vec::new(), histograms: Vec::new(), summaries: Vec::new() }
     }
 
     /// Whether it has no sample of any kind.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.histograms.is_empty()
+        self.values.is_empty() && self.histograms.is_empty() && self.summaries.is_empty()
+    }
+
+    /// With all of `later`, which must begin after this ends.
+    pub fn append(&mut self, later: Self) {
+        let n = self.values.len();
+        if !self.starts.is_empty() || !later.starts.is_empty() {
+            self.starts.resize(n, 0);
+            self.starts.extend_from_slice(&later.starts);
+            self.starts.resize(n + later.values.len(), 0);
+        }
+        if n == 0 {
+            (self.timestamps, self.values) = (later.timestamps, later.values);
+        } else if !later.values.is_empty() {
+            Arc::make_mut(&mut self.timestamps).extend_from_slice(&later.timestamps);
+            self.values.extend_from_slice(&later.values);
+        }
+        self.histograms.extend(later.histograms);
+        let moved = |summary: Summary| Summary { before: summary.before + n, ..summary };
+        self.summaries.extend(later.summaries.into_iter().map(moved));
     }
 }
 

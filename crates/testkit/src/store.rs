@@ -120,6 +120,7 @@ impl Queryable for ScriptStore {
                 values,
                 starts,
                 histograms,
+                summaries: Vec::new(),
             };
             if !series.is_empty() {
                 found.push(series);

@@ -48,6 +48,8 @@ pub struct EngineOptions {
     pub split_samples_min: u64,
     /// What queries may use.
     pub features: Features,
+    /// One long window is answered from the store's summaries where that is exact, sums within an ulp or two.
+    pub summaries: bool,
 }
 
 impl Default for EngineOptions {
@@ -65,6 +67,7 @@ impl Default for EngineOptions {
             threads: 1,
             split_samples_min: SPLIT_SAMPLES_MIN,
             features: Features::ALL,
+            summaries: true,
         }
     }
 }

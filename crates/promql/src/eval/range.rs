@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use model::{Labels, TimeRange, is_stale};
-use storage::{HistogramSample, SelectHints, Series, SeriesSet, TimestampColumn};
+use model::{Labels, Matcher, TimeRange, is_stale};
+use storage::{HistogramSample, Queryable, SelectHints, Series, SeriesSet, TimestampColumn};
 
 use super::bounds::{self, Bounds};
 use super::column::{Cell, Column, Grid, histogram_samples};
@@ -14,6 +14,7 @@ use super::histograms::prepared;
 use super::selector::Reference;
 use super::subquery;
 use crate::error::EvalError;
+use crate::func::folded;
 use crate::func::rate::{Edges, RateKind, edges};
 use crate::func::window::Window;
 use crate::parse::ast::{Expr, ExprKind, SelectorExtension, VectorSelector};
@@ -70,18 +71,63 @@ pub(crate) fn select<'q>(
     windows: Windows,
     function: &str,
     grid: Grid,
-) -> Result<(Box<dyn SeriesSet + 'q>, i64)> {
+) -> Result<Selection<'q>> {
     let (first_ms, last_ms) = windows.reference.bounds(grid);
     let (left_ms, right_ms) = windows.reach_ms(ev);
     let start_ms = first_ms.saturating_sub(windows.range_ms).saturating_sub(left_ms).saturating_add(1);
     let bounds = TimeRange::new(start_ms, last_ms.saturating_add(right_ms));
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
     let range_ms = windows.range_ms;
-    let hints = SelectHints { function: function.to_owned(), range_ms, step_ms, ..SelectHints::default() };
+    // Only then is the selection what the function is applied to, no more and no less.
+    let is_one_window = grid.is_instant() && windows.extension.is_none();
+    let summaries = ev.options.summaries && is_one_window && folded::gains(function, range_ms);
+    let function = function.to_owned();
+    let hints = SelectHints { function, range_ms, step_ms, summaries, ..SelectHints::default() };
     let queryable = ev.queryable;
     let set = queryable.select(&selector.matchers, bounds, &hints)?;
     ev.note_rolled_up(set.rolled_up());
-    Ok((set, bounds.end_ms.saturating_sub(bounds.start_ms)))
+    Ok(Selection { set, queryable, bounds, hints })
+}
+
+/// What was selected, and how.
+pub(crate) struct Selection<'q> {
+    pub(crate) set: Box<dyn SeriesSet + 'q>,
+    queryable: &'q dyn Queryable,
+    bounds: TimeRange,
+    hints: SelectHints,
+}
+
+impl<'q> Selection<'q> {
+    pub(crate) fn length_ms(&self) -> i64 {
+        self.bounds.end_ms.saturating_sub(self.bounds.start_ms)
+    }
+
+    /// The way to the samples behind summaries.
+    pub(crate) fn source(&self) -> Source<'q> {
+        let hints = SelectHints { summaries: false, ..self.hints.clone() };
+        Source { queryable: self.queryable, bounds: self.bounds, hints }
+    }
+}
+
+/// Where a single series can be read again.
+pub(crate) struct Source<'q> {
+    queryable: &'q dyn Queryable,
+    bounds: TimeRange,
+    hints: SelectHints,
+}
+
+impl Source<'_> {
+    /// The series with `labels` and all its samples.
+    pub(crate) fn read(&self, labels: &Labels) -> Result<Series> {
+        let matchers: Vec<_> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+        let mut set = self.queryable.select(&matchers, self.bounds, &self.hints)?;
+        while let Some(series) = set.next()? {
+            if series.labels == *labels {
+                return Ok(series);
+            }
+        }
+        Ok(Series::floats(labels.clone(), TimestampColumn::default(), Vec::new()))
+    }
 }
 
 /// What of a series a function reads.
@@ -154,7 +200,7 @@ pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<
     let mut all = Vec::new();
     match &expr.unwrapped().kind {
         ExprKind::Matrix { selector, .. } => {
-            let (mut set, _) = select(ev, selector, windows, "", grid)?;
+            let mut set = select(ev, selector, windows, "", grid)?.set;
             let reading = Reading::new(ev, "");
             while let Some(found) = set.next()? {
                 ev.take_series(found.values.len() + found.histograms.len())?;

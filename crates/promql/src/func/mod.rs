@@ -3,6 +3,7 @@
 pub(crate) mod civil;
 mod dispatch;
 pub(crate) mod fast;
+pub(crate) mod folded;
 pub(crate) mod hash;
 pub(crate) mod histogram;
 mod info;

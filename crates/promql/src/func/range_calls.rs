@@ -13,7 +13,7 @@ use super::rate::{self, RateKind};
 use super::slide::Slide;
 use super::sum::quantile;
 use super::window::{Notes, Window};
-use super::{Function, fast, histogram, merged, over_time};
+use super::{Function, fast, folded, histogram, merged, over_time};
 use crate::annotations::texts;
 use crate::error::EvalError;
 use crate::eval::aggregate::quantile_warning;
@@ -77,16 +77,11 @@ pub(crate) fn stream(
     let windows = range::windows(ev, matrix_arg)?;
     check_extension(name, windows.extension)?;
     let matrix = matrix_arg.unwrapped();
-    // The result of a subquery has no place in the query.
-    let span = match &matrix.kind {
-        ExprKind::Subquery { .. } => Span::default(),
-        // Upstream takes the first argument, whatever it is.
-        _ if name == "quantile_over_time" => args[0].unwrapped().span,
-        _ => matrix.span,
-    };
+    let span = span_of(name, args, matrix);
     let function = Call::new(name, windows.extension);
-    let maker = RangeMaker {
+    let mut maker = RangeMaker {
         function,
+        source: None,
         edges: windows.edges(ev, grid, function.kind),
         reading: Reading::new(ev, name),
         scalars: &scalars,
@@ -104,8 +99,10 @@ pub(crate) fn stream(
     };
     match &matrix.kind {
         ExprKind::Matrix { selector, .. } => {
-            let (set, length_ms) = range::select(ev, selector, windows, name, grid)?;
-            scan::scan(ev, set, length_ms, grid.n_steps, &maker, checked)?;
+            let selection = range::select(ev, selector, windows, name, grid)?;
+            let length_ms = selection.length_ms();
+            maker.source = Some(selection.source());
+            scan::scan(ev, selection.set, length_ms, grid.n_steps, &maker, checked)?;
         }
         ExprKind::Subquery { expr: inner, step, .. } => {
             let mut memory = Remembered::default();
@@ -121,11 +118,25 @@ pub(crate) fn stream(
         return Err(err);
     }
     if name == "quantile_over_time" && any {
-        for q in scalars[0].iter().filter(|q| !(0.0..=1.0).contains(*q)) {
-            ev.warn(args[0].unwrapped().span, quantile_warning(*q));
-        }
+        warn_quantiles(ev, &scalars[0], args[0].unwrapped().span);
     }
     Ok(())
+}
+
+fn warn_quantiles(ev: &mut Evaluator<'_>, quantiles: &[f64], span: Span) {
+    for q in quantiles.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+        ev.warn(span, quantile_warning(*q));
+    }
+}
+
+/// Where annotations point to: the result of a subquery has no place in the query.
+fn span_of(name: &str, args: &[Expr], matrix: &Expr) -> Span {
+    match &matrix.kind {
+        ExprKind::Subquery { .. } => Span::default(),
+        // Upstream takes the first argument, whatever it is.
+        _ if name == "quantile_over_time" => args[0].unwrapped().span,
+        _ => matrix.span,
+    }
 }
 
 /// Finds series that became the same when their names were dropped.
@@ -161,6 +172,8 @@ impl Twins {
 /// Makes the results of a function of a range vector, series by series.
 struct RangeMaker<'a> {
     function: Call<'a>,
+    /// Where series are read again that summaries are not enough for.
+    source: Option<range::Source<'a>>,
     edges: Edges,
     reading: Reading,
     scalars: &'a [Vec<f64>],
@@ -175,7 +188,19 @@ impl Maker for RangeMaker<'_> {
     type Memory = Remembered<Bounds>;
 
     fn make(&self, memory: &mut Self::Memory, series: Series) -> Result<Made> {
-        Ok(self.column(memory, &self.reading.samples(series)))
+        if series.summaries.is_empty() {
+            return Ok(self.column(memory, &self.reading.samples(series)));
+        }
+        let has_starts = self.reading.with_starts && !series.starts.is_empty();
+        if series.histograms.is_empty() && !has_starts {
+            return Ok(self.folded(&series));
+        }
+        // Floats that became something else.
+        let whole = match &self.source {
+            Some(source) => source.read(&series.labels)?,
+            None => series,
+        };
+        Ok(self.column(memory, &self.reading.samples(whole)))
     }
 }
 
@@ -192,12 +217,27 @@ impl RangeMaker<'_> {
         let mut column = Column::absent(samples.labels.clone(), n_steps);
         column.drop_name = samples.drop_name;
         self.compute(&bounds, samples, &mut notes, &mut column);
+        self.made(column, notes, n_read)
+    }
+
+    fn made(&self, mut column: Column, mut notes: Notes<'_>, n_read: u64) -> Made {
         let is_absent = column.is_absent();
         if !is_absent {
             self.name(&mut column, &mut notes);
         }
         let notes = Some(notes.finish()).filter(|notes| !notes.is_empty());
         Made { column: (!is_absent).then_some(column), notes, n_read }
+    }
+
+    /// The result of one window of which the store gave summaries.
+    fn folded(&self, series: &Series) -> Made {
+        let window = self.edges.of(0).window(&[], &[], 0, self.edges.range_ms);
+        let notes = Notes::new(&series.labels, self.span);
+        let mut column = Column::absent(series.labels.clone(), self.edges.grid.n_steps);
+        if let Some(value) = folded::value(self.function.name, self.function.kind, series, &window) {
+            column.set(0, value);
+        }
+        self.made(column, notes, series.values.len() as u64)
     }
 
     fn compute(&self, bounds: &Bounds, samples: &Samples, notes: &mut Notes<'_>, column: &mut Column) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::{Labels, TimeRange};
 use roaring::RoaringBitmap;
-use storage::{HistogramSample, QueryError, SelectHints, Series, SeriesSet, StorageError, share_of};
+use storage::{HistogramSample, QueryError, SelectHints, Series, SeriesSet, StorageError, Summary, share_of};
 
 use super::pages::{Columns, PageReader, damaged_page};
 use super::reader::Deleted;
@@ -55,6 +55,8 @@ pub(super) struct BlockSet {
     share: Option<(usize, usize)>,
     range: TimeRange,
     labels_only: bool,
+    /// Pages wholly in the range are summarised for this function.
+    summarised_for: Option<String>,
     deleted: Arc<Deleted>,
     /// Series below are in a leaf that is damaged.
     skip_below: u32,
@@ -78,7 +80,8 @@ impl BlockSet {
         range: TimeRange,
         hints: &SelectHints,
     ) -> Self {
-        Self { numbers: numbers.into_iter(), ..Self::over(block, range, hints.labels_only) }
+        let summarised_for = hints.summaries.then(|| hints.function.clone());
+        Self { numbers: numbers.into_iter(), summarised_for, ..Self::over(block, range, hints.labels_only) }
     }
 
     /// Over no series yet.
@@ -90,6 +93,7 @@ impl BlockSet {
             share: None,
             range,
             labels_only,
+            summarised_for: None,
             skip_below: 0,
             labels: LabelCursor::default(),
             pages: PageCursor::default(),
@@ -159,6 +163,12 @@ impl BlockSet {
             return Ok(Some((out, Vec::new())));
         }
         prefetch(&mut self.reader, block, pages, &plan.parts)?;
+        if let Some(function) = &self.summarised_for
+            && self.deleted.tombstones.of(number).is_empty()
+            && let Some(series) = summarised(&mut self.reader, block, (pages, here), &plan, function)?
+        {
+            return Ok(Some((series, Vec::new())));
+        }
         let mut lost: Vec<String> = plan.lost.iter().cloned().collect();
         out.values.reserve_exact(plan.times.len());
         let mut rows = Rows { series: out, lost: Vec::new(), n_histogram_rows: 0, owner_lost: false };
@@ -300,6 +310,75 @@ fn prefetch(
         }
     }
     span.map_or(Ok(()), |(from, to)| reader.prefetch(block, from, to))
+}
+
+/// A sum above this is added value by value, lest sums of sums overflow. Chosen.
+const SUM_MAX: f64 = 1e300;
+
+/// The floats of a series in the range, with a summary for each page wholly in it. `None` when there is more to it than floats, or
+/// damage: then it is read as usual.
+fn summarised(
+    reader: &mut PageReader,
+    block: &Block,
+    (pages, here): (&[PageRef], &[u8]),
+    plan: &Plan,
+    function: &str,
+) -> Result<Option<Series>, TsdbError> {
+    if plan.lost.is_some() || plan.parts.iter().any(|part| part.kind != PageKind::Floats) {
+        return Ok(None);
+    }
+    let mut series = Series::floats(Labels::default(), Arc::default(), Vec::new());
+    let (mut times, mut all_times) = (Vec::new(), &plan.times[..]);
+    for part in &plan.parts {
+        let Ok(bytes) = reader.page(block, &pages[part.page].place, here)? else { return Ok(None) };
+        let Some((own_times, rest)) = all_times.split_at_checked(part.take) else { return Ok(None) };
+        all_times = rest;
+        let before = series.values.len();
+        if part.take == part.n_rows
+            && let Ok(facts) = page::summary(bytes)
+            && let Some(summary) = summary_for(function, &facts, before, own_times)
+        {
+            series.summaries.push(summary);
+            continue;
+        }
+        if page::decode_values(bytes, &mut series.values).is_err()
+            || series.values.len() - before != part.n_rows
+        {
+            return Ok(None);
+        }
+        cut(&mut series.values, before, part);
+        times.extend_from_slice(own_times);
+    }
+    series.timestamps = if series.summaries.is_empty() { Arc::clone(&plan.times) } else { Arc::new(times) };
+    Ok(Some(series))
+}
+
+/// The facts as a reader gets them, if all that `function` needs is among them, to the bit or an ulp for sums.
+fn summary_for(function: &str, facts: &page::Summary, before: usize, times: &[i64]) -> Option<Summary> {
+    if facts.n == 0 || facts.n_numbers != facts.n || facts.n as usize != times.len() {
+        return None;
+    }
+    let is_enough = match function {
+        // What is added up must not cancel out, or rounding shows.
+        "sum_over_time" | "avg_over_time" => facts.min >= 0.0 && facts.sum <= SUM_MAX,
+        // Of several falls only the sum is known, and the order of additions shows in the last bit.
+        "increase" | "rate" => facts.n_resets <= 1,
+        _ => true,
+    };
+    is_enough.then_some(Summary {
+        before,
+        n: facts.n,
+        first_ms: *times.first()?,
+        last_ms: *times.last()?,
+        first: facts.first,
+        last: facts.last,
+        min: facts.min,
+        max: facts.max,
+        sum: facts.sum,
+        fallen_from: facts.reset_sum,
+        n_resets: facts.n_resets,
+        n_changes: facts.n_changes,
+    })
 }
 
 /// A series while its pages are decoded.
@@ -462,6 +541,7 @@ impl SeriesSet for BlockSet {
                 numbers: numbers.clone(),
                 share: Some((n, share)),
                 deleted: Arc::clone(&self.deleted),
+                summarised_for: self.summarised_for.clone(),
                 ..Self::over(Arc::clone(&self.block), self.range, self.labels_only)
             })
         };

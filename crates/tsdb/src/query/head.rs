@@ -129,6 +129,14 @@ impl HeadSet {
         set
     }
 
+    /// When the oldest sample is; long ago where there are some beside the rows.
+    pub(super) fn first_ms(&self) -> Option<i64> {
+        if self.entries.as_slice().iter().any(|entry| entry.beside.is_some()) {
+            return Some(i64::MIN);
+        }
+        self.rows.iter().filter_map(|rows| rows.times.first().copied()).min()
+    }
+
     fn look_up(&self, head: &Head, matchers: &[Matcher]) -> (Vec<Entry>, Vec<u32>, Vec<Wanted>) {
         let table = head.table.read();
         let ids = table.series.select(matchers);

@@ -42,6 +42,11 @@ impl SeriesSet for MergedSeries {
                 let Some(series) = std::mem::replace(peeked, source.next()?) else { continue };
                 joined = Some(match joined {
                     None => series,
+                    // Asked for only where sources follow each other.
+                    Some(mut first) if !first.summaries.is_empty() || !series.summaries.is_empty() => {
+                        first.append(series);
+                        first
+                    }
                     Some(first) => self.joiner.join(first, series),
                 });
             }
@@ -88,8 +93,11 @@ pub(crate) fn select(
 ) -> Result<Box<dyn SeriesSet>, QueryError> {
     let head = HeadSet::capture(db.head(), matchers, range, hints.labels_only);
     let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
-    for block in blocks_in(db, range) {
-        sources.push((block.select(matchers, range, hints)?, None));
+    let mut blocks = blocks_in(db, range);
+    let summaries = hints.summaries && follow_each_other(&mut blocks, head.first_ms());
+    let hints = SelectHints { summaries, ..hints.clone() };
+    for block in blocks {
+        sources.push((block.select(matchers, range, &hints)?, None));
     }
     sources.push((Box::new(head), None));
     Ok(Box::new(MergedSeries {
@@ -98,6 +106,17 @@ pub(crate) fn select(
         labels_only: hints.labels_only,
         begun: false,
     }))
+}
+
+/// Sorts `blocks` by time. Whether neither they nor what the head holds from `head_ms` on overlap: then nothing has to be told
+/// apart sample by sample.
+fn follow_each_other(blocks: &mut [Arc<Block>], head_ms: Option<i64>) -> bool {
+    blocks.sort_by_key(|block| block.range().start_ms);
+    let ends = blocks.iter().map(|block| block.range().end_ms);
+    let begins = blocks.iter().skip(1).map(|block| block.range().start_ms);
+    let last_ms = blocks.last().map(|block| block.range().end_ms);
+    ends.zip(begins).all(|(end_ms, start_ms)| end_ms < start_ms)
+        && last_ms.zip(head_ms).is_none_or(|(last_ms, head_ms)| last_ms < head_ms)
 }
 
 fn blocks_in(db: &Db, range: TimeRange) -> Vec<Arc<Block>> {
