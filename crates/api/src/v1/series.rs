@@ -34,7 +34,9 @@ pub(crate) async fn series(Shared(api): Shared, params: Params) -> Result<Respon
         for matchers in &sets {
             let mut set = queryable.select(matchers, range, &hints)?;
             while let Some(series) = set.next()? {
-                found.insert(series.labels);
+                if !keep_first(&mut found, series.labels, limit) {
+                    break;
+                }
             }
         }
         let mut found: Vec<Labels> = found.into_iter().collect();
@@ -74,6 +76,20 @@ pub(crate) async fn label_values(
         Ok(encode_names(values, limit))
     })
     .await
+}
+
+/// Adds `next` to the first of all, of which one more than `limit` are kept, so that it shows that there are more. `false`
+/// when neither it nor anything greater will be among them: series come sorted, so the rest need not be read.
+fn keep_first<T: Ord>(first: &mut BTreeSet<T>, next: T, limit: Option<usize>) -> bool {
+    let is_full = limit.is_some_and(|limit| first.len() > limit);
+    if is_full && first.last().is_some_and(|last| *last <= next) {
+        return false;
+    }
+    let is_new = first.insert(next);
+    if is_full && is_new {
+        first.pop_last();
+    }
+    true
 }
 
 /// Runs `answer` on a blocking thread under a query permit.
@@ -156,7 +172,27 @@ fn unescape_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::unescape_name;
+    use super::*;
+
+    #[test]
+    fn a_limit_ends_the_reading() {
+        let check = |limit, sets: &[&[u32]], expected: &[u32], n_read| {
+            let (mut first, mut read) = (BTreeSet::new(), 0);
+            for set in sets {
+                for next in *set {
+                    read += 1;
+                    if !keep_first(&mut first, *next, limit) {
+                        break;
+                    }
+                }
+            }
+            assert_eq!((first.into_iter().collect::<Vec<_>>().as_slice(), read), (expected, n_read));
+        };
+        check(None, &[&[1, 2, 3], &[2, 5]], &[1, 2, 3, 5], 5);
+        check(Some(1), &[&[1, 2, 3, 4, 5]], &[1, 2], 3);
+        check(Some(2), &[&[4, 6, 8, 9], &[1, 5, 7, 8], &[]], &[1, 4, 5], 7);
+        check(Some(9), &[&[4, 6], &[1, 4]], &[1, 4, 6], 4);
+    }
 
     #[test]
     fn escaped_names_are_read() {
