@@ -271,8 +271,13 @@ impl Queryable for RolledUpStore {
         Ok(Box::new(RolledUpSet(self.0.select(matchers, range, hints)?, [part])))
     }
 
-    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, QueryError> {
-        self.0.label_names(matchers, range)
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError> {
+        self.0.label_names(matchers, range, limit)
     }
 
     fn label_values(
@@ -280,8 +285,9 @@ impl Queryable for RolledUpStore {
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
+        limit: usize,
     ) -> Result<Vec<String>, QueryError> {
-        self.0.label_values(name, matchers, range)
+        self.0.label_values(name, matchers, range, limit)
     }
 }
 

@@ -5,11 +5,13 @@
 //! Sync: no tokio, no sockets, no clock.
 
 mod error;
+mod first;
 mod memory;
 mod merge;
 mod seam;
 
 pub use error::{AppendError, QueryError, RowError, StorageError};
+pub use first::FirstTexts;
 pub use memory::MemStore;
 pub use merge::{Joiner, Merged, merge_series};
 pub use seam::{

@@ -128,10 +128,15 @@ impl Queryable for MemStore {
         Ok(Box::new(VecSeriesSet::new(series.into_iter().filter(|s| !s.is_empty()).collect())))
     }
 
-    fn label_names(&self, matchers: &[Matcher], _range: TimeRange) -> Result<Vec<String>, QueryError> {
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        _range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError> {
         let mut names = BTreeSet::new();
         self.matching(matchers, |labels, _| names.extend(labels.iter().map(|(name, _)| name.to_owned())));
-        Ok(names.into_iter().collect())
+        Ok(names.into_iter().take(limit).collect())
     }
 
     fn label_values(
@@ -139,10 +144,11 @@ impl Queryable for MemStore {
         name: &str,
         matchers: &[Matcher],
         _range: TimeRange,
+        limit: usize,
     ) -> Result<Vec<String>, QueryError> {
         let mut values = BTreeSet::new();
         self.matching(matchers, |labels, _| values.extend(labels.get(name).map(str::to_owned)));
-        Ok(values.into_iter().collect())
+        Ok(values.into_iter().take(limit).collect())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Several stores read as one: series sorted and joined, samples sorted, the same time once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::{Matcher, TimeRange};
 
 use crate::error::QueryError;
+use crate::first::FirstTexts;
 use crate::seam::{HistogramSample, Queryable, RolledUp, SelectHints, Series, SeriesSet, TimestampColumn};
 
 /// Several stores read as one.
@@ -32,8 +33,13 @@ impl Queryable for Merged<'_> {
         Ok(Box::new(MergedSet::new(sets.collect::<Result<_, _>>()?)))
     }
 
-    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, QueryError> {
-        union(self.stores.iter().map(|store| store.label_names(matchers, range)))
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError> {
+        union(self.stores.iter().map(|store| store.label_names(matchers, range, limit)), limit)
     }
 
     fn label_values(
@@ -41,17 +47,25 @@ impl Queryable for Merged<'_> {
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
+        limit: usize,
     ) -> Result<Vec<String>, QueryError> {
-        union(self.stores.iter().map(|store| store.label_values(name, matchers, range)))
+        union(self.stores.iter().map(|store| store.label_values(name, matchers, range, limit)), limit)
     }
 }
 
-fn union(answers: impl Iterator<Item = Result<Vec<String>, QueryError>>) -> Result<Vec<String>, QueryError> {
-    let mut all = BTreeSet::new();
+fn union(
+    answers: impl Iterator<Item = Result<Vec<String>, QueryError>>,
+    limit: usize,
+) -> Result<Vec<String>, QueryError> {
+    let mut first = FirstTexts::new(limit);
     for answer in answers {
-        all.extend(answer?);
+        for text in answer? {
+            if !first.put(&text) {
+                break;
+            }
+        }
     }
-    Ok(all.into_iter().collect())
+    Ok(first.into_vec())
 }
 
 /// Concatenations of timestamp columns that are remembered. Chosen: more than there are targets.

@@ -335,13 +335,19 @@ pub trait Queryable: Send + Sync {
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, QueryError>;
 
-    /// Names of labels on series for which all of `matchers` hold and that may have samples in `range`. Sorted.
+    /// Names of labels on series for which all of `matchers` hold and that may have samples in `range`: the first `limit` of
+    /// them, sorted. Neither memory nor, where nothing is to be matched, time grows with what is beyond.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, QueryError>;
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError>;
 
-    /// Values of the label `name`, otherwise as [`Queryable::label_names`]. Sorted.
+    /// Values of the label `name`, otherwise as [`Queryable::label_names`].
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -350,6 +356,7 @@ pub trait Queryable: Send + Sync {
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
+        limit: usize,
     ) -> Result<Vec<String>, QueryError>;
 }
 

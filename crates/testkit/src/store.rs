@@ -129,11 +129,16 @@ impl Queryable for ScriptStore {
         Ok(Box::new(VecSeriesSet::new(found)))
     }
 
-    fn label_names(&self, matchers: &[Matcher], _range: TimeRange) -> Result<Vec<String>, QueryError> {
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        _range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError> {
         let matching = self.series.keys().filter(|labels| matchers.iter().all(|m| m.matches_labels(labels)));
         let names: BTreeSet<_> =
             matching.flat_map(|labels| labels.iter().map(|(n, _)| n.to_owned())).collect();
-        Ok(names.into_iter().collect())
+        Ok(names.into_iter().take(limit).collect())
     }
 
     fn label_values(
@@ -141,9 +146,10 @@ impl Queryable for ScriptStore {
         name: &str,
         matchers: &[Matcher],
         _range: TimeRange,
+        limit: usize,
     ) -> Result<Vec<String>, QueryError> {
         let matching = self.series.keys().filter(|labels| matchers.iter().all(|m| m.matches_labels(labels)));
         let values: BTreeSet<_> = matching.filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
-        Ok(values.into_iter().collect())
+        Ok(values.into_iter().take(limit).collect())
     }
 }

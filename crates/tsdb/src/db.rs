@@ -300,8 +300,13 @@ impl Queryable for Db {
         query::select(self, matchers, range, hints)
     }
 
-    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, QueryError> {
-        query::names(self, matchers, range)
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError> {
+        query::names(self, matchers, range, limit)
     }
 
     fn label_values(
@@ -309,7 +314,8 @@ impl Queryable for Db {
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
+        limit: usize,
     ) -> Result<Vec<String>, QueryError> {
-        query::values(self, name, matchers, range)
+        query::values(self, name, matchers, range, limit)
     }
 }

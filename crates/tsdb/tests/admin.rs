@@ -52,7 +52,7 @@ fn deleted_samples_are_gone_for_readers_after_restarts_and_from_the_disk() {
         forget(&mut content, &matcher, range);
         assert_eq!(read_all(&db), content, "{matcher}");
     }
-    let names = |db: &Db| db.label_values("__name__", &[], TimeRange::ALL).unwrap();
+    let names = |db: &Db| db.label_values("__name__", &[], TimeRange::ALL, usize::MAX).unwrap();
     assert_eq!(names(&db), ["metric_0", "metric_1"], "wholly deleted series are hidden");
     let (again, report) = open(Arc::new(dir.kill_image()));
     assert!(report.warnings().is_empty());

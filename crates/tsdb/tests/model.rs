@@ -255,11 +255,11 @@ impl World {
             let names: BTreeSet<String> =
                 matching().flat_map(|l| l.iter()).map(|(n, _)| n.to_owned()).collect();
             let found: BTreeSet<String> =
-                self.db.label_names(&matchers, TimeRange::ALL).unwrap().into_iter().collect();
+                self.db.label_names(&matchers, TimeRange::ALL, usize::MAX).unwrap().into_iter().collect();
             assert!(names.is_subset(&found), "{names:?} in {found:?}");
             let values: BTreeSet<String> =
                 matching().filter_map(|l| l.get("instance")).map(str::to_owned).collect();
-            let found = self.db.label_values("instance", &matchers, TimeRange::ALL).unwrap();
+            let found = self.db.label_values("instance", &matchers, TimeRange::ALL, usize::MAX).unwrap();
             let found: BTreeSet<String> = found.into_iter().collect();
             // A column may still wait for its first value.
             let waiting = self.targets.iter().flat_map(|target| &target.columns);

@@ -9,7 +9,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use model::{Labels, Matcher, TimeRange};
-use storage::{Queryable, SelectHints};
+use storage::{FirstTexts, Queryable, SelectHints};
 
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
@@ -52,7 +52,7 @@ pub(crate) async fn label_names(Shared(api): Shared, params: Params) -> Result<R
     let range = params.range()?;
     let sets = params.matcher_sets().map_err(ApiError::bad_data)?;
     read(&api, move |queryable| {
-        let names = union(&sets, |matchers| queryable.label_names(matchers, range))?;
+        let names = union(&sets, limit, |matchers, n| queryable.label_names(matchers, range, n))?;
         Ok(encode_names(names, limit))
     })
     .await
@@ -72,7 +72,7 @@ pub(crate) async fn label_values(
     let range: TimeRange = params.range()?;
     let sets = params.matcher_sets().map_err(ApiError::bad_data)?;
     read(&api, move |queryable| {
-        let values = union(&sets, |matchers| queryable.label_values(&name, matchers, range))?;
+        let values = union(&sets, limit, |matchers, n| queryable.label_values(&name, matchers, range, n))?;
         Ok(encode_names(values, limit))
     })
     .await
@@ -116,19 +116,26 @@ pub(crate) async fn read_text(
     body.map_err(|err| ApiError::new(ErrorKind::Internal, super::chain(&err)))
 }
 
-/// What `get` finds for any of `sets`, sorted; for everything when there is no set.
+/// What `get` finds for any of `sets`, sorted; for everything when there is no set. One more than `limit`, so that it shows that
+/// there are more.
 fn union(
     sets: &[Vec<Matcher>],
-    get: impl Fn(&[Matcher]) -> Result<Vec<String>, storage::QueryError>,
+    limit: Option<usize>,
+    get: impl Fn(&[Matcher], usize) -> Result<Vec<String>, storage::QueryError>,
 ) -> Result<Vec<String>, storage::QueryError> {
+    let n = limit.map_or(usize::MAX, |limit| limit.saturating_add(1));
     if let [] | [_] = sets {
-        return get(sets.first().map_or(&[], Vec::as_slice));
+        return get(sets.first().map_or(&[], Vec::as_slice), n);
     }
-    let mut all = BTreeSet::new();
+    let mut first = FirstTexts::new(n);
     for matchers in sets {
-        all.extend(get(matchers)?);
+        for text in get(matchers, n)? {
+            if !first.put(&text) {
+                break;
+            }
+        }
     }
-    Ok(all.into_iter().collect())
+    Ok(first.into_vec())
 }
 
 fn encode_names(mut names: Vec<String>, limit: Option<usize>) -> String {

@@ -1,6 +1,5 @@
 //! An open block: its pages read in place, its index through the cache, and what was deleted of it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +8,7 @@ use model::{Matcher, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use stdx::{Dir, File};
-use storage::{QueryError, SelectHints, SeriesSet, StorageError};
+use storage::{FirstTexts, QueryError, SelectHints, SeriesSet, StorageError};
 
 use super::select::BlockSet;
 use super::{BlockMeta, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, TOMBSTONES_FILE, Tombstones};
@@ -271,11 +270,7 @@ impl Block {
     }
 
     /// Adds the label names of series that match.
-    pub(crate) fn label_names(
-        &self,
-        matchers: &[Matcher],
-        out: &mut BTreeSet<String>,
-    ) -> Result<(), QueryError> {
+    pub(crate) fn label_names(&self, matchers: &[Matcher], out: &mut FirstTexts) -> Result<(), QueryError> {
         let among = self.among(matchers)?;
         self.or_nothing(self.index.label_names(among.as_ref(), out)).map(|_| ())
     }
@@ -285,7 +280,7 @@ impl Block {
         &self,
         name: &str,
         matchers: &[Matcher],
-        out: &mut BTreeSet<String>,
+        out: &mut FirstTexts,
     ) -> Result<(), QueryError> {
         let among = self.among(matchers)?;
         self.or_nothing(self.index.label_values(name, among.as_ref(), out)).map(|_| ())

@@ -3,10 +3,9 @@
 //! Method: intersect what must be there, subtract what must not; a matcher that also matches an absent label is answered
 //! by what it does not match. Values are found in the sorted dictionary: alternatives one by one, prefixes as a stretch.
 
-use std::collections::BTreeSet;
-
 use model::{MatchOp, Matcher};
 use roaring::RoaringBitmap;
+use storage::FirstTexts;
 
 use super::leaf::ReadError;
 use super::reader::{BlockIndex, LabelCursor, NameEntry};
@@ -103,11 +102,11 @@ impl BlockIndex {
     pub(crate) fn label_names(
         &self,
         among: Option<&RoaringBitmap>,
-        out: &mut BTreeSet<String>,
+        out: &mut FirstTexts,
     ) -> Result<(), ReadError> {
         let names = self.names()?;
         let Some(among) = among else {
-            out.extend(names.iter().map(|name| name.name.to_string()));
+            let _ = names.iter().all(|name| out.put(&name.name));
             return Ok(());
         };
         let mut seen = vec![false; names.len()];
@@ -115,8 +114,7 @@ impl BlockIndex {
             let at = names.partition_point(|name| name.first_pair <= pair);
             at.checked_sub(1).and_then(|at| seen.get_mut(at)).into_iter().for_each(|seen| *seen = true);
         })?;
-        let on_any = names.iter().zip(seen).filter(|(_, seen)| *seen);
-        out.extend(on_any.map(|(name, _)| name.name.to_string()));
+        let _ = names.iter().zip(seen).filter(|(_, seen)| *seen).all(|(name, _)| out.put(&name.name));
         Ok(())
     }
 
@@ -125,7 +123,7 @@ impl BlockIndex {
         &self,
         name: &str,
         among: Option<&RoaringBitmap>,
-        out: &mut BTreeSet<String>,
+        out: &mut FirstTexts,
     ) -> Result<(), ReadError> {
         let Some(name) = self.name(name)? else { return Ok(()) };
         let mut seen = RoaringBitmap::new();
@@ -138,10 +136,7 @@ impl BlockIndex {
             })?;
         }
         self.values(name, "", &mut |pair, value, _| {
-            if (among.is_none() || seen.contains(pair)) && !out.contains(value) {
-                out.insert(value.to_owned());
-            }
-            true
+            (among.is_some() && !seen.contains(pair)) || out.put(value)
         })
     }
 

@@ -5,11 +5,10 @@
 
 mod head;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Matcher, TimeRange};
-use storage::{Joiner, QueryError, SelectHints, Series, SeriesSet};
+use storage::{FirstTexts, Joiner, QueryError, SelectHints, Series, SeriesSet};
 
 use crate::block::Block;
 use crate::db::Db;
@@ -135,8 +134,13 @@ fn head_overlaps(db: &Db, range: TimeRange) -> bool {
 }
 
 /// See `storage::Queryable::label_names`.
-pub(crate) fn names(db: &Db, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, QueryError> {
-    let mut out = BTreeSet::new();
+pub(crate) fn names(
+    db: &Db,
+    matchers: &[Matcher],
+    range: TimeRange,
+    limit: usize,
+) -> Result<Vec<String>, QueryError> {
+    let mut out = FirstTexts::new(limit);
     if head_overlaps(db, range) {
         let table = db.head().table.read();
         let among = (!matchers.is_empty()).then(|| table.series.select(matchers));
@@ -145,7 +149,7 @@ pub(crate) fn names(db: &Db, matchers: &[Matcher], range: TimeRange) -> Result<V
     for block in blocks_in(db, range) {
         block.label_names(matchers, &mut out)?;
     }
-    Ok(out.into_iter().collect())
+    Ok(out.into_vec())
 }
 
 /// See `storage::Queryable::label_values`.
@@ -154,8 +158,9 @@ pub(crate) fn values(
     name: &str,
     matchers: &[Matcher],
     range: TimeRange,
+    limit: usize,
 ) -> Result<Vec<String>, QueryError> {
-    let mut out = BTreeSet::new();
+    let mut out = FirstTexts::new(limit);
     if head_overlaps(db, range) {
         let table = db.head().table.read();
         let among = (!matchers.is_empty()).then(|| table.series.select(matchers));
@@ -164,5 +169,5 @@ pub(crate) fn values(
     for block in blocks_in(db, range) {
         block.label_values(name, matchers, &mut out)?;
     }
-    Ok(out.into_iter().collect())
+    Ok(out.into_vec())
 }

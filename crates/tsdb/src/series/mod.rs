@@ -17,7 +17,6 @@ mod stats;
 mod tests;
 mod values;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::BuildHasher;
 
@@ -25,6 +24,7 @@ use hashbrown::DefaultHashBuilder;
 use model::Labels;
 use roaring::RoaringBitmap;
 use stdx::varint;
+use storage::FirstTexts;
 
 use ids::IdTable;
 use pairs::Pairs;
@@ -171,27 +171,32 @@ impl SeriesTable {
     }
 
     /// Names of labels, on any of `among` or on any series.
-    pub fn label_names(&self, among: Option<&RoaringBitmap>, out: &mut BTreeSet<String>) {
-        let names = self.pairs.names();
+    pub fn label_names(&self, among: Option<&RoaringBitmap>, out: &mut FirstTexts) {
         match among {
-            None => out.extend(names.map(|(_, name)| name.text.to_string())),
+            None => {
+                let _ = self.pairs.names().all(|(_, name)| out.put(&name.text));
+            }
             Some(among) => {
                 for name in self.names_among(among) {
-                    out.insert(self.pairs.name(name).text.to_string());
+                    out.put(&self.pairs.name(name).text);
                 }
             }
         }
     }
 
     /// Values of the label `name`, on any of `among` or on any series.
-    pub fn label_values(&self, name: &str, among: Option<&RoaringBitmap>, out: &mut BTreeSet<String>) {
+    pub fn label_values(&self, name: &str, among: Option<&RoaringBitmap>, out: &mut FirstTexts) {
         let Some(name) = self.pairs.find_name(name) else { return };
-        let mut add = |pair| {
-            out.insert(self.pairs.value(pair).to_owned());
-        };
         match among {
-            None => self.pairs.name(name).values.iter().for_each(add),
-            Some(among) => self.values_among(name, among).into_iter().for_each(&mut add),
+            // By rising value, so that a limit ends it.
+            None => {
+                let _ = self.pairs.name(name).values.iter().all(|pair| out.put(self.pairs.value(pair)));
+            }
+            Some(among) => {
+                for pair in self.values_among(name, among) {
+                    out.put(self.pairs.value(pair));
+                }
+            }
         }
     }
 

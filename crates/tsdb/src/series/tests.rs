@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Labels, MatchOp, Matcher};
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
+use storage::FirstTexts;
 
 use super::SeriesTable;
 
@@ -71,15 +72,19 @@ fn check_names(table: &SeriesTable, model: &Model, among: Option<&RoaringBitmap>
     let of = || model.iter().filter(|(id, _)| among.is_none_or(|among| among.contains(**id)));
     let names: BTreeSet<String> =
         of().flat_map(|(_, labels)| labels.iter().map(|(n, _)| n.to_owned())).collect();
-    let mut found = BTreeSet::new();
-    table.label_names(among, &mut found);
-    assert_eq!(found, names);
+    for limit in [0, 1, 2, usize::MAX] {
+        let mut found = FirstTexts::new(limit);
+        table.label_names(among, &mut found);
+        assert!(found.into_vec().iter().eq(names.iter().take(limit)));
+    }
     for name in ["a", "b", "__name__", "nowhere"] {
         let values: BTreeSet<String> =
             of().filter_map(|(_, labels)| labels.get(name)).map(str::to_owned).collect();
-        let mut found = BTreeSet::new();
-        table.label_values(name, among, &mut found);
-        assert_eq!(found, values);
+        for limit in [0, 1, 2, usize::MAX] {
+            let mut found = FirstTexts::new(limit);
+            table.label_values(name, among, &mut found);
+            assert!(found.into_vec().iter().eq(values.iter().take(limit)));
+        }
     }
 }
 
