@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::data_dir::{self, TsdbCommand};
 use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
+use crate::unit_test;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) enum Invocation {
     CheckConfig(Vec<PathBuf>),
     /// Look at rule files.
     CheckRules(Vec<PathBuf>),
+    /// Run unit tests of rules.
+    TestRules(unit_test::Args),
     /// Ask a server.
     Query(QueryArgs),
     /// Work on a data directory.
@@ -77,12 +80,44 @@ pub(crate) fn command() -> Command {
         .args(server_args())
         .subcommand(server_command())
         .subcommand(check)
+        .subcommand(test_command(files("Unit test file, in promtool's format")))
         .subcommand(query_command())
         .subcommand(data_dir::command())
 }
 
 fn server_command() -> Command {
     Command::new("server").about(SERVER_ABOUT).args(server_args())
+}
+
+fn test_command(files: Arg) -> Command {
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    Command::new("test")
+        .about("Runs unit tests")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(
+            Arg::new("junit")
+                .long("junit")
+                .value_name("FILE")
+                .global(true)
+                .help("Write the results as JUnit XML")
+                .value_parser(clap::value_parser!(PathBuf)),
+        )
+        .subcommand(
+            Command::new("rules").about("Runs unit tests of rules").args([
+                files,
+                Arg::new("run")
+                    .long("run")
+                    .value_name("REGEX")
+                    .action(ArgAction::Append)
+                    .help("Only tests whose name matches, repeatable"),
+                switch("diff", "Show differences line by line"),
+                switch("debug", "Show what the tests hold"),
+                switch("ignore-unknown-fields", "Read over keys of rule files that are not known"),
+            ]),
+        )
 }
 
 fn query_command() -> Command {
@@ -189,6 +224,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             Some((_, sub)) => Invocation::CheckConfig(paths(sub)),
             None => Invocation::CheckConfig(Vec::new()),
         },
+        Some(("test", sub)) => Invocation::TestRules(test_args(sub)),
         Some(("query", sub)) => Invocation::Query(query_args(sub)),
         Some(("tsdb", sub)) => Invocation::Tsdb(
             data_dir::parse(sub)
@@ -196,6 +232,18 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         ),
         _ => Invocation::Server(values(&matches)),
     })
+}
+
+fn test_args(sub: &ArgMatches) -> unit_test::Args {
+    let (_, sub) = sub.subcommand().expect("clap demands a subcommand");
+    unit_test::Args {
+        files: paths(sub),
+        run: sub.get_many::<String>("run").into_iter().flatten().cloned().collect(),
+        diff: sub.get_flag("diff"),
+        debug: sub.get_flag("debug"),
+        junit: sub.get_one::<PathBuf>("junit").cloned(),
+        ignore_unknown_fields: sub.get_flag("ignore-unknown-fields"),
+    }
 }
 
 fn values(matches: &ArgMatches) -> Values {

@@ -13,6 +13,7 @@ mod log;
 mod query;
 mod server;
 mod terminal;
+mod unit_test;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Invocation::Server(values) => server::run(&values),
         Invocation::Query(args) => query::run(&args),
         Invocation::Tsdb(command) => data_dir::run(&command),
+        Invocation::TestRules(args) => unit_test::run(&args),
         Invocation::CheckConfig(files) => check::config(&files),
         Invocation::CheckRules(files) => check::rules(&files),
     };

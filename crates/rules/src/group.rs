@@ -16,6 +16,7 @@ use crate::query::{Querier, Sample};
 use crate::recording;
 use crate::restore::{Tolerance, restore};
 use crate::template::{Scene, expression_link, functions};
+use crate::trial::RuleFailure;
 use crate::view::{AlertState, AlertingView, GroupView, Health, RuleView};
 
 /// A rule with what is known of it.
@@ -205,6 +206,12 @@ impl GroupState {
             }
             rule.is_restored = true;
         }
+    }
+
+    /// Rules whose last evaluation failed.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = RuleFailure> {
+        let failed = self.rules.iter().filter(|rule| rule.health == Health::Err);
+        failed.map(|rule| RuleFailure { rule: rule.spec.name().to_owned(), error: rule.last_error.clone() })
     }
 
     pub(crate) fn view(&self, spec: &GroupSpec, interval_ms: i64) -> GroupView {

@@ -19,6 +19,7 @@ mod query;
 mod recording;
 mod restore;
 mod template;
+mod trial;
 mod view;
 
 pub use builtin::BuiltinRules;
@@ -27,4 +28,5 @@ pub use file::{Expression, GroupSpec, RuleSpec, parse_file};
 pub use manager::{AlertSink, Env, Manager, Options};
 pub use notifier::{Endpoint, Notifier, NotifierOptions};
 pub use template::{ALERT_DEFS, check_template};
+pub use trial::{NoSink, RuleFailure, Trial};
 pub use view::{AlertState, AlertView, AlertingView, GroupView, Health, RuleView};
