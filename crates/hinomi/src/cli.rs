@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::data_dir::{self, TsdbCommand};
 use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
+use crate::query::{self, QueryArgs};
 use crate::unit_test;
 
 /// What was asked for.
@@ -24,21 +25,6 @@ pub(crate) enum Invocation {
     Query(QueryArgs),
     /// Work on a data directory.
     Tsdb(TsdbCommand),
-}
-
-/// One question to a server.
-#[derive(Debug)]
-pub(crate) struct QueryArgs {
-    /// `http://localhost:9090`
-    pub server: String,
-    /// PromQL.
-    pub expr: String,
-    /// Parameters of the API call besides the query.
-    pub params: Vec<(&'static str, String)>,
-    /// A range query.
-    pub is_range: bool,
-    /// Print the API's JSON as it is.
-    pub as_json: bool,
 }
 
 const ABOUT: &str =
@@ -81,7 +67,7 @@ pub(crate) fn command() -> Command {
         .subcommand(server_command())
         .subcommand(check)
         .subcommand(test_command(files("Unit test file, in promtool's format")))
-        .subcommand(query_command())
+        .subcommand(query::command())
         .subcommand(data_dir::command())
 }
 
@@ -117,43 +103,6 @@ fn test_command(files: Arg) -> Command {
                 switch("debug", "Show what the tests hold"),
                 switch("ignore-unknown-fields", "Read over keys of rule files that are not known"),
             ]),
-        )
-}
-
-fn query_command() -> Command {
-    let server =
-        Arg::new("server").value_name("URL").help("Server to ask, http://127.0.0.1:9090").required(true);
-    let expr = Arg::new("expr")
-        .value_name("EXPR")
-        .help("PromQL expression")
-        .required(true)
-        .allow_hyphen_values(true);
-    let time =
-        |name: &'static str, help: &'static str| Arg::new(name).long(name).value_name("TIME").help(help);
-    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the answer's JSON");
-    Command::new("query")
-        .about("Asks a running server")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(
-            Command::new("instant")
-                .about("Evaluates an expression at one time")
-                .args([server.clone(), expr.clone(), json.clone()])
-                .arg(time("time", "RFC 3339 or Unix seconds; now by default")),
-        )
-        .subcommand(
-            Command::new("range")
-                .about("Evaluates an expression over a range of time")
-                .args([server, expr, json])
-                .arg(time("start", "RFC 3339 or Unix seconds; an hour before the end by default"))
-                .arg(time("end", "RFC 3339 or Unix seconds; now by default"))
-                .arg(
-                    Arg::new("step")
-                        .long("step")
-                        .value_name("DURATION")
-                        .default_value("1m")
-                        .help("Distance of steps"),
-                ),
         )
 }
 
@@ -225,7 +174,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             None => Invocation::CheckConfig(Vec::new()),
         },
         Some(("test", sub)) => Invocation::TestRules(test_args(sub)),
-        Some(("query", sub)) => Invocation::Query(query_args(sub)),
+        Some(("query", sub)) => Invocation::Query(query::parse(sub)),
         Some(("tsdb", sub)) => Invocation::Tsdb(
             data_dir::parse(sub)
                 .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
@@ -262,20 +211,6 @@ fn values(matches: &ArgMatches) -> Values {
 
 fn paths(matches: &ArgMatches) -> Vec<PathBuf> {
     matches.get_many("files").map(|files| files.cloned().collect()).unwrap_or_default()
-}
-
-fn query_args(matches: &ArgMatches) -> QueryArgs {
-    let (kind, matches) = matches.subcommand().expect("clap demands one of two subcommands");
-    let text = |name: &str| matches.get_one::<String>(name).cloned();
-    let is_range = kind == "range";
-    let names: &[&'static str] = if is_range { &["start", "end", "step"] } else { &["time"] };
-    QueryArgs {
-        server: text("server").unwrap_or_default(),
-        expr: text("expr").unwrap_or_default(),
-        params: names.iter().filter_map(|name| Some((*name, text(name)?))).collect(),
-        is_range,
-        as_json: matches.get_flag("json"),
-    }
 }
 
 /// `hinomi, version 0.1.0 (branch: main, revision: 1234abcd)`, as Prometheus words it.

@@ -39,6 +39,10 @@ fn help_names_every_flag_with_its_default() {
         &["query", "--help"],
         &["query", "instant", "--help"],
         &["query", "range", "--help"],
+        &["query", "series", "--help"],
+        &["query", "labels", "--help"],
+        &["query", "analyze", "--help"],
+        &["test", "rules", "--help"],
     ] {
         let (code, out, _) = run(args);
         assert_eq!(code, 0, "{args:?}");

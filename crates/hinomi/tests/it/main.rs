@@ -21,6 +21,7 @@ mod exporters;
 mod import;
 mod kill9;
 mod oracle;
+mod query;
 mod reload;
 mod remote_write;
 mod startup;
