@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use stdx::metrics::Registry;
 use stdx::{Clock, DiskDir, SystemClock};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -92,9 +93,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let options = web_options(flags, &listeners, &*clock)?;
     own::declare_build(&registry);
     let page = own::metrics_page(&registry);
-    let watching = (features.auto_reload || flags.is_on("config.auto-reload"))
-        .then(|| reload::Watch::new(flags, config_path.as_deref(), commands.clone()))
-        .transpose()?;
+    let watching = watch(flags, features.auto_reload, config_path.as_deref(), &commands)?;
     let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
     let stop_http = CancellationToken::new();
     let http = listen::serve(listeners, flags, api::router(shell.clone()), &registry, &stop_http)?;
@@ -138,9 +137,7 @@ async fn serve(flags: &Values) -> Result<()> {
 
     let watching = watching.map(|watch| tokio::spawn(watch.run()));
     running.answer(&mut signals, &mut requests, flags).await;
-    if let Some(watching) = watching {
-        watching.abort();
-    }
+    watching.iter().for_each(JoinHandle::abort);
     info!("stopping; a second signal ends at once");
     let stop = async {
         shell.set_stopping();
@@ -151,12 +148,31 @@ async fn serve(flags: &Values) -> Result<()> {
         maintenance.abort();
         tokio::task::spawn_blocking(move || db.close()).await
     };
+    end(stop, &mut signals).await
+}
+
+/// Waits until everything has stopped, or a second signal comes.
+async fn end(
+    stop: impl Future<Output = Result<Result<(), tsdb::TsdbError>, JoinError>>,
+    signals: &mut Signals,
+) -> Result<()> {
     tokio::select! {
         closed = stop => closed?.context("cannot close the store")?,
         () = signals.next_stop() => bail!("ended by a second signal before everything had stopped"),
     }
     info!("stopped");
     Ok(())
+}
+
+/// Looks after the configuration file, when that is wanted.
+fn watch(
+    flags: &Values,
+    is_feature: bool,
+    path: Option<&Path>,
+    commands: &mpsc::Sender<Command>,
+) -> Result<Option<reload::Watch>> {
+    let is_wanted = is_feature || flags.is_on("config.auto-reload");
+    is_wanted.then(|| reload::Watch::new(flags, path, commands.clone())).transpose()
 }
 
 /// Waits for parts to stop, as long as there is time.

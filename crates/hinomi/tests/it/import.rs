@@ -68,8 +68,18 @@ fn an_import_that_is_killed_goes_on_and_every_sample_is_there_once() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let twice = server.post("/api/v1/admin/tsdb/import", "application/x-www-form-urlencoded", &form);
     assert!(twice.status == 400 && twice.body.contains("is running"), "{}", twice.body);
-    let seen = wait_for("three blocks", Duration::from_secs(60), || {
-        Some(status(&server)).filter(|status| status["done"].as_u64() >= Some(3))
+    // What was done before it was cancelled is passed over afterwards.
+    let form_type = "application/x-www-form-urlencoded";
+    wait_for("a block", Duration::from_secs(60), || {
+        (status(&server)["done"].as_u64() >= Some(1)).then_some(())
+    });
+    let url = format!("{}/api/v1/admin/tsdb/import", server.base);
+    let cancelled = ureq::delete(&url).call().unwrap().into_body().read_to_string().unwrap();
+    assert!(cancelled.contains("\"kind\":\"prometheus\""), "{cancelled}");
+    wait_for("the end", Duration::from_secs(20), || (status(&server)["state"] == "cancelled").then_some(()));
+    assert_eq!(server.post("/api/v1/admin/tsdb/import", form_type, &form).status, 200);
+    let seen = wait_for("five blocks", Duration::from_secs(60), || {
+        Some(status(&server)).filter(|status| status["done"].as_u64() >= Some(5))
     });
     assert_eq!(seen["state"], "running", "{seen}");
     // Scrapes go on.
