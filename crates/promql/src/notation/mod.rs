@@ -23,6 +23,11 @@ pub type Place = Option<Sample>;
 /// Longest sequence that a script may ask for. Chosen: a typing error then does not fill the memory.
 const PLACES_MAX: u64 = 100_000;
 
+/// Places of all items of a sequence. Chosen: a week of seconds, and little memory.
+const SEQUENCE_MAX: usize = 1_000_000;
+/// Buckets of all histograms of one item. Chosen: 80 MB.
+const CELLS_MAX: u64 = 10_000_000;
+
 /// Splits a line into its series, what is glued to it (`@st`), and its sequence.
 #[must_use]
 pub fn split(line: &str) -> (&str, &str, &str) {
@@ -91,6 +96,9 @@ pub fn places(sequence: &str) -> Result<Vec<Place>, String> {
         let end = item_end(rest);
         let (item, tail) = rest.split_at(end);
         expand(item, &mut places)?;
+        if places.len() > SEQUENCE_MAX {
+            return Err(format!("the sequence is longer than {SEQUENCE_MAX} samples"));
+        }
         rest = tail.trim_start();
     }
     Ok(places)
@@ -163,6 +171,13 @@ fn expand_histogram(item: &str, places: &mut Vec<Place>) -> Result<(), String> {
         None if rest.is_empty() && step.is_none() => 0,
         None => return Err(format!("bad item {item:?}")),
     };
+    let n_buckets = |written: &Written| {
+        (written.histogram.positive_buckets.len() + written.histogram.negative_buckets.len()) as u64
+    };
+    let n_cells = n_buckets(&base) + step.as_ref().map_or(0, |(step, _)| n_buckets(step));
+    if n_cells.saturating_mul(n + 1) > CELLS_MAX {
+        return Err(format!("the histograms of {item:?} have more than {CELLS_MAX} buckets together"));
+    }
     let has_hint = step.as_ref().map_or(base.has_hint, |(written, _)| written.has_hint);
     let mut current = base.histogram;
     places.push(Some(Sample::Histogram(Written { histogram: current.clone(), has_hint })));
@@ -286,6 +301,15 @@ mod tests {
     }
 
     #[test]
+    fn sequences_without_end_are_refused() {
+        let many = "1x100000 ".repeat(11);
+        assert!(places(&many).is_err_and(|why| why.contains("longer than")), "{}", many.len());
+        let wide = format!("{{{{buckets:[{}]}}}}x100000", "1 ".repeat(200));
+        assert!(places(&wide).is_err_and(|why| why.contains("buckets together")));
+        assert!(places("1x100001").is_err());
+    }
+
+    #[test]
     fn start_timestamps_are_durations() {
         let check = |sequence: &str, expected: &[Option<i64>]| {
             assert_eq!(start_offsets(sequence).expect("of the notation"), expected, "{sequence}");
@@ -301,5 +325,33 @@ mod tests {
         assert_eq!(split(r#"a{b="c d"} 1 2"#), (r#"a{b="c d"}"#, "", "1 2"));
         assert_eq!(split("a 1"), ("a", "", "1"));
         assert_eq!(split("a{}@st 1"), ("a{}", "@st", "1"));
+    }
+
+    const HISTOGRAM: &str = "\\{\\{(schema:(-53|-?[0-9]{1,2}) )?(count:[0-9]{1,3} )?(offset:-?[0-9]{1,10} )?(buckets:\\[([0-9] ){0,3}\\] )?(n_offset:-?[0-9]{1,10} )?(n_buckets:\\[([0-9] ){0,3}\\] )?(custom_values:\\[1 2\\])?\\}\\}";
+
+    fn read_and_written(sequence: &str) {
+        for place in places(sequence).into_iter().flatten().flatten() {
+            if let Sample::Histogram(written) = place {
+                let text = format_histogram(&written.histogram);
+                assert!(places(&text).is_ok(), "{text}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn likely_text_is_read_or_refused(
+            text in "([ab{}=\"_x +-:\\[\\]0-9.]|\\{\\{|\\}\\}|x1|schema:|buckets:\\[|stale|Inf|1e|é| ){0,24}"
+        ) {
+            let (series, _, sequence) = split(&text);
+            let _ = labels(series);
+            let _ = start_offsets(sequence);
+            read_and_written(sequence);
+        }
+
+        #[test]
+        fn histograms_of_any_numbers_are_read_or_refused(a in HISTOGRAM, b in HISTOGRAM, sign in "[+-]", n in "[0-9]") {
+            read_and_written(&format!("{a}{sign}{b}x{n}"));
+        }
     }
 }
