@@ -5,6 +5,7 @@
 //! Agrees with Prometheus 3.14; differences are listed in docs/differences.md.
 
 mod annotations;
+mod cache;
 mod error;
 mod eval;
 mod features;
@@ -17,6 +18,7 @@ mod plan;
 mod value;
 
 pub use annotations::{Annotations, Severity};
+pub use cache::ResultCache;
 pub use error::{EvalError, ParseError};
 pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};
 pub use features::Features;

@@ -4,12 +4,14 @@
 //! [`Queryable`]. The engine behind them (`tsdb`, [`MemStore`], a merge of several) is the binary's choice.
 //! Sync: no tokio, no sockets, no clock.
 
+mod changes;
 mod error;
 mod first;
 mod memory;
 mod merge;
 mod seam;
 
+pub use changes::ChangeLog;
 pub use error::{AppendError, QueryError, RowError, StorageError};
 pub use first::FirstTexts;
 pub use memory::MemStore;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{Exemplar, Histogram, Labels, Matcher, Metadata, TimeRange};
 
+use crate::changes::ChangeLog;
 use crate::error::{AppendError, QueryError, RowError, StorageError};
 
 /// A series within one store and one run of it; never written to disk by callers.
@@ -334,6 +335,11 @@ pub trait Queryable: Send + Sync {
         range: TimeRange,
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, QueryError>;
+
+    /// What changes here, for those who keep answers; `None` where nobody can tell.
+    fn changes(&self) -> Option<&ChangeLog> {
+        None
+    }
 
     /// Names of labels on series for which all of `matchers` hold and that may have samples in `range`: the first `limit` of
     /// them, sorted. Neither memory nor, where nothing is to be matched, time grows with what is beyond.

@@ -11,6 +11,7 @@ use storage::Queryable;
 use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::evaluator::Evaluator;
 use super::range::{self, Samples};
+use crate::cache::ResultCache;
 use crate::error::{EvalError, ParseError};
 use crate::features::Features;
 use crate::guard::{Guard, Meter};
@@ -182,19 +183,26 @@ pub struct RangeParams {
 pub struct Engine {
     options: EngineOptions,
     guard: Guard,
+    cache: Option<ResultCache>,
 }
 
 impl Engine {
     /// An engine with these options.
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
-        Self { options, guard: Guard::default() }
+        Self { options, guard: Guard::default(), cache: None }
     }
 
     /// The same engine, with `guard` to know its queries.
     #[must_use]
     pub fn with_guard(self, guard: Guard) -> Self {
         Self { guard, ..self }
+    }
+
+    /// The same engine, which keeps answers of range queries in `cache`. Only for engines with equal options.
+    #[must_use]
+    pub fn with_cache(self, cache: Option<ResultCache>) -> Self {
+        Self { cache, ..self }
     }
 
     /// Where callers enter their queries; the engine itself does not.
@@ -254,6 +262,20 @@ impl Engine {
     /// # Errors
     /// As [`Engine::instant`], and when `expr` has another type or `params` name no step.
     pub fn range(
+        &self,
+        queryable: &dyn Queryable,
+        expr: &Expr,
+        params: RangeParams,
+        opts: &QueryOptions,
+    ) -> Result<Output, EvalError> {
+        match &self.cache {
+            Some(cache) => cache.range(self, queryable, expr, params, opts),
+            None => self.range_whole(queryable, expr, params, opts),
+        }
+    }
+
+    /// As [`Engine::range`], without the cache.
+    pub(crate) fn range_whole(
         &self,
         queryable: &dyn Queryable,
         expr: &Expr,

@@ -1,0 +1,291 @@
+//! The result cache: a range query that was asked before is answered from its old answer, as far as nothing it depends on has
+//! changed, and only the rest is evaluated.
+//!
+//! In from the engine and the store's [`ChangeLog`]; out the very answer that evaluation would give, to the bit: a step is kept
+//! only when no sample up to the furthest it looks at was touched since. What may not be answered in parts is evaluated whole
+//! (`plan`), as is whatever has annotations or native histograms. Bounded in bytes, the least recently used goes first.
+
+mod plan;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use stdx::metrics::{Counter, Registry};
+use storage::{ChangeLog, Queryable};
+
+use crate::error::EvalError;
+use crate::eval::{Engine, QueryOptions, RangeParams};
+use crate::parse::ast::Expr;
+use crate::value::{MatrixSeries, Output, Value};
+
+/// Bytes of an entry beside its samples and labels, and of a series in it. Chosen: what their structures take.
+const ENTRY_BYTES: u64 = 256;
+const SERIES_BYTES: u64 = 96;
+/// An answer that takes more than this share of the cache is not kept.
+const SHARE_MAX: u64 = 4;
+
+/// What must be equal for an old answer to be of use.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    /// The expression in canonical form.
+    expr: String,
+    step_ms: i64,
+    /// Of the first step, modulo the step.
+    phase_ms: i64,
+    n_steps: i64,
+    lookback_ms: i64,
+    subquery_step_ms: i64,
+}
+
+/// An answer, as it was at `epoch` of the store's change log.
+#[derive(Debug)]
+struct Entry {
+    epoch: u64,
+    start_ms: i64,
+    /// Last step.
+    end_ms: i64,
+    series: Vec<MatrixSeries>,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<Key, (u64, Arc<Entry>)>,
+    /// When each was used last, oldest first.
+    by_use: BTreeMap<u64, Key>,
+    n_uses: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Metrics {
+    full: Arc<Counter>,
+    partial: Arc<Counter>,
+    missed: Arc<Counter>,
+    bypassed: Arc<Counter>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    bytes_max: u64,
+    state: Mutex<State>,
+    metrics: Metrics,
+}
+
+/// Answers of range queries. Clones are the same cache.
+#[derive(Debug, Clone)]
+pub struct ResultCache {
+    inner: Arc<Inner>,
+}
+
+impl ResultCache {
+    /// A cache of at most `bytes_max`. Its metrics are `hinomi_query_cache_…`.
+    #[must_use]
+    pub fn new(bytes_max: u64, registry: &Registry) -> Self {
+        let requests = registry.counters(
+            "hinomi_query_cache_requests_total",
+            "Range queries, by what the result cache had: all, a part, nothing; or bypassed, as they must be answered whole.",
+            &["result"],
+        );
+        let metrics = Metrics {
+            full: requests.with(&["full"]),
+            partial: requests.with(&["partial"]),
+            missed: requests.with(&["missed"]),
+            bypassed: requests.with(&["bypassed"]),
+        };
+        let inner = Arc::new(Inner { bytes_max, state: Mutex::default(), metrics });
+        let (of_bytes, of_count) = (Arc::clone(&inner), Arc::clone(&inner));
+        registry.gauge_fn("hinomi_query_cache_bytes", "Memory that the result cache takes.", move || {
+            of_bytes.state.lock().bytes as f64
+        });
+        registry.gauge_fn("hinomi_query_cache_entries", "Answers in the result cache.", move || {
+            of_count.state.lock().entries.len() as f64
+        });
+        Self { inner }
+    }
+
+    /// As [`Engine::range`], and the same answer.
+    pub(crate) fn range(
+        &self,
+        engine: &Engine,
+        queryable: &dyn Queryable,
+        expr: &Expr,
+        params: RangeParams,
+        opts: &QueryOptions,
+    ) -> Result<Output, EvalError> {
+        let Some((log, ahead_ms, key)) = cacheable(engine, queryable, expr, params, opts) else {
+            self.inner.metrics.bypassed.inc();
+            return engine.range_whole(queryable, expr, params, opts);
+        };
+        // Before anything is read: later changes are then newer than the answer.
+        let epoch = log.epoch();
+        let last_ms = params.start_ms + (key.n_steps - 1) * params.step_ms;
+        if let Some(entry) = self.find(&key) {
+            let until_ms = log.unchanged_before_ms(entry.epoch).saturating_sub(ahead_ms);
+            let kept = kept_steps(&entry, params, last_ms, until_ms);
+            if kept == key.n_steps {
+                self.inner.metrics.full.inc();
+                return Ok(answer(part(&entry.series, params.start_ms, last_ms)));
+            }
+            if kept > 0 {
+                let tail_ms = params.start_ms + kept * params.step_ms;
+                let tail = RangeParams { start_ms: tail_ms, ..params };
+                match engine.range_whole(queryable, expr, tail, opts) {
+                    Ok(output) => {
+                        if let Some(tail) = plain(output) {
+                            self.inner.metrics.partial.inc();
+                            let head = part(&entry.series, params.start_ms, tail_ms - 1);
+                            let series = joined(head, tail);
+                            self.keep(key, Entry::new(epoch, params.start_ms, last_ms, &series));
+                            return Ok(answer(series));
+                        }
+                    }
+                    Err(err @ (EvalError::Canceled | EvalError::Timeout)) => return Err(err),
+                    // Whatever the whole query says to it.
+                    Err(_) => {}
+                }
+            }
+        }
+        self.inner.metrics.missed.inc();
+        let output = engine.range_whole(queryable, expr, params, opts)?;
+        if output.annotations.is_empty()
+            && let Value::Matrix(series) = &output.value
+            && series.iter().all(|one| one.histograms.is_empty())
+        {
+            self.keep(key, Entry::new(epoch, params.start_ms, last_ms, series));
+        }
+        Ok(output)
+    }
+
+    fn find(&self, key: &Key) -> Option<Arc<Entry>> {
+        let mut state = self.inner.state.lock();
+        state.n_uses += 1;
+        let now = state.n_uses;
+        let (used, entry) = state.entries.get_mut(key)?;
+        let before = std::mem::replace(used, now);
+        let entry = Arc::clone(entry);
+        if let Some(key) = state.by_use.remove(&before) {
+            state.by_use.insert(now, key);
+        }
+        Some(entry)
+    }
+
+    fn keep(&self, key: Key, entry: Entry) {
+        if entry.bytes > self.inner.bytes_max / SHARE_MAX {
+            return;
+        }
+        let mut state = self.inner.state.lock();
+        state.n_uses += 1;
+        let now = state.n_uses;
+        state.bytes += entry.bytes + key.expr.len() as u64;
+        state.by_use.insert(now, key.clone());
+        if let Some((used, old)) = state.entries.insert(key.clone(), (now, Arc::new(entry))) {
+            state.bytes -= old.bytes + key.expr.len() as u64;
+            state.by_use.remove(&used);
+        }
+        while state.bytes > self.inner.bytes_max
+            && let Some((_, oldest)) = state.by_use.pop_first()
+        {
+            if let Some((_, gone)) = state.entries.remove(&oldest) {
+                state.bytes -= gone.bytes + oldest.expr.len() as u64;
+            }
+        }
+    }
+}
+
+/// The store's log, how far a step looks ahead, and the key; `None` when the query must be answered whole.
+fn cacheable<'q>(
+    engine: &Engine,
+    queryable: &'q dyn Queryable,
+    expr: &Expr,
+    params: RangeParams,
+    opts: &QueryOptions,
+) -> Option<(&'q ChangeLog, i64, Key)> {
+    let log = queryable.changes()?;
+    let RangeParams { start_ms, end_ms, step_ms } = params;
+    let options = engine.options();
+    // Equal names of other metrics may meet at the end only.
+    let is_plain = !options.delayed_name_removal && !options.type_and_unit_labels;
+    if step_ms <= 0 || end_ms < start_ms || !is_plain || expr.selectors().is_empty() {
+        return None;
+    }
+    let lookback_ms = opts.lookback_ms.unwrap_or(options.lookback_ms);
+    let ahead_ms = plan::ahead_ms(expr, lookback_ms.max(0))?;
+    let key = Key {
+        expr: expr.to_string(),
+        step_ms,
+        phase_ms: start_ms.rem_euclid(step_ms),
+        n_steps: end_ms.checked_sub(start_ms)? / step_ms + 1,
+        lookback_ms,
+        subquery_step_ms: options.subquery_step_ms,
+    };
+    Some((log, ahead_ms, key))
+}
+
+/// How many of the first steps asked for are in `entry` and before `until_ms`.
+fn kept_steps(entry: &Entry, params: RangeParams, last_ms: i64, until_ms: i64) -> i64 {
+    let last_kept_ms = entry.end_ms.min(last_ms).min(until_ms.saturating_sub(1));
+    if entry.start_ms > params.start_ms || last_kept_ms < params.start_ms {
+        return 0;
+    }
+    (last_kept_ms - params.start_ms) / params.step_ms + 1
+}
+
+impl Entry {
+    fn new(epoch: u64, start_ms: i64, end_ms: i64, series: &[MatrixSeries]) -> Self {
+        let of_labels = |one: &MatrixSeries| -> u64 {
+            one.labels.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+        };
+        let of_series = |one: &MatrixSeries| {
+            SERIES_BYTES + of_labels(one) + (one.points.len() * size_of::<(i64, f64)>()) as u64
+        };
+        let bytes = ENTRY_BYTES + series.iter().map(of_series).sum::<u64>();
+        Self { epoch, start_ms, end_ms, series: series.to_vec(), bytes }
+    }
+}
+
+/// The series of an answer that may be kept.
+fn plain(output: Output) -> Option<Vec<MatrixSeries>> {
+    match output.value {
+        Value::Matrix(series)
+            if output.annotations.is_empty() && series.iter().all(|one| one.histograms.is_empty()) =>
+        {
+            Some(series)
+        }
+        _ => None,
+    }
+}
+
+fn answer(series: Vec<MatrixSeries>) -> Output {
+    Output { value: Value::Matrix(series), annotations: crate::Annotations::default() }
+}
+
+/// The steps from `first_ms` to `last_ms`; series without any are left out.
+fn part(series: &[MatrixSeries], first_ms: i64, last_ms: i64) -> Vec<MatrixSeries> {
+    let cut = |one: &MatrixSeries| {
+        let from = one.points.partition_point(|(t_ms, _)| *t_ms < first_ms);
+        let to = one.points.partition_point(|(t_ms, _)| *t_ms <= last_ms);
+        let points = one.points.get(from..to).unwrap_or(&[]).to_vec();
+        let labels = one.labels.clone();
+        (!points.is_empty()).then_some(MatrixSeries { labels, points, histograms: Vec::new() })
+    };
+    series.iter().filter_map(cut).collect()
+}
+
+/// Earlier and later steps of the same series, both sorted by labels, as one.
+fn joined(earlier: Vec<MatrixSeries>, later: Vec<MatrixSeries>) -> Vec<MatrixSeries> {
+    let mut out = Vec::with_capacity(earlier.len().max(later.len()));
+    let mut later = later.into_iter().peekable();
+    for mut one in earlier {
+        while let Some(first) = later.next_if(|next| next.labels < one.labels) {
+            out.push(first);
+        }
+        if let Some(same) = later.next_if(|next| next.labels == one.labels) {
+            one.points.extend(same.points);
+        }
+        out.push(one);
+    }
+    out.extend(later);
+    out
+}
