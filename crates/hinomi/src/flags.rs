@@ -166,6 +166,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "Most memory for the samples that all queries hold; auto is 25 % of the machine or container, 0 no limit",
     ),
     flag(
+        "query.cache.max-bytes",
+        SIZE,
+        "64MB",
+        "Memory for answers of range queries, which are kept as far as nothing they depend on changes; 0 for none",
+    ),
+    flag(
         "query.log-slower-than",
         DURATION,
         "0s",

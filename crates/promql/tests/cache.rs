@@ -2,9 +2,9 @@
 //! without it, to the bit, annotations included.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use model::{Labels, Matcher, TimeRange};
+use parking_lot::Mutex;
 use promql::{Engine, EngineOptions, QueryOptions, RangeParams, ResultCache, Value, parse};
 use proptest::prelude::*;
 use stdx::metrics::Registry;
@@ -19,12 +19,12 @@ struct Store {
 
 impl Store {
     fn put(&self, labels: &Labels, t_ms: i64, value: f64) {
-        self.series.lock().unwrap().entry(labels.clone()).or_default().insert(t_ms, value);
+        self.series.lock().entry(labels.clone()).or_default().insert(t_ms, value);
         self.changes.touched(t_ms);
     }
 
     fn delete(&self, labels: &Labels, from_ms: i64, to_ms: i64) {
-        if let Some(samples) = self.series.lock().unwrap().get_mut(labels) {
+        if let Some(samples) = self.series.lock().get_mut(labels) {
             samples.retain(|t_ms, _| *t_ms < from_ms || *t_ms > to_ms);
         }
         self.changes.touched(from_ms);
@@ -39,7 +39,7 @@ impl Queryable for Store {
         _: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
         let mut found = Vec::new();
-        for (labels, samples) in self.series.lock().unwrap().iter() {
+        for (labels, samples) in self.series.lock().iter() {
             let fits = |m: &Matcher| m.matches(labels.get(&m.name).unwrap_or(""));
             if range.start_ms <= range.end_ms && matchers.iter().all(fits) {
                 let (times, values): (Vec<i64>, Vec<f64>) =
@@ -56,11 +56,17 @@ impl Queryable for Store {
         Some(&self.changes)
     }
 
-    fn label_names(&self, _: &[Matcher], _: TimeRange) -> Result<Vec<String>, QueryError> {
+    fn label_names(&self, _: &[Matcher], _: TimeRange, _: usize) -> Result<Vec<String>, QueryError> {
         Ok(Vec::new())
     }
 
-    fn label_values(&self, _: &str, _: &[Matcher], _: TimeRange) -> Result<Vec<String>, QueryError> {
+    fn label_values(
+        &self,
+        _: &str,
+        _: &[Matcher],
+        _: TimeRange,
+        _: usize,
+    ) -> Result<Vec<String>, QueryError> {
         Ok(Vec::new())
     }
 }

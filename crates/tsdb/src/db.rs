@@ -23,7 +23,7 @@ use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
 use stdx::dir::DirLock;
-use storage::{Appendable, Appender, QueryError, Queryable, SelectHints, SeriesSet, StorageError};
+use storage::{Appendable, Appender, ChangeLog, QueryError, Queryable, SelectHints, SeriesSet, StorageError};
 
 use crate::block::Block;
 use crate::error::TsdbError;
@@ -56,6 +56,8 @@ pub struct Db {
     /// Parts of the blocks' indexes.
     cache: Arc<BlockCache>,
     budget: Budget,
+    /// Told after each change that readers may see, before it is acknowledged.
+    changes: ChangeLog,
     closed: AtomicBool,
     /// Imports begun in this run.
     n_imports: AtomicU64,
@@ -259,6 +261,10 @@ impl Db {
         &self.blocks
     }
 
+    pub(crate) fn change_log(&self) -> &ChangeLog {
+        &self.changes
+    }
+
     pub(crate) fn closed(&self) -> &AtomicBool {
         &self.closed
     }
@@ -298,6 +304,10 @@ impl Queryable for Db {
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
         query::select(self, matchers, range, hints)
+    }
+
+    fn changes(&self) -> Option<&ChangeLog> {
+        Some(&self.changes)
     }
 
     fn label_names(

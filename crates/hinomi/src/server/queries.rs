@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use promql::{FinishedQuery, Guard, QueryOrigin};
+use promql::{FinishedQuery, Guard, QueryOrigin, ResultCache};
 use serde_json::{Value, json};
 use stdx::metrics::{Counter, Gauge, Registry};
 use stdx::{Clock, Dir as _, DiskDir, File};
@@ -23,6 +23,8 @@ use crate::flags::Values;
 /// Knows every query of the process.
 pub(super) struct Queries {
     guard: Guard,
+    /// `None` when it is switched off.
+    cache: Option<ResultCache>,
     clock: Arc<dyn Clock>,
     /// 0 for none.
     slow: Duration,
@@ -61,7 +63,9 @@ impl Queries {
         let log_enabled = registry.gauge("prometheus_engine_query_log_enabled", "State of the query log.");
         let log_failures = registry
             .counter("prometheus_engine_query_log_failures_total", "The number of query log failures.");
-        Ok(Self { guard, clock: Arc::clone(clock), slow, log_enabled, log_failures })
+        let cache_bytes = flags.bytes("query.cache.max-bytes")?;
+        let cache = (cache_bytes > 0).then(|| ResultCache::new(cache_bytes, registry));
+        Ok(Self { guard, cache, clock: Arc::clone(clock), slow, log_enabled, log_failures })
     }
 
     /// The engine that flags and file ask for.
@@ -80,7 +84,7 @@ impl Queries {
             start_timestamps: features.use_start_timestamps,
             ..promql::EngineOptions::default()
         };
-        Ok(promql::Engine::new(options).with_guard(self.guard.clone()))
+        Ok(promql::Engine::new(options).with_guard(self.guard.clone()).with_cache(self.cache.clone()))
     }
 
     /// Opens the query log of `config`, to be written at its end.

@@ -23,7 +23,10 @@ impl Db {
         }
         maintain::seal(self, range)?;
         let blocks = self.blocks.read().clone();
-        blocks.iter().map(|block| block.delete(&*self.dir, matchers, range)).sum()
+        let deleted = blocks.iter().map(|block| block.delete(&*self.dir, matchers, range)).sum();
+        // Also when it failed: some blocks may have their deletions.
+        self.changes.touched(range.start_ms);
+        deleted
     }
 
     /// Writes every block with deletions anew, without what was deleted. Returns how many.

@@ -32,6 +32,9 @@ pub(super) fn publish(db: &Db, names: &[String], replaced: &[Arc<Block>]) -> Res
     });
     blocks.extend(new);
     blocks.sort_by(|a, b| a.order().cmp(&b.order()));
+    drop(blocks);
+    // What was merged answers the same, mostly; imports and roll-ups do not. It is rare enough not to look closer.
+    db.changes.touched(i64::MIN);
     Ok(())
 }
 
@@ -147,6 +150,7 @@ pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Re
     let names = expired(&infos, newest_ms, now_ms, retention_ms, bytes_max(db)?, wal_bytes);
     for name in names {
         db.blocks.write().retain(|block| block.name() != name);
+        db.changes.touched(i64::MIN);
         remove_block(&*db.dir, &name)?;
         report.expired.push(name);
     }

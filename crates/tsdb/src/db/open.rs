@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
+use storage::ChangeLog;
 
 use super::budget::Budget;
 use super::log::LogPair;
@@ -51,6 +52,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
         head,
         blocks: RwLock::new(blocks.into_iter().map(Arc::new).collect()),
         cache,
+        changes: ChangeLog::default(),
         closed: AtomicBool::new(false),
         n_imports: AtomicU64::new(0),
         syncs: Syncs::default(),

@@ -29,6 +29,19 @@ pub(super) enum NewGroup {
     No,
 }
 
+impl Op {
+    /// The earliest time at which it may change what is read.
+    fn t_ms(&self) -> Option<i64> {
+        match self {
+            Self::Row { t_ms, .. }
+            | Self::Sample { t_ms, .. }
+            | Self::Start { t_ms, .. }
+            | Self::Histogram { t_ms, .. } => Some(*t_ms),
+            Self::Columns { .. } | Self::Exemplar { .. } => None,
+        }
+    }
+}
+
 /// A part of a batch.
 pub(super) enum Op {
     Columns {
@@ -169,6 +182,7 @@ pub(super) fn commit(
     if db.closed().load(Ordering::Acquire) {
         return Err(StorageError::Closed);
     }
+    let first_ms = ops.iter().filter_map(Op::t_ms).min();
     let mut plan = Plan::new(db, log.epoch, now_ms, kept);
     {
         let table = db.head().table.read();
@@ -187,6 +201,9 @@ pub(super) fn commit(
     })?;
     let (n_new, n_refused) = (plan.series.len() as u64, plan.stats.n_refused);
     let stats = plan.apply();
+    if let Some(first_ms) = first_ms {
+        db.change_log().touched(first_ms);
+    }
     db.head().memory_bytes.fetch_add(n_new * NEW_SERIES_BYTES + 2 * n_bytes, Ordering::Relaxed);
     let metrics = db.metrics();
     metrics.samples_appended.add(stats.n_samples);
