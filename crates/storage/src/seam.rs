@@ -1,6 +1,5 @@
 //! The traits. What dies when, and what is sorted how, is said here and nowhere else.
 
-use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use model::{Exemplar, Histogram, Labels, Matcher, Metadata, TimeRange};
@@ -305,9 +304,15 @@ pub trait SeriesSet: Send {
         0
     }
 
-    /// Deals the series of a set that has not begun to `n` sets, so that as many threads can read at once: each series is in
-    /// one of them, by [`share_of`]. Empty when the set cannot do that; then it is as before, else it is over.
-    fn split<'s>(&mut self, _n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    /// The labels of at most `n` series, rising, that divide a set that has not begun in about equal parts. Empty when it cannot
+    /// be split.
+    fn cuts(&mut self, _n: usize) -> Vec<Labels> {
+        Vec::new()
+    }
+
+    /// Deals the series of a set that has not begun to `n` sets, so that as many threads can read at once: each series is in one
+    /// of them, by [`share_of`]. The set is over then. Only where there are `cuts` at all.
+    fn split<'s>(&mut self, _n: usize, _cuts: &[Labels]) -> Vec<Box<dyn SeriesSet + 's>>
     where
         Self: 's,
     {
@@ -315,12 +320,10 @@ pub trait SeriesSet: Send {
     }
 }
 
-/// Which of `n` sets has the series with `labels`.
+/// Which of `n` sets has the series with `labels`: those between two cuts go to one set, those behind them to the next.
 #[must_use]
-pub fn share_of(labels: &Labels, n: usize) -> usize {
-    let mut hasher = std::hash::DefaultHasher::new();
-    labels.hash(&mut hasher);
-    (hasher.finish() % n.max(1) as u64) as usize
+pub fn share_of(labels: &Labels, n: usize, cuts: &[Labels]) -> usize {
+    cuts.partition_point(|cut| cut <= labels) % n.max(1)
 }
 
 /// Something that answers selections.
@@ -390,13 +393,18 @@ impl SeriesSet for VecSeriesSet {
         self.series.len()
     }
 
-    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    fn cuts(&mut self, n: usize) -> Vec<Labels> {
+        let width = self.series.len().div_ceil(n.max(1)).max(1);
+        self.series.as_slice().iter().step_by(width).skip(1).map(|series| series.labels.clone()).collect()
+    }
+
+    fn split<'s>(&mut self, n: usize, cuts: &[Labels]) -> Vec<Box<dyn SeriesSet + 's>>
     where
         Self: 's,
     {
         let mut shares = vec![Vec::new(); n];
         for series in self.series.by_ref() {
-            shares[share_of(&series.labels, n)].push(series);
+            shares[share_of(&series.labels, n, cuts)].push(series);
         }
         let set = |series: Vec<Series>| -> Box<dyn SeriesSet + 's> {
             Box::new(Self { series: series.into_iter() })

@@ -98,7 +98,11 @@ pub(crate) struct Selection<'q> {
 }
 
 impl<'q> Selection<'q> {
+    /// How long the samples reach that will be read, about.
     pub(crate) fn length_ms(&self) -> i64 {
+        if self.hints.summaries {
+            return 0;
+        }
         self.bounds.end_ms.saturating_sub(self.bounds.start_ms)
     }
 

@@ -5,6 +5,7 @@
 //! Damaged pages are left out with their rows.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Labels, TimeRange};
@@ -51,8 +52,8 @@ struct Plan {
 pub(super) struct BlockSet {
     block: Arc<Block>,
     numbers: roaring::bitmap::IntoIter,
-    /// Of how many sets this one is which, when the series were dealt out.
-    share: Option<(usize, usize)>,
+    /// Where the index could not tell which series are this set's: of how many sets this one is which, and the cuts.
+    share: Option<(usize, usize, Arc<[Labels]>)>,
     range: TimeRange,
     labels_only: bool,
     /// Pages wholly in the range are summarised for this function.
@@ -109,9 +110,9 @@ impl BlockSet {
     fn read(&mut self, number: u32) -> Result<Option<Series>, ReadOrFail> {
         let block = Arc::clone(&self.block);
         let mut labels = None;
-        if let Some((n, share)) = self.share {
+        if let Some((n, share, cuts)) = &self.share {
             let own = self.labels.labels(block.index(), number)?;
-            if share_of(&own, n) != share {
+            if share_of(&own, *n, cuts) != *share {
                 return Ok(None);
             }
             labels = Some(own);
@@ -531,20 +532,106 @@ impl SeriesSet for BlockSet {
         self.numbers.len()
     }
 
-    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    fn cuts(&mut self, n: usize) -> Vec<Labels> {
+        let width = self.numbers.len().div_ceil(n.max(1)).max(1);
+        let numbers: Vec<u32> = self.numbers.clone().step_by(width).skip(1).collect();
+        let block = Arc::clone(&self.block);
+        let cuts = numbers.into_iter().map(|number| self.labels.labels(block.index(), number));
+        cuts.collect::<Result<_, _>>().unwrap_or_default()
+    }
+
+    fn split<'s>(&mut self, n: usize, cuts: &[Labels]) -> Vec<Box<dyn SeriesSet + 's>>
     where
         Self: 's,
     {
-        let numbers = std::mem::replace(&mut self.numbers, RoaringBitmap::new().into_iter());
+        let numbers: Vec<u32> =
+            std::mem::replace(&mut self.numbers, RoaringBitmap::new().into_iter()).collect();
+        let parts = self.parts(&numbers, cuts);
+        let all: Arc<[Labels]> = cuts.into();
         let part = |share: usize| -> Box<dyn SeriesSet + 's> {
+            let own: RoaringBitmap = match &parts {
+                Some(parts) => {
+                    parts.iter().skip(share).step_by(n).flat_map(|part| &numbers[part.clone()]).collect()
+                }
+                None => numbers.iter().collect(),
+            };
             Box::new(Self {
-                numbers: numbers.clone(),
-                share: Some((n, share)),
+                numbers: own.into_iter(),
+                share: parts.is_none().then(|| (n, share, Arc::clone(&all))),
                 deleted: Arc::clone(&self.deleted),
                 summarised_for: self.summarised_for.clone(),
                 ..Self::over(Arc::clone(&self.block), self.range, self.labels_only)
             })
         };
         (0..n).map(part).collect()
+    }
+}
+
+impl BlockSet {
+    /// Which of `numbers` lie between one cut and the next. `None` where the index cannot be read.
+    fn parts(&mut self, numbers: &[u32], cuts: &[Labels]) -> Option<Vec<Range<usize>>> {
+        let block = Arc::clone(&self.block);
+        let mut parts = Vec::with_capacity(cuts.len() + 1);
+        let mut from = 0;
+        for (nth, cut) in cuts.iter().enumerate() {
+            // Blocks mostly have the same series, so that the place is where even parts would end.
+            let guess = numbers.len().div_ceil(cuts.len() + 1) * (nth + 1);
+            let is_below = |at: usize| self.labels.labels(block.index(), numbers[at]).map(|own| own < *cut);
+            let to = first_not(from, numbers.len(), guess, is_below).ok()?;
+            parts.push(from..to);
+            from = to;
+        }
+        parts.push(from..numbers.len());
+        Some(parts)
+    }
+}
+
+/// The first of `from..to` for which `holds` does not, where it holds for all before: looked for around `guess` first.
+fn first_not<E>(
+    from: usize,
+    to: usize,
+    guess: usize,
+    mut holds: impl FnMut(usize) -> Result<bool, E>,
+) -> Result<usize, E> {
+    let (mut low, mut high) = (from, to);
+    let mut width = 1;
+    let mut probe = guess.clamp(from, to);
+    while low < high {
+        // What is looked for is in `low..=high`.
+        let at = probe.clamp(low, high - 1);
+        if holds(at)? {
+            low = at + 1;
+            probe = at + width;
+        } else {
+            high = at;
+            probe = at.saturating_sub(width);
+        }
+        width *= 2;
+        if width > (high - low) / 2 {
+            probe = low + (high - low) / 2;
+        }
+    }
+    Ok(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_whatever_the_guess() {
+        for n in 0..20 {
+            for place in 0..=n {
+                for guess in 0..25 {
+                    let mut n_probes = 0;
+                    let found = first_not(0, n, guess, |at| {
+                        n_probes += 1;
+                        Ok::<_, ()>(at < place)
+                    });
+                    assert_eq!(found, Ok(place), "{n} {guess}");
+                    assert!(n_probes <= 12, "{n_probes} probes for {place} of {n} from {guess}");
+                }
+            }
+        }
     }
 }

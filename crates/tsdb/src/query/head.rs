@@ -246,13 +246,19 @@ impl SeriesSet for HeadSet {
         self.entries.len()
     }
 
-    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    fn cuts(&mut self, n: usize) -> Vec<Labels> {
+        let entries = self.entries.as_slice();
+        let width = entries.len().div_ceil(n.max(1)).max(1);
+        entries.iter().step_by(width).skip(1).map(|entry| entry.labels.clone()).collect()
+    }
+
+    fn split<'s>(&mut self, n: usize, cuts: &[Labels]) -> Vec<Box<dyn SeriesSet + 's>>
     where
         Self: 's,
     {
         let mut shares: Vec<Vec<Entry>> = (0..n).map(|_| Vec::new()).collect();
         for entry in self.entries.by_ref() {
-            shares[storage::share_of(&entry.labels, n)].push(entry);
+            shares[storage::share_of(&entry.labels, n, cuts)].push(entry);
         }
         let set = |entries: Vec<Entry>| -> Box<dyn SeriesSet + 's> {
             Box::new(Self {

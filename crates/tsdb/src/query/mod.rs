@@ -7,7 +7,7 @@ mod head;
 
 use std::sync::Arc;
 
-use model::{Matcher, TimeRange};
+use model::{Labels, Matcher, TimeRange};
 use storage::{FirstTexts, Joiner, QueryError, SelectHints, Series, SeriesSet};
 
 use crate::block::Block;
@@ -63,7 +63,12 @@ impl SeriesSet for MergedSeries {
         self.sources.iter().map(|(source, _)| source.n_series_max()).max().unwrap_or(0)
     }
 
-    fn split<'s>(&mut self, n: usize) -> Vec<Box<dyn SeriesSet + 's>>
+    fn cuts(&mut self, n: usize) -> Vec<Labels> {
+        let largest = self.sources.iter_mut().max_by_key(|(source, _)| source.n_series_max());
+        largest.map(|(source, _)| source.cuts(n)).unwrap_or_default()
+    }
+
+    fn split<'s>(&mut self, n: usize, cuts: &[Labels]) -> Vec<Box<dyn SeriesSet + 's>>
     where
         Self: 's,
     {
@@ -75,7 +80,7 @@ impl SeriesSet for MergedSeries {
         };
         let mut shares: Vec<Self> = (0..n).map(|_| empty()).collect();
         for (mut source, _) in self.sources.drain(..) {
-            for (share, part) in shares.iter_mut().zip(source.split(n)) {
+            for (share, part) in shares.iter_mut().zip(source.split(n, cuts)) {
                 share.sources.push((part, None));
             }
         }
@@ -92,10 +97,10 @@ pub(crate) fn select(
 ) -> Result<Box<dyn SeriesSet>, QueryError> {
     let head = HeadSet::capture(db.head(), matchers, range, hints.labels_only);
     let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
-    let mut blocks = blocks_in(db, range);
-    let summaries = hints.summaries && follow_each_other(&mut blocks, head.first_ms());
-    let hints = SelectHints { summaries, ..hints.clone() };
-    for block in blocks {
+    let blocks = blocks_in(db, range);
+    let in_turn = if hints.summaries { one_after_another(&blocks, head.first_ms()) } else { None };
+    let hints = SelectHints { summaries: in_turn.is_some(), ..hints.clone() };
+    for block in in_turn.unwrap_or(blocks) {
         sources.push((block.select(matchers, range, &hints)?, None));
     }
     sources.push((Box::new(head), None));
@@ -107,15 +112,17 @@ pub(crate) fn select(
     }))
 }
 
-/// Sorts `blocks` by time. Whether neither they nor what the head holds from `head_ms` on overlap: then nothing has to be told
-/// apart sample by sample.
-fn follow_each_other(blocks: &mut [Arc<Block>], head_ms: Option<i64>) -> bool {
+/// The blocks by time, if neither they nor what the head holds from `head_ms` on overlap: then nothing has to be told apart
+/// sample by sample. Else their order says whose sample stays.
+fn one_after_another(blocks: &[Arc<Block>], head_ms: Option<i64>) -> Option<Vec<Arc<Block>>> {
+    let mut blocks = blocks.to_vec();
     blocks.sort_by_key(|block| block.range().start_ms);
     let ends = blocks.iter().map(|block| block.range().end_ms);
     let begins = blocks.iter().skip(1).map(|block| block.range().start_ms);
     let last_ms = blocks.last().map(|block| block.range().end_ms);
-    ends.zip(begins).all(|(end_ms, start_ms)| end_ms < start_ms)
-        && last_ms.zip(head_ms).is_none_or(|(last_ms, head_ms)| last_ms < head_ms)
+    let are_apart = ends.zip(begins).all(|(end_ms, start_ms)| end_ms < start_ms)
+        && last_ms.zip(head_ms).is_none_or(|(last_ms, head_ms)| last_ms < head_ms);
+    are_apart.then_some(blocks)
 }
 
 fn blocks_in(db: &Db, range: TimeRange) -> Vec<Arc<Block>> {
