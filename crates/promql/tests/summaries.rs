@@ -155,3 +155,31 @@ fn what_is_deleted_or_late_is_no_part_of_a_summary() {
     let max = answer(&db, "max_over_time(x_total{kind=\"gauge\"}[1d])", START_MS + N_STEPS * STEP_MS, true);
     assert_eq!(max[0].1.to_bits(), 1e6f64.to_bits());
 }
+
+#[test]
+fn dealt_out_to_threads_the_store_says_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = store(folder.path(), 5);
+    for query in ["x_total", "rate(x_total[10m])", "sum(rate(x_total[10m]))", "max_over_time(x_total[3h])"] {
+        let expr = parse(query).expect("the query is valid");
+        let range = |threads| {
+            let options = EngineOptions { threads, split_samples_min: 0, ..EngineOptions::default() };
+            let params = promql::RangeParams {
+                start_ms: START_MS,
+                end_ms: START_MS + N_STEPS * STEP_MS,
+                step_ms: 61_000,
+            };
+            let output = Engine::new(options).range(&db, &expr, params, &QueryOptions::default());
+            let Value::Matrix(all) = output.expect("answered").value else { panic!("a matrix") };
+            let bits = |points: Vec<(i64, f64)>| -> Vec<_> {
+                points.into_iter().map(|(t_ms, value)| (t_ms, value.to_bits())).collect()
+            };
+            all.into_iter().map(|series| (series.labels, bits(series.points))).collect::<Vec<_>>()
+        };
+        let one = range(1);
+        assert!(!one.is_empty());
+        for threads in [2, 3] {
+            assert_eq!(range(threads), one, "{query} on {threads} threads");
+        }
+    }
+}
