@@ -29,4 +29,4 @@ pub const LOOKBACK_DEFAULT_MS: i64 = 5 * 60_000;
 
 /// A selector with fewer samples is read by one thread. Chosen: some milliseconds of work, a hundred times what starting the
 /// threads takes.
-pub(crate) const SPLIT_SAMPLES_MIN: u64 = 2_000_000;
+pub(crate) const SPLIT_SAMPLES_MIN: u64 = 8_000_000;
