@@ -219,6 +219,7 @@ fn references_are_taken_while_the_series_is_in_the_head() {
 #[test]
 fn new_series_are_refused_when_memory_is_short_and_named() {
     let options = Options { memory_budget_bytes: 1 << 20, ..options() };
+    let registry = options.registry.clone();
     let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
     let mut n_taken = 0;
     for batch in 0..100 {
@@ -232,6 +233,9 @@ fn new_series_are_refused_when_memory_is_short_and_named() {
     let refused = db.refused_for_memory();
     assert_eq!(refused.values().sum::<u64>() as usize, 10_000 - n_taken);
     assert!(refused["metric_0"] > 0);
+    let line =
+        format!("hinomi_storage_refused_series_total{{metric=\"metric_0\"}} {}\n", refused["metric_0"]);
+    assert!(registry.render().contains(&line), "{line}");
     let mut appender = db.appender(START_MS + 1);
     assert_eq!(appender.append(None, &labels(99_999), START_MS + 1, 1.0), Err(AppendError::MemoryLimit));
     assert!(appender.append(None, &labels(0), START_MS + 1, 1.0).is_ok(), "known series go on");

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use model::Labels;
 use parking_lot::Mutex;
-use stdx::metrics::{Counter, Gauge};
+use stdx::metrics::{Counter, Family, Gauge};
 use storage::AppendError;
 
 use crate::head::{Head, NEW_SERIES_BYTES};
@@ -30,6 +30,8 @@ pub(super) struct Budget {
     bytes: u64,
     refused: Mutex<BTreeMap<String, u64>>,
     n_refused: Arc<Counter>,
+    /// By metric name, as `refused`.
+    by_metric: Arc<Family<Counter>>,
     held: Arc<Gauge>,
 }
 
@@ -39,9 +41,14 @@ impl Budget {
             "tsdb_memory_limit_hits_total",
             "New series refused since memory is short (--storage.memory.budget-bytes).",
         );
+        let by_metric = options.registry.counters(
+            "hinomi_storage_refused_series_total",
+            "New series refused since memory is short, by metric name; no name stands for all names beyond the first hundred.",
+            &["metric"],
+        );
         let held =
             options.registry.gauge("tsdb_head_memory_bytes", "Memory of the head and of caches, as counted.");
-        Self { bytes: options.memory_budget_bytes, refused: Mutex::default(), n_refused, held }
+        Self { bytes: options.memory_budget_bytes, refused: Mutex::default(), n_refused, by_metric, held }
     }
 
     /// Takes note of what head and caches hold.
@@ -81,6 +88,7 @@ impl Budget {
         let name = if refused.len() < NAMES_MAX || refused.contains_key(name) { name } else { "" };
         *refused.entry(name.to_owned()).or_default() += 1;
         self.n_refused.inc();
+        self.by_metric.with(&[name]).inc();
         Err(AppendError::MemoryLimit)
     }
 
