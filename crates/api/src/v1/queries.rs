@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Path};
 use axum::response::Response;
 use http::header::USER_AGENT;
 use http::request::Parts;
@@ -26,11 +26,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let client = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
+        // Routers within routers see the rest of the path only.
+        let original = parts.extensions.get::<OriginalUri>();
+        let path = original.map_or(parts.uri.path(), |OriginalUri(uri)| uri.path()).to_owned();
         Ok(Self(QueryOrigin::Http {
             client: client.map(|ConnectInfo(addr)| addr.ip().to_string()).unwrap_or_default(),
             user_agent: user_agent[..user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX)].to_owned(),
             method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
+            path,
         }))
     }
 }

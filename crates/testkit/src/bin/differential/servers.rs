@@ -69,6 +69,7 @@ impl Servers {
         let mut target = Command::new(hinomi);
         target.arg("server").args([path("config.file", &config), path("storage.tsdb.path", &ours)]).args([
             "--storage.tsdb.retention.time=0s".to_owned(),
+            "--enable-feature=promql-experimental-functions".to_owned(),
             "--log.level=error".to_owned(),
             format!("--web.listen-address=127.0.0.1:{second}"),
         ]);
