@@ -91,6 +91,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "How long samples of some series are kept, repeatable, the first that fits counts: '{job=\"debug\"}=1d'",
     ),
     flag(
+        "storage.tsdb.rollup",
+        Kind::Repeated("INTERVAL:DURATION"),
+        "",
+        "What is kept of samples past their retention, repeatable: 5m:1y keeps a row for five minutes for a year; off by default",
+    ),
+    flag(
         "storage.head.series-max",
         NUMBER,
         "2000000",
@@ -337,6 +343,24 @@ impl Values {
             let duration: model::Duration =
                 duration.parse().map_err(|err| anyhow!("--{name}: {text:?}: {err}"))?;
             Ok((matchers, duration.as_ms()))
+        };
+        self.list(name).iter().filter(|text| !text.is_empty()).map(parse).collect()
+    }
+
+    /// Pairs of durations in milliseconds, as `5m:1y`; the second may be 0.
+    ///
+    /// # Errors
+    /// When one is not written so.
+    pub(crate) fn duration_pairs(&self, name: &str) -> Result<Vec<(i64, i64)>> {
+        let parse = |text: &String| {
+            let (first, second) = text
+                .split_once(':')
+                .ok_or_else(|| anyhow!("--{name}: {text:?} is not INTERVAL:DURATION, as in 5m:1y"))?;
+            let duration = |part: &str| -> Result<i64> {
+                let parsed: Result<model::Duration, _> = part.parse();
+                Ok(parsed.map_err(|err| anyhow!("--{name}: {text:?}: {err}"))?.as_ms())
+            };
+            Ok((duration(first)?, duration(second)?))
         };
         self.list(name).iter().filter(|text| !text.is_empty()).map(parse).collect()
     }

@@ -11,9 +11,11 @@ mod import;
 mod log;
 mod maintain;
 mod open;
+mod rollup;
 mod seal;
 mod sweep;
 mod syncs;
+pub(crate) mod tiers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use crate::wal::{Log, SyncHandle};
 use budget::Budget;
 use log::LogPair;
 use syncs::Syncs;
+use tiers::{FromTiers, Tiers};
 
 pub(crate) use import::fill;
 pub(crate) use open::LOCK_FILE;
@@ -53,6 +56,7 @@ pub struct Db {
     head: Head,
     /// In the order in which a sample of the first counts: by time, those of late samples last.
     blocks: RwLock<Vec<Arc<Block>>>,
+    tiers: Tiers,
     /// Parts of the blocks' indexes.
     cache: Arc<BlockCache>,
     budget: Budget,
@@ -188,6 +192,10 @@ impl Db {
             min_ms = min_ms.min(block.range().start_ms);
             max_ms = max_ms.max(block.range().end_ms);
         }
+        for (_, blocks) in self.tiers.blocks() {
+            min_ms = blocks.iter().map(|block| tiers::begin_of(block)).fold(min_ms, i64::min);
+            max_ms = blocks.iter().map(|block| block.range().end_ms).fold(max_ms, i64::max);
+        }
         (min_ms <= max_ms).then(|| TimeRange::new(min_ms, max_ms))
     }
 
@@ -263,6 +271,26 @@ impl Db {
 
     pub(crate) fn change_log(&self) -> &ChangeLog {
         &self.changes
+    }
+
+    /// What roll-ups have for a selection. To be called after the list of blocks was taken.
+    pub(crate) fn rolled_up(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<FromTiers, QueryError> {
+        if self.options.serves_roll_ups {
+            return self.tiers.answer(matchers, range, hints);
+        }
+        Ok(FromTiers { floor_ms: i64::MIN, set: None, parts: Vec::new() })
+    }
+
+    /// Adds the blocks of roll-ups that may have series within `range`.
+    pub(crate) fn rolled_up_blocks(&self, range: TimeRange, out: &mut Vec<Arc<Block>>) {
+        if self.options.serves_roll_ups {
+            self.tiers.blocks_in(range, out);
+        }
     }
 
     pub(crate) fn closed(&self) -> &AtomicBool {

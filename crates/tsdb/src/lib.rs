@@ -16,6 +16,7 @@ mod options;
 pub mod page;
 mod query;
 mod report;
+mod rollup;
 pub mod series;
 pub mod wal;
 
@@ -23,5 +24,5 @@ pub mod wal;
 pub use block::fuzz_tombstones;
 pub use db::Db;
 pub use error::TsdbError;
-pub use options::{Durability, Options, RetentionRule};
+pub use options::{Durability, Options, RetentionRule, RollUp};
 pub use report::{MaintenanceReport, NamedCount, OpenReport, Quarantined, Stats};

@@ -50,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) checkpoints_failed: Counters,
     pub(crate) blocks: Gauges,
     pub(crate) block_bytes: Gauges,
+    pub(crate) rollup_bytes: Gauges,
+    pub(crate) rollup_floor_ms: Gauges,
     pub(crate) compactions: Counters,
     pub(crate) compactions_failed: Counters,
     pub(crate) quarantined: Counters,
@@ -138,6 +140,12 @@ impl Metrics {
                 "WAL checkpoints that failed.",
             ),
             blocks: gauge("tsdb_blocks_loaded", "prometheus_tsdb_blocks_loaded", "Blocks open."),
+            rollup_bytes: gauge("tsdb_storage_rollups_bytes", "", "Size of all blocks of roll-ups."),
+            rollup_floor_ms: gauge(
+                "tsdb_rollups_floor_timestamp_ms",
+                "",
+                "Samples before this, in Unix milliseconds, are answered from roll-ups.",
+            ),
             block_bytes: gauge(
                 "tsdb_storage_blocks_bytes",
                 "prometheus_tsdb_storage_blocks_bytes",

@@ -1,6 +1,6 @@
 //! What an operator may set about the store, with the defaults.
 
-use model::Matcher;
+use model::{Labels, Matcher};
 use stdx::metrics::Registry;
 
 /// Two hours, the length of blocks cut from the head. From Prometheus.
@@ -41,6 +41,21 @@ pub struct RetentionRule {
     pub retention_ms: i64,
 }
 
+impl RetentionRule {
+    pub(crate) fn fits(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+}
+
+/// What is kept of samples that are past their retention: a row for each interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollUp {
+    /// Length of an interval; must divide [`Options::block_ms`].
+    pub interval_ms: i64,
+    /// How long rows are kept; 0 for ever. Longer than [`Options::retention_ms`].
+    pub retention_ms: i64,
+}
+
 /// Settings of a [`crate::Db`].
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -53,6 +68,10 @@ pub struct Options {
     /// Series that are kept for longer or shorter than `retention_ms`; the first rule that fits a series counts. Applied when
     /// a block is wholly too old for them, so samples stay up to a block's length longer.
     pub retention_rules: Vec<RetentionRule>,
+    /// Tiers of roll-ups, in any order; none by default. Those that are on the disk already are answered from all the same.
+    pub roll_ups: Vec<RollUp>,
+    /// Whether selections are answered from roll-ups too; tools that want samples as they came say no.
+    pub serves_roll_ups: bool,
     /// Length of the ranges that a block of sealed rows keeps to; must be positive.
     pub block_ms: i64,
     /// Series in the head before new ones are refused.
@@ -85,6 +104,8 @@ impl Default for Options {
             retention_bytes: 0,
             retention_percent: 0.0,
             retention_rules: Vec::new(),
+            roll_ups: Vec::new(),
+            serves_roll_ups: true,
             block_ms: BLOCK_MS_DEFAULT,
             series_max: SERIES_MAX_DEFAULT,
             segment_bytes: SEGMENT_BYTES_DEFAULT,

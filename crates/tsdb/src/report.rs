@@ -54,6 +54,8 @@ pub struct MaintenanceReport {
     pub cut: Vec<String>,
     /// Names of blocks made from several smaller ones.
     pub compacted: Vec<String>,
+    /// Names of blocks of roll-ups, each with its tier before it, as `5m/01HF…`.
+    pub rolled_up: Vec<String>,
     /// Names of blocks removed by retention.
     pub expired: Vec<String>,
     /// What was found damaged in blocks since the last time: where, and what is wrong. Such blocks are served without

@@ -65,7 +65,9 @@ fn open(data_dir: &Path) -> Result<Db> {
     let shown = data_dir.display();
     let dir: Arc<dyn Dir> =
         Arc::new(DiskDir::open(data_dir).with_context(|| format!("cannot open {shown}"))?);
-    let options = Options { retention_ms: 0, retention_bytes: 0, ..Options::default() };
+    // Samples as they came, not what was kept of several.
+    let options =
+        Options { retention_ms: 0, retention_bytes: 0, serves_roll_ups: false, ..Options::default() };
     let (db, report) = Db::open(dir, options, SystemClock::new().now_ms())
         .map_err(|err| match err {
             tsdb::TsdbError::Locked { .. } => anyhow::anyhow!(

@@ -64,6 +64,9 @@ async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>) {
                 for name in &report.compacted {
                     info!(block = %name, "blocks compacted");
                 }
+                for name in &report.rolled_up {
+                    info!(block = %name, "samples past retention rolled up");
+                }
                 for name in &report.expired {
                     info!(block = %name, "block past retention removed");
                 }

@@ -313,6 +313,11 @@ async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dy
             .into_iter()
             .map(|(matchers, retention_ms)| tsdb::RetentionRule { matchers, retention_ms })
             .collect(),
+        roll_ups: flags
+            .duration_pairs("storage.tsdb.rollup")?
+            .into_iter()
+            .map(|(interval_ms, retention_ms)| tsdb::RollUp { interval_ms, retention_ms })
+            .collect(),
         series_max: flags.count("storage.head.series-max")?,
         memory_budget_bytes: flags.memory("storage.memory.budget-bytes")?,
         registry: registry.clone(),

@@ -44,6 +44,39 @@ pub(crate) struct Compaction {
     /// All samples came late: where another block has the time too, that one's sample stays.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) late: bool,
+    /// What a block of roll-ups was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollup: Option<RolledUpFrom>,
+}
+
+/// See docs/formats/rollup.md.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RolledUpFrom {
+    pub(crate) interval_ms: i64,
+    /// Times, the second exclusive; rising and apart.
+    pub(crate) covers: Vec<(i64, i64)>,
+}
+
+impl RolledUpFrom {
+    /// All of `parts` together; `None` when there are none.
+    pub(crate) fn join<'a>(parts: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let mut joined: Option<Self> = None;
+        for part in parts {
+            let into = joined.get_or_insert(Self { interval_ms: part.interval_ms, covers: Vec::new() });
+            into.covers.extend_from_slice(&part.covers);
+        }
+        let mut joined = joined?;
+        joined.covers.sort_unstable();
+        let mut apart: Vec<(i64, i64)> = Vec::new();
+        for (from, to) in joined.covers {
+            match apart.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => apart.push((from, to)),
+            }
+        }
+        Some(Self { covers: apart, ..joined })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +190,13 @@ mod tests {
     #[test]
     fn meta_comes_back_in_prometheus_shape() {
         let stats = BlockStats { num_samples: 3, num_series: 2, num_chunks: 1 };
-        let compaction = Compaction { level: 1, sources: vec!["A".to_owned()], parents: vec![], late: false };
+        let compaction = Compaction {
+            level: 1,
+            sources: vec!["A".to_owned()],
+            parents: vec![],
+            late: false,
+            rollup: None,
+        };
         let meta = BlockMeta::new("A".to_owned(), 1, 5, stats, compaction);
         let json = meta.to_json();
         assert_eq!(BlockMeta::parse(&json).unwrap(), meta);

@@ -11,7 +11,7 @@ mod sink;
 mod tombstones;
 mod writer;
 
-pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent, is_block_name};
+pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent, RolledUpFrom, is_block_name};
 pub(crate) use open::{open_all, quarantine, remove_block};
 pub(crate) use pages::{Columns, PageReader, damaged_page};
 pub(crate) use reader::{Block, Deleted, Problem};
@@ -45,11 +45,37 @@ pub(crate) enum PageKind {
     Starts = 1,
     /// Native histograms.
     Histograms = 2,
+    /// Columns of roll-ups, whose last values are `Floats`: docs/formats/rollup.md.
+    First = 3,
+    Count = 4,
+    Sum = 5,
+    Min = 6,
+    Max = 7,
+    Correction = 8,
 }
 
 impl PageKind {
+    /// How many there are.
+    pub(crate) const N: usize = 9;
+    const ALL: [Self; Self::N] = [
+        Self::Floats,
+        Self::Starts,
+        Self::Histograms,
+        Self::First,
+        Self::Count,
+        Self::Sum,
+        Self::Min,
+        Self::Max,
+        Self::Correction,
+    ];
+
     pub(crate) fn from_bits(bits: u8) -> Option<Self> {
-        [Self::Floats, Self::Starts, Self::Histograms].into_iter().find(|kind| *kind as u8 == bits)
+        Self::ALL.get(usize::from(bits)).copied()
+    }
+
+    /// Whether its rows count as samples of the block.
+    pub(crate) fn is_counted(self) -> bool {
+        matches!(self, Self::Floats | Self::Histograms)
     }
 }
 

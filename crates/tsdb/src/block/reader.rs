@@ -11,7 +11,9 @@ use stdx::{Dir, File};
 use storage::{FirstTexts, QueryError, SelectHints, SeriesSet, StorageError};
 
 use super::select::BlockSet;
-use super::{BlockMeta, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, TOMBSTONES_FILE, Tombstones};
+use super::{
+    BlockMeta, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageKind, TOMBSTONES_FILE, Tombstones,
+};
 use crate::error::TsdbError;
 use crate::index::{BlockCache, BlockIndex, ReadError, Toc};
 
@@ -264,9 +266,21 @@ impl Block {
         matchers: &[Matcher],
         range: TimeRange,
         hints: &SelectHints,
-    ) -> Result<Box<dyn SeriesSet + Send>, QueryError> {
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
         let numbers = self.or_nothing(self.numbers(matchers))?.unwrap_or_default();
         Ok(Box::new(BlockSet::new(Arc::clone(self), numbers, range, hints)))
+    }
+
+    /// As [`Block::select`], of one column of a block of roll-ups, handed out as floats.
+    pub(crate) fn select_column(
+        self: &Arc<Self>,
+        matchers: &[Matcher],
+        range: TimeRange,
+        column: PageKind,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let numbers = self.or_nothing(self.numbers(matchers))?.unwrap_or_default();
+        let set = BlockSet::new(Arc::clone(self), numbers, range, &SelectHints::default());
+        Ok(Box::new(set.with_column(column)))
     }
 
     /// Adds the label names of series that match.

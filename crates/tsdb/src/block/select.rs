@@ -58,6 +58,8 @@ pub(super) struct BlockSet {
     labels_only: bool,
     /// Pages wholly in the range are summarised for this function.
     summarised_for: Option<String>,
+    /// Of roll-ups: a column other than the last values, handed out as floats.
+    column: Option<PageKind>,
     deleted: Arc<Deleted>,
     /// Series below are in a leaf that is damaged.
     skip_below: u32,
@@ -95,6 +97,7 @@ impl BlockSet {
             range,
             labels_only,
             summarised_for: None,
+            column: None,
             skip_below: 0,
             labels: LabelCursor::default(),
             pages: PageCursor::default(),
@@ -104,6 +107,11 @@ impl BlockSet {
             n_plan_times: 0,
             key: Vec::new(),
         }
+    }
+
+    /// The same of another column of roll-ups.
+    pub(super) fn with_column(self, column: PageKind) -> Self {
+        Self { column: Some(column), ..self }
     }
 
     /// The series, or `None` when it has nothing in the range.
@@ -222,6 +230,11 @@ impl BlockSet {
                 continue;
             }
             owner = None;
+            let kind = match self.column {
+                Some(column) if page.kind == column => PageKind::Floats,
+                None if page.kind.is_counted() => page.kind,
+                _ => continue,
+            };
             let column = match self.rows_of(block, page) {
                 Ok(Some(column)) => column,
                 Ok(None) => continue,
@@ -238,11 +251,11 @@ impl BlockSet {
             if take == 0 {
                 continue;
             }
-            let part = Part { page: idx, kind: page.kind, of_histograms: false, n_rows, skip, take };
+            let part = Part { page: idx, kind, of_histograms: false, n_rows, skip, take };
             plan.parts.push(part);
             owner = Some(part);
             let taken = &rows[skip..skip + take];
-            if page.kind == PageKind::Histograms {
+            if kind == PageKind::Histograms {
                 plan.histogram_times.extend_from_slice(taken);
             } else if times.is_empty() && whole.is_none() && take == column.len() {
                 whole = Some(Arc::clone(&column));
@@ -453,6 +466,8 @@ impl Rows {
                     self.series.starts.extend(starts);
                 }
             }
+            // Columns of roll-ups are planned as floats.
+            _ => {}
         }
         self.owner_lost = false;
         Ok(())
@@ -466,7 +481,7 @@ impl Rows {
                 self.lost.push((at, part.take));
             }
             PageKind::Histograms => self.n_histogram_rows += part.take,
-            PageKind::Starts => {}
+            _ => {}
         }
     }
 
@@ -560,6 +575,7 @@ impl SeriesSet for BlockSet {
                 share: parts.is_none().then(|| (n, share, Arc::clone(&all))),
                 deleted: Arc::clone(&self.deleted),
                 summarised_for: self.summarised_for.clone(),
+                column: self.column,
                 ..Self::over(Arc::clone(&self.block), self.range, self.labels_only)
             })
         };

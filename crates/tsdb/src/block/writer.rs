@@ -152,7 +152,7 @@ impl BlockWriter {
             }
             if page.kind != PageKind::Starts {
                 let n_rows = page.rows.map_or(page.column.n_rows, |(_, n)| n);
-                self.toc.n_samples += u64::from(n_rows);
+                self.toc.n_samples += if page.kind.is_counted() { u64::from(n_rows) } else { 0 };
                 self.toc.first_ms = self.toc.first_ms.min(page.span.0);
                 self.toc.last_ms = self.toc.last_ms.max(page.span.1);
             }
@@ -202,7 +202,7 @@ impl BlockWriter {
 }
 
 fn check_order(pages: &[KnownPage<'_>]) -> Result<(), &'static str> {
-    let mut last: [Option<i64>; 2] = [None, None];
+    let mut last: [Option<i64>; PageKind::N] = [None; PageKind::N];
     let mut owner: Option<&KnownPage<'_>> = None;
     for page in pages {
         if page.kind == PageKind::Starts {
@@ -210,7 +210,7 @@ fn check_order(pages: &[KnownPage<'_>]) -> Result<(), &'static str> {
                 return Err("start timestamps do not belong to the page before them");
             }
         } else {
-            let last = &mut last[usize::from(page.kind == PageKind::Histograms)];
+            let last = &mut last[page.kind as usize];
             if last.is_some_and(|last_ms| page.span.0 <= last_ms) {
                 return Err("they overlap or do not rise");
             }

@@ -234,3 +234,49 @@ fn measure_a_million_series() {
         println!("{n} label sets in {:.1} ms, cache {} B", cpu_ms() - begin, cache.bytes());
     }
 }
+
+/// Bytes of a folder's blocks.
+fn folder_bytes(dir: &dyn Dir, name: &str) -> f64 {
+    let files = dir.list(Path::new(name)).unwrap();
+    files.iter().map(|file| file.len_bytes as f64).sum()
+}
+
+#[test]
+#[ignore = "prints figures"]
+fn measure_roll_ups() {
+    let recording = recording();
+    let folder = tempfile::tempdir().unwrap();
+    let dir: Arc<dyn Dir> = Arc::new(DiskDir::open(folder.path()).unwrap());
+    let day = write_day(&dir, &recording);
+    tell(&dir, "a day, 9 hosts (values repeat)", &day);
+    let block = Arc::new(Block::open(&dir, &day, &cache()).unwrap());
+    let (n_series, n_samples) =
+        (f64::from(block.index().toc().n_series), block.index().toc().n_samples as f64);
+    for intervals in [&[300_000, 3_600_000][..], &[300_000], &[3_600_000]] {
+        let tiers: Vec<(Arc<dyn Dir>, i64)> = intervals
+            .iter()
+            .map(|ms| -> (Arc<dyn Dir>, i64) {
+                let tier = stdx::SubDir::new(Arc::clone(&dir), format!("tier-{}-{ms}", intervals.len()));
+                (Arc::new(tier), *ms)
+            })
+            .collect();
+        let (from_ms, to_ms) = (START_MS / 7_200_000 * 7_200_000, START_MS + 30 * 3_600_000);
+        let blocks = [Arc::clone(&block)];
+        let stretch =
+            crate::rollup::Stretch { blocks: &blocks, from_ms, to_ms, is_left_out: &|_| false, late: false };
+        let begin = cpu_ms();
+        let names = crate::rollup::roll_up(&stretch, &tiers).unwrap();
+        let ms = cpu_ms() - begin;
+        println!("{intervals:?}: {ms:.0} ms, {:.1} ns a sample", ms * 1e6 / n_samples);
+        for ((tier, interval_ms), name) in tiers.iter().zip(names) {
+            let name = name.unwrap();
+            let n_bytes = folder_bytes(&**tier, &name);
+            let n_rows = Block::open(tier, &name, &cache()).unwrap().index().toc().n_samples as f64;
+            println!(
+                "    {interval_ms} ms: {n_bytes} B, {:.2} B a row, {:.1} KB a series and year",
+                n_bytes / n_rows,
+                n_bytes / n_series * 365.0 / 1e3
+            );
+        }
+    }
+}

@@ -13,7 +13,7 @@ use stdx::Dir;
 use super::rows::{Rows, is_in};
 use crate::block::{
     Block, BlockWriter, Column, Columns, Compaction, Deleted, KnownPage, PageKind, PageReader, Parent,
-    damaged_page,
+    RolledUpFrom, damaged_page,
 };
 use crate::error::TsdbError;
 use crate::index::{LabelCursor, PageCursor, PageRef, ReadError};
@@ -49,6 +49,7 @@ pub(crate) fn compact_blocks(dir: &Arc<dyn Dir>, job: &Job<'_>) -> Result<Vec<St
         sources: sources.into_iter().collect(),
         parents: Vec::new(),
         late: blocks.iter().all(|block| block.meta().compaction.late),
+        rollup: RolledUpFrom::join(blocks.iter().filter_map(|block| block.meta().compaction.rollup.as_ref())),
     };
     let mut starts: Vec<i64> = vec![i64::MIN];
     starts.extend_from_slice(job.cuts);
@@ -262,7 +263,10 @@ impl<'a> Merge<'a> {
         let mut items = std::mem::take(&mut self.items);
         // Stable: of equal times the first source stays first.
         items.sort_by_key(|item| (item.kind, item.span.start_ms));
-        let mixed = items.first().map(|item| item.kind) != items.last().map(|item| item.kind)
+        // Histograms of roll-ups have times of their own, and all other columns of a source the same rows.
+        let is_rollup = self.cursors.iter().any(|cursor| cursor.block.meta().compaction.rollup.is_some());
+        let mixed = !is_rollup
+            && items.first().map(|item| item.kind) != items.last().map(|item| item.kind)
             && items.iter().any(|item| item.source != items[0].source);
         let mut ready = Vec::with_capacity(items.len());
         if mixed {

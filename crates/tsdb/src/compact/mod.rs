@@ -15,3 +15,4 @@ mod tests;
 pub(crate) use merge::{Job, compact_blocks};
 pub(crate) use plan::{BlockInfo, compaction_ranges, plan};
 pub(crate) use retention::{Retention, expired};
+pub(crate) use rows::Rows as PageRows;

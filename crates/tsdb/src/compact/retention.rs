@@ -16,11 +16,24 @@ pub(crate) struct Retention<'a> {
     other_ms: i64,
     /// The newest sample, or now, whichever is earlier.
     newest_ms: i64,
+    /// Nothing without a rule goes from here on: it is not rolled up yet.
+    floor_ms: i64,
 }
 
 impl<'a> Retention<'a> {
     pub(crate) fn new(options: &'a Options, newest_ms: i64) -> Self {
-        Self { rules: &options.retention_rules, other_ms: options.retention_ms, newest_ms }
+        let (rules, other_ms) = (&options.retention_rules[..], options.retention_ms);
+        Self { rules, other_ms, newest_ms, floor_ms: i64::MAX }
+    }
+
+    /// The same where series without a rule are kept from `floor_ms` on, whatever else holds.
+    pub(crate) fn not_beyond(self, floor_ms: i64) -> Self {
+        Self { floor_ms, ..self }
+    }
+
+    /// Whether a series has a retention of its own.
+    pub(crate) fn has_rule(&self, labels: &Labels) -> bool {
+        self.rules.iter().any(|rule| rule.fits(labels))
     }
 
     /// The longest that any series is kept; 0 for ever.
@@ -34,18 +47,23 @@ impl<'a> Retention<'a> {
         if retention_ms > 0 { self.newest_ms.saturating_sub(retention_ms) } else { i64::MIN }
     }
 
+    fn other_from(&self) -> i64 {
+        self.from(self.other_ms).min(self.floor_ms)
+    }
+
     /// From when on samples of a series are kept, when there are rules.
     pub(crate) fn keep_from(&self, labels: &Labels) -> Option<i64> {
-        let fits = |rule: &&RetentionRule| rule.matchers.iter().all(|matcher| matcher.matches_labels(labels));
-        let retention_ms = self.rules.iter().find(fits).map_or(self.other_ms, |rule| rule.retention_ms);
-        (!self.rules.is_empty()).then(|| self.from(retention_ms))
+        let rule = self.rules.iter().find(|rule| rule.fits(labels));
+        (!self.rules.is_empty())
+            .then(|| rule.map_or_else(|| self.other_from(), |rule| self.from(rule.retention_ms)))
     }
 
     /// Whether a block has series that are too old in all of it.
     pub(crate) fn has_expired(&self, block: &Block) -> Result<bool, TsdbError> {
         let last_ms = block.range().end_ms;
         let is_old = |retention_ms: i64| last_ms < self.from(retention_ms);
-        let any_old = is_old(self.other_ms) || self.rules.iter().any(|rule| is_old(rule.retention_ms));
+        let others_are_old = last_ms < self.other_from();
+        let any_old = others_are_old || self.rules.iter().any(|rule| is_old(rule.retention_ms));
         if self.rules.is_empty() || !any_old {
             return Ok(false);
         }
@@ -61,7 +79,7 @@ impl<'a> Retention<'a> {
             }
             left -= found;
         }
-        Ok(is_old(self.other_ms) && !left.is_empty())
+        Ok(others_are_old && !left.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::page::{self, PageError};
 
 /// Decoded rows of one kind, by rising time.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     pub(super) times: Vec<i64>,
     pub(super) values: Vec<f64>,
     pub(super) histograms: Vec<Histogram>,
@@ -16,6 +16,16 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Of histograms by rising time.
+    pub(crate) fn of_histograms(times: Vec<i64>, histograms: Vec<Histogram>) -> Self {
+        Self { times, histograms, ..Self::default() }
+    }
+
+    /// When they are.
+    pub(crate) fn times(&self) -> &[i64] {
+        &self.times
+    }
+
     /// Adds the rows of a page, whose times are `times`. On failure `self` is unspecified.
     pub(super) fn decode(
         &mut self,
@@ -92,7 +102,7 @@ impl Rows {
     }
 
     /// Where a page that begins with row `from` has to end, at the latest `to`: histograms can be large.
-    pub(super) fn page_end(&self, from: usize, to: usize) -> usize {
+    pub(crate) fn page_end(&self, from: usize, to: usize) -> usize {
         let mut n_cells = 0;
         let fits = |histogram: &&Histogram| {
             n_cells += page::histogram_cells(histogram);
@@ -105,7 +115,7 @@ impl Rows {
     }
 
     /// The page of rows `from..to`, and that of their start timestamps when one is known.
-    pub(super) fn encode(&self, kind: PageKind, from: usize, to: usize) -> (Vec<u8>, Option<Vec<u8>>) {
+    pub(crate) fn encode(&self, kind: PageKind, from: usize, to: usize) -> (Vec<u8>, Option<Vec<u8>>) {
         let mut bytes = Vec::new();
         if kind == PageKind::Histograms {
             let histograms: Vec<&Histogram> = self.histograms[from..to].iter().collect();

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 
 use model::{Matcher, TimeRange};
 
-use super::{Db, compact, maintain};
+use super::{Db, compact, maintain, rollup};
 use crate::block::{INDEX_FILE, META_FILE, PAGES_FILE, TMP_SUFFIX, TOMBSTONES_FILE};
 use crate::error::TsdbError;
+use crate::rollup::{ROLLUPS_DIR, State};
 
 impl Db {
     /// Deletes the samples within `range` of series for which all of `matchers` hold, durably. They are gone for readers at
@@ -23,9 +24,12 @@ impl Db {
         }
         maintain::seal(self, range)?;
         let blocks = self.blocks.read().clone();
-        let deleted = blocks.iter().map(|block| block.delete(&*self.dir, matchers, range)).sum();
-        // Also when it failed: some blocks may have their deletions.
-        self.changes.touched(range.start_ms);
+        let deleted: Result<u64, TsdbError> =
+            blocks.iter().map(|block| block.delete(&*self.dir, matchers, range)).sum();
+        let deleted = deleted.and_then(|n_series| Ok(n_series + self.tiers.delete(matchers, range)?));
+        // Also when it failed: some blocks may have their deletions. Of rows, whole intervals go.
+        let coarsest_ms = self.tiers.tiers.last().map_or(0, |tier| tier.interval_ms);
+        self.changes.touched(range.start_ms.saturating_sub(coarsest_ms));
         deleted
     }
 
@@ -38,7 +42,7 @@ impl Db {
         if self.closed.load(Ordering::Acquire) {
             return Err(TsdbError::Closed);
         }
-        compact::clean_tombstones(self)
+        Ok(compact::clean_tombstones(self)? + rollup::clean_tombstones(self)?)
     }
 
     /// Makes a folder `to`, relative to the data directory, that opens as a data directory of its own and has everything
@@ -62,22 +66,45 @@ impl Db {
         if self.dir.exists(&tmp) {
             self.dir.remove_dir_all(&tmp).map_err(TsdbError::io("remove", &tmp))?;
         }
-        for block in &blocks {
-            let (from, folder) = (Path::new(block.name()), tmp.join(block.name()));
-            self.dir.create_dir_all(&folder).map_err(TsdbError::io("create", &folder))?;
-            for file in [META_FILE, PAGES_FILE, INDEX_FILE, TOMBSTONES_FILE] {
-                if file == TOMBSTONES_FILE && !self.dir.exists(&from.join(file)) {
-                    continue;
-                }
-                let path = folder.join(file);
-                self.dir.link(&from.join(file), &path).map_err(TsdbError::io("link", &path))?;
-            }
-            self.dir.sync_dir(&folder).map_err(TsdbError::io("sync", &folder))?;
-        }
         self.dir.create_dir_all(&tmp).map_err(TsdbError::io("create", &tmp))?;
+        for block in &blocks {
+            self.link_block(Path::new(block.name()), &tmp)?;
+        }
+        self.link_roll_ups(&tmp)?;
         self.dir.sync_dir(&tmp).map_err(TsdbError::io("sync", &tmp))?;
         self.dir.rename(&tmp, to).map_err(TsdbError::io("rename", &tmp))?;
         let parent = to.parent().unwrap_or(Path::new(""));
         self.dir.sync_dir(parent).map_err(TsdbError::io("sync", parent))
+    }
+    /// Links the files of the block in the folder `from` to the same folder below `to`.
+    fn link_block(&self, from: &Path, to: &Path) -> Result<(), TsdbError> {
+        let folder = to.join(from);
+        self.dir.create_dir_all(&folder).map_err(TsdbError::io("create", &folder))?;
+        for file in [META_FILE, PAGES_FILE, INDEX_FILE, TOMBSTONES_FILE] {
+            if file == TOMBSTONES_FILE && !self.dir.exists(&from.join(file)) {
+                continue;
+            }
+            let path = folder.join(file);
+            self.dir.link(&from.join(file), &path).map_err(TsdbError::io("link", &path))?;
+        }
+        self.dir.sync_dir(&folder).map_err(TsdbError::io("sync", &folder))
+    }
+
+    fn link_roll_ups(&self, to: &Path) -> Result<(), TsdbError> {
+        let state = State::path();
+        if !self.dir.exists(&state) {
+            return Ok(());
+        }
+        for (tier, blocks) in self.tiers.blocks() {
+            for block in &blocks {
+                self.link_block(&tier.path.join(block.name()), to)?;
+            }
+            let folder = to.join(&tier.path);
+            self.dir.create_dir_all(&folder).map_err(TsdbError::io("create", &folder))?;
+            self.dir.sync_dir(&folder).map_err(TsdbError::io("sync", &folder))?;
+        }
+        let (folder, path) = (to.join(ROLLUPS_DIR), to.join(&state));
+        self.dir.link(&state, &path).map_err(TsdbError::io("link", &path))?;
+        self.dir.sync_dir(&folder).map_err(TsdbError::io("sync", &folder))
     }
 }

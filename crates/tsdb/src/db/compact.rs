@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use model::Labels;
 
-use super::Db;
+use super::{Db, rollup};
 use crate::block::{Block, remove_block};
 use crate::compact::{BlockInfo, Job, Retention, compact_blocks, compaction_ranges, expired, plan};
 use crate::error::TsdbError;
 use crate::report::MaintenanceReport;
 
 /// Merges in one call, so that a call ends. Chosen.
-const COMPACTIONS_MAX: usize = 16;
+pub(super) const COMPACTIONS_MAX: usize = 16;
 /// A block is written anew when more than one of so many series has deletions. From Prometheus: 5 %.
-const DELETED_SHARE: u64 = 20;
+pub(super) const DELETED_SHARE: u64 = 20;
 
 /// Opens new blocks and puts them in the place of `replaced`.
 pub(super) fn publish(db: &Db, names: &[String], replaced: &[Arc<Block>]) -> Result<(), TsdbError> {
@@ -38,8 +38,13 @@ pub(super) fn publish(db: &Db, names: &[String], replaced: &[Arc<Block>]) -> Res
     Ok(())
 }
 
-fn infos(db: &Db) -> (Vec<Arc<Block>>, Vec<BlockInfo>) {
+pub(super) fn infos(db: &Db) -> (Vec<Arc<Block>>, Vec<BlockInfo>) {
     let blocks = db.blocks.read().clone();
+    let infos = infos_of(&blocks);
+    (blocks, infos)
+}
+
+pub(super) fn infos_of(blocks: &[Arc<Block>]) -> Vec<BlockInfo> {
     let info = |block: &Arc<Block>| BlockInfo {
         name: block.name().to_owned(),
         min_ms: block.range().start_ms,
@@ -47,12 +52,11 @@ fn infos(db: &Db) -> (Vec<Arc<Block>>, Vec<BlockInfo>) {
         size_bytes: block.size_bytes(),
         damaged: block.is_damaged(),
     };
-    let infos = blocks.iter().map(info).collect();
-    (blocks, infos)
+    blocks.iter().map(info).collect()
 }
 
 /// The newest sample that is stored, or now: a clock that is ahead while nothing is written makes nothing old.
-fn newest_ms(db: &Db, now_ms: i64) -> i64 {
+pub(super) fn newest_ms(db: &Db, now_ms: i64) -> i64 {
     let (_, head_max_ms) = db.head.span();
     let blocks = db.blocks.read();
     blocks.iter().map(|block| block.range().end_ms).fold(head_max_ms, i64::max).min(now_ms)
@@ -61,7 +65,10 @@ fn newest_ms(db: &Db, now_ms: i64) -> i64 {
 /// Merges what is due.
 pub(super) fn compact(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Result<(), TsdbError> {
     let ranges = compaction_ranges(db.options.block_ms, db.options.retention_ms);
-    let retention = Retention::new(&db.options, newest_ms(db, now_ms));
+    let mut retention = Retention::new(&db.options, newest_ms(db, now_ms));
+    if db.tiers.are_made() {
+        retention = retention.not_beyond(db.tiers.floor_ms());
+    }
     for _ in 0..COMPACTIONS_MAX {
         let (blocks, infos) = infos(db);
         let mut plan = plan(&infos, &ranges);
@@ -145,9 +152,18 @@ pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Re
     let (_, mut infos) = infos(db);
     infos.sort_by_key(|info| info.min_ms);
     let newest_ms = newest_ms(db, now_ms);
-    let wal_bytes = db.log.lock().total_bytes();
     let retention_ms = Retention::new(&db.options, newest_ms).longest_ms();
-    let names = expired(&infos, newest_ms, now_ms, retention_ms, bytes_max(db)?, wal_bytes);
+    let other_bytes = rollup::other_bytes(db);
+    let mut names = expired(&infos, newest_ms, now_ms, retention_ms, bytes_max(db)?, other_bytes);
+    if db.tiers.are_made() {
+        // What is not rolled up yet stays; what is goes, unless it holds series that are kept for longer.
+        let rolled_up = rollup::rolled_up(db);
+        if db.options.retention_rules.is_empty() {
+            names = rolled_up;
+        } else {
+            names.retain(|name| rolled_up.contains(name));
+        }
+    }
     for name in names {
         db.blocks.write().retain(|block| block.name() != name);
         db.changes.touched(i64::MIN);
@@ -158,7 +174,7 @@ pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Re
 }
 
 /// How much blocks and log may take; 0 for no limit.
-fn bytes_max(db: &Db) -> Result<u64, TsdbError> {
+pub(super) fn bytes_max(db: &Db) -> Result<u64, TsdbError> {
     let (bytes, percent) = (db.options.retention_bytes, db.options.retention_percent);
     if percent <= 0.0 {
         return Ok(bytes);
@@ -174,5 +190,10 @@ fn bytes_max(db: &Db) -> Result<u64, TsdbError> {
 pub(super) fn report_damage(db: &Db, report: &mut MaintenanceReport) {
     for block in db.blocks.read().iter() {
         report.damaged.extend(block.take_damage());
+    }
+    for (tier, blocks) in db.tiers.blocks() {
+        let path = tier.path.display();
+        let damage = blocks.iter().flat_map(|block| block.take_damage());
+        report.damaged.extend(damage.map(|what| format!("{path}/{what}")));
     }
 }

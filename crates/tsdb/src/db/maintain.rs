@@ -6,7 +6,7 @@ use model::TimeRange;
 
 use super::compact::{compact, expire, report_damage};
 use super::seal as sealing;
-use super::{Db, n_columns_with_samples};
+use super::{Db, n_columns_with_samples, rollup};
 use crate::error::TsdbError;
 use crate::head::SharedGroup;
 use crate::report::MaintenanceReport;
@@ -25,11 +25,17 @@ pub(super) fn maintain(db: &Db, now_ms: i64) -> Result<MaintenanceReport, TsdbEr
         Ok(())
     };
     db.cache.set_small(db.budget.wants_small_caches(&db.head));
-    let compacted = compact(db, now_ms, &mut report);
-    let expired = expire(db, now_ms, &mut report);
+    let rolled_up = rollup::advance(db, now_ms, &mut report);
+    // Samples that should have been rolled up must not go.
+    let (compacted, expired) = if rolled_up.is_ok() {
+        (compact(db, now_ms, &mut report), expire(db, now_ms, &mut report))
+    } else {
+        (Ok(()), Ok(()))
+    };
+    let tended = rollup::tend(db, now_ms, &mut report);
     report_damage(db, &mut report);
     update_gauges(db);
-    sealed.and(compacted).and(expired)?;
+    sealed.and(rolled_up).and(compacted).and(expired).and(tended)?;
     Ok(report)
 }
 
@@ -106,5 +112,7 @@ pub(super) fn update_gauges(db: &Db) {
     }
     let blocks = db.blocks.read();
     db.metrics.blocks.set(blocks.len() as f64);
+    db.metrics.rollup_bytes.set(db.tiers.size_bytes() as f64);
+    db.metrics.rollup_floor_ms.set(db.tiers.floor_ms() as f64);
     db.metrics.block_bytes.set(blocks.iter().map(|block| block.size_bytes()).sum::<u64>() as f64);
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
@@ -11,6 +11,7 @@ use storage::ChangeLog;
 use super::budget::Budget;
 use super::log::LogPair;
 use super::syncs::Syncs;
+use super::tiers::Tiers;
 use super::{Db, maintain, seal, sweep};
 use crate::block::{open_all, quarantine};
 use crate::error::TsdbError;
@@ -36,10 +37,12 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     dir.sync_dir(Path::new("")).map_err(TsdbError::io("sync", Path::new(".")))?;
     let cache_bytes = usize::try_from(options.index_cache_bytes).unwrap_or(usize::MAX);
     let cache = Arc::new(BlockCache::new(cache_bytes, &options.registry));
-    let (blocks, set_aside) = open_all(&dir, &cache)?;
+    let (blocks, mut set_aside) = open_all(&dir, &cache)?;
+    let tiers = Tiers::open(&dir, &options, &cache, &mut set_aside)?;
     let mut report = OpenReport { n_blocks: blocks.len(), quarantined: set_aside, ..OpenReport::default() };
     set_version_1_aside(&*dir, &mut report)?;
     let mut head = Head::new(&options);
+    head.rolled_up_ms.store(tiers.floor_ms(), Ordering::Release);
     let found = restore(&*dir, &mut head, &mut report)?;
     let log = begin_logs(&dir, &options, &found)?;
     let db = Db {
@@ -51,6 +54,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
         log: Mutex::new(log),
         head,
         blocks: RwLock::new(blocks.into_iter().map(Arc::new).collect()),
+        tiers,
         cache,
         changes: ChangeLog::default(),
         closed: AtomicBool::new(false),
@@ -87,6 +91,35 @@ fn check_options(options: &Options) -> Result<(), TsdbError> {
     }
     if options.retention_rules.iter().any(|rule| rule.retention_ms < 0) {
         return Err(TsdbError::Setting { setting: "retention_rules", must: "zero or positive" });
+    }
+    check_roll_ups(options)
+}
+
+fn check_roll_ups(options: &Options) -> Result<(), TsdbError> {
+    let refuse = |must| Err(TsdbError::Setting { setting: "storage.tsdb.rollup", must });
+    let mut tiers = options.roll_ups.clone();
+    tiers.sort_by_key(|tier| tier.interval_ms);
+    let longer = |a: i64, b: i64| a == 0 || b > 0 && a > b;
+    for tier in &tiers {
+        if tier.interval_ms <= 0 || options.block_ms % tier.interval_ms != 0 {
+            return refuse("an interval that divides two hours, the length of a block, as 5m and 1h do");
+        }
+        if options.retention_ms == 0 && options.retention_bytes == 0 && options.retention_percent <= 0.0 {
+            return refuse("absent while samples are kept for ever: set storage.tsdb.retention.time");
+        }
+        if options.retention_ms > 0 && !longer(tier.retention_ms, options.retention_ms) {
+            return refuse("kept for longer than samples are: raise it or lower storage.tsdb.retention.time");
+        }
+    }
+    for pair in tiers.windows(2) {
+        if pair[1].interval_ms == pair[0].interval_ms || pair[1].interval_ms % pair[0].interval_ms != 0 {
+            return refuse(
+                "given once for each interval, and a longer interval a multiple of the shorter one",
+            );
+        }
+        if !longer(pair[1].retention_ms, pair[0].retention_ms) {
+            return refuse("kept for longer where the interval is longer");
+        }
     }
     Ok(())
 }

@@ -115,6 +115,8 @@ pub(crate) struct Head {
     pub(crate) oldest_row_ms: AtomicI64,
     /// Last sample in a block as of the last count; `i64::MIN` for none.
     pub(crate) sealed_max_ms: AtomicI64,
+    /// Samples before this are rolled up, and no late ones come to them.
+    pub(crate) rolled_up_ms: AtomicI64,
     pub(crate) next_series: AtomicU32,
     pub(crate) next_group: AtomicU32,
     /// Bytes of memory as of the last count, and what came since.
@@ -146,6 +148,7 @@ impl Head {
             max_ms: AtomicI64::new(i64::MIN),
             oldest_row_ms: AtomicI64::new(i64::MAX),
             sealed_max_ms: AtomicI64::new(i64::MIN),
+            rolled_up_ms: AtomicI64::new(i64::MIN),
             next_series: AtomicU32::new(0),
             next_group: AtomicU32::new(0),
             memory_bytes: AtomicU64::new(0),
@@ -196,6 +199,10 @@ impl Head {
 
     /// Samples before this are too old.
     pub(crate) fn floor_ms(&self, now_ms: i64) -> i64 {
+        self.late_floor_ms(now_ms).max(self.rolled_up_ms.load(Ordering::Acquire))
+    }
+
+    fn late_floor_ms(&self, now_ms: i64) -> i64 {
         let in_order_ms = self.in_order_floor_ms(now_ms);
         if in_order_ms == i64::MIN || self.late_window_ms == 0 {
             return in_order_ms;

@@ -128,7 +128,8 @@ pub(super) fn put_pages(out: &mut Vec<u8>, state: &mut PagesState, pages: &[Page
             _ => 0,
         };
         let rows = u8::from(page.rows.is_some());
-        out.push(page.kind as u8 | u8::from(here) << 2 | column << 3 | rows << 5);
+        let kind = page.kind as u8;
+        out.push(kind & 3 | u8::from(here) << 2 | column << 3 | rows << 5 | kind >> 2 << 6);
         if column == 0 {
             varint::put_i64(out, step);
         }
@@ -160,7 +161,7 @@ pub(super) fn get_pages(
     for _ in 0..n_pages {
         let (&head, rest) = src.split_first()?;
         *src = rest;
-        let kind = PageKind::from_bits(head & 3)?;
+        let kind = PageKind::from_bits(head & 3 | head >> 6 << 2)?;
         let column = match head >> 3 & 3 {
             0 => u32::try_from(i64::from(last).checked_add(varint::get_i64(src)?)?).ok()?,
             1 => last,

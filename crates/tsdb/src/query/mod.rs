@@ -8,10 +8,11 @@ mod head;
 use std::sync::Arc;
 
 use model::{Labels, Matcher, TimeRange};
-use storage::{FirstTexts, Joiner, QueryError, SelectHints, Series, SeriesSet};
+use storage::{FirstTexts, Joiner, QueryError, RolledUp, SelectHints, Series, SeriesSet};
 
 use crate::block::Block;
 use crate::db::Db;
+use crate::db::tiers::{FromTiers, RawSet};
 use head::HeadSet;
 
 /// The answer to a selection; blocks first, then the head, so that of equal times the block's sample stays.
@@ -20,6 +21,17 @@ struct MergedSeries {
     joiner: Joiner,
     labels_only: bool,
     begun: bool,
+    rolled_up: Vec<RolledUp>,
+}
+
+impl MergedSeries {
+    fn new(
+        sources: Vec<(Box<dyn SeriesSet>, Option<Series>)>,
+        labels_only: bool,
+        rolled_up: Vec<RolledUp>,
+    ) -> Self {
+        Self { sources, joiner: Joiner::default(), labels_only, begun: false, rolled_up }
+    }
 }
 
 impl SeriesSet for MergedSeries {
@@ -58,6 +70,10 @@ impl SeriesSet for MergedSeries {
         }
     }
 
+    fn rolled_up(&self) -> &[RolledUp] {
+        &self.rolled_up
+    }
+
     fn n_series_max(&self) -> usize {
         // The sources mostly have the same series.
         self.sources.iter().map(|(source, _)| source.n_series_max()).max().unwrap_or(0)
@@ -72,13 +88,8 @@ impl SeriesSet for MergedSeries {
     where
         Self: 's,
     {
-        let empty = || Self {
-            sources: Vec::new(),
-            joiner: Joiner::default(),
-            labels_only: self.labels_only,
-            begun: false,
-        };
-        let mut shares: Vec<Self> = (0..n).map(|_| empty()).collect();
+        let mut shares: Vec<Self> =
+            (0..n).map(|_| Self::new(Vec::new(), self.labels_only, self.rolled_up.clone())).collect();
         for (mut source, _) in self.sources.drain(..) {
             for (share, part) in shares.iter_mut().zip(source.split(n, cuts)) {
                 share.sources.push((part, None));
@@ -96,20 +107,41 @@ pub(crate) fn select(
     hints: &SelectHints,
 ) -> Result<Box<dyn SeriesSet>, QueryError> {
     let head = HeadSet::capture(db.head(), matchers, range, hints.labels_only);
-    let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
     let blocks = blocks_in(db, range);
-    let in_turn = if hints.summaries { one_after_another(&blocks, head.first_ms()) } else { None };
-    let hints = SelectHints { summaries: in_turn.is_some(), ..hints.clone() };
+    let FromTiers { floor_ms, set, parts } = db.rolled_up(matchers, range, hints)?;
+    // Rows take the place of some samples, so that pages are not what is asked for.
+    let is_raw = range.start_ms >= floor_ms;
+    let in_turn = if hints.summaries && is_raw { one_after_another(&blocks, head.first_ms()) } else { None };
+    let hints = &SelectHints { summaries: in_turn.is_some(), ..hints.clone() };
+    let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
+    if let Some(set) = set {
+        sources.push((Box::new(set), None));
+    }
+    let rules = &db.options().retention_rules;
     for block in in_turn.unwrap_or(blocks) {
-        sources.push((block.select(matchers, range, &hints)?, None));
+        if block.range().start_ms >= floor_ms {
+            sources.push((block.select(matchers, range, hints)?, None));
+        } else if rules.is_empty() {
+            let range = TimeRange::new(range.start_ms.max(floor_ms), range.end_ms);
+            if range.start_ms <= range.end_ms && block.range().overlaps(range) {
+                sources.push((block.select(matchers, range, hints)?, None));
+            }
+        } else {
+            let set = block.select(matchers, range, hints)?;
+            sources.push((Box::new(RawSet { set, floor_ms, rules: rules.clone() }), None));
+        }
     }
     sources.push((Box::new(head), None));
-    Ok(Box::new(MergedSeries {
-        sources,
-        joiner: Joiner::default(),
-        labels_only: hints.labels_only,
-        begun: false,
-    }))
+    Ok(Box::new(MergedSeries::new(sources, hints.labels_only, parts)))
+}
+
+/// All samples of `blocks` within `range`; of equal times the first block's.
+pub(crate) fn select_blocks(blocks: &[Arc<Block>], range: TimeRange) -> Result<impl SeriesSet, QueryError> {
+    let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
+    for block in blocks {
+        sources.push((block.select(&[], range, &SelectHints::default())?, None));
+    }
+    Ok(MergedSeries::new(sources, false, Vec::new()))
 }
 
 /// The blocks by time, if neither they nor what the head holds from `head_ms` on overlap: then nothing has to be told apart
@@ -134,6 +166,12 @@ fn blocks_in(db: &Db, range: TimeRange) -> Vec<Arc<Block>> {
         .collect()
 }
 
+fn all_blocks_in(db: &Db, range: TimeRange) -> Vec<Arc<Block>> {
+    let mut blocks = blocks_in(db, range);
+    db.rolled_up_blocks(range, &mut blocks);
+    blocks
+}
+
 /// Whether the head has samples in `range`.
 fn head_overlaps(db: &Db, range: TimeRange) -> bool {
     let (min_ms, max_ms) = db.head().span();
@@ -153,7 +191,7 @@ pub(crate) fn names(
         let among = (!matchers.is_empty()).then(|| table.series.select(matchers));
         table.series.label_names(among.as_ref(), &mut out);
     }
-    for block in blocks_in(db, range) {
+    for block in all_blocks_in(db, range) {
         block.label_names(matchers, &mut out)?;
     }
     Ok(out.into_vec())
@@ -173,7 +211,7 @@ pub(crate) fn values(
         let among = (!matchers.is_empty()).then(|| table.series.select(matchers));
         table.series.label_values(name, among.as_ref(), &mut out);
     }
-    for block in blocks_in(db, range) {
+    for block in all_blocks_in(db, range) {
         block.label_values(name, matchers, &mut out)?;
     }
     Ok(out.into_vec())

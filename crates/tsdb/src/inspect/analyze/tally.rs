@@ -149,20 +149,20 @@ impl<'a> Tally<'a> {
             };
             n_bytes += stored;
             let form = match page.kind {
-                PageKind::Floats => match reader.page(block, &page.place, here)? {
+                PageKind::Starts => "start timestamps",
+                PageKind::Histograms => "native histograms",
+                _ => match reader.page(block, &page.place, here)? {
                     Ok(bytes) => page::form_name(bytes),
                     Err(reason) => return Err(crate::block::damaged_page(block, &reason)),
                 },
-                PageKind::Starts => "start timestamps",
-                PageKind::Histograms => "native histograms",
             };
             let part = match (page.kind, &page.place) {
                 // Within the index, and compressed with it.
                 (_, PagePlace::Here(..)) if self.matchers.is_empty() => None,
                 (_, PagePlace::Here(..)) => Some("short pages, before compression"),
-                (PageKind::Floats, _) => Some("values"),
                 (PageKind::Starts, _) => Some("start timestamps"),
                 (PageKind::Histograms, _) => Some("native histograms"),
+                _ => Some("values"),
             };
             if let Some(part) = part {
                 *self.bytes.entry(part).or_default() += stored;
@@ -171,7 +171,7 @@ impl<'a> Tally<'a> {
             tally.pages += 1;
             tally.rows += u64::from(n_rows);
             tally.bytes += stored;
-            if page.kind != PageKind::Starts {
+            if page.kind.is_counted() {
                 self.n_samples += u64::from(n_rows);
                 *self.rows_of_pages.entry(n_rows).or_default() += 1;
                 let span = TimeRange::new(head.first_ms, head.last_ms);

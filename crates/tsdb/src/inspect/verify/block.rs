@@ -167,7 +167,7 @@ impl Check<'_> {
         columns: &mut Columns,
     ) -> Result<(), TsdbError> {
         let block = Arc::clone(self.block);
-        let mut last_ms: [Option<i64>; 2] = [None, None];
+        let mut last_ms: [Option<i64>; PageKind::N] = [None; PageKind::N];
         for page in pages {
             self.n_pages += 1;
             // A column that cannot be read was told already.
@@ -200,7 +200,7 @@ impl Check<'_> {
                 continue;
             }
             if page.kind != PageKind::Starts {
-                let last = &mut last_ms[usize::from(page.kind == PageKind::Histograms)];
+                let last = &mut last_ms[page.kind as usize];
                 if last.is_some_and(|last| first_ms <= last) {
                     self.tell(
                         INDEX_FILE,
@@ -209,7 +209,7 @@ impl Check<'_> {
                     );
                 }
                 *last = Some(end_ms);
-                self.n_samples += n_rows as u64;
+                self.n_samples += if page.kind.is_counted() { n_rows as u64 } else { 0 };
                 self.span = (self.span.0.min(first_ms), self.span.1.max(end_ms));
             }
         }
