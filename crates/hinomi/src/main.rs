@@ -15,6 +15,7 @@ mod server;
 mod terminal;
 mod unit_test;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -66,10 +67,17 @@ fn usage(message: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// A line for the user on stdout.
-#[expect(clippy::print_stdout, reason = "the answer to a command belongs on stdout")]
+/// Exit code of a program whose reader has gone: what a shell says of one that SIGPIPE ended.
+const READER_GONE: i32 = 141;
+
+/// A line for the user on stdout. Ends the program when nobody reads any more, as `head` does not after its tenth line.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    if let Err(err) = writeln!(std::io::stdout(), "{line}") {
+        if err.kind() != std::io::ErrorKind::BrokenPipe {
+            eprintln!("error: cannot write to stdout: {err}");
+        }
+        std::process::exit(READER_GONE);
+    }
 }
 
 /// An error with its causes on one line.

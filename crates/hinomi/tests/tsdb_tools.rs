@@ -49,6 +49,8 @@ fn a_whole_directory_is_listed_analysed_and_verified() {
     let blocks = listing["blocks"].as_array().unwrap();
     let n_samples: u64 = blocks.iter().map(|block| block["nSamples"].as_u64().unwrap()).sum();
     assert_eq!(n_samples, 12_000);
+    let first = data.split_once('=').unwrap().1;
+    assert_eq!(run(&["tsdb", "list", first]), run(&["tsdb", "list", &data]), "as promtool takes it");
     let (code, out, _) = run(&["tsdb", "analyze", "--limit", "3", &data]);
     assert_eq!(code, 0);
     for part in ["Series: 4", "Samples: 12000", "4 __name__=load", "4 host", "4 load", "PAGES CODED AS"] {

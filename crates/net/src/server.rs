@@ -3,6 +3,8 @@
 //! In from sockets; out to an axum [`Router`]. Speaks HTTP/1.1.
 //! Invariant: after `stop` is cancelled, [`serve`] returns within [`ServerOptions::drain_timeout`].
 
+mod lenient;
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use lenient::Lenient;
 
 /// Pause after the system refused a connection, for instance because files ran out. Chosen: as Go's net/http, which
 /// goes from 5 ms to 1 s.
@@ -163,7 +167,7 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, client: SocketAddr, pla
         .header_read_timeout(shared.options.read_timeout)
         .max_headers(HEADERS_MAX)
         .max_buf_size(shared.options.header_bytes_max.max(8 << 10))
-        .serve_connection(TokioIo::new(tcp), service);
+        .serve_connection(TokioIo::new(Lenient::new(tcp)), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::TimeRange;
 
@@ -90,9 +91,13 @@ fn data_dir() -> Arg {
         .value_parser(clap::value_parser!(PathBuf))
 }
 
-/// The data directory, for commands that only look.
-fn any_data_dir() -> Arg {
-    data_dir().help("Data directory; a server may be running on it")
+/// The data directory for commands that only look: by the flag, or first as promtool takes it.
+fn any_data_dir() -> [Arg; 2] {
+    let first = Arg::new("dir")
+        .value_name("DIR")
+        .help("Data directory; as --storage.tsdb.path")
+        .value_parser(clap::value_parser!(PathBuf));
+    [first, data_dir().help("Data directory; a server may be running on it")]
 }
 
 fn format() -> Arg {
@@ -110,16 +115,15 @@ fn switch(name: &'static str, help: &'static str) -> Arg {
 
 /// Commands that look at a directory, and the one that mends it.
 fn looking() -> [Command; 4] {
-    let list = Command::new("list").about("Lists blocks, the log, and what was set aside as damaged").args([
-        any_data_dir(),
-        switch("human-readable", "Print times and sizes for eyes").short('r'),
-        format(),
-    ]);
+    let list = Command::new("list")
+        .about("Lists blocks, the log, and what was set aside as damaged")
+        .args(any_data_dir())
+        .args([switch("human-readable", "Print times and sizes for eyes").short('r'), format()]);
     let analyze = Command::new("analyze")
         .about("Shows what blocks are made of: cardinality, churn, bytes, coding of pages")
+        .args(any_data_dir())
         .args([
             Arg::new("block").value_name("BLOCK").help("Name of one block; all blocks together by default"),
-            any_data_dir(),
             Arg::new("limit")
                 .long("limit")
                 .value_name("N")
@@ -131,7 +135,8 @@ fn looking() -> [Command; 4] {
         ]);
     let verify = Command::new("verify")
         .about("Reads everything and says what is damaged; ends with 1 then. Changes nothing")
-        .args([any_data_dir(), format()]);
+        .args(any_data_dir())
+        .arg(format());
     let repair = Command::new("repair")
         .about("Mends what verify finds; what is damaged goes to quarantine/, never away")
         .args([data_dir(), switch("dry-run", "Only say what would be done"), format()]);
@@ -199,7 +204,13 @@ pub(crate) fn command() -> Command {
 pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     let (name, sub) = matches.subcommand().expect("clap demands a subcommand");
     let path = |sub: &ArgMatches, name: &str| sub.get_one::<PathBuf>(name).cloned().unwrap_or_default();
-    let data = |sub: &ArgMatches| path(sub, "storage.tsdb.path");
+    let first = sub.try_get_one::<PathBuf>("dir").ok().flatten();
+    let by_flag = sub.try_contains_id("storage.tsdb.path").is_ok()
+        && sub.value_source("storage.tsdb.path") == Some(ValueSource::CommandLine);
+    let data = |sub: &ArgMatches| match first {
+        Some(first) if !by_flag => first.clone(),
+        _ => path(sub, "storage.tsdb.path"),
+    };
     let format = |sub: &ArgMatches| match sub.get_one::<String>("format").map(String::as_str) {
         Some("json") => Format::Json,
         _ => Format::Table,
@@ -209,6 +220,9 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
         TsdbCommand::Import { kind, path, data_dir: data(sub), server }
     };
     let text = |name: &str| sub.get_one::<String>(name).cloned();
+    if by_flag && let Some(first) = first.filter(|_| name != "analyze") {
+        return Err(format!("{}: the data directory is named twice, remove one", first.display()));
+    }
     Ok(match name {
         "list" => TsdbCommand::List {
             data_dir: data(sub),
@@ -217,7 +231,9 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
         },
         "analyze" => TsdbCommand::Analyze {
             data_dir: data(sub),
-            block: text("block"),
+            // With the flag there is no directory to name first.
+            block: text("block")
+                .or_else(|| first.filter(|_| by_flag).map(|block| block.display().to_string())),
             selector: text("match"),
             limit: sub.get_one("limit").copied().unwrap_or_default(),
             format: format(sub),
