@@ -105,12 +105,16 @@ impl Json {
     /// Unix milliseconds as seconds, with no or three digits after the point.
     pub fn sample_time(&mut self, t_ms: i64) {
         self.comma();
-        let sign = if t_ms < 0 { "-" } else { "" };
+        if t_ms < 0 {
+            self.out.push('-');
+        }
         let (seconds, fraction) = (t_ms.unsigned_abs() / 1_000, t_ms.unsigned_abs() % 1_000);
-        let _ = match fraction {
-            0 => write!(self.out, "{sign}{seconds}"),
-            _ => write!(self.out, "{sign}{seconds}.{fraction:03}"),
-        };
+        self.out.push_str(itoa::Buffer::new().format(seconds));
+        if fraction > 0 {
+            // A thousand more, so that three digits follow the one that the point replaces.
+            self.out.push('.');
+            self.out.push_str(&itoa::Buffer::new().format(1_000 + fraction)[1..]);
+        }
     }
 
     /// A sample's value, a string: shortest digits, with an exponent below 1e-6 and from 1e21 on.

@@ -14,8 +14,7 @@ pub fn push_f(out: &mut String, value: f64) {
     }
     // Fast path: whole numbers below 10^15 are their own shortest digits. Minus zero is no whole number of i64.
     if value.fract() == 0.0 && value.abs() < 1e15 && (value != 0.0 || value.is_sign_positive()) {
-        use std::fmt::Write as _;
-        let _ = write!(out, "{}", value as i64);
+        out.push_str(itoa::Buffer::new().format(value as i64));
         return;
     }
     // Slow path: all others.
