@@ -138,7 +138,7 @@ impl Tiers {
         let sources = self.sources(&view, range, &mut answer.parts);
         if !sources.is_empty() {
             let own = TimeRange::new(range.start_ms, range.end_ms.min(floor_ms - 1));
-            answer.set = Some(RolledUpSet::new(&sources, matchers, own, hints)?);
+            answer.set = Some(RolledUpSet::new(&sources, matchers, own, hints, range.end_ms >= floor_ms)?);
         }
         Ok(answer)
     }

@@ -33,16 +33,19 @@ pub(crate) struct RolledUpSet<'a> {
     need: Need,
     hints: SelectHints,
     range: TimeRange,
+    /// Raw samples follow in the same answer.
+    beside_raw: bool,
     has_begun: bool,
 }
 
 impl RolledUpSet<'_> {
-    /// Answers from `sources` with samples within `range`.
+    /// Answers from `sources` with samples within `range`, after which raw samples follow or not.
     pub(crate) fn new(
         sources: &[Source],
         matchers: &[Matcher],
         range: TimeRange,
         hints: &SelectHints,
+        beside_raw: bool,
     ) -> Result<Self, QueryError> {
         let hints = SelectHints { summaries: false, ..hints.clone() };
         let need = if hints.labels_only { Need::Last } else { Need::of(&hints) };
@@ -58,7 +61,7 @@ impl RolledUpSet<'_> {
             }
             cursors.push(Cursor { interval_ms: source.interval_ms, columns });
         }
-        Ok(Self { cursors, need, hints, range, has_begun: false })
+        Ok(Self { cursors, need, hints, range, beside_raw, has_begun: false })
     }
 
     fn begin(&mut self) -> Result<(), QueryError> {
@@ -85,7 +88,7 @@ impl RolledUpSet<'_> {
             histograms.sort_by_key(|(_, sample)| sample.t_ms);
             histograms.dedup_by_key(|(_, sample)| sample.t_ms);
         }
-        let (times, values) = self.need.samples(&rows, &self.hints, self.range);
+        let (times, values) = self.need.samples(&rows, &self.hints, self.range, self.beside_raw);
         let mut series = Series::floats(labels, Arc::new(times), values);
         series.histograms = self.histograms(&histograms);
         if !series.histograms.is_empty() {
@@ -190,6 +193,7 @@ impl SeriesSet for RolledUpSet<'_> {
             need: self.need,
             hints: self.hints.clone(),
             range: self.range,
+            beside_raw: self.beside_raw,
             has_begun: false,
         };
         let mut shares: Vec<RolledUpSet<'s>> = (0..n).map(|_| empty()).collect();

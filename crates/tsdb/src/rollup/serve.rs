@@ -69,8 +69,14 @@ impl Need {
         }
     }
 
-    /// The samples of `rows`, which rise and lie apart, within `range`.
-    pub(super) fn samples(self, rows: &[Row], hints: &SelectHints, range: TimeRange) -> (Vec<i64>, Vec<f64>) {
+    /// The samples of `rows`, which rise and lie apart, within `range`; `beside_raw` when raw samples follow in the same answer.
+    pub(super) fn samples(
+        self,
+        rows: &[Row],
+        hints: &SelectHints,
+        range: TimeRange,
+        beside_raw: bool,
+    ) -> (Vec<i64>, Vec<f64>) {
         let mut out = Out { range, times: Vec::new(), values: Vec::new() };
         match self {
             Self::Last => lasts(rows, hints, &mut out),
@@ -80,7 +86,7 @@ impl Need {
                     out.spread(row, row.values[0] as i64, 1.0);
                 }
             }
-            Self::Mean => means(rows, hints.range_ms, &mut out),
+            Self::Mean => means(rows, hints.range_ms, beside_raw, &mut out),
             Self::Sum => {
                 for row in rows {
                     let n = copies(row, hints.range_ms);
@@ -152,10 +158,11 @@ pub(super) fn repeats(from_ms: i64, interval_ms: i64, reach_ms: i64) -> impl Ite
     (0..n).map(move |idx| from_ms.saturating_add(idx * step_ms))
 }
 
-/// The mean of each row, as often as its share of all counts demands: a mean of these is the mean of the samples.
-fn means(rows: &[Row], range_ms: i64, out: &mut Out) {
+/// The mean of each row, as often as its share of all counts demands: a mean of these is the mean of the samples. Beside raw samples,
+/// each of which counts once, it comes as often as it has samples.
+fn means(rows: &[Row], range_ms: i64, beside_raw: bool, out: &mut Out) {
     let count = |row: &Row| (row.values[1] as i64).max(1);
-    let divisor = rows.iter().map(count).fold(0, gcd).max(1);
+    let divisor = if beside_raw { 1 } else { rows.iter().map(count).fold(0, gcd).max(1) };
     // The same for all rows, so that shares stay.
     let needed = rows.iter().map(|row| per_interval(copies(row, range_ms), count(row) / divisor)).max();
     for row in rows {
@@ -217,7 +224,7 @@ mod tests {
             lookback_ms: 50,
             ..SelectHints::default()
         };
-        let (times, values) = Need::of(&hints).samples(rows, &hints, TimeRange::new(0, 399));
+        let (times, values) = Need::of(&hints).samples(rows, &hints, TimeRange::new(0, 399), false);
         let found: Vec<(i64, f64)> = times.into_iter().zip(values).collect();
         assert_eq!(found, expected, "{function}[{range_ms}]");
     }
@@ -237,6 +244,10 @@ mod tests {
         check("avg_over_time", 200, &means, &[(99, 2.0), (199, 5.0)]);
         let means = [row(99, [8.0, 4.0, 0.0]), row(199, [10.0, 2.0, 0.0])];
         check("avg_over_time", 200, &means, &[(49, 2.0), (99, 2.0), (199, 5.0)]);
+        let hints =
+            SelectHints { function: "avg_over_time".to_owned(), range_ms: 200, ..SelectHints::default() };
+        let beside_raw = Need::Mean.samples(&means, &hints, TimeRange::new(0, 399), true);
+        assert_eq!(beside_raw.1, [2.0, 2.0, 2.0, 2.0, 5.0, 5.0], "each counts as often as it has samples");
     }
 
     #[test]
