@@ -30,8 +30,11 @@ impl Tombstones {
         self.series.get(&number).map_or(&[], Vec::as_slice)
     }
 
-    /// Deletes `range` of a series, joining what touches.
+    /// Deletes `range` of a series, joining what touches. A range that ends before it begins deletes nothing.
     pub(crate) fn add(&mut self, number: u32, range: TimeRange) {
+        if range.start_ms > range.end_ms {
+            return;
+        }
         let intervals = self.series.entry(number).or_default();
         let mut joined = range;
         intervals.retain(|old| {
@@ -129,8 +132,9 @@ mod tests {
 
     #[test]
     fn intervals_join_and_come_back() {
-        let cases: [(Pairs, Pairs); 5] = [
+        let cases: [(Pairs, Pairs); 6] = [
             (&[(5, 9)], &[(5, 9)]),
+            (&[(5, 4)], &[]),
             (&[(5, 9), (20, 30), (-4, -2)], &[(-4, -2), (5, 9), (20, 30)]),
             (&[(5, 9), (10, 12)], &[(5, 12)]),
             (&[(5, 9), (20, 30), (8, 22)], &[(5, 30)]),

@@ -18,6 +18,9 @@ impl Db {
     /// # Errors
     /// When the head cannot be sealed or a block's deletions cannot be written; some blocks may then have theirs. Call again.
     pub fn delete_series(&self, matchers: &[Matcher], range: TimeRange) -> Result<u64, TsdbError> {
+        if range.start_ms > range.end_ms {
+            return Ok(0);
+        }
         let _one_at_a_time = self.maintenance.lock();
         if self.closed.load(Ordering::Acquire) {
             return Err(TsdbError::Closed);
