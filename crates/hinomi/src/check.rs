@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use net::WebConfig;
 
 use crate::config::{Config, read_rules};
 use crate::say;
@@ -45,6 +46,29 @@ pub(crate) fn rules(files: &[PathBuf]) -> Result<()> {
             Err(errors) => {
                 n_failed += 1;
                 eprintln!("{errors}");
+            }
+        }
+    }
+    verdict(n_failed, files.len())
+}
+
+/// Checks web configuration files and the certificates they name.
+///
+/// # Errors
+/// As [`config`].
+pub(crate) fn web_config(files: &[PathBuf]) -> Result<()> {
+    let mut n_failed = 0;
+    for file in files {
+        match WebConfig::open(file) {
+            Ok(web) => {
+                let found = web.summary();
+                let tls = if found.has_tls { "TLS" } else { "no TLS" };
+                say(&format!("{}: ok, {tls}, {} users", file.display(), found.n_users));
+                found.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", file.display()));
+            }
+            Err(err) => {
+                n_failed += 1;
+                eprintln!("{err}");
             }
         }
     }

@@ -19,6 +19,8 @@ pub(crate) enum Invocation {
     CheckConfig(Vec<PathBuf>),
     /// Look at rule files.
     CheckRules(Vec<PathBuf>),
+    /// Look at web configuration files.
+    CheckWebConfig(Vec<PathBuf>),
     /// Run unit tests of rules.
     TestRules(unit_test::Args),
     /// Ask a server.
@@ -55,7 +57,12 @@ pub(crate) fn command() -> Command {
                 .about("Checks configuration files and the rule files they name")
                 .arg(files("Prometheus configuration file")),
         )
-        .subcommand(Command::new("rules").about("Checks rule files").arg(files("Rule file")));
+        .subcommand(Command::new("rules").about("Checks rule files").arg(files("Rule file")))
+        .subcommand(
+            Command::new("web-config")
+                .about("Checks web configuration files and the certificates they name")
+                .arg(files("Web configuration file, as for --web.config.file")),
+        );
     Command::new("hinomi")
         .about(ABOUT)
         .after_help(AFTER_HELP)
@@ -170,6 +177,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Some(("server", sub)) => Invocation::Server(values(sub)),
         Some(("check", sub)) => match sub.subcommand() {
             Some(("rules", sub)) => Invocation::CheckRules(paths(sub)),
+            Some(("web-config", sub)) => Invocation::CheckWebConfig(paths(sub)),
             Some((_, sub)) => Invocation::CheckConfig(paths(sub)),
             None => Invocation::CheckConfig(Vec::new()),
         },

@@ -115,6 +115,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "Address to answer on, repeatable; 0.0.0.0:9090 opens it to the network",
     ),
     flag(
+        "web.config.file",
+        FILE,
+        "",
+        "TLS, client certificates, users, rate limit and security headers for this server; docs/user/web-config.md",
+    ),
+    flag(
         "web.external-url",
         Kind::Value("URL"),
         "",

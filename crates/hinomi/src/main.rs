@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod data_dir;
 mod flags;
+mod http;
 mod import;
 mod log;
 mod query;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Invocation::TestRules(args) => unit_test::run(&args),
         Invocation::CheckConfig(files) => check::config(&files),
         Invocation::CheckRules(files) => check::rules(&files),
+        Invocation::CheckWebConfig(files) => check::web_config(&files),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! HTTP plumbing: a client that speaks Prometheus' `http_config`, and a server with caps.
+//! HTTP plumbing: a client that speaks Prometheus' `http_config`, and a server with caps and a door.
 //!
 //! In from `scrape`, `rules`, `alertmanager`, `api` and the binary; out to sockets.
 //! Knows nothing of samples. Every byte that comes in stands under a named limit.
@@ -16,6 +16,7 @@ mod proxy;
 mod secret;
 pub mod server;
 mod tls;
+mod web;
 
 pub use client::{HttpClient, Limits, Request, Response};
 pub use config::{Authorization, BasicAuth, HttpClientConfig, TlsConfig};
@@ -23,3 +24,4 @@ pub use direct::{Body, Buffers, Fetched, Line};
 pub use error::{BuildError, HttpError};
 pub use gate::{Gate, GateError};
 pub use secret::Secret;
+pub use web::{WebConfig, WebConfigError, WebSummary, certificate_names};

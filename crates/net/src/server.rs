@@ -1,6 +1,6 @@
-//! Serves a router on a socket: connection cap, header and body caps, read timeout, gzip, graceful stop.
+//! Serves a router on a socket: connection cap, TLS and users, header and body caps, read timeout, gzip, graceful stop.
 //!
-//! In from sockets; out to an axum [`Router`]. Speaks HTTP/1.1.
+//! In from sockets; out to an axum [`Router`]. Speaks HTTP/1.1, and HTTP/2 to clients that agree on it within TLS.
 //! Invariant: after `stop` is cancelled, [`serve`] returns within [`ServerOptions::drain_timeout`].
 
 mod lenient;
@@ -18,15 +18,18 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use stdx::metrics::{Counter, Gauge, Registry};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use stdx::metrics::{Counter, Family, Gauge, Registry};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::WebConfig;
 use lenient::Lenient;
 
 /// Pause after the system refused a connection, for instance because files ran out. Chosen: as Go's net/http, which
@@ -34,6 +37,14 @@ use lenient::Lenient;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Most headers of a request. hyper's own default, named here.
 const HEADERS_MAX: usize = 100;
+/// How long a TLS handshake may take. Chosen: four round trips over the worst of lines.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests at once on one connection of HTTP/2. As Go's server.
+const STREAMS_MAX: u32 = 250;
+/// How often an idle connection of HTTP/2 is asked whether it is still there. Chosen.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+/// What Go's server says to those who forgot the `s` of `https`.
+const NOT_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// Limits of a server. The defaults are Prometheus' where it has any.
 #[derive(Debug, Clone)]
@@ -50,6 +61,8 @@ pub struct ServerOptions {
     pub drain_timeout: Duration,
     /// Whether to compress for clients that take gzip.
     pub compress: bool,
+    /// Who may come in and how; `None` for everybody over plain HTTP. `--web.config.file`.
+    pub web: Option<Arc<WebConfig>>,
 }
 
 impl Default for ServerOptions {
@@ -61,6 +74,7 @@ impl Default for ServerOptions {
             read_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(5),
             compress: true,
+            web: None,
         }
     }
 }
@@ -72,6 +86,8 @@ pub struct ServerMetrics {
     connections_waited: Arc<Counter>,
     bodies_too_large: Arc<Counter>,
     read_timeouts: Arc<Counter>,
+    handshakes_failed: Arc<Counter>,
+    refused: Arc<Family<Counter>>,
 }
 
 impl ServerMetrics {
@@ -90,6 +106,15 @@ impl ServerMetrics {
             ),
             read_timeouts: registry
                 .counter("net_server_read_timeouts_total", "Request bodies that did not arrive in time."),
+            handshakes_failed: registry.counter(
+                "net_server_tls_handshakes_failed_total",
+                "TLS handshakes that failed, for instance because a client showed no certificate.",
+            ),
+            refused: registry.counters(
+                "net_server_requests_refused_total",
+                "Requests that --web.config.file refused: 401 for a wrong password, 429 for too many.",
+                &["code"],
+            ),
         }
     }
 }
@@ -154,12 +179,47 @@ struct Shared {
     stop: CancellationToken,
 }
 
-async fn connection(shared: Arc<Shared>, tcp: TcpStream, client: SocketAddr, place: OwnedSemaphorePermit) {
+async fn connection(
+    shared: Arc<Shared>,
+    mut tcp: TcpStream,
+    client: SocketAddr,
+    place: OwnedSemaphorePermit,
+) {
     let _open = Open::count(&shared.metrics.connections);
     let _place = place;
     let _ = tcp.set_nodelay(true);
+    let Some(web) = shared.options.web.as_ref().filter(|web| web.has_tls()) else {
+        return serve_http1(&shared, tcp, client).await;
+    };
+    let handshake = async {
+        // A request in plain text begins with a letter, a handshake with the byte 22.
+        let mut first = [0];
+        if matches!(tcp.peek(&mut first).await, Ok(1)) && first[0].is_ascii_alphabetic() {
+            // Read first, since closing with unread bytes would take the answer back.
+            let _ = tcp.read(&mut [0; 4 << 10]).await;
+            let _ = tcp.write_all(NOT_TLS).await;
+            return Err(std::io::Error::other("HTTP without TLS"));
+        }
+        let config = web.tls().ok_or_else(|| std::io::Error::other("no certificate"))?;
+        TlsAcceptor::from(config).accept(tcp).await
+    };
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => shaken,
+        () = shared.stop.cancelled() => return,
+    };
+    match shaken.unwrap_or_else(|_| Err(std::io::Error::other("the handshake took too long"))) {
+        Ok(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => serve_http2(&shared, tls, client).await,
+        Ok(tls) => serve_http1(&shared, tls, client).await,
+        Err(err) => {
+            shared.metrics.handshakes_failed.inc();
+            tracing::debug!(%client, error = %err, "TLS handshake failed");
+        }
+    }
+}
+
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(shared: &Arc<Shared>, stream: S, client: SocketAddr) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
+        let shared = Arc::clone(shared);
         async move { Ok::<_, std::convert::Infallible>(answer(&shared, client, request).await) }
     });
     let connection = http1::Builder::new()
@@ -167,7 +227,35 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, client: SocketAddr, pla
         .header_read_timeout(shared.options.read_timeout)
         .max_headers(HEADERS_MAX)
         .max_buf_size(shared.options.header_bytes_max.max(8 << 10))
-        .serve_connection(TokioIo::new(Lenient::new(tcp)), service);
+        .serve_connection(TokioIo::new(Lenient::new(stream)), service);
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shared.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(err) = result {
+        tracing::debug!(%client, error = %err, "connection ended");
+    }
+}
+
+async fn serve_http2<S>(shared: &Arc<Shared>, stream: S, client: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+        let shared = Arc::clone(shared);
+        async move { Ok::<_, std::convert::Infallible>(answer(&shared, client, request).await) }
+    });
+    let header_bytes_max = u32::try_from(shared.options.header_bytes_max).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_header_list_size(header_bytes_max)
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(Some(PING_INTERVAL))
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
@@ -198,6 +286,21 @@ impl Drop for Open<'_> {
 }
 
 async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let Some(web) = &shared.options.web else { return routed(shared, client, request).await };
+    match web.admit(request.headers()).await {
+        Ok(extra) => {
+            let mut response = routed(shared, client, request).await;
+            extra.add(response.headers_mut());
+            response
+        }
+        Err(refusal) => {
+            shared.metrics.refused.with(&[refusal.status().as_str()]).inc();
+            refusal
+        }
+    }
+}
+
+async fn routed(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let limit = shared.options.body_bytes_max;
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -206,8 +309,10 @@ async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>)
         let text = format!("request body is larger than {limit} bytes\n");
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-        // The body is not read, so the connection cannot be used again.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        // The body is not read, so the connection cannot be used again; HTTP/2 ends the one stream by itself.
+        if request.version() < http::Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         return response;
     }
     let takes_gzip = shared.options.compress && crate::gzip_body::accepts_gzip(request.headers());

@@ -75,7 +75,7 @@ pub(crate) fn client_config(tls: &TlsConfig, files: &TlsFiles) -> Result<Arc<Cli
     Ok(Arc::new(config))
 }
 
-fn roots_from_pem(pem: &[u8]) -> Result<Arc<RootCertStore>, BuildError> {
+pub(crate) fn roots_from_pem(pem: &[u8]) -> Result<Arc<RootCertStore>, BuildError> {
     let invalid = |reason: String| BuildError::Invalid { what: "ca", reason };
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(pem) {
@@ -89,7 +89,7 @@ fn roots_from_pem(pem: &[u8]) -> Result<Arc<RootCertStore>, BuildError> {
 }
 
 /// The machine's own authorities, read at first use and then shared by all clients.
-fn native_roots() -> Arc<RootCertStore> {
+pub(crate) fn native_roots() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let load = || {
         let mut roots = RootCertStore::empty();

@@ -8,6 +8,7 @@ use model::TimeRange;
 
 use super::Selection;
 use super::inspect::Format;
+use crate::http::{self, Access};
 use crate::import::Kind;
 
 /// What was asked for.
@@ -23,6 +24,8 @@ pub(crate) enum TsdbCommand {
         data_dir: PathBuf,
         /// The server that is to do it.
         server: Option<String>,
+        /// How to reach it.
+        access: Access,
     },
     /// Write blocks for Prometheus.
     ExportPrometheus {
@@ -177,11 +180,11 @@ pub(crate) fn command() -> Command {
                 .arg_required_else_help(true)
                 .subcommand(
                     sub("prometheus", "Reads a Prometheus data directory: blocks and log; may be repeated, goes on where it ended")
-                        .args([path("from", "DIR", "Prometheus' data directory, of a server that is stopped, or a snapshot"), data_dir(), server()]),
+                        .args([path("from", "DIR", "Prometheus' data directory, of a server that is stopped, or a snapshot"), data_dir(), server(), http::config_file_arg().requires("server")]),
                 )
                 .subcommand(
                     sub("openmetrics", "Reads a file of samples with timestamps (backfill)")
-                        .args([path("file", "FILE", "OpenMetrics; Prometheus text when its name ends in .prom"), data_dir(), server()]),
+                        .args([path("file", "FILE", "OpenMetrics; Prometheus text when its name ends in .prom"), data_dir(), server(), http::config_file_arg().requires("server")]),
                 ),
         )
         .subcommand(
@@ -217,7 +220,8 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     };
     let import = |kind, path, sub: &ArgMatches| {
         let server = sub.get_one::<String>("server").cloned();
-        TsdbCommand::Import { kind, path, data_dir: data(sub), server }
+        let access = Access::from_matches(sub);
+        TsdbCommand::Import { kind, path, data_dir: data(sub), server, access }
     };
     let text = |name: &str| sub.get_one::<String>(name).cloned();
     if by_flag && let Some(first) = first.filter(|_| name != "analyze") {

@@ -22,10 +22,10 @@ pub(crate) use args::{TsdbCommand, command, parse};
 /// When it could not be done; what was done so far stays.
 pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
     match command {
-        TsdbCommand::Import { kind, path, server: Some(server), .. } => {
-            crate::import::client::run(server, *kind, path)
+        TsdbCommand::Import { kind, path, server: Some(server), access, .. } => {
+            crate::import::client::run(server, access, *kind, path)
         }
-        TsdbCommand::Import { kind, path, data_dir, server: None } => import::run(*kind, path, data_dir),
+        TsdbCommand::Import { kind, path, data_dir, server: None, .. } => import::run(*kind, path, data_dir),
         TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
         TsdbCommand::List { data_dir, human, format } => inspect::list(data_dir, *human, *format),
         TsdbCommand::Analyze { data_dir, block, selector, limit, format } => {

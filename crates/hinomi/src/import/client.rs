@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use net::config::HttpClientConfig;
 use net::{HttpClient, Limits, Request};
 use serde_json::Value;
 
 use super::Kind;
+use crate::http::Access;
 use crate::say;
 use crate::terminal::{bytes, duration, number};
 
@@ -24,15 +24,15 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 ///
 /// # Errors
 /// When the server cannot be asked, refuses, or the import fails.
-pub(crate) fn run(server: &str, kind: Kind, path: &Path) -> Result<()> {
+pub(crate) fn run(server: &str, access: &Access, kind: Kind, path: &Path) -> Result<()> {
     let path = std::path::absolute(path).with_context(|| format!("cannot use {}", path.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(watch(server.trim_end_matches('/'), kind, &path))
+    runtime.block_on(watch(server.trim_end_matches('/'), access, kind, &path))
 }
 
-async fn watch(base: &str, kind: Kind, path: &Path) -> Result<()> {
+async fn watch(base: &str, access: &Access, kind: Kind, path: &Path) -> Result<()> {
     let url = format!("{base}/api/v1/admin/tsdb/import");
-    let client = HttpClient::new(&HttpClientConfig::default())?;
+    let client = access.client()?;
     let form = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("kind", kind.name())
         .append_pair("path", &path.to_string_lossy())

@@ -35,7 +35,7 @@ pub(super) async fn run(args: &QueryArgs, format: Format) -> Result<()> {
         promql::metric_selector(selector).map_err(|why| anyhow::anyhow!("--match: {why}"))?;
         let mut form = vec![("query", format!("{selector}[{}]", args.duration))];
         form.extend(args.params.iter().filter(|(name, _)| *name == "time").cloned());
-        let answer = super::parse_answer(&ask::post(&args.server, "query", &form, false).await?)?;
+        let answer = super::parse_answer(&ask::post(args, "query", &form, false).await?)?;
         let matrix = answer["data"]["result"].as_array().cloned().unwrap_or_default();
         found.extend(native(&matrix));
         found.extend(classic(&matrix));

@@ -2,6 +2,8 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::http::{self, Access};
+
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -32,6 +34,8 @@ pub(crate) struct QueryArgs {
     pub kind: Kind,
     /// `http://localhost:9090`
     pub server: String,
+    /// How to reach it.
+    pub access: Access,
     /// PromQL; a label's name for [`Kind::Labels`], empty for all names.
     pub subject: String,
     /// Parameters of the API call besides the subject.
@@ -70,12 +74,14 @@ fn matchers(help: &'static str) -> Arg {
     value("match", "SELECTOR", help).action(ArgAction::Append)
 }
 
+fn sub(name: &'static str, about: &'static str) -> Command {
+    let access = [http::config_file_arg(), http::header_arg()];
+    Command::new(name).about(about).arg(server()).args(formats()).args(access)
+}
+
 /// `hinomi query` for clap.
 #[must_use]
 pub(crate) fn command() -> Command {
-    let sub = |name: &'static str, about: &'static str| {
-        Command::new(name).about(about).arg(server()).args(formats())
-    };
     let expr = || {
         Arg::new("subject")
             .value_name("EXPR")
@@ -167,6 +173,7 @@ pub(crate) fn parse(sub: &ArgMatches) -> QueryArgs {
     QueryArgs {
         kind,
         server: text("server").unwrap_or_default(),
+        access: Access::from_matches(matches),
         subject: text("subject").unwrap_or_default(),
         params,
         duration: text("duration").unwrap_or_default(),

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use net::config::HttpClientConfig;
-use net::{HttpClient, Limits, Request};
+use net::{Limits, Request};
 use serde_json::Value;
 use stdx::{Clock as _, SystemClock};
 
@@ -47,7 +46,7 @@ pub(super) async fn ask(args: &QueryArgs) -> Result<String> {
             form.push(("start", (end_seconds - RANGE_SECONDS).to_string()));
         }
     }
-    post(&args.server, &path, &form, args.kind == Kind::Labels).await
+    post(args, &path, &form, args.kind == Kind::Labels).await
 }
 
 /// A label's name as a part of a path; names that are no plain identifiers are escaped as the API wants them.
@@ -73,8 +72,13 @@ fn label_in_path(name: &str) -> String {
 }
 
 /// One call; `by_get` for endpoints that take no form.
-pub(super) async fn post(server: &str, path: &str, form: &[(&str, String)], by_get: bool) -> Result<String> {
-    let base = server.trim_end_matches('/');
+pub(super) async fn post(
+    args: &QueryArgs,
+    path: &str,
+    form: &[(&str, String)],
+    by_get: bool,
+) -> Result<String> {
+    let base = args.server.trim_end_matches('/');
     let mut encoded = url::form_urlencoded::Serializer::new(String::new());
     form.iter().for_each(|(name, value)| {
         encoded.append_pair(name, value);
@@ -89,7 +93,7 @@ pub(super) async fn post(server: &str, path: &str, form: &[(&str, String)], by_g
     };
     let limits =
         Limits { timeout: TIMEOUT, body_bytes_max: ANSWER_BYTES_MAX, decoded_bytes_max: ANSWER_BYTES_MAX };
-    let client = HttpClient::new(&HttpClientConfig::default())?;
+    let client = args.access.client()?;
     let response = client.request(request, &limits).await?;
     let body = String::from_utf8_lossy(&response.body).into_owned();
     if !response.status.is_success() {

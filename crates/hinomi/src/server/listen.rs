@@ -1,14 +1,28 @@
 //! Listening sockets: bound before anything else, so that a taken port is known at once.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
+use net::WebConfig;
 use stdx::metrics::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::flags::Values;
+
+/// Reads `--web.config.file`, if it is given.
+pub(crate) fn door(flags: &Values) -> Result<Option<Arc<WebConfig>>> {
+    let path = flags.text("web.config.file");
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let web = WebConfig::open(Path::new(path)).context("--web.config.file")?;
+    web.summary().warnings.iter().for_each(|warning| tracing::warn!("{path}: {warning}"));
+    Ok(Some(Arc::new(web)))
+}
 
 /// A bound socket.
 pub(crate) struct Listener {
@@ -46,6 +60,7 @@ fn explain(address: &str, err: &std::io::Error) -> anyhow::Error {
 pub(crate) fn serve(
     listeners: Vec<Listener>,
     flags: &Values,
+    web: Option<Arc<WebConfig>>,
     router: axum::Router,
     registry: &Registry,
     stop: &CancellationToken,
@@ -54,6 +69,7 @@ pub(crate) fn serve(
         connections_max: usize::try_from(flags.count("web.max-connections")?)?,
         read_timeout: flags.positive_duration("web.read-timeout")?,
         drain_timeout: std::time::Duration::from_secs(2),
+        web,
         ..net::server::ServerOptions::default()
     };
     let metrics = net::server::ServerMetrics::new(registry);

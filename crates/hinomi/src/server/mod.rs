@@ -87,16 +87,16 @@ async fn serve(flags: &Values) -> Result<()> {
     let (features, remarks) = flags.features()?;
     remarks.iter().for_each(|remark| warn!("{remark}"));
     let (config_path, config) = configured(flags)?;
-    let listeners = listen::bind(flags.list("web.listen-address")).await?;
+    let (web, listeners) = (listen::door(flags)?, listen::bind(flags.list("web.listen-address")).await?);
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
     let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
-    let options = web_options(flags, &listeners, &*clock)?;
+    let options = web_options(flags, &listeners, web.as_deref(), &*clock)?;
     own::declare_build(&registry);
     let page = own::metrics_page(&registry);
     let watching = watch(flags, features.auto_reload, config_path.as_deref(), &commands)?;
     let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
     let stop_http = CancellationToken::new();
-    let http = listen::serve(listeners, flags, api::router(shell.clone()), &registry, &stop_http)?;
+    let http = listen::serve(listeners, flags, web, api::router(shell.clone()), &registry, &stop_http)?;
 
     let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
     let db = tokio::select! {
@@ -333,9 +333,14 @@ async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dy
     Ok(db)
 }
 
-fn web_options(flags: &Values, listeners: &[listen::Listener], clock: &dyn Clock) -> Result<api::Options> {
+fn web_options(
+    flags: &Values,
+    listeners: &[listen::Listener],
+    web: Option<&net::WebConfig>,
+    clock: &dyn Clock,
+) -> Result<api::Options> {
     let first = listeners.first().ok_or_else(|| anyhow!("--web.listen-address: none given"))?;
-    let external_url = external_url(flags, first)?;
+    let external_url = external_url(flags, first, web.is_some_and(net::WebConfig::has_tls))?;
     let route_prefix = match flags.text("web.route-prefix") {
         "" => external_url.path(),
         prefix => prefix,
@@ -380,13 +385,14 @@ fn build_info() -> api::BuildInfo {
     }
 }
 
-/// `--web.external-url`, or `http://<host>:<port>/` as Prometheus makes it up.
-fn external_url(flags: &Values, first: &listen::Listener) -> Result<url::Url> {
+/// `--web.external-url`, or `http://<host>:<port>/` as Prometheus makes it up, with `https` when that is spoken.
+fn external_url(flags: &Values, first: &listen::Listener, is_https: bool) -> Result<url::Url> {
     let text = flags.text("web.external-url");
     if text.is_empty() {
         let host = if first.addr.ip().is_loopback() { first.addr.ip().to_string() } else { hostname() };
         let host = if host.contains(':') { format!("[{host}]") } else { host };
-        return Ok(url::Url::parse(&format!("http://{host}:{}/", first.addr.port()))?);
+        let scheme = if is_https { "https" } else { "http" };
+        return Ok(url::Url::parse(&format!("{scheme}://{host}:{}/", first.addr.port()))?);
     }
     let url = url::Url::parse(text).with_context(|| format!("--web.external-url: {text:?} is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
