@@ -9,6 +9,7 @@ mod error;
 mod first;
 mod memory;
 mod merge;
+mod newest;
 mod seam;
 
 pub use changes::ChangeLog;
@@ -16,6 +17,7 @@ pub use error::{AppendError, QueryError, RowError, StorageError};
 pub use first::FirstTexts;
 pub use memory::MemStore;
 pub use merge::{Joiner, Merged, merge_series};
+pub use newest::{Newest, NewestAsk, NewestSample, NewestSet};
 pub use seam::{
     AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RolledUp, RowOutcome,
     SelectHints, Series, SeriesRef, SeriesSet, Summary, TimestampColumn, VecSeriesSet, share_of,

@@ -6,6 +6,7 @@ use model::{Exemplar, Histogram, Labels, Matcher, Metadata, TimeRange};
 
 use crate::changes::ChangeLog;
 use crate::error::{AppendError, QueryError, RowError, StorageError};
+use crate::newest::{NewestAsk, NewestSet};
 
 /// A series within one store and one run of it; never written to disk by callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -338,6 +339,15 @@ pub trait Queryable: Send + Sync {
         range: TimeRange,
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, QueryError>;
+
+    /// The newest sample of each series, grouped; what [`Queryable::select`] says to the bit. `None` where the store has no quicker way
+    /// for this question than that.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn newest(&self, _ask: &NewestAsk<'_>) -> Result<Option<Box<dyn NewestSet + '_>>, QueryError> {
+        Ok(None)
+    }
 
     /// What changes here, for those who keep answers; `None` where nobody can tell.
     fn changes(&self) -> Option<&ChangeLog> {

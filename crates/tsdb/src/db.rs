@@ -25,7 +25,10 @@ use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
 use stdx::dir::DirLock;
-use storage::{Appendable, Appender, ChangeLog, QueryError, Queryable, SelectHints, SeriesSet, StorageError};
+use storage::{
+    Appendable, Appender, ChangeLog, NewestAsk, NewestSet, QueryError, Queryable, SelectHints, SeriesSet,
+    StorageError,
+};
 
 use crate::block::Block;
 use crate::error::TsdbError;
@@ -286,6 +289,11 @@ impl Db {
         Ok(FromTiers { floor_ms: i64::MIN, set: None, parts: Vec::new() })
     }
 
+    /// Samples before this are not taken from raw blocks.
+    pub(crate) fn rolled_up_floor_ms(&self) -> i64 {
+        self.tiers.floor_ms()
+    }
+
     /// Adds the blocks of roll-ups that may have series within `range`.
     pub(crate) fn rolled_up_blocks(&self, range: TimeRange, out: &mut Vec<Arc<Block>>) {
         if self.options.serves_roll_ups {
@@ -332,6 +340,10 @@ impl Queryable for Db {
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
         query::select(self, matchers, range, hints)
+    }
+
+    fn newest(&self, ask: &NewestAsk<'_>) -> Result<Option<Box<dyn NewestSet + '_>>, QueryError> {
+        query::newest(self, ask)
     }
 
     fn changes(&self) -> Option<&ChangeLog> {

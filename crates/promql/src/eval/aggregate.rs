@@ -9,7 +9,7 @@ use model::labels::METRIC_NAME;
 use super::column::{Column, Grid, only};
 use super::evaluator::{Evaluator, Result};
 use super::gather::Gather;
-use super::top;
+use super::{newest, top};
 use crate::annotations::texts;
 use crate::error::EvalError;
 use crate::func::sum::quantile;
@@ -71,12 +71,23 @@ pub(crate) fn eval(
     };
     let span = inner.unwrapped().span;
     if param.is_none() {
+        if let Some(columns) = newest::gathered(ev, op, grouping, inner, span, grid)? {
+            return Ok(columns);
+        }
         let mut gather = Gather::new(op, grouping, span, grid);
         ev.stream(inner, grid, &mut |ev, column| gather.add(ev, &column))?;
         return Ok(gather.finish(ev));
     }
-    let columns = ev.vector(inner, grid)?;
     let param_span = param.map_or_else(Span::default, |param| param.unwrapped().span);
+    if matches!(op, AggregateOp::Topk | AggregateOp::Bottomk)
+        && let [k] = params[..]
+        && k >= 1.0
+        && k < i64::MAX as f64
+        && let Some(columns) = newest::best(ev, (op, k as usize), grouping, inner, agg_span, grid)?
+    {
+        return Ok(columns);
+    }
+    let columns = ev.vector(inner, grid)?;
     let groups = groups(&columns, grouping);
     if op != AggregateOp::Quantile {
         if !check_params(ev, op, &params, param_span)? {

@@ -167,6 +167,18 @@ impl QueryOptions {
     }
 }
 
+impl QueryOptions {
+    /// Counts `n` series of which the newest sample was read.
+    pub(crate) fn take_newest(&self, engine: &EngineOptions, n: usize) -> Result<(), EvalError> {
+        self.check_stop()?;
+        let limit = engine.series_max;
+        if self.meter.read_newest(n as u64) > limit {
+            return Err(EvalError::TooManySeries { limit });
+        }
+        Ok(())
+    }
+}
+
 /// The steps of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RangeParams {

@@ -82,20 +82,36 @@ impl<'a> Gather<'a> {
     /// Adds a series.
     pub(super) fn add(&mut self, ev: &mut Evaluator<'_>, column: &Column) -> Result<()> {
         let idx = self.place(ev, &column.labels)?;
+        self.add_to(ev, idx, column);
+        Ok(())
+    }
+
+    /// Adds a series to a group.
+    pub(super) fn add_to(&mut self, ev: &mut Evaluator<'_>, idx: usize, column: &Column) {
         let group = &mut self.groups[idx];
         group.drop_name |= column.drop_name;
         if !column.histograms.is_empty() {
             self.add_histograms(ev, idx, column);
-            return Ok(());
+            return;
         }
         if let Gathered::Mixed(steps) = &mut group.gathered {
             mixed::add(ev, self.op, steps, column, self.span);
-            return Ok(());
+            return;
         }
         let values = column.values.iter().zip(&column.present);
         add_floats(self.op, &mut group.gathered, &group.present, values);
         group.present.iter_mut().zip(&column.present).for_each(|(known, new)| *known |= *new);
-        Ok(())
+    }
+
+    /// Adds a series that has this value at the only step.
+    pub(super) fn add_float(&mut self, ev: &mut Evaluator<'_>, idx: usize, value: f64) {
+        let group = &mut self.groups[idx];
+        if let Gathered::Mixed(steps) = &mut group.gathered {
+            mixed::add(ev, self.op, steps, &Column::full(Labels::empty(), vec![value]), self.span);
+            return;
+        }
+        add_floats(self.op, &mut group.gathered, &group.present, std::iter::once((&value, &true)));
+        group.present[0] = true;
     }
 
     fn place(&mut self, ev: &mut Evaluator<'_>, labels: &Labels) -> Result<usize> {
@@ -103,9 +119,14 @@ impl<'a> Gather<'a> {
         if let Some(idx) = self.known.get(&labels) {
             return Ok(*idx);
         }
+        self.known.insert(labels.clone(), self.groups.len());
+        self.begin_group(ev, labels)
+    }
+
+    /// A new group; its labels must be no other's.
+    pub(super) fn begin_group(&mut self, ev: &mut Evaluator<'_>, labels: Labels) -> Result<usize> {
         let n_steps = self.grid.n_steps;
         ev.hold((n_steps / STEPS_PER_SAMPLE).max(1) as u64)?;
-        self.known.insert(labels.clone(), self.groups.len());
         let gathered = Gathered::new(self.op, n_steps);
         self.groups.push(Group { labels, drop_name: false, gathered, present: vec![false; n_steps] });
         Ok(self.groups.len() - 1)

@@ -10,6 +10,7 @@ mod gather;
 mod histogram_binop;
 mod histograms;
 mod mixed;
+mod newest;
 pub(crate) mod range;
 pub(crate) mod scan;
 pub(crate) mod selector;

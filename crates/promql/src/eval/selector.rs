@@ -144,12 +144,8 @@ fn stream_newest(
     of_histogram: impl Fn(&Labels, &HistogramSample) -> Result<Cell> + Sync,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
-    let offset_ms = ev.times.offset_ms(selector.offset.as_ref())?;
-    let reference = Reference::new(&ev.times, selector.at, offset_ms);
+    let (reference, range) = window(ev, selector, grid)?;
     let lookback_ms = ev.lookback_ms();
-    let (first_ms, last_ms) = reference.bounds(grid);
-    // The window is open on the left.
-    let range = TimeRange::new(first_ms.saturating_sub(lookback_ms).saturating_add(1), last_ms);
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
     let hints = SelectHints { step_ms, lookback_ms, ..SelectHints::default() };
     let queryable = ev.queryable;
@@ -157,6 +153,36 @@ fn stream_newest(
     ev.note_rolled_up(set.rolled_up());
     let maker = NewestMaker { grid, reference, lookback_ms, buckets: ev.buckets, of_float, of_histogram };
     scan::scan(ev, set, range.end_ms.saturating_sub(range.start_ms), grid.n_steps, &maker, sink)
+}
+
+/// Which moments the steps of `grid` look at, and the range of all of them with the lookback.
+pub(crate) fn window(
+    ev: &Evaluator<'_>,
+    selector: &VectorSelector,
+    grid: Grid,
+) -> Result<(Reference, TimeRange)> {
+    let offset_ms = ev.times.offset_ms(selector.offset.as_ref())?;
+    let reference = Reference::new(&ev.times, selector.at, offset_ms);
+    let (first_ms, last_ms) = reference.bounds(grid);
+    // The window is open on the left.
+    let from_ms = first_ms.saturating_sub(ev.lookback_ms()).saturating_add(1);
+    Ok((reference, TimeRange::new(from_ms, last_ms)))
+}
+
+/// What [`eval`] makes of one series.
+pub(crate) fn newest_of(
+    ev: &Evaluator<'_>,
+    selector: &VectorSelector,
+    grid: Grid,
+    series: Series,
+) -> Result<Option<Column>> {
+    let (reference, _) = window(ev, selector, grid)?;
+    let of_histogram =
+        |_: &Labels, sample: &HistogramSample| Ok(Cell::Histogram(Arc::clone(&sample.histogram)));
+    let lookback_ms = ev.lookback_ms();
+    let maker =
+        NewestMaker { grid, reference, lookback_ms, buckets: ev.buckets, of_float: None, of_histogram };
+    Ok(maker.make(&mut Remembered::default(), series)?.column)
 }
 
 /// Takes the newest sample at each step, series by series.

@@ -77,7 +77,7 @@ fn choose(op: AggregateOp, k: usize, entries: impl Iterator<Item = Entry>) -> Ve
     if op == AggregateOp::Limitk {
         return entries.take(k).collect();
     }
-    let mut heap = Heap { entries: Vec::with_capacity(k), keeps_greatest: op == AggregateOp::Topk };
+    let mut heap = Heap::new(op);
     for entry in entries {
         heap.offer(entry, k);
     }
@@ -85,22 +85,27 @@ fn choose(op: AggregateOp, k: usize, entries: impl Iterator<Item = Entry>) -> Ve
 }
 
 /// Keeps the k best, the worst of them on top.
-struct Heap {
+pub(super) struct Heap {
     entries: Vec<Entry>,
     keeps_greatest: bool,
 }
 
 impl Heap {
+    pub(super) fn new(op: AggregateOp) -> Self {
+        Self { entries: Vec::new(), keeps_greatest: op == AggregateOp::Topk }
+    }
+
     /// Whether `a` is worse than `b`; NaN is worse than everything.
     fn is_worse(&self, a: f64, b: f64) -> bool {
         a.is_nan() || if self.keeps_greatest { a < b } else { a > b }
     }
 
-    fn offer(&mut self, entry: Entry, k: usize) {
+    /// Whether there is one more than before.
+    pub(super) fn offer(&mut self, entry: Entry, k: usize) -> bool {
         if self.entries.len() < k {
             self.entries.push(entry);
             self.up(self.entries.len() - 1);
-            return;
+            return true;
         }
         let worst = self.entries[0].1;
         let is_better = if self.keeps_greatest { worst < entry.1 } else { worst > entry.1 };
@@ -108,6 +113,7 @@ impl Heap {
             self.entries[0] = entry;
             self.down();
         }
+        false
     }
 
     fn up(&mut self, mut at: usize) {
@@ -141,7 +147,7 @@ impl Heap {
     }
 
     /// Best first.
-    fn into_sorted(self) -> Vec<Entry> {
+    pub(super) fn into_sorted(self) -> Vec<Entry> {
         let greatest = self.keeps_greatest;
         let mut entries = self.entries;
         entries.sort_by(|(_, a), (_, b)| match (a.is_nan(), b.is_nan()) {

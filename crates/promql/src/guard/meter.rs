@@ -110,6 +110,12 @@ impl Meter {
         self.counts.n_series.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Counts `n` series with a sample each that were read; returns how many series that makes.
+    pub(crate) fn read_newest(&self, n: u64) -> u64 {
+        self.counts.n_samples.fetch_add(n, Ordering::Relaxed);
+        self.counts.n_series.fetch_add(n, Ordering::Relaxed) + n
+    }
+
     /// Counts `n` more samples in memory, for longer or (`is_passing`) for a moment.
     pub(crate) fn hold(&self, n: u64, is_passing: bool) -> Result<(), PoolIsEmpty> {
         let counts = &*self.counts;

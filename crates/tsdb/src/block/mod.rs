@@ -3,6 +3,7 @@
 //! In from `compact` and from sealing through [`BlockWriter`]; out to `query` through [`Block`].
 
 mod meta;
+mod newest;
 mod open;
 mod pages;
 mod reader;

@@ -8,8 +8,9 @@ use model::{Matcher, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use stdx::{Dir, File};
-use storage::{FirstTexts, QueryError, SelectHints, SeriesSet, StorageError};
+use storage::{FirstTexts, NewestAsk, NewestSet, QueryError, SelectHints, SeriesSet, StorageError};
 
+use super::newest::NewestOfBlock;
 use super::select::BlockSet;
 use super::{
     BlockMeta, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageKind, TOMBSTONES_FILE, Tombstones,
@@ -269,6 +270,16 @@ impl Block {
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
         let numbers = self.or_nothing(self.numbers(matchers))?.unwrap_or_default();
         Ok(Box::new(BlockSet::new(Arc::clone(self), numbers, range, hints)))
+    }
+
+    /// The newest sample of each series that matches. `None` when the index cannot be read.
+    pub(crate) fn newest(
+        self: &Arc<Self>,
+        ask: &NewestAsk<'_>,
+    ) -> Result<Option<Box<dyn NewestSet>>, QueryError> {
+        let Some(numbers) = self.or_nothing(self.numbers(ask.matchers))? else { return Ok(None) };
+        let set = self.or_nothing(NewestOfBlock::new(self, numbers, ask))?;
+        Ok(set.map(|set| -> Box<dyn NewestSet> { Box::new(set) }))
     }
 
     /// As [`Block::select`], of one column of a block of roll-ups, handed out as floats.

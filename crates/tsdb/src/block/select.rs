@@ -26,26 +26,26 @@ const PLAN_TIMES_MAX: usize = 8 << 20;
 
 /// A page within the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Part {
+pub(super) struct Part {
     /// Its place among the pages of the series.
-    page: usize,
-    kind: PageKind,
+    pub(super) page: usize,
+    pub(super) kind: PageKind,
     /// For start timestamps: those of histograms.
     of_histograms: bool,
-    n_rows: usize,
+    pub(super) n_rows: usize,
     /// Rows to leave out before those to take.
-    skip: usize,
-    take: usize,
+    pub(super) skip: usize,
+    pub(super) take: usize,
 }
 
 /// What series with the same rows have in common.
 #[derive(Debug, Default)]
-struct Plan {
-    parts: Vec<Part>,
+pub(super) struct Plan {
+    pub(super) parts: Vec<Part>,
     times: Arc<Vec<i64>>,
     histogram_times: Vec<i64>,
     /// A column was damaged: say so again for each series.
-    lost: Option<String>,
+    pub(super) lost: Option<String>,
 }
 
 /// See the module.
@@ -72,7 +72,7 @@ pub(super) struct BlockSet {
     key: Vec<u32>,
 }
 
-fn fail(err: TsdbError) -> QueryError {
+pub(super) fn fail(err: TsdbError) -> QueryError {
     QueryError::Storage(StorageError::from(err))
 }
 
@@ -115,7 +115,7 @@ impl BlockSet {
     }
 
     /// The series, or `None` when it has nothing in the range.
-    fn read(&mut self, number: u32) -> Result<Option<Series>, ReadOrFail> {
+    pub(super) fn read(&mut self, number: u32) -> Result<Option<Series>, ReadOrFail> {
         let block = Arc::clone(&self.block);
         let mut labels = None;
         if let Some((n, share, cuts)) = &self.share {
@@ -195,7 +195,7 @@ impl BlockSet {
         Ok(Some((rows.finish(), lost)))
     }
 
-    fn plan(&mut self, block: &Arc<Block>, pages: &[PageRef]) -> Result<Arc<Plan>, ReadOrFail> {
+    pub(super) fn plan(&mut self, block: &Arc<Block>, pages: &[PageRef]) -> Result<Arc<Plan>, ReadOrFail> {
         self.key.clear();
         for page in pages {
             let (first, n) = page.rows.unwrap_or((0, 0));
@@ -293,7 +293,7 @@ struct PageRows {
 }
 
 /// Why a series could not be read: damage in the index, or a disk that refuses.
-enum ReadOrFail {
+pub(super) enum ReadOrFail {
     Index(ReadError),
     Fail(TsdbError),
 }
@@ -524,20 +524,52 @@ fn delete(series: &mut Series, deletions: &[TimeRange]) {
     series.timestamps = Arc::new(times.zip(&keep).filter(|(_, keep)| **keep).map(|(t_ms, _)| t_ms).collect());
 }
 
+/// For who reads series number by number.
+impl BlockSet {
+    /// The next series that can be read.
+    pub(super) fn next_number(&mut self) -> Option<u32> {
+        let skip_below = self.skip_below;
+        self.numbers.by_ref().find(|number| *number >= skip_below)
+    }
+
+    /// Damage in the index costs the leaf in which `number` is; a disk that refuses fails the query.
+    pub(super) fn pass_over(&mut self, number: u32, err: ReadOrFail) -> Result<(), QueryError> {
+        match err {
+            ReadOrFail::Index(err) => {
+                self.block.or_nothing(Err::<(), _>(err))?;
+                self.skip_below = self.block.index().after_leaf_of(number);
+                Ok(())
+            }
+            ReadOrFail::Fail(err) => Err(fail(err)),
+        }
+    }
+
+    pub(super) fn has_deletions(&self, number: u32) -> bool {
+        !self.deleted.tombstones.of(number).is_empty()
+    }
+
+    pub(super) fn cursor(&mut self) -> &mut LabelCursor {
+        &mut self.labels
+    }
+
+    /// See [`PageReader::page`].
+    pub(super) fn page<'a>(
+        &'a mut self,
+        block: &Block,
+        place: &PagePlace,
+        here: &'a [u8],
+    ) -> Result<Result<&'a [u8], String>, TsdbError> {
+        self.reader.page(block, place, here)
+    }
+}
+
 impl SeriesSet for BlockSet {
     fn next(&mut self) -> Result<Option<Series>, QueryError> {
-        while let Some(number) = self.numbers.next() {
-            if number < self.skip_below {
-                continue;
-            }
+        while let Some(number) = self.next_number() {
             match self.read(number) {
                 Ok(Some(series)) => return Ok(Some(series)),
                 Ok(None) => {}
-                Err(ReadOrFail::Index(err)) => {
-                    self.block.or_nothing(Err::<(), _>(err))?;
-                    self.skip_below = self.block.index().after_leaf_of(number);
-                }
-                Err(ReadOrFail::Fail(err)) => return Err(fail(err)),
+                Err(err) => self.pass_over(number, err)?,
             }
         }
         Ok(None)

@@ -337,6 +337,29 @@ impl Column {
         }
     }
 
+    /// The last of the rows `first..end` that has a sample, and its bits, in a page of `n_rows`.
+    pub(crate) fn newest_in(&self, n_rows: u32, first: u32, end: u32) -> Option<(u32, u64)> {
+        // Fast path: the last event is before the end, and what it says holds on, or for its row.
+        let begun = if self.events.is_empty() {
+            (self.flags & CARRIED != 0).then_some(0)
+        } else {
+            Some(self.last_row)
+        };
+        let upto = self.end(n_rows).min(end);
+        if let Some(row) = begun.filter(|row| *row < upto) {
+            let row = if self.last == STALE_NAN_BITS { row } else { upto - 1 };
+            return (row >= first).then_some((row, self.last));
+        }
+        let mut found = None;
+        self.runs(n_rows, |from, to, bits| {
+            let to = to.min(end);
+            if from < to && to > first {
+                found = Some((to - 1, bits));
+            }
+        });
+        found
+    }
+
     /// The value at `row`, when it has a sample there.
     pub(crate) fn at(&self, n_rows: u32, row: u32) -> Option<u64> {
         let mut found = None;
@@ -371,6 +394,15 @@ mod tests {
         out
     }
 
+    /// Against all samples, for every stretch of rows.
+    fn check_newest(column: &Column, n_rows: u32) {
+        let all = samples(column, n_rows);
+        for (first, end) in (0..=n_rows).flat_map(|end| (0..=end).map(move |first| (first, end))) {
+            let expected = (first..end).rev().find_map(|row| Some((row, all[row as usize]?)));
+            assert_eq!(column.newest_in(n_rows, first, end), expected, "{first}..{end} of {all:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_following_column_is_its_last_value_until_a_marker(
@@ -382,6 +414,7 @@ mod tests {
             for (change, turn) in rows.into_iter().zip(turns) {
                 if turn && row > 0 {
                     let page = column.turn_page(row);
+                    check_newest(&page, row);
                     prop_assert_eq!(samples(&page, row), std::mem::take(&mut expected));
                     row = 0;
                 }
@@ -395,6 +428,7 @@ mod tests {
                 prop_assert_eq!(column.is_live(), last.is_some());
                 prop_assert_eq!(column.has_samples(row), expected.iter().any(Option::is_some));
             }
+            check_newest(&column, row);
             prop_assert_eq!(samples(&column, row), expected);
         }
 
@@ -408,6 +442,7 @@ mod tests {
                     column.put_explicit(row as u32, *bits);
                 }
             }
+            check_newest(&column, rows.len() as u32);
             prop_assert_eq!(samples(&column, rows.len() as u32), rows);
         }
     }

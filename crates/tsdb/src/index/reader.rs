@@ -463,14 +463,22 @@ impl LabelCursor {
 
     /// The labels of series `number`.
     pub(crate) fn labels(&mut self, index: &BlockIndex, number: u32) -> Result<Labels, ReadError> {
-        let what = SECTION_NAMES[SERIES];
         self.pairs(index, number)?;
+        let set = std::mem::take(&mut self.set);
+        let labels = self.labels_of(index, &set);
+        self.set = set;
+        labels
+    }
+
+    /// The labels that are these pairs.
+    pub(crate) fn labels_of(&mut self, index: &BlockIndex, set: &[u32]) -> Result<Labels, ReadError> {
+        let what = SECTION_NAMES[SERIES];
         let names = index.names()?;
         let table = index.table(PAIRS)?;
         // Which leaf of pairs each pair is in.
-        let mut places = Vec::with_capacity(self.set.len());
+        let mut places = Vec::with_capacity(set.len());
         let mut last_name = None;
-        for pair in &self.set {
+        for pair in set {
             let name = names.partition_point(|name| name.first_pair <= *pair).checked_sub(1);
             let at = table.leaf_of(*pair).ok_or_else(|| damaged(what))?;
             if name.is_none() || last_name >= name {
@@ -481,9 +489,9 @@ impl LabelCursor {
                 Some(pinned) => pinned,
                 None => {
                     let leaf = index.leaf(PAIRS, at)?;
-                    if self.pairs.len() >= PINNED_MAX.max(self.set.len()) {
+                    if self.pairs.len() >= PINNED_MAX.max(set.len()) {
                         self.pairs.clear();
-                        return self.labels(index, number);
+                        return self.labels_of(index, set);
                     }
                     self.pairs.push((at, leaf));
                     self.pairs.len() - 1

@@ -10,6 +10,9 @@ use storage::FirstTexts;
 use super::leaf::ReadError;
 use super::reader::{BlockIndex, LabelCursor, NameEntry};
 
+/// Lists are united in a set of bits when at least one series in so many is in them: below that, sorting is cheaper. Chosen.
+const SERIES_PER_BIT: u32 = 64;
+
 impl BlockIndex {
     /// The series for which all of `matchers` hold.
     pub(crate) fn resolve(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, ReadError> {
@@ -48,9 +51,8 @@ impl BlockIndex {
 
     /// Series that have a value of the matcher's label for which it holds, or for which it does not.
     fn with_values(&self, matcher: &Matcher, holds: bool) -> Result<RoaringBitmap, ReadError> {
-        let mut out = RoaringBitmap::new();
-        let Some(name) = self.name(&matcher.name)? else { return Ok(out) };
-        let mut pairs = Vec::new();
+        let Some(name) = self.name(&matcher.name)? else { return Ok(RoaringBitmap::new()) };
+        let (mut pairs, mut n_found) = (Vec::new(), 0u64);
         let literal = match (matcher.op, matcher.regex()) {
             (MatchOp::Equal, _) if holds => Some(std::slice::from_ref(&matcher.value)),
             (MatchOp::NotEqual, _) if !holds => Some(std::slice::from_ref(&matcher.value)),
@@ -60,9 +62,10 @@ impl BlockIndex {
         };
         if let Some(literal) = literal {
             for text in literal {
-                self.values(name, text, &mut |pair, value, _| {
+                self.values(name, text, &mut |pair, value, n_series| {
                     if value == text {
                         pairs.push(pair);
+                        n_found += u64::from(n_series);
                     }
                     false
                 })?;
@@ -71,20 +74,57 @@ impl BlockIndex {
             // What holds for a regex begins with its prefix.
             let prefixed = matches!((matcher.op, holds), (MatchOp::Regex, true) | (MatchOp::NotRegex, false));
             let prefix = matcher.regex().filter(|_| prefixed).and_then(model::Regex::prefix).unwrap_or("");
-            self.values(name, prefix, &mut |pair, value, _| {
+            self.values(name, prefix, &mut |pair, value, n_series| {
                 if !value.starts_with(prefix) {
                     return false;
                 }
                 if matcher.matches(value) == holds {
                     pairs.push(pair);
+                    n_found += u64::from(n_series);
                 }
                 true
             })?;
         }
-        for pair in pairs {
-            self.add_series(pair, &mut out)?;
+        self.union(&pairs, n_found)
+    }
+
+    /// The series of any of `pairs`, some `n_found`.
+    fn union(&self, pairs: &[u32], n_found: u64) -> Result<RoaringBitmap, ReadError> {
+        if let [pair] = pairs {
+            let mut out = RoaringBitmap::new();
+            self.add_series(*pair, &mut out)?;
+            return Ok(out);
         }
-        Ok(out)
+        let n_series = self.toc().n_series;
+        let rising = |series: &mut dyn Iterator<Item = u32>| {
+            RoaringBitmap::from_sorted_iter(series).map_err(|_| super::leaf::damaged("postings"))
+        };
+        if n_found < u64::from(n_series / SERIES_PER_BIT) {
+            let mut series = Vec::new();
+            for pair in pairs {
+                self.runs(*pair, |first, n, step| series.extend((0..n).map(|idx| first + idx * step)))?;
+            }
+            series.sort_unstable();
+            series.dedup();
+            return rising(&mut series.into_iter());
+        }
+        let mut bits = vec![0u64; n_series.div_ceil(u64::BITS) as usize];
+        for pair in pairs {
+            self.runs(*pair, |first, n, step| {
+                for series in (0..n).map(|idx| first + idx * step) {
+                    bits[series as usize / 64] |= 1 << (series % 64);
+                }
+            })?;
+        }
+        let of_word = |(word, bits): (usize, &u64)| {
+            let (first, mut bits) = (word as u32 * u64::BITS, *bits);
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+                bits &= bits - 1;
+                Some(first + bit)
+            })
+        };
+        rising(&mut bits.iter().enumerate().flat_map(of_word))
     }
 
     fn add_series(&self, pair: u32, out: &mut RoaringBitmap) -> Result<(), ReadError> {

@@ -325,3 +325,58 @@ pub(super) fn take(
     }
     Ok(())
 }
+
+/// Integer number `idx` of `n`, as [`take`] reads them. Does not move `src` to the end.
+pub(super) fn at(
+    src: &mut &[u8],
+    form: Form,
+    origin: Origin,
+    n: usize,
+    idx: usize,
+    fields: &mut Vec<u64>,
+) -> Result<i64, PageError> {
+    let Origin { divisor, first } = origin;
+    let divisor = divisor as i64;
+    match form {
+        Form::Constant => return Ok(first),
+        Form::Linear => {
+            let step = take_zigzag(src, "step")?.wrapping_mul(divisor);
+            return Ok(first.wrapping_add(step.wrapping_mul(idx as i64)));
+        }
+        Form::Levels | Form::Deltas | Form::Deltas2 | Form::Line => {}
+    }
+    let n_first = if form == Form::Deltas2 { 2 } else { 1 };
+    let n_fields =
+        n.checked_sub(n_first).ok_or(PageError::Damaged { what: "a form that needs more rows" })?;
+    let slope = match form {
+        Form::Deltas2 | Form::Line => take_zigzag(src, "slope")?.wrapping_mul(divisor),
+        _ => 0,
+    };
+    let base = take_zigzag(src, "base")?.wrapping_mul(divisor);
+    let scaled = |field: u64| (field as i64).wrapping_mul(divisor).wrapping_add(base);
+    if idx < n_first {
+        return Ok(if idx == 0 { first } else { first.wrapping_add(slope) });
+    }
+    let place = idx - n_first;
+    match form {
+        Form::Deltas => {
+            pack::take(src, n_fields, fields)?;
+            let sum = fields[..=place].iter().fold(0u64, |sum, field| sum.wrapping_add(*field));
+            let bases = base.wrapping_mul(idx as i64);
+            Ok(first.wrapping_add((sum as i64).wrapping_mul(divisor)).wrapping_add(bases))
+        }
+        Form::Deltas2 => {
+            pack::take(src, n_fields, fields)?;
+            let (mut delta, mut int) = (slope, first.wrapping_add(slope));
+            for field in &fields[..=place] {
+                delta = delta.wrapping_add(scaled(*field));
+                int = int.wrapping_add(delta);
+            }
+            Ok(int)
+        }
+        _ => {
+            let level = scaled(pack::get(src, n_fields, place)?);
+            Ok(first.wrapping_add(slope.wrapping_mul(idx as i64)).wrapping_add(level))
+        }
+    }
+}

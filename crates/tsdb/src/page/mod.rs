@@ -12,6 +12,7 @@ mod exceptions;
 mod histograms;
 mod ints;
 mod pack;
+mod point;
 mod runs;
 mod summary;
 mod times;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use encode::encode_values;
 pub use histograms::{HISTOGRAM_CELLS_MAX, decode_histograms, encode_histograms, histogram_cells};
+pub use point::{PointBuffer, has_only_numbers, value_at};
 pub use summary::Summary;
 pub use times::{decode_starts, decode_times, encode_starts, encode_times};
 pub use values::{decode_values, form_name, n_values, summary};

@@ -136,6 +136,35 @@ pub(super) fn take(src: &mut &[u8], n: usize, out: &mut Vec<u64>) -> Result<(), 
     apply_patches(patches, n_patches, width, out)
 }
 
+/// Field number `idx` of `n`, as [`take`] reads them. `idx` is below `n`.
+pub(super) fn get(mut src: &[u8], n: usize, idx: usize) -> Result<u64, PageError> {
+    let src = &mut src;
+    let head = take_byte(src, "fields")?;
+    let width = u32::from(head & !PATCHED);
+    if width > 64 {
+        return Err(PageError::Damaged { what: "fields wider than 64 bits" });
+    }
+    let n_patches = if head & PATCHED == 0 { 0 } else { take_varint(src, "patches")? };
+    let (mut next, mut patch) = (0u64, 0);
+    for _ in 0..n_patches {
+        let at = next.saturating_add(take_varint(src, "patches")?);
+        let high = take_varint(src, "patches")?;
+        if at == idx as u64 {
+            patch = high.checked_shl(width).ok_or(PageError::Damaged { what: "a patch of full width" })?;
+        }
+        next = at.saturating_add(1);
+    }
+    let packed = src.get(..packed_bytes(n, width)).ok_or(PageError::Short { part: "fields" })?;
+    if width == 0 {
+        return Ok(patch);
+    }
+    let pos = idx * width as usize;
+    let (at, n_bytes) = (pos / 8, (pos % 8 + width as usize).div_ceil(8));
+    let mut word = [0u8; 16];
+    word[..n_bytes].copy_from_slice(&packed[at..at + n_bytes]);
+    Ok((u128::from_le_bytes(word) >> (pos % 8)) as u64 & (u64::MAX >> (64 - width)) | patch)
+}
+
 fn apply_patches(mut patches: &[u8], n_patches: u64, width: u32, out: &mut [u64]) -> Result<(), PageError> {
     let mut next = 0usize;
     for _ in 0..n_patches {

@@ -97,6 +97,37 @@ pub(super) fn take_n_levels(src: &mut &[u8], code: u8, n: usize) -> Result<usize
     Ok(n_changes as usize + 1)
 }
 
+/// The level of row `row` of `n`, and moves `src` past the runs.
+pub(super) fn level_of(
+    src: &mut &[u8],
+    code: u8,
+    n: usize,
+    n_levels: usize,
+    row: usize,
+    gaps: &mut Vec<u64>,
+) -> Result<usize, PageError> {
+    match code {
+        1 => {
+            pack::take(src, n_levels - 1, gaps)?;
+            let mut end = 0u64;
+            let is_before = |gap: &&u64| {
+                end = end.saturating_add(gap.saturating_add(1));
+                end <= row as u64
+            };
+            Ok(gaps.iter().take_while(is_before).count())
+        }
+        _ => match Runs::take(src, code, n, n_levels)? {
+            Runs::Bitmap(bits) => {
+                // Bit `r - 1` belongs to row `r`.
+                let whole: u32 = bits[..row / 8].iter().map(|byte| byte.count_ones()).sum();
+                let rest = bits.get(row / 8).map_or(0, |byte| (byte & ((1u8 << (row % 8)) - 1)).count_ones());
+                Ok((whole + rest) as usize)
+            }
+            _ => Ok(row),
+        },
+    }
+}
+
 impl<'a> Runs<'a> {
     /// Reads the runs of `n` rows, `n` at least 1, and moves `src` past them.
     pub(super) fn take(src: &mut &'a [u8], code: u8, n: usize, n_levels: usize) -> Result<Self, PageError> {

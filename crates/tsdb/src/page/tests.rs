@@ -18,6 +18,7 @@ fn check_values(values: &[f64]) -> usize {
     assert_eq!(value_bits(&back[1..]), value_bits(values));
     assert_eq!(n_values(page), Ok(values.len()));
     check_summary(page, values);
+    check_points(page, values);
     for n_bytes in 0..page.len() {
         assert!(
             decode_values(&page[..n_bytes], &mut Vec::new()).is_err(),
@@ -26,6 +27,19 @@ fn check_values(values: &[f64]) -> usize {
         );
     }
     page.len()
+}
+
+/// One value is what it is among all.
+fn check_points(page: &[u8], values: &[f64]) {
+    let mut buffer = PointBuffer::default();
+    for (row, value) in values.iter().enumerate() {
+        let point = value_at(page, row, values.len(), &mut buffer).expect("what was encoded is found");
+        assert_eq!(point.to_bits(), value.to_bits(), "row {row} of {values:?}");
+    }
+    assert!(value_at(page, values.len(), values.len(), &mut buffer).is_err());
+    assert!(value_at(page, 0, values.len() + 1, &mut buffer).is_err());
+    let n_nan = values.iter().filter(|value| value.is_nan()).count();
+    assert!(n_nan == 0 || !has_only_numbers(page, values.len()), "{values:?}");
 }
 
 /// Against the plainest way to compute each fact.

@@ -26,26 +26,26 @@ pub(super) const SCALE_BITS: u8 = 31;
 pub(super) const LEVELS_PER_SUMMARY_MIN: usize = 17;
 
 /// What a page begins with, up to its summary.
-struct Head {
-    form: u8,
-    shape: u8,
-    has_exceptions: bool,
-    has_summary: bool,
-    n: usize,
-    n_levels: usize,
-    ints: Option<IntsHead>,
+pub(super) struct Head {
+    pub(super) form: u8,
+    pub(super) shape: u8,
+    pub(super) has_exceptions: bool,
+    pub(super) has_summary: bool,
+    pub(super) n: usize,
+    pub(super) n_levels: usize,
+    pub(super) ints: Option<IntsHead>,
 }
 
 /// What pages of integers have besides.
-struct IntsHead {
-    form: Form,
+pub(super) struct IntsHead {
+    pub(super) form: Form,
     /// `None`: integers are the bits of floats.
-    scale: Option<Scale>,
-    origin: Origin,
+    pub(super) scale: Option<Scale>,
+    pub(super) origin: Origin,
 }
 
 /// Reads a page's first bytes and moves `src` past them. A page of no rows ends there.
-fn take_head(src: &mut &[u8]) -> Result<Head, PageError> {
+pub(super) fn take_head(src: &mut &[u8]) -> Result<Head, PageError> {
     let first = take_byte(src, "first byte")?;
     let n = take_count(src, "number of values")?;
     if first & 0x80 != 0 {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::{Labels, Matcher, TimeRange};
+use roaring::RoaringBitmap;
 use storage::{HistogramSample, Joiner, QueryError, Series, SeriesSet};
 
-use crate::head::{Column, Head, Page, Starts, StoredHistogram};
+use crate::head::{Column, Head, Page, Starts, StoredHistogram, Table};
 
 /// Rows of a page within the range.
 struct Rows {
@@ -102,6 +103,16 @@ type Wanted = (u32, u32, u32, u32);
 impl HeadSet {
     /// Takes what matches, as it is now.
     pub(super) fn capture(head: &Head, matchers: &[Matcher], range: TimeRange, labels_only: bool) -> Self {
+        Self::capture_among(head, |table| table.series.select(matchers), range, labels_only)
+    }
+
+    /// Takes the series that `choose` names, as they are now.
+    pub(super) fn capture_among(
+        head: &Head,
+        choose: impl FnOnce(&Table) -> RoaringBitmap,
+        range: TimeRange,
+        labels_only: bool,
+    ) -> Self {
         let mut set = Self {
             entries: Vec::new().into_iter(),
             rows: Arc::default(),
@@ -114,7 +125,7 @@ impl HeadSet {
         {
             return set;
         }
-        let (mut entries, series, mut wanted) = set.look_up(head, matchers);
+        let (mut entries, series, mut wanted) = look_up(head, choose);
         let mut rows = Vec::new();
         wanted.sort_unstable();
         for of_group in wanted.chunk_by(|a, b| a.0 == b.0) {
@@ -135,21 +146,6 @@ impl HeadSet {
             return Some(i64::MIN);
         }
         self.rows.iter().filter_map(|rows| rows.times.first().copied()).min()
-    }
-
-    fn look_up(&self, head: &Head, matchers: &[Matcher]) -> (Vec<Entry>, Vec<u32>, Vec<Wanted>) {
-        let table = head.table.read();
-        let ids = table.series.select(matchers);
-        let series = table.series.sorted_by_labels(&ids);
-        let mut entries = Vec::with_capacity(series.len());
-        let mut wanted = Vec::with_capacity(series.len());
-        for (idx, one) in series.iter().enumerate() {
-            let labels = table.series.labels(*one).unwrap_or_default();
-            entries.push(Entry { labels, parts: Vec::new(), beside: None, has_any: false });
-            let places = table.places_of(*one);
-            wanted.extend(places.map(|place| (place.group, idx as u32, place.column, *one)));
-        }
-        (entries, series, wanted)
     }
 
     fn capture_group(&self, head: &Head, wanted: &[Wanted], entries: &mut [Entry], all_rows: &mut Vec<Rows>) {
@@ -210,6 +206,21 @@ impl HeadSet {
             entry.beside = Some(Box::new(Beside { late, histograms, starts }));
         }
     }
+}
+
+fn look_up(head: &Head, choose: impl FnOnce(&Table) -> RoaringBitmap) -> (Vec<Entry>, Vec<u32>, Vec<Wanted>) {
+    let table = head.table.read();
+    let ids = choose(&table);
+    let series = table.series.sorted_by_labels(&ids);
+    let mut entries = Vec::with_capacity(series.len());
+    let mut wanted = Vec::with_capacity(series.len());
+    for (idx, one) in series.iter().enumerate() {
+        let labels = table.series.labels(*one).unwrap_or_default();
+        entries.push(Entry { labels, parts: Vec::new(), beside: None, has_any: false });
+        let places = table.places_of(*one);
+        wanted.extend(places.map(|place| (place.group, idx as u32, place.column, *one)));
+    }
+    (entries, series, wanted)
 }
 
 impl Entry {

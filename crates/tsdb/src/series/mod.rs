@@ -6,6 +6,7 @@
 
 pub(crate) mod condition;
 mod ids;
+mod keep;
 mod memory;
 mod order;
 mod pairs;
@@ -31,6 +32,7 @@ use pairs::Pairs;
 use postings::Postings;
 use sets::Sets;
 
+pub use keep::Keep;
 pub use stats::CardinalityStats;
 
 /// Number of a series: dense, rising, never given to another series within a run.

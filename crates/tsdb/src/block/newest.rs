@@ -1,0 +1,197 @@
+//! The newest sample of each series of one block, grouped by pair numbers.
+//!
+//! Where in its pages a series has its newest sample of the range is worked out once for all series with the same rows; then one value is
+//! read of one page. What is deleted, damaged or a histogram goes the way of [`BlockSet`], which knows what to do.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use model::Labels;
+use model::labels::METRIC_NAME;
+use roaring::RoaringBitmap;
+use storage::{Newest, NewestAsk, NewestSample, NewestSet, QueryError, SelectHints};
+
+use super::select::{BlockSet, ReadOrFail, fail};
+use super::{Block, PageKind};
+use crate::index::{BlockIndex, PageCursor, PageRef, ReadError};
+use crate::page::{self, PointBuffer};
+use crate::query::GroupNumbers;
+
+/// Places remembered. Chosen: more than there are targets.
+const SPOTS_MAX: usize = 4096;
+
+/// Where the newest sample of a series is.
+#[derive(Debug, Clone, Copy)]
+enum Spot {
+    /// Not in the range.
+    Nowhere,
+    /// In a row of a page of floats.
+    At { page: usize, row: usize, n_rows: usize },
+    /// To be read as a whole.
+    Unclear,
+}
+
+/// Which label pairs make groups.
+#[derive(Debug)]
+struct Keep {
+    /// Pairs of the names that were given.
+    named: Vec<Range<u32>>,
+    without: bool,
+}
+
+impl Keep {
+    fn of(index: &BlockIndex, ask: &NewestAsk<'_>) -> Result<Self, ReadError> {
+        let mut named = Vec::new();
+        let hidden = ask.without.then_some(METRIC_NAME);
+        for name in ask.by.iter().map(String::as_str).chain(hidden) {
+            named.extend(index.name(name)?.map(|name| name.first_pair..name.first_pair + name.n_values));
+        }
+        Ok(Self { named, without: ask.without })
+    }
+
+    /// Whether all series are in one group.
+    fn is_nothing(&self) -> bool {
+        self.named.is_empty() && !self.without
+    }
+
+    fn keeps(&self, pair: u32) -> bool {
+        self.named.iter().any(|named| named.contains(&pair)) != self.without
+    }
+}
+
+/// See the module.
+pub(super) struct NewestOfBlock {
+    set: BlockSet,
+    block: Arc<Block>,
+    pages: PageCursor,
+    keep: Keep,
+    groups: GroupNumbers,
+    presence: bool,
+    buffer: PointBuffer,
+    spots: HashMap<Box<[u32]>, Spot>,
+    key: Vec<u32>,
+    last_key: Vec<u32>,
+    last_spot: Spot,
+}
+
+impl NewestOfBlock {
+    pub(super) fn new(
+        block: &Arc<Block>,
+        numbers: RoaringBitmap,
+        ask: &NewestAsk<'_>,
+    ) -> Result<Self, ReadError> {
+        Ok(Self {
+            keep: Keep::of(block.index(), ask)?,
+            set: BlockSet::new(Arc::clone(block), numbers, ask.range, &SelectHints::default()),
+            block: Arc::clone(block),
+            pages: PageCursor::default(),
+            groups: GroupNumbers::default(),
+            presence: ask.presence,
+            buffer: PointBuffer::default(),
+            spots: HashMap::new(),
+            key: Vec::new(),
+            last_key: Vec::new(),
+            last_spot: Spot::Nowhere,
+        })
+    }
+
+    fn read(&mut self, number: u32) -> Result<Option<NewestSample>, ReadOrFail> {
+        if self.set.has_deletions(number) {
+            return self.whole(number);
+        }
+        let (pages, here) = self.pages.pages(self.block.index(), number)?;
+        self.key.clear();
+        for page in pages {
+            let (first, n) = page.rows.unwrap_or((0, 0));
+            self.key.extend_from_slice(&[page.column, first, n, page.kind as u32]);
+        }
+        if self.key != self.last_key {
+            self.last_spot = match self.spots.get(&self.key[..]) {
+                Some(spot) => *spot,
+                None => {
+                    let spot = spot_of(&mut self.set, &self.block, pages)?;
+                    if self.spots.len() >= SPOTS_MAX {
+                        self.spots.clear();
+                    }
+                    self.spots.insert(self.key.as_slice().into(), spot);
+                    spot
+                }
+            };
+            std::mem::swap(&mut self.key, &mut self.last_key);
+        }
+        let (page, row, n_rows) = match self.last_spot {
+            Spot::Nowhere => return Ok(None),
+            Spot::Unclear => return self.whole(number),
+            Spot::At { page, row, n_rows } => (page, row, n_rows),
+        };
+        let place = &pages[page].place;
+        if let Ok(bytes) = self.set.page(&self.block, place, here)? {
+            if self.presence && page::has_only_numbers(bytes, n_rows) {
+                return Ok(Some(NewestSample::Float(0.0)));
+            }
+            if let Ok(value) = page::value_at(bytes, row, n_rows, &mut self.buffer) {
+                return Ok(Some(NewestSample::Float(value)));
+            }
+        }
+        self.whole(number)
+    }
+
+    fn whole(&mut self, number: u32) -> Result<Option<NewestSample>, ReadOrFail> {
+        Ok(self.set.read(number)?.map(|series| NewestSample::Whole(Box::new(series))))
+    }
+
+    fn group_of(&mut self, number: u32) -> Result<u32, ReadError> {
+        if self.keep.is_nothing() {
+            return Ok(self.groups.of(std::iter::empty()));
+        }
+        let pairs = self.set.cursor().pairs(self.block.index(), number)?;
+        Ok(self.groups.of(pairs.iter().copied().filter(|pair| self.keep.keeps(*pair))))
+    }
+
+    fn read_one(&mut self, series: u32) -> Result<Option<Newest>, ReadOrFail> {
+        let Some(sample) = self.read(series)? else { return Ok(None) };
+        Ok(Some(Newest { series, group: self.group_of(series)?, sample }))
+    }
+
+    fn labels_of(&mut self, pairs: &[u32]) -> Result<Labels, QueryError> {
+        let labels = self.set.cursor().labels_of(self.block.index(), pairs);
+        labels.map_err(|err| fail(self.block.index_error(err)))
+    }
+}
+
+fn spot_of(set: &mut BlockSet, block: &Arc<Block>, pages: &[PageRef]) -> Result<Spot, ReadOrFail> {
+    let plan = set.plan(block, pages)?;
+    if plan.lost.is_some() || plan.parts.iter().any(|part| part.kind == PageKind::Histograms) {
+        return Ok(Spot::Unclear);
+    }
+    let last = plan.parts.iter().rev().find(|part| part.kind == PageKind::Floats);
+    Ok(last.map_or(Spot::Nowhere, |part| Spot::At {
+        page: part.page,
+        row: part.skip + part.take - 1,
+        n_rows: part.n_rows,
+    }))
+}
+
+impl NewestSet for NewestOfBlock {
+    fn next(&mut self) -> Result<Option<Newest>, QueryError> {
+        while let Some(number) = self.set.next_number() {
+            match self.read_one(number) {
+                Ok(Some(newest)) => return Ok(Some(newest)),
+                Ok(None) => {}
+                Err(err) => self.set.pass_over(number, err)?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn group_labels(&mut self, group: u32) -> Result<Labels, QueryError> {
+        let pairs = self.groups.pairs(group);
+        self.labels_of(&pairs)
+    }
+
+    fn series_labels(&mut self, series: u32) -> Result<Option<Labels>, QueryError> {
+        let labels = self.set.cursor().labels(self.block.index(), series);
+        labels.map(Some).map_err(|err| fail(self.block.index_error(err)))
+    }
+}
