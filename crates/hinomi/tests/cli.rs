@@ -72,7 +72,11 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
     check(&["--config.auto-reload"], 1, "--config.auto-reload: give --config.file, too");
     check(&["--web.enable-otlp-receiver"], 2, "the OTLP receiver is not there yet");
     check(&["server", "--web.config.file", "/nonexistent.yml"], 1, "--web.config.file: /nonexistent.yml: ");
-    check(&["query", "instant", "http://127.0.0.1:1", "up", "--header", "x"], 1, "is not of the form NAME=VALUE");
+    check(
+        &["query", "instant", "http://127.0.0.1:1", "up", "--header", "x"],
+        1,
+        "is not of the form NAME=VALUE",
+    );
     check(&["server", "--log.level=loud"], 1, "--log.level");
     check(&["server", "--query.max-concurrency=x"], 1, "--query.max-concurrency");
     check(&["server", "--query.max-concurrency=0"], 1, "--query.max-concurrency: must be more than 0");

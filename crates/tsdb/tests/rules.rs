@@ -217,6 +217,29 @@ fn references_are_taken_while_the_series_is_in_the_head() {
 }
 
 #[test]
+fn a_series_that_ended_leaves_the_head_with_its_seal() {
+    let (db, _) = open(Arc::new(MemDir::new()));
+    let mut content = Content::new();
+    let mut n_series = Vec::new();
+    for step in 0..400 {
+        let t_ms = START_MS + step * 1_000;
+        let batch: &[_] = match step {
+            0..100 => &[(0, 1.0), (1, 1.0), (2, 1.0)],
+            100 => &[(0, 1.0), (1, model::STALE_NAN)],
+            _ => &[(0, 1.0)],
+        };
+        commit(&db, t_ms, batch, &mut content).unwrap();
+        db.maintain(t_ms).unwrap();
+        n_series.push(db.stats(1).n_series);
+    }
+    n_series.dedup();
+    assert_eq!(n_series, [3, 2, 1], "the one that said nothing of its end is waited for");
+    assert_eq!(read_all(&db), content);
+    commit(&db, START_MS + 400_000, &[(1, 2.0)], &mut content).unwrap();
+    assert_eq!(read_all(&db), content);
+}
+
+#[test]
 fn new_series_are_refused_when_memory_is_short_and_named() {
     let options = Options { memory_budget_bytes: 1 << 20, ..options() };
     let registry = options.registry.clone();

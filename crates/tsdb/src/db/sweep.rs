@@ -29,7 +29,10 @@ fn is_dead(group: &Group, idx: usize, idle: bool) -> bool {
     }
     match group.kind {
         GroupKind::Following => !column.is_live() || idle,
-        GroupKind::Explicit => idle || column.was_idle(),
+        // A series that ended with a staleness marker is not waited for.
+        GroupKind::Explicit => {
+            idle || column.was_idle() || model::is_stale(f64::from_bits(column.last_bits()))
+        }
     }
 }
 
