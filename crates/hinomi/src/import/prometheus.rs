@@ -15,7 +15,7 @@ use super::{Ended, Import, OnItem, Tracker};
 
 /// The log is read in parts, since it is held in memory.
 const WINDOW_MS: i64 = 2 * 60 * 60 * 1000;
-/// A part is shorter where it would hold more samples. Chosen: 16 bytes each and some for sorting, under 200 MB.
+/// A part is shorter where it would hold more samples. Chosen: 24 bytes each and some for sorting, under 300 MB.
 const WINDOW_SAMPLES: u64 = 5_000_000;
 /// Series between two looks at whether to go on. Chosen: some milliseconds of work.
 const LOOK_SERIES: u64 = 256;

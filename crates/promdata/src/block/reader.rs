@@ -277,8 +277,11 @@ fn parse_entry(body: &[u8], symbols: &[Arc<str>]) -> Option<(Labels, Vec<ChunkRe
 /// Takes the samples within `deleted` out.
 fn remove(series: &mut Series, deleted: &[TimeRange]) {
     let is_gone = |t_ms: i64| deleted.iter().any(|gone| gone.contains(t_ms));
-    let kept = series.timestamps.iter().zip(&series.values).filter(|(t_ms, _)| !is_gone(**t_ms));
-    let (timestamps, values): (Vec<i64>, Vec<f64>) = kept.map(|(t_ms, value)| (*t_ms, *value)).unzip();
-    (series.timestamps, series.values) = (Arc::new(timestamps), values);
+    let kept: Vec<usize> = (0..series.values.len()).filter(|idx| !is_gone(series.timestamps[*idx])).collect();
+    if !series.starts.is_empty() {
+        series.starts = kept.iter().map(|idx| series.starts[*idx]).collect();
+    }
+    series.values = kept.iter().map(|idx| series.values[*idx]).collect();
+    series.timestamps = Arc::new(kept.iter().map(|idx| series.timestamps[*idx]).collect());
     series.histograms.retain(|sample| !is_gone(sample.t_ms));
 }

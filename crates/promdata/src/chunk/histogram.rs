@@ -10,6 +10,7 @@ use model::{Histogram, STALE_NAN, is_stale};
 use stdx::bits::{BitReader, BitWriter};
 use storage::HistogramSample;
 
+use super::starts::Starts;
 use super::varbit::{XorState, get_f64, get_int, get_uint, put_int, put_uint};
 use super::{ChunkError, ChunkOut, Decoded, ENCODING_FLOAT_HISTOGRAM, ENCODING_HISTOGRAM};
 
@@ -17,6 +18,11 @@ use super::{ChunkError, ChunkOut, Decoded, ENCODING_FLOAT_HISTOGRAM, ENCODING_HI
 const BOUND_THOUSANDTHS_MAX: f64 = 33_554_430.0;
 /// Number of samples and flags stand before the bit stream.
 const HEADER_BYTES: usize = 3;
+/// Where the header has start timestamps, the flags share two bytes with the number of samples.
+const SAMPLES_BESIDE_FLAGS: u16 = 0x3fff;
+/// Spans and buckets of all histograms of a chunk together; more is damage. Chosen: 128 MB of them, a hundred times what Prometheus
+/// puts into a chunk.
+const CHUNK_NUMBERS_MAX: usize = 16 << 20;
 
 /// What all histograms of a chunk share.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,18 +172,52 @@ fn hints(flags: u8) -> (ResetHint, ResetHint) {
     }
 }
 
-fn open(data: &[u8]) -> Result<(usize, (ResetHint, ResetHint), BitReader<'_>), ChunkError> {
-    let (header, rest) = data.split_first_chunk::<HEADER_BYTES>().ok_or(ChunkError::Truncated)?;
-    let n_samples = usize::from(u16::from_be_bytes([header[0], header[1]]));
-    Ok((n_samples, hints(header[2]), BitReader::new(rest)))
+/// A chunk's header, read, and what follows it.
+struct Opened<'a> {
+    n_samples: usize,
+    first_hint: ResetHint,
+    later_hint: ResetHint,
+    starts: Starts,
+    bits: BitReader<'a>,
 }
 
-fn put_out(out: &mut Decoded, t_ms: i64, histogram: Histogram) {
+impl Opened<'_> {
+    fn hint(&self, idx: usize) -> ResetHint {
+        if idx == 0 { self.first_hint } else { self.later_hint }
+    }
+
+    /// What all have in common; within what a chunk may hold.
+    fn layout(&mut self, bits_max: usize) -> Result<Layout, ChunkError> {
+        let layout = Layout::get(&mut self.bits, bits_max)?;
+        let (n_positive, n_negative) = layout.n_buckets();
+        let n = layout.positive_spans.len() + layout.negative_spans.len() + n_positive + n_negative;
+        if n.saturating_mul(self.n_samples) > CHUNK_NUMBERS_MAX {
+            return Err(ChunkError::Field("number of buckets"));
+        }
+        Ok(layout)
+    }
+}
+
+fn open(data: &[u8], has_starts: bool) -> Result<Opened<'_>, ChunkError> {
+    let (header, rest) = data.split_first_chunk::<HEADER_BYTES>().ok_or(ChunkError::Truncated)?;
+    let count = u16::from_be_bytes([header[0], header[1]]);
+    let (count, flags, starts) =
+        if has_starts { (count & SAMPLES_BESIDE_FLAGS, header[0], header[2]) } else { (count, header[2], 0) };
+    let (first_hint, later_hint) = hints(flags);
+    Ok(Opened {
+        n_samples: usize::from(count),
+        first_hint,
+        later_hint,
+        starts: Starts::new(starts),
+        bits: BitReader::new(rest),
+    })
+}
+
+fn put_out(out: &mut Decoded, t_ms: i64, start_ms: i64, histogram: Histogram) {
     if is_stale(histogram.sum) {
-        out.timestamps.push(t_ms);
-        out.values.push(STALE_NAN);
+        out.put_float(t_ms, STALE_NAN, start_ms);
     } else {
-        out.histograms.push(HistogramSample { t_ms, start_ms: 0, histogram: Arc::new(histogram) });
+        out.histograms.push(HistogramSample { t_ms, start_ms, histogram: Arc::new(histogram) });
     }
 }
 
@@ -221,77 +261,82 @@ fn relative(counts: &[f64]) -> Vec<i64> {
     counts.iter().map(step).collect()
 }
 
-pub(super) fn decode_integer(data: &[u8], out: &mut Decoded) -> Result<(), ChunkError> {
-    let (n_samples, (first_hint, later_hint), mut bits) = open(data)?;
-    if n_samples == 0 {
+pub(super) fn decode_integer(data: &[u8], has_starts: bool, out: &mut Decoded) -> Result<(), ChunkError> {
+    let mut opened = open(data, has_starts)?;
+    if opened.n_samples == 0 {
         return Ok(());
     }
-    let layout = Layout::get(&mut bits, data.len() * 8)?;
+    let layout = opened.layout(data.len() * 8)?;
     let (n_positive, n_negative) = layout.n_buckets();
-    let mut time = Dod { value: get_int(&mut bits)?, delta: 0 };
-    let mut count = Dod { value: get_uint(&mut bits)? as i64, delta: 0 };
-    let mut zero = Dod { value: get_uint(&mut bits)? as i64, delta: 0 };
-    let mut sum = get_f64(&mut bits)?;
+    let bits = &mut opened.bits;
+    let mut time = Dod { value: get_int(bits)?, delta: 0 };
+    let mut count = Dod { value: get_uint(bits)? as i64, delta: 0 };
+    let mut zero = Dod { value: get_uint(bits)? as i64, delta: 0 };
+    let mut sum = get_f64(bits)?;
     let mut sums = XorState::after(sum);
     let mut buckets = vec![Dod::default(); n_positive + n_negative];
     for bucket in &mut buckets {
-        bucket.value = get_int(&mut bits)?;
+        bucket.value = get_int(bits)?;
     }
-    for idx in 0..n_samples {
+    for idx in 0..opened.n_samples {
+        let (before_ms, bits) = (time.value, &mut opened.bits);
         if idx > 0 {
-            time.get(&mut bits)?;
-            count.get(&mut bits)?;
-            zero.get(&mut bits)?;
-            sum = sums.get(&mut bits)?;
+            time.get(bits)?;
+            count.get(bits)?;
+            zero.get(bits)?;
+            sum = sums.get(bits)?;
             // A stale one has no buckets.
             if !is_stale(sum) {
-                buckets.iter_mut().try_for_each(|bucket| bucket.get(&mut bits).map(drop))?;
+                buckets.iter_mut().try_for_each(|bucket| bucket.get(bits).map(drop))?;
             }
         }
-        let mut histogram = layout.histogram(if idx == 0 { first_hint } else { later_hint }, true);
+        let start_ms = opened.starts.get(bits, idx, time.value, before_ms)?;
+        let mut histogram = layout.histogram(opened.hint(idx), true);
         (histogram.count, histogram.zero_count) = (count.value as u64 as f64, zero.value as u64 as f64);
         histogram.sum = sum;
         histogram.positive_buckets = absolute(buckets[..n_positive].iter().map(|bucket| bucket.value));
         histogram.negative_buckets = absolute(buckets[n_positive..].iter().map(|bucket| bucket.value));
-        put_out(out, time.value, histogram);
+        put_out(out, time.value, start_ms, histogram);
     }
     Ok(())
 }
 
-pub(super) fn decode_float(data: &[u8], out: &mut Decoded) -> Result<(), ChunkError> {
-    let (n_samples, (first_hint, later_hint), mut bits) = open(data)?;
-    if n_samples == 0 {
+pub(super) fn decode_float(data: &[u8], has_starts: bool, out: &mut Decoded) -> Result<(), ChunkError> {
+    let mut opened = open(data, has_starts)?;
+    if opened.n_samples == 0 {
         return Ok(());
     }
-    let layout = Layout::get(&mut bits, data.len() * 8)?;
+    let layout = opened.layout(data.len() * 8)?;
     let (n_positive, n_negative) = layout.n_buckets();
-    let mut time = Dod { value: get_int(&mut bits)?, delta: 0 };
+    let mut time = Dod { value: get_int(&mut opened.bits)?, delta: 0 };
     // Count, zero count, sum, then the buckets.
     let n_columns = 3 + n_positive + n_negative;
     let mut columns = Vec::new();
     for _ in 0..n_columns {
-        let value = get_f64(&mut bits)?;
+        let value = get_f64(&mut opened.bits)?;
         columns.push((value, XorState::after(value)));
     }
-    for idx in 0..n_samples {
+    for idx in 0..opened.n_samples {
+        let (before_ms, bits) = (time.value, &mut opened.bits);
         if idx > 0 {
-            time.get(&mut bits)?;
+            time.get(bits)?;
             let (facts, buckets) = columns.split_at_mut(3);
             for (value, state) in facts.iter_mut() {
-                *value = state.get(&mut bits)?;
+                *value = state.get(bits)?;
             }
             if !is_stale(facts[2].0) {
                 for (value, state) in buckets {
-                    *value = state.get(&mut bits)?;
+                    *value = state.get(bits)?;
                 }
             }
         }
-        let mut histogram = layout.histogram(if idx == 0 { first_hint } else { later_hint }, false);
+        let start_ms = opened.starts.get(bits, idx, time.value, before_ms)?;
+        let mut histogram = layout.histogram(opened.hint(idx), false);
         (histogram.count, histogram.zero_count, histogram.sum) = (columns[0].0, columns[1].0, columns[2].0);
         let values = |range: std::ops::Range<usize>| columns[range].iter().map(|(value, _)| *value).collect();
         histogram.positive_buckets = values(3..3 + n_positive);
         histogram.negative_buckets = values(3 + n_positive..n_columns);
-        put_out(out, time.value, histogram);
+        put_out(out, time.value, start_ms, histogram);
     }
     Ok(())
 }
@@ -397,6 +442,7 @@ fn encode_float(samples: &[HistogramSample]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::chunk::decode_chunk;
+    use crate::chunk::tests::{bytes_of, shown};
     use proptest::prelude::*;
 
     fn histogram(is_integer: bool, schema: i32, counts: &[u32], scale: f64) -> Histogram {
@@ -446,9 +492,62 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_refused_or_read(encoding in 2u8..4, data in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_refused_or_read(encoding in 2u8..7, data in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = decode_chunk(encoding, &data, &mut Decoded::default());
         }
+    }
+
+    /// What Prometheus 3.14 wrote for six samples: four histograms and two staleness markers.
+    #[test]
+    fn chunks_with_start_timestamps_that_prometheus_wrote_are_read() {
+        let integer = concat!(
+            "000683ff3f50624dd2f1a9fc8ca48c631bff0000c5e7f2b40058000000000000000118a39003f0753148e22fffc40c25fff01ac4d0",
+            "b8c5effc4000000000007e0ea603f800062f3f985f24",
+        );
+        let float = concat!(
+            "000683ff3f50624dd2f1a9fc8ca48c631bff0000c5e7f2b400200c000000000000000000000000000000000000000000001ff80000",
+            "00000000200000000000000020000000000000001ff80000000000006400fc1d4c6a13f115ffe22fffe12fffec07b0191612fffe12",
+            "fffec07ac2f5859ac4fd80f589bac2f683da0d7613a019c26400e2f7fe2000000000003f075301fc0003179fcc2f92",
+        );
+        let t_ms = 1_700_000_000_000i64;
+        for (encoding, hex) in [(5, integer), (6, float)] {
+            let mut out = Decoded::default();
+            decode_chunk(encoding, &bytes_of(hex), &mut out).unwrap();
+            let starts_ms: Vec<i64> = out.histograms.iter().map(|sample| sample.start_ms - t_ms).collect();
+            assert_eq!(starts_ms, [-100, -100, -100, 30_001]);
+            for (idx, sample) in out.histograms.iter().enumerate() {
+                let n = idx as f64;
+                let hint = if idx == 0 { ResetHint::Unknown } else { ResetHint::NotReset };
+                let expected = Histogram {
+                    is_integer: encoding == 5,
+                    reset_hint: hint,
+                    schema: 1,
+                    zero_threshold: 0.001,
+                    zero_count: n,
+                    count: 6.0 + 4.0 * n,
+                    sum: 1.5 * n,
+                    positive_spans: vec![Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }],
+                    positive_buckets: vec![1.0 + n, 2.0 + n, 2.0 + n],
+                    negative_spans: vec![Span { offset: -1, length: 1 }],
+                    negative_buckets: vec![1.0],
+                    ..Histogram::default()
+                };
+                assert_eq!((sample.t_ms, &*sample.histogram), (t_ms + idx as i64 * 15_000, &expected));
+            }
+            let stale = STALE_NAN.to_bits();
+            assert_eq!(shown(&out), [(t_ms + 60_000, stale, t_ms + 30_001), (t_ms + 75_000, stale, 0)]);
+        }
+    }
+
+    #[test]
+    fn a_small_chunk_cannot_claim_many_buckets_for_many_samples() {
+        let mut bits = BitWriter::after(vec![0x3f, 0xff, 0]);
+        let spans = vec![Span { offset: 0, length: 0 }; 2000];
+        Layout::of(&Histogram { positive_spans: spans, ..Histogram::default() }).put(&mut bits);
+        let mut data = bits.finish();
+        data.extend([0; 9000]);
+        let decoded = decode_chunk(ENCODING_HISTOGRAM, &data, &mut Decoded::default());
+        assert_eq!(decoded, Err(ChunkError::Field("number of buckets")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Prefix codes for integers and XOR'd floats.
 
 use stdx::bits::{BitReader, BitWriter};
+use stdx::varint::{self, VARINT_BYTES_MAX};
 
 use super::ChunkError;
 
@@ -70,6 +71,25 @@ pub(super) fn get_f64(bits: &mut BitReader<'_>) -> Result<f64, ChunkError> {
     Ok(f64::from_bits(bits.get(64).ok_or(ChunkError::Truncated)?))
 }
 
+/// A varint at any bit.
+pub(super) fn get_uvarint(bits: &mut BitReader<'_>) -> Result<u64, ChunkError> {
+    let mut bytes = Vec::with_capacity(VARINT_BYTES_MAX);
+    while bytes.len() < VARINT_BYTES_MAX {
+        let byte = bits.get(8).ok_or(ChunkError::Truncated)? as u8;
+        bytes.push(byte);
+        if byte < 0x80 {
+            break;
+        }
+    }
+    varint::get_u64(&mut &bytes[..]).ok_or(ChunkError::Field("varint"))
+}
+
+/// A zigzag-coded varint at any bit.
+pub(super) fn get_varint(bits: &mut BitReader<'_>) -> Result<i64, ChunkError> {
+    let raw = get_uvarint(bits)?;
+    Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+}
+
 /// One column of floats, each XOR'd with the one before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct XorState {
@@ -83,24 +103,35 @@ impl XorState {
         Self { last: value.to_bits(), window: None }
     }
 
+    /// The last one.
+    pub(super) fn value(&self) -> f64 {
+        f64::from_bits(self.last)
+    }
+
     pub(super) fn put(&mut self, bits: &mut BitWriter, value: f64) {
-        let xor = self.last ^ value.to_bits();
-        self.last = value.to_bits();
-        if xor == 0 {
+        if self.last == value.to_bits() {
             return bits.put(0, 1);
         }
+        bits.put(1, 1);
+        self.put_in_window(bits, value, (1, 1));
+    }
+
+    /// A value that differs: a zero, or a new window behind the bits that announce one; then the bits within it.
+    pub(super) fn put_in_window(&mut self, bits: &mut BitWriter, value: f64, announce: (u64, u32)) {
+        let xor = self.last ^ value.to_bits();
+        self.last = value.to_bits();
         // Five bits hold the leading zeros.
         let (leading, trailing) = (xor.leading_zeros().min(31), xor.trailing_zeros());
         if let Some((lead, trail)) = self.window
             && leading >= lead
             && trailing >= trail
         {
-            bits.put(0b10, 2);
+            bits.put(0, 1);
             return bits.put(xor >> trail, 64 - lead - trail);
         }
         self.window = Some((leading, trailing));
         let width = 64 - leading - trailing;
-        bits.put(0b11, 2);
+        bits.put(announce.0, announce.1);
         bits.put(u64::from(leading), 5);
         // 64 does not fit into six bits and stands as 0.
         bits.put(u64::from(width), 6);
@@ -108,23 +139,36 @@ impl XorState {
     }
 
     pub(super) fn get(&mut self, bits: &mut BitReader<'_>) -> Result<f64, ChunkError> {
-        if bits.bit().ok_or(ChunkError::Truncated)? {
-            if bits.bit().ok_or(ChunkError::Truncated)? {
-                let leading = bits.get(5).ok_or(ChunkError::Truncated)? as u32;
-                let width = match bits.get(6).ok_or(ChunkError::Truncated)? as u32 {
-                    0 => 64,
-                    width => width,
-                };
-                if leading + width > 64 {
-                    return Err(ChunkError::Field("window of a float"));
-                }
-                self.window = Some((leading, 64 - leading - width));
-            }
-            let (leading, trailing) = self.window.ok_or(ChunkError::Field("window of a float"))?;
-            let raw = bits.get(64 - leading - trailing).ok_or(ChunkError::Truncated)?;
-            self.last ^= raw << trailing;
+        if !bits.bit().ok_or(ChunkError::Truncated)? {
+            return Ok(self.value());
         }
-        Ok(f64::from_bits(self.last))
+        if bits.bit().ok_or(ChunkError::Truncated)? {
+            self.get_window(bits)?;
+        }
+        self.get_in_window(bits)
+    }
+
+    /// A new window.
+    pub(super) fn get_window(&mut self, bits: &mut BitReader<'_>) -> Result<(), ChunkError> {
+        let leading = bits.get(5).ok_or(ChunkError::Truncated)? as u32;
+        let width = match bits.get(6).ok_or(ChunkError::Truncated)? as u32 {
+            0 => 64,
+            width => width,
+        };
+        if leading + width > 64 {
+            return Err(ChunkError::Field("window of a float"));
+        }
+        self.window = Some((leading, 64 - leading - width));
+        Ok(())
+    }
+
+    /// The next value within the window. All 64 bits are one until there is another: Prometheus writes so when it goes on with
+    /// a chunk that it closed before.
+    pub(super) fn get_in_window(&mut self, bits: &mut BitReader<'_>) -> Result<f64, ChunkError> {
+        let (leading, trailing) = self.window.unwrap_or((0, 0));
+        let raw = bits.get(64 - leading - trailing).ok_or(ChunkError::Truncated)?;
+        self.last ^= raw << trailing;
+        Ok(self.value())
     }
 }
 

@@ -15,7 +15,7 @@ use stdx::Dir;
 use storage::{HistogramSample, Series};
 
 use crate::error::PromDataError;
-use record::Record;
+use record::{Record, Sample};
 
 /// What was found in a log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,7 +38,8 @@ pub struct WalReport {
 
 #[derive(Debug, Default)]
 struct Collected {
-    samples: Vec<(i64, f64)>,
+    /// Time, value, start timestamp.
+    samples: Vec<(i64, f64, i64)>,
     histograms: Vec<HistogramSample>,
     deleted: Vec<TimeRange>,
 }
@@ -134,23 +135,23 @@ fn take(
     match record {
         Record::Series(series) => names.extend(series),
         Record::Samples(samples) => {
-            for (series, t_ms, value) in samples {
+            for Sample { series, t_ms, start_ms, value } in samples {
                 if note(t_ms) {
-                    found.entry(series).or_default().samples.push((t_ms, value));
+                    found.entry(series).or_default().samples.push((t_ms, value, start_ms));
                 }
             }
         }
         Record::Histograms(samples) => {
-            for (series, t_ms, histogram) in samples {
+            for Sample { series, t_ms, start_ms, value: histogram } in samples {
                 if !note(t_ms) {
                     continue;
                 }
                 let collected = found.entry(series).or_default();
                 if model::is_stale(histogram.sum) {
-                    collected.samples.push((t_ms, model::STALE_NAN));
+                    collected.samples.push((t_ms, model::STALE_NAN, start_ms));
                 } else {
                     let histogram = Arc::new(histogram);
-                    collected.histograms.push(HistogramSample { t_ms, start_ms: 0, histogram });
+                    collected.histograms.push(HistogramSample { t_ms, start_ms, histogram });
                 }
             }
         }
@@ -158,7 +159,7 @@ fn take(
             for (series, gone) in stones {
                 // What is deleted is what came before.
                 let collected = found.entry(series).or_default();
-                collected.samples.retain(|(t_ms, _)| !gone.contains(*t_ms));
+                collected.samples.retain(|(t_ms, ..)| !gone.contains(*t_ms));
                 collected.histograms.retain(|sample| !gone.contains(sample.t_ms));
                 collected.deleted.push(gone);
             }
@@ -169,12 +170,22 @@ fn take(
 
 fn finish(labels: Labels, mut all: Collected) -> Series {
     // Stable: of samples at the same time the first that was written stays.
-    all.samples.sort_by_key(|(t_ms, _)| *t_ms);
-    all.samples.dedup_by_key(|(t_ms, _)| *t_ms);
+    all.samples.sort_by_key(|(t_ms, ..)| *t_ms);
+    all.samples.dedup_by_key(|(t_ms, ..)| *t_ms);
     all.histograms.sort_by_key(|sample| sample.t_ms);
     all.histograms.dedup_by_key(|sample| sample.t_ms);
-    let (timestamps, values) = all.samples.into_iter().unzip();
+    if !all.samples.is_empty() {
+        let is_float = |t_ms: i64| all.samples.binary_search_by_key(&t_ms, |(t_ms, ..)| *t_ms).is_ok();
+        all.histograms.retain(|sample| !is_float(sample.t_ms));
+    }
+    let starts = if all.samples.iter().any(|(_, _, start_ms)| *start_ms != 0) {
+        all.samples.iter().map(|(_, _, start_ms)| *start_ms).collect()
+    } else {
+        Vec::new()
+    };
+    let (timestamps, values) = all.samples.into_iter().map(|(t_ms, value, _)| (t_ms, value)).unzip();
     let mut series = Series::floats(labels, Arc::new(timestamps), values);
+    series.starts = starts;
     series.histograms = all.histograms;
     series
 }

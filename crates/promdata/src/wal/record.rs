@@ -7,12 +7,22 @@ use model::{Histogram, Labels, TimeRange};
 
 use crate::bytes::Cursor;
 
+/// A sample of the series with this number.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sample<T> {
+    pub(super) series: u64,
+    pub(super) t_ms: i64,
+    /// 0 where not known.
+    pub(super) start_ms: i64,
+    pub(super) value: T,
+}
+
 /// A record that matters here. Series are known by number.
 #[derive(Debug)]
 pub(super) enum Record {
     Series(Vec<(u64, Labels)>),
-    Samples(Vec<(u64, i64, f64)>),
-    Histograms(Vec<(u64, i64, Histogram)>),
+    Samples(Vec<Sample<f64>>),
+    Histograms(Vec<Sample<Histogram>>),
     Tombstones(Vec<(u64, TimeRange)>),
     /// Exemplars, metadata, markers.
     Other,
@@ -28,6 +38,14 @@ const HISTOGRAMS: u8 = 7;
 const FLOAT_HISTOGRAMS: u8 = 8;
 const CUSTOM_HISTOGRAMS: u8 = 9;
 const CUSTOM_FLOAT_HISTOGRAMS: u8 = 10;
+const SAMPLES_2: u8 = 11;
+const HISTOGRAMS_2: u8 = 12;
+const FLOAT_HISTOGRAMS_2: u8 = 13;
+
+/// Where a sample of the later records has its start timestamp from: nowhere, the sample before; any other byte says that it
+/// follows, relative to the first sample's.
+const START_NONE: u8 = 0;
+const START_SAME: u8 = 1;
 
 /// Decodes one record.
 pub(super) fn decode(payload: &[u8]) -> Result<Record, String> {
@@ -44,6 +62,9 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, String> {
         FLOAT_HISTOGRAMS | CUSTOM_FLOAT_HISTOGRAMS => {
             based(&mut cursor, float_histogram).map(Record::Histograms).ok_or_else(early)
         }
+        SAMPLES_2 => chained(&mut cursor, |cursor| cursor.f64()).map(Record::Samples).ok_or_else(early),
+        HISTOGRAMS_2 => chained(&mut cursor, integer_histogram).map(Record::Histograms).ok_or_else(early),
+        FLOAT_HISTOGRAMS_2 => chained(&mut cursor, float_histogram).map(Record::Histograms).ok_or_else(early),
         EXEMPLARS | MMAP_MARKERS | METADATA => Ok(Record::Other),
         other => Err(format!(
             "a record of kind {other}, which is not read: let Prometheus put its head into a block first (a snapshot by its admin API does)"
@@ -60,10 +81,7 @@ fn all<T>(cursor: &mut Cursor<'_>, one: impl Fn(&mut Cursor<'_>) -> Option<T>) -
 }
 
 /// Samples relative to the number and time that stand first.
-fn based<T>(
-    cursor: &mut Cursor<'_>,
-    value: impl Fn(&mut Cursor<'_>) -> Option<T>,
-) -> Option<Vec<(u64, i64, T)>> {
+fn based<T>(cursor: &mut Cursor<'_>, value: impl Fn(&mut Cursor<'_>) -> Option<T>) -> Option<Vec<Sample<T>>> {
     if cursor.left() == 0 {
         return Some(Vec::new());
     }
@@ -71,8 +89,38 @@ fn based<T>(
     all(cursor, |cursor| {
         let number = number.wrapping_add(cursor.varint()? as u64);
         let t_ms = t_ms.wrapping_add(cursor.varint()?);
-        Some((number, t_ms, value(cursor)?))
+        Some(Sample { series: number, t_ms, start_ms: 0, value: value(cursor)? })
     })
+}
+
+/// Samples of the later records: numbers relative to the sample before, times and start timestamps to the first.
+fn chained<T>(
+    cursor: &mut Cursor<'_>,
+    value: impl Fn(&mut Cursor<'_>) -> Option<T>,
+) -> Option<Vec<Sample<T>>> {
+    let mut out: Vec<Sample<T>> = Vec::new();
+    let mut first: Option<(i64, i64)> = None;
+    while cursor.left() > 0 {
+        let (step, t_ms) = (cursor.varint()?, cursor.varint()?);
+        let sample = match (first, out.last()) {
+            (Some((first_ms, first_start_ms)), Some(last)) => {
+                let start_ms = match cursor.u8()? {
+                    START_NONE => 0,
+                    START_SAME => last.start_ms,
+                    _ => first_start_ms.wrapping_add(cursor.varint()?),
+                };
+                let series = last.series.wrapping_add(step as u64);
+                Sample { series, t_ms: first_ms.wrapping_add(t_ms), start_ms, value: value(cursor)? }
+            }
+            _ => {
+                let start_ms = cursor.varint()?;
+                first = Some((t_ms, start_ms));
+                Sample { series: step as u64, t_ms, start_ms, value: value(cursor)? }
+            }
+        };
+        out.push(sample);
+    }
+    Some(out)
 }
 
 fn series(cursor: &mut Cursor<'_>) -> Option<(u64, Labels)> {
@@ -144,8 +192,98 @@ fn float_histogram(cursor: &mut Cursor<'_>) -> Option<Histogram> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use stdx::varint;
+
+    /// Writes the later records as their page says.
+    fn encode(samples: &[Sample<f64>]) -> Vec<u8> {
+        let mut out = vec![SAMPLES_2];
+        for (idx, sample) in samples.iter().enumerate() {
+            let first = &samples[0];
+            let Some(last) = idx.checked_sub(1).map(|before| &samples[before]) else {
+                varint::put_i64(&mut out, sample.series as i64);
+                varint::put_i64(&mut out, sample.t_ms);
+                varint::put_i64(&mut out, sample.start_ms);
+                out.extend(sample.value.to_bits().to_be_bytes());
+                continue;
+            };
+            varint::put_i64(&mut out, sample.series as i64 - last.series as i64);
+            varint::put_i64(&mut out, sample.t_ms - first.t_ms);
+            match sample.start_ms {
+                0 => out.push(START_NONE),
+                same if same == last.start_ms => out.push(START_SAME),
+                other => {
+                    out.push(2);
+                    varint::put_i64(&mut out, other - first.start_ms);
+                }
+            }
+            out.extend(sample.value.to_bits().to_be_bytes());
+        }
+        out
+    }
+
+    #[test]
+    fn a_later_record_is_read_byte_by_byte() {
+        // Series 5 at 1000 from 900; series 7 at 1001, same start; series 6 at 999, from 950; series 6 at 1002, none.
+        let value = |number: f64| number.to_bits().to_be_bytes();
+        let bytes = [
+            &[11, 10, 0xd0, 0x0f, 0x88, 0x0e][..],
+            &value(1.5),
+            &[4, 2, 1],
+            &value(2.5),
+            &[1, 1, 2, 100],
+            &value(3.5),
+            &[0, 4, 0],
+            &value(4.5),
+        ]
+        .concat();
+        let Ok(Record::Samples(samples)) = decode(&bytes) else { panic!("samples were written") };
+        let expected = [(5, 1000, 900, 1.5), (7, 1001, 900, 2.5), (6, 999, 950, 3.5), (6, 1002, 0, 4.5)]
+            .map(|(series, t_ms, start_ms, value)| Sample { series, t_ms, start_ms, value });
+        assert_eq!(samples, expected);
+    }
+
+    #[test]
+    fn later_histogram_records_are_read() {
+        // Hint 2, schema 1, a zero bucket of 1, count 3, sum 4.5, one span of one bucket with 2.
+        let float = |number: f64| number.to_bits().to_be_bytes();
+        let integer = [&[2, 2][..], &float(0.001), &[1, 3], &float(4.5), &[1, 0, 1, 0, 1, 4, 0]].concat();
+        let floats = [
+            &[2, 2][..],
+            &float(0.001),
+            &float(1.0),
+            &float(3.0),
+            &float(4.5),
+            &[1, 0, 1, 0, 1],
+            &float(2.0),
+            &[0],
+        ]
+        .concat();
+        for (kind, histogram) in [(HISTOGRAMS_2, integer), (FLOAT_HISTOGRAMS_2, floats)] {
+            let head = [kind, 10, 0xd0, 0x0f, 0x88, 0x0e];
+            let bytes = [&head[..], &histogram, &[4, 2, 1], &histogram].concat();
+            let Ok(Record::Histograms(samples)) = decode(&bytes) else { panic!("histograms were written") };
+            let facts: Vec<_> = samples.iter().map(|one| (one.series, one.t_ms, one.start_ms)).collect();
+            assert_eq!(facts, [(5, 1000, 900), (7, 1001, 900)]);
+            for one in samples {
+                assert_eq!((one.value.schema, one.value.count, one.value.sum), (1, 3.0, 4.5));
+                assert_eq!(one.value.positive_buckets, [2.0]);
+                assert_eq!(one.value.is_integer, kind == HISTOGRAMS_2);
+            }
+        }
+    }
 
     proptest! {
+        #[test]
+        fn later_samples_come_back(
+            rows in proptest::collection::vec((0u64..1 << 40, -1i64 << 40..1 << 40, prop_oneof![Just(0i64), Just(77), any::<i32>().prop_map(i64::from)], any::<u32>()), 0..40),
+        ) {
+            let samples: Vec<_> = rows.into_iter().map(|(series, t_ms, start_ms, value)| {
+                Sample { series, t_ms, start_ms, value: f64::from(value) }
+            }).collect();
+            let Ok(Record::Samples(got)) = decode(&encode(&samples)) else { panic!("samples were written") };
+            prop_assert_eq!(got, samples);
+        }
+
         #[test]
         fn any_bytes_are_refused_or_read(kind in 0u8..16, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&[&[kind][..], &bytes].concat());
