@@ -12,6 +12,8 @@ use model::{Histogram, Labels};
 /// A JSON text under construction. The caller opens and closes in pairs; commas come by themselves.
 #[derive(Debug, Default)]
 pub struct Json {
+    /// What is complete, when there is so much that it was written in several places.
+    pieces: Vec<String>,
     out: String,
     needs_comma: bool,
 }
@@ -23,16 +25,36 @@ impl Json {
         Self::default()
     }
 
+    /// More values of an array that others have begun: the text begins with a comma.
+    #[must_use]
+    pub fn continued() -> Self {
+        Self { needs_comma: true, ..Self::default() }
+    }
+
+    /// Goes on after `piece`, values of the array that is being written, as [`Json::continued`] begins them.
+    pub fn append(&mut self, piece: String) {
+        self.pieces.push(std::mem::take(&mut self.out));
+        self.pieces.push(piece);
+        self.needs_comma = true;
+    }
+
     /// The text.
     #[must_use]
     pub fn finish(self) -> String {
-        self.out
+        if self.pieces.is_empty() { self.out } else { self.finish_pieces().concat() }
+    }
+
+    /// The text in pieces, at least one.
+    #[must_use]
+    pub fn finish_pieces(mut self) -> Vec<String> {
+        self.pieces.push(self.out);
+        self.pieces
     }
 
     /// Bytes so far.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.out.len()
+        self.pieces.iter().map(String::len).sum::<usize>() + self.out.len()
     }
 
     /// `{…}` around what `body` writes.
@@ -121,13 +143,33 @@ impl Json {
     pub fn sample_value(&mut self, value: f64) {
         self.comma();
         self.out.push('"');
-        let abs = value.abs();
-        if value.is_finite() && abs != 0.0 && !(1e-6..1e21).contains(&abs) {
-            push_exponent(&mut self.out, value);
-        } else {
-            model::float::push_f(&mut self.out, value);
-        }
+        push_value(&mut self.out, value);
         self.out.push('"');
+    }
+
+    /// `[[time,"value"],…]`, as [`Json::sample_time`] and [`Json::sample_value`] write them.
+    pub fn points(&mut self, points: &[(i64, f64)], times: &TimeTexts) {
+        self.array(|json| {
+            let mut at = 0;
+            for (t_ms, value) in points {
+                if let Some(text) = times.find(&mut at, *t_ms) {
+                    json.comma();
+                    json.out.push_str(text);
+                    push_value(&mut json.out, *value);
+                    json.out.push_str("\"]");
+                } else {
+                    json.array(|json| {
+                        json.sample_time(*t_ms);
+                        json.sample_value(*value);
+                    });
+                }
+            }
+        });
+    }
+
+    /// Makes room for `bytes` more, so that long texts are not moved as they grow.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
     }
 
     /// A native histogram: count, sum, and populated buckets as which bounds they hold (0 the upper, 1 the lower, 2 neither,
@@ -201,6 +243,45 @@ impl Json {
     }
 }
 
+/// Times that many series of an answer share, written once: `[1435781430.781,"`.
+#[derive(Debug, Default)]
+pub struct TimeTexts {
+    t_ms: Vec<i64>,
+    /// Where in `texts` each ends.
+    ends: Vec<usize>,
+    texts: String,
+}
+
+impl TimeTexts {
+    /// The texts of `times`, in Unix milliseconds, which must rise.
+    pub fn new(times: impl Iterator<Item = i64>) -> Self {
+        let mut made = Self::default();
+        let mut json = Json::new();
+        for t_ms in times {
+            json.needs_comma = false;
+            json.out.push('[');
+            json.sample_time(t_ms);
+            json.out.push_str(",\"");
+            made.t_ms.push(t_ms);
+            made.ends.push(json.out.len());
+        }
+        made.texts = json.out;
+        made
+    }
+
+    /// The text of `t_ms`, looked for from `at` on, which moves there.
+    fn find(&self, at: &mut usize, t_ms: i64) -> Option<&str> {
+        while *self.t_ms.get(*at)? < t_ms {
+            *at += 1;
+        }
+        if self.t_ms[*at] != t_ms {
+            return None;
+        }
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.texts[start..self.ends[*at]])
+    }
+}
+
 /// An alert's value: `strconv.FormatFloat(v, 'e', -1, 64)`.
 #[must_use]
 pub(crate) fn format_e(value: f64) -> String {
@@ -211,6 +292,16 @@ pub(crate) fn format_e(value: f64) -> String {
         model::float::push_f(&mut out, value);
     }
     out
+}
+
+/// A sample's value without its quotes.
+fn push_value(out: &mut String, value: f64) {
+    let abs = value.abs();
+    if value.is_finite() && abs != 0.0 && !(1e-6..1e21).contains(&abs) {
+        push_exponent(out, value);
+    } else {
+        model::float::push_f(out, value);
+    }
 }
 
 /// `encoding/json` on a float64: as `f`, or as `e` (exponent without leading zero) below 1e-6 and from 1e21 on.
@@ -318,6 +409,17 @@ mod tests {
         assert_eq!(format_e(1.0), "1e+00");
         assert_eq!(format_e(0.000_12), "1.2e-04");
         assert_eq!(format_e(f64::INFINITY), "+Inf");
+    }
+
+    #[test]
+    fn points_are_written_alike_whether_their_times_are_shared_or_not() {
+        let times = TimeTexts::new([-1_500, 0, 1_001, 2_000].into_iter());
+        let check_points =
+            |points: &[(i64, f64)], expected| check(|json| json.points(points, &times), expected);
+        check_points(&[], "[]");
+        check_points(&[(-1_500, 1.5), (2_000, -0.0)], r#"[[-1.500,"1.5"],[2,"-0"]]"#);
+        check_points(&[(-9_000, 1.0), (0, 2.0), (7, 3.0)], r#"[[-9,"1"],[0,"2"],[0.007,"3"]]"#);
+        check_points(&[(1_001, f64::NAN), (3_000, 1e-7)], r#"[[1.001,"NaN"],[3,"1e-07"]]"#);
     }
 
     #[test]

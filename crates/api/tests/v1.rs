@@ -460,3 +460,22 @@ async fn running_queries_are_listed_and_stopped() {
     assert_eq!(status, 404);
     assert!(body.contains("no query 1 is running"), "{body}");
 }
+
+#[tokio::test]
+async fn brief_queries_and_dear_ones_answer_alike_wherever_they_run() {
+    let server = Server::start();
+    let brief = "/api/v1/query?query=vector(1)%2B1&time=5";
+    let (status, first) = server.get(brief).await;
+    assert_eq!(status, 200, "{first}");
+    assert!(server.guard.is_brief("vector(1)+1"));
+    server.check(brief, 200, &first).await;
+    // Taken for brief, it is begun where it came in, and again on a thread of its own.
+    let dear = "sum_over_time(vector(1)[200000s:1s])";
+    server.guard.set_brief(dear, true);
+    let expected = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[5,"200000"]}]}}"#;
+    let path = format!("/api/v1/query?query={dear}&time=5");
+    server.check(&path, 200, expected).await;
+    assert!(!server.guard.is_brief(dear));
+    server.check(&path, 200, expected).await;
+    assert!(server.guard.list().is_empty());
+}

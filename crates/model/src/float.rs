@@ -17,8 +17,49 @@ pub fn push_f(out: &mut String, value: f64) {
         out.push_str(itoa::Buffer::new().format(value as i64));
         return;
     }
+    // Fast path: a few digits after the point, as measured values often have. Of decimals with up to 15 digits no two are the same
+    // float, so that the one with the fewest digits is the shortest of all.
+    if value.abs() < 1e9
+        && let Some((mantissa, n_fraction)) = short_decimal(value.abs())
+    {
+        return push_decimal(out, value.is_sign_negative(), mantissa, n_fraction);
+    }
+    // Fast path: what zmij writes without an exponent is what Go writes, but for the fraction of whole numbers.
+    if (1e-4..1e15).contains(&value.abs()) {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        out.push_str(text.strip_suffix(".0").unwrap_or(text));
+        return;
+    }
     // Slow path: all others.
     push_plain(out, value, &ShortestDigits::of(value));
+}
+
+/// `(m, n)` where `value`, which is positive and below a billion, is the float nearest to m · 10^-n; n from 1 to 3 and least.
+fn short_decimal(value: f64) -> Option<(u64, usize)> {
+    let thousandths = (value * 1e3).round();
+    // A quotient of two exact numbers is the float nearest to it.
+    if thousandths / 1e3 != value || thousandths == 0.0 {
+        return None;
+    }
+    let (mut mantissa, mut n_fraction) = (thousandths as u64, 3);
+    while n_fraction > 1 && mantissa.is_multiple_of(10) {
+        mantissa /= 10;
+        n_fraction -= 1;
+    }
+    Some((mantissa, n_fraction))
+}
+
+fn push_decimal(out: &mut String, is_negative: bool, mantissa: u64, n_fraction: usize) {
+    const TENS: [u64; 4] = [1, 10, 100, 1_000];
+    if is_negative {
+        out.push('-');
+    }
+    let one = TENS[n_fraction];
+    out.push_str(itoa::Buffer::new().format(mantissa / one));
+    out.push('.');
+    // One more in front keeps zeros after the point.
+    out.push_str(&itoa::Buffer::new().format(mantissa % one + one)[1..]);
 }
 
 /// `FormatFloat(v, 'g', -1, 64)`: as [`push_f`], but with an exponent when it is below -4 or at least 6:
@@ -77,10 +118,10 @@ struct ShortestDigits {
 impl ShortestDigits {
     /// Of a finite value.
     fn of(value: f64) -> Self {
-        let mut buffer = ryu::Buffer::new();
+        let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value.abs());
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-        let exponent: i32 = exponent.parse().expect("ryu writes a decimal exponent");
+        let exponent: i32 = exponent.parse().expect("zmij writes a decimal exponent");
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let mut shortest = Self { digits: [0; 24], len: 0, n_before_point: exponent + whole.len() as i32 };
         for digit in whole.bytes().chain(fraction.bytes()) {
@@ -420,6 +461,29 @@ mod tests {
             for text in [format_f(value), format_g(value)] {
                 prop_assert_eq!(parse(&text).map(f64::to_bits), Ok(bits), "{}", text);
             }
+        }
+
+        #[test]
+        fn digits_are_those_that_ryu_finds(bits in any::<u64>()) {
+            let value = f64::from_bits(bits);
+            prop_assume!(value.is_finite());
+            let text = ryu::Buffer::new().format_finite(value.abs()).to_owned();
+            let digits = text.split('e').next().unwrap_or("").replace('.', "");
+            let expected = digits.trim_start_matches('0').trim_end_matches('0');
+            let shortest = ShortestDigits::of(value);
+            prop_assert_eq!(shortest.as_str(), if expected.is_empty() { "0" } else { expected });
+        }
+
+        #[test]
+        fn every_fast_path_spells_as_the_slow_one(value in prop_oneof![
+            any::<f64>().prop_filter("finite", |v| v.is_finite()),
+            (any::<i64>(), 0u32..8).prop_map(|(m, n)| (m % 10_000_000_000) as f64 / 10f64.powi(n as i32)),
+            (any::<i32>(), 0u32..20).prop_map(|(m, n)| f64::from(m) / 10f64.powi(n as i32)),
+            (any::<i32>(), any::<i32>()).prop_map(|(a, b)| f64::from(a) / f64::from(b.max(1))),
+        ]) {
+            let mut slow = String::new();
+            push_plain(&mut slow, value, &ShortestDigits::of(value));
+            prop_assert_eq!(format_f(value), slow);
         }
 
         #[test]

@@ -54,6 +54,9 @@ pub enum EvalError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// Costs more than [`crate::QueryOptions::cost_max`]; the caller runs it again elsewhere.
+    #[error("query costs more than its caller allows for the first attempt")]
+    TooDear,
     /// Ran past its deadline (`--query.timeout`).
     #[error("query timed out in expression evaluation")]
     Timeout,

@@ -49,7 +49,8 @@ impl Querier {
             step_ms: 0,
             origin: self.origin.clone(),
         };
-        let ticket = self.engine.guard().begin(info, &self.clock);
+        let mut ticket = self.engine.guard().begin(info, &self.clock);
+        ticket.write_down();
         ticket.set_state(QueryState::Evaluating);
         let options = QueryOptions {
             cancel: ticket.cancel_token().or(&self.cancel),

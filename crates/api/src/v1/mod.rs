@@ -10,6 +10,7 @@ pub(crate) mod rules;
 pub(crate) mod series;
 pub(crate) mod status;
 pub(crate) mod targets;
+mod value;
 pub(crate) mod write;
 
 use std::error::Error;

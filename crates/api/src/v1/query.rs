@@ -1,25 +1,24 @@
 //! `query`, `query_range`, `format_query`, `parse_query`: parameters to a worker thread to JSON.
 //!
-//! A query waits for a permit, then runs on a blocking thread until the text of its answer is complete; when the client
-//! goes away or the time is over, its token stops it.
+//! A query waits for a permit, then runs on a blocking thread until the text of its answer is complete, or at once where it is known
+//! to be brief; when the client goes away or the time is over, its token stops it.
 
 use std::time::Duration;
 
 use axum::response::Response;
-use http::StatusCode;
-use model::Histogram;
 use promql::{
-    CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryInfo, QueryKind, QueryOptions, QueryState,
-    RangeParams, Value, ValueType,
+    BRIEF_COST_MAX, CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryInfo, QueryKind,
+    QueryOptions, QueryState, RangeParams, Ticket, Value, ValueType,
 };
 use storage::Queryable;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::json::Json;
 use crate::params::{POINTS_MAX, Params};
-use crate::respond::{Remarks, envelope, json_response, success};
+use crate::respond::{Remarks, json_response_of, pieces, success};
 use crate::state::{Services, Shared};
 use crate::v1::queries::Asker;
+use crate::v1::value::push_value;
 
 /// `GET|POST /api/v1/query`
 pub(crate) async fn instant(Shared(api): Shared, asker: Asker, params: Params) -> Result<Response, ApiError> {
@@ -84,6 +83,9 @@ fn range_params(params: &Params) -> Result<RangeParams, ApiError> {
     Ok(RangeParams { start_ms, end_ms, step_ms })
 }
 
+/// A query that took longer is not brief, whatever it was expected to cost: its data may come from the disk. Chosen.
+const BRIEF_TIME_MAX: Duration = Duration::from_millis(2);
+
 /// What query and range query have in common.
 struct QueryRequest {
     limit: Option<usize>,
@@ -112,41 +114,48 @@ impl QueryRequest {
         Ok(Self { limit, timeout, lookback_ms, stats: params.get("stats").to_owned() })
     }
 
-    /// Waits for a permit, evaluates on a blocking thread, and writes the answer there, too.
+    /// Waits for a permit, evaluates and writes the answer: on a blocking thread, but for what is known to be brief, since a change
+    /// of thread and back would take as long again.
     async fn run(
         self,
         api: &Services,
         info: QueryInfo,
-        eval: impl FnOnce(&Engine, &dyn Queryable, &QueryOptions) -> Result<Output, EvalError> + Send + 'static,
+        eval: impl Fn(&Engine, &dyn Queryable, &QueryOptions) -> Result<Output, EvalError> + Send + 'static,
     ) -> Result<Response, ApiError> {
         let engine = api.engine.load_full();
         let timeout = self.timeout.unwrap_or(Duration::MAX).min(engine.options().timeout);
         let deadline = Deadline::after(api.clock.clone(), timeout);
-        let ticket = engine.guard().begin(info, &api.clock);
-        let cancel = ticket.cancel_token();
+        let is_brief = info.kind == QueryKind::Instant && engine.guard().is_brief(&info.text);
+        let again = is_brief.then(|| info.clone());
+        let mut ticket = engine.guard().begin(info, &api.clock);
         // Dropped when the client goes away: hyper drops this future then.
-        let _stop = StopOnDrop(cancel.clone());
+        let _stop = StopOnDrop(ticket.cancel_token());
         let permit = super::enter(api, timeout).await?;
-        let queued = ticket.elapsed();
-        let (lookback_ms, meter) = (self.lookback_ms, ticket.meter());
-        let opts = QueryOptions { lookback_ms, cancel, deadline: Some(deadline), meter };
         let queryable = api.queryable.clone();
+        if let Some(info) = again {
+            let queued = ticket.elapsed();
+            let work = Work { request: &self, engine: &engine, ticket, queued, deadline: deadline.clone() };
+            match unwinding(|| work.run(&*queryable, &eval, Some(BRIEF_COST_MAX)))? {
+                Done::Answer(body) => return Ok(json_response_of(body?)),
+                Done::TooDear => ticket = engine.guard().begin(info, &api.clock),
+            }
+        }
+        // The first ticket of one that was begun again is gone, and its token with it.
+        let _stop = StopOnDrop(ticket.cancel_token());
+        let queued = ticket.elapsed();
         let body = tokio::task::spawn_blocking(move || {
             let _held = permit;
-            ticket.set_state(QueryState::Evaluating);
-            let output = eval(&engine, &*queryable, &opts).map_err(|err| eval_error(&err));
-            let evaluated = ticket.elapsed().saturating_sub(queued);
-            ticket.evaluated(queued, evaluated, output.as_ref().err().map(|err| err.message.as_str()));
-            ticket.set_state(QueryState::Answering);
-            let timings = Timings { queued: queued.as_secs_f64(), evaluated: evaluated.as_secs_f64() };
-            Ok::<_, ApiError>(self.encode(output?, &timings))
+            ticket.write_down();
+            let work = Work { request: &self, engine: &engine, ticket, queued, deadline };
+            work.run(&*queryable, &eval, None)
         });
-        let body =
-            body.await.map_err(|_| ApiError::new(ErrorKind::Internal, "the query ended by a panic"))??;
-        Ok(json_response(StatusCode::OK, body))
+        match body.await.map_err(|_| panicked())? {
+            Done::Answer(body) => Ok(json_response_of(body?)),
+            Done::TooDear => Err(ApiError::new(ErrorKind::Internal, "a query without a cost limit hit one")),
+        }
     }
 
-    fn encode(&self, mut output: Output, timings: &Timings) -> String {
+    fn encode(&self, mut output: Output, timings: &Timings, n_threads: usize) -> Vec<String> {
         let mut remarks = Remarks::from_annotations(&output.annotations);
         if truncate(&mut output.value, self.limit) {
             remarks.warn("results truncated due to limit");
@@ -158,16 +167,75 @@ impl QueryRequest {
                 model::labels::quoted(&self.stats)
             ));
         }
-        envelope(&remarks, |json| {
+        pieces(&remarks, |json| {
             json.object(|json| {
                 json.key("resultType").text(output.value.type_name());
-                push_value(json.key("result"), &output.value);
+                push_value(json.key("result"), &output.value, n_threads);
                 if !self.stats.is_empty() {
                     push_stats(json.key("stats"), timings);
                 }
             });
         })
     }
+}
+
+/// What is left to do once a query may run.
+struct Work<'a> {
+    request: &'a QueryRequest,
+    engine: &'a Engine,
+    ticket: Ticket,
+    queued: Duration,
+    deadline: Deadline,
+}
+
+/// How it ended.
+enum Done {
+    /// The pieces of its body, or why there is none.
+    Answer(Result<Vec<String>, ApiError>),
+    /// It costs more than was allowed.
+    TooDear,
+}
+
+impl Work<'_> {
+    fn run(
+        self,
+        queryable: &dyn Queryable,
+        eval: &impl Fn(&Engine, &dyn Queryable, &QueryOptions) -> Result<Output, EvalError>,
+        cost_max: Option<u64>,
+    ) -> Done {
+        let Self { request, engine, ticket, queued, deadline } = self;
+        let (cancel, meter) = (ticket.cancel_token(), ticket.meter());
+        let lookback_ms = request.lookback_ms;
+        let opts = QueryOptions { lookback_ms, cancel, deadline: Some(deadline), meter, cost_max };
+        ticket.set_state(QueryState::Evaluating);
+        let output = eval(engine, queryable, &opts);
+        let guard = engine.guard();
+        if matches!(output, Err(EvalError::TooDear)) {
+            guard.set_brief(&ticket.info().text, false);
+            return Done::TooDear;
+        }
+        let output = output.map_err(|err| eval_error(&err));
+        let evaluated = ticket.elapsed().saturating_sub(queued);
+        if ticket.info().kind == QueryKind::Instant {
+            let is_brief = opts.meter.cost() <= BRIEF_COST_MAX && evaluated <= BRIEF_TIME_MAX;
+            guard.set_brief(&ticket.info().text, is_brief);
+        }
+        ticket.evaluated(queued, evaluated, output.as_ref().err().map(|err| err.message.as_str()));
+        ticket.set_state(QueryState::Answering);
+        let timings = Timings { queued: queued.as_secs_f64(), evaluated: evaluated.as_secs_f64() };
+        let n_threads = engine.options().threads;
+        Done::Answer(output.map(|output| request.encode(output, &timings, n_threads)))
+    }
+}
+
+/// As a blocking thread would, turns a panic into an error.
+fn unwinding<T>(work: impl FnOnce() -> T) -> Result<T, ApiError> {
+    // What `work` shares with others are locks and atomics that are whole between any two calls.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|_| panicked())
+}
+
+fn panicked() -> ApiError {
+    ApiError::new(ErrorKind::Internal, "the query ended by a panic")
 }
 
 /// Stops the query when nobody waits for it any more.
@@ -205,62 +273,6 @@ fn truncate(value: &mut Value, limit: Option<usize>) -> bool {
         _ => return false,
     }
     true
-}
-
-fn push_value(json: &mut Json, value: &Value) {
-    match value {
-        // Scalars and texts go through Go's own encoder: a float for the time, and no exponent in the value.
-        Value::Scalar { t_ms, value } => json.array(|json| {
-            json.number(*t_ms as f64 / 1_000.0);
-            json.text(&model::float::format_f(*value));
-        }),
-        Value::String { t_ms, text } => json.array(|json| {
-            json.number(*t_ms as f64 / 1_000.0);
-            json.text(text);
-        }),
-        Value::Vector(samples) => json.array(|json| {
-            for sample in samples {
-                json.object(|json| {
-                    json.key("metric").labels(&sample.labels);
-                    match &sample.histogram {
-                        Some(histogram) => push_histogram(json.key("histogram"), sample.t_ms, histogram),
-                        None => push_point(json.key("value"), sample.t_ms, sample.value),
-                    }
-                });
-            }
-        }),
-        Value::Matrix(series) => json.array(|json| {
-            for series in series {
-                json.object(|json| {
-                    json.key("metric").labels(&series.labels);
-                    if !series.points.is_empty() {
-                        json.key("values").array(|json| {
-                            series.points.iter().for_each(|(t_ms, value)| push_point(json, *t_ms, *value));
-                        });
-                    }
-                    if !series.histograms.is_empty() {
-                        json.key("histograms").array(|json| {
-                            series.histograms.iter().for_each(|(t_ms, h)| push_histogram(json, *t_ms, h));
-                        });
-                    }
-                });
-            }
-        }),
-    }
-}
-
-fn push_point(json: &mut Json, t_ms: i64, value: f64) {
-    json.array(|json| {
-        json.sample_time(t_ms);
-        json.sample_value(value);
-    });
-}
-
-fn push_histogram(json: &mut Json, t_ms: i64, histogram: &Histogram) {
-    json.array(|json| {
-        json.sample_time(t_ms);
-        json.histogram(histogram);
-    });
 }
 
 /// Timings alone: samples are not counted, and a made-up count would be worse than none.

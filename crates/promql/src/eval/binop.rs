@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use model::Labels;
 use model::labels::METRIC_NAME;
 
-use super::column::{Column, Evaluated, Grid, only, without, without_metadata};
+use super::column::{Column, Evaluated, Grid};
 use super::evaluator::{Evaluator, Result};
-use super::histogram_binop::{self, Operand, Remark, Remarks};
+use super::histogram_binop::{self, Operand, Remarks};
+use super::join::Join;
 use crate::error::EvalError;
 use crate::parse::ast::{BinaryOp, Cardinality, Span, VectorMatching};
 
@@ -21,13 +22,43 @@ pub(crate) struct Operator {
 
 impl Operator {
     /// Whether the result is another metric than the operands.
-    fn changes_metric(self) -> bool {
+    pub(super) fn changes_metric(self) -> bool {
         use BinaryOp as B;
         matches!(self.op, B::Add | B::Sub | B::Mul | B::Div | B::Mod | B::Pow | B::Atan2)
     }
 
     pub(crate) fn is_trim(self) -> bool {
         matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
+    }
+
+    /// Applies the operator to the floats of `column` and `others` at every step. At steps where `column` has none nothing that
+    /// counts is computed. A comparison without `bool` gives what `kept` says.
+    pub(super) fn combine(self, column: &mut Column, others: &[f64], swapped: bool, kept: Kept) {
+        use BinaryOp as B;
+        if self.op.is_comparison() && !self.return_bool {
+            return match self.op {
+                B::Equal => compare(column, others, swapped, |l, r| l == r, kept),
+                B::NotEqual => compare(column, others, swapped, |l, r| l != r, kept),
+                B::Less => compare(column, others, swapped, |l, r| l < r, kept),
+                B::LessEqual => compare(column, others, swapped, |l, r| l <= r, kept),
+                B::Greater => compare(column, others, swapped, |l, r| l > r, kept),
+                _ => compare(column, others, swapped, |l, r| l >= r, kept),
+            };
+        }
+        let one = |is_true: bool| f64::from(u8::from(is_true));
+        match self.op {
+            B::Add => compute(column, others, swapped, |l, r| l + r),
+            B::Sub => compute(column, others, swapped, |l, r| l - r),
+            B::Mul => compute(column, others, swapped, |l, r| l * r),
+            B::Div => compute(column, others, swapped, |l, r| l / r),
+            B::Equal => compute(column, others, swapped, |l, r| one(l == r)),
+            B::NotEqual => compute(column, others, swapped, |l, r| one(l != r)),
+            B::Less => compute(column, others, swapped, |l, r| one(l < r)),
+            B::LessEqual => compute(column, others, swapped, |l, r| one(l <= r)),
+            B::Greater => compute(column, others, swapped, |l, r| one(l > r)),
+            B::GreaterEqual => compute(column, others, swapped, |l, r| one(l >= r)),
+            _ => compute(column, others, swapped, |l, r| self.apply(l, r).0),
+        }
     }
 
     /// The value of floats and whether it is kept; a comparison gives its left side.
@@ -49,6 +80,37 @@ impl Operator {
             B::GreaterEqual => (lhs, lhs >= rhs),
             B::TrimUpper | B::TrimLower | B::And | B::Or | B::Unless => (0.0, false),
         }
+    }
+}
+
+/// Which side a comparison that filters gives at a step: of the column's own value and the other.
+type Kept = fn(f64, f64) -> f64;
+
+/// Two floats become one.
+trait Combine: Fn(f64, f64) -> f64 {}
+impl<F: Fn(f64, f64) -> f64> Combine for F {}
+
+/// `column` as the left side, or (`swapped`) the right one.
+fn compute(column: &mut Column, others: &[f64], swapped: bool, of: impl Combine) {
+    let values = column.values.iter_mut().zip(others);
+    if swapped {
+        values.for_each(|(own, other)| *own = of(*other, *own));
+    } else {
+        values.for_each(|(own, other)| *own = of(*own, *other));
+    }
+}
+
+fn compare(
+    column: &mut Column,
+    others: &[f64],
+    swapped: bool,
+    is_kept: impl Fn(f64, f64) -> bool,
+    kept: Kept,
+) {
+    let places = column.values.iter_mut().zip(&mut column.present);
+    for ((own, present), other) in places.zip(others) {
+        *present &= if swapped { is_kept(*other, *own) } else { is_kept(*own, *other) };
+        *own = kept(*own, *other);
     }
 }
 
@@ -91,19 +153,8 @@ pub(crate) fn vector_scalar(
             }
             continue;
         }
-        for (step, scalar) in scalars.iter().enumerate() {
-            if !column.present[step] {
-                continue;
-            }
-            let own = column.values[step];
-            let (lhs, rhs) = if swapped { (*scalar, own) } else { (own, *scalar) };
-            let (mut value, keep) = operator.apply(lhs, rhs);
-            if operator.op.is_comparison() {
-                value = if operator.return_bool { f64::from(u8::from(keep)) } else { own };
-            }
-            column.values[step] = value;
-            column.present[step] = keep || (operator.return_bool && operator.op.is_comparison());
-        }
+        let own = |own: f64, _| own;
+        operator.combine(column, scalars, swapped, own);
         if operator.changes_metric() || operator.return_bool {
             ev.drop_name(column);
         }
@@ -138,45 +189,62 @@ fn with_histograms(
     result
 }
 
-/// What decides which series meet.
+/// Numbers what decides which series meet: one ordinal for each signature.
+#[derive(Default)]
 struct Signatures {
-    ordinals: HashMap<Labels, usize>,
+    ordinals: HashMap<Vec<u8>, usize>,
+    /// The signature at hand, so that only new ones take memory.
+    packed: Vec<u8>,
 }
 
 impl Signatures {
-    fn of(columns: &[Column], matching: &VectorMatching, known: &mut Self) -> Vec<usize> {
-        let ordinal = |column: &Column| {
-            let n_known = known.ordinals.len();
-            *known.ordinals.entry(signature(&column.labels, matching)).or_insert(n_known)
-        };
-        columns.iter().map(ordinal).collect()
+    fn of(&mut self, columns: &[Column], matching: &VectorMatching) -> Vec<usize> {
+        columns.iter().map(|column| self.ordinal(&column.labels, matching)).collect()
+    }
+
+    fn ordinal(&mut self, labels: &Labels, matching: &VectorMatching) -> usize {
+        self.packed.clear();
+        for (name, value) in labels.iter().filter(|(name, _)| is_matched(name, matching)) {
+            for text in [name, value] {
+                self.packed.extend_from_slice(&text.len().to_le_bytes());
+                self.packed.extend_from_slice(text.as_bytes());
+            }
+        }
+        if let Some(known) = self.ordinals.get(&self.packed) {
+            return *known;
+        }
+        let n_known = self.ordinals.len();
+        self.ordinals.insert(self.packed.clone(), n_known);
+        n_known
     }
 }
 
-fn signature(labels: &Labels, matching: &VectorMatching) -> Labels {
-    if matching.on {
-        only(labels, &matching.labels)
-    } else {
-        let hidden = |name: &str| name == METRIC_NAME || matching.labels.iter().any(|l| l == name);
-        Labels::from_sorted(labels.iter().filter(|(name, _)| !hidden(name)))
-    }
+/// Whether the label is part of the signature.
+fn is_matched(name: &str, matching: &VectorMatching) -> bool {
+    let is_named = matching.labels.iter().any(|label| label == name);
+    if matching.on { is_named } else { !is_named && name != METRIC_NAME }
+}
+
+/// The labels that series that meet have in common.
+pub(super) fn signature(labels: &Labels, matching: &VectorMatching) -> Labels {
+    Labels::from_sorted(labels.iter().filter(|(name, _)| is_matched(name, matching)))
 }
 
 /// One side of an operation: its series, and which series share a signature.
-struct Side {
-    columns: Vec<Column>,
-    ordinals: Vec<usize>,
+pub(super) struct Side {
+    pub(super) columns: Vec<Column>,
+    pub(super) ordinals: Vec<usize>,
     /// Series by signature.
-    groups: Vec<Vec<usize>>,
+    pub(super) groups: Vec<Vec<usize>>,
     /// First and last step at which each series has a value; the first is beyond the last where it has none.
-    extents: Vec<(usize, usize)>,
+    pub(super) extents: Vec<(usize, usize)>,
 }
 
 impl Side {
     fn pair(lhs: Vec<Column>, rhs: Vec<Column>, matching: &VectorMatching) -> (Self, Self) {
-        let mut known = Signatures { ordinals: HashMap::new() };
-        let lhs_ordinals = Signatures::of(&lhs, matching, &mut known);
-        let rhs_ordinals = Signatures::of(&rhs, matching, &mut known);
+        let mut known = Signatures::default();
+        let lhs_ordinals = known.of(&lhs, matching);
+        let rhs_ordinals = known.of(&rhs, matching);
         let n_groups = known.ordinals.len();
         (Self::new(lhs, lhs_ordinals, n_groups), Self::new(rhs, rhs_ordinals, n_groups))
     }
@@ -197,7 +265,7 @@ impl Side {
     }
 
     /// At which steps any series of the group has a value.
-    fn presence(&self, ordinal: usize, n_steps: usize) -> Vec<bool> {
+    pub(super) fn presence(&self, ordinal: usize, n_steps: usize) -> Vec<bool> {
         let mut present = vec![false; n_steps];
         for idx in &self.groups[ordinal] {
             or_into(&mut present, &self.columns[*idx].presence());
@@ -206,7 +274,7 @@ impl Side {
     }
 
     /// At which steps any series has a value.
-    fn any_presence(&self, n_steps: usize) -> Vec<bool> {
+    pub(super) fn any_presence(&self, n_steps: usize) -> Vec<bool> {
         let mut present = vec![false; n_steps];
         for column in &self.columns {
             or_into(&mut present, &column.presence());
@@ -215,7 +283,7 @@ impl Side {
     }
 }
 
-fn or_into(into: &mut [bool], from: &[bool]) {
+pub(super) fn or_into(into: &mut [bool], from: &[bool]) {
     for (into, from) in into.iter_mut().zip(from) {
         *into |= *from;
     }
@@ -238,261 +306,37 @@ pub(crate) fn vectors(
             if swapped { Side::pair(rhs, lhs, matching) } else { Side::pair(lhs, rhs, matching) };
         let mut join = Join { ev, operator, matching, swapped, many, one, n_steps: grid.n_steps };
         join.check_one_side()?;
-        join.run()?
+        match join.pairs() {
+            // Nothing is left to settle.
+            Some(pairs) => return Ok(Evaluated::Vector(join.run_pairs(pairs)?)),
+            None => join.run()?,
+        }
     };
     Ok(Evaluated::Vector(ev.settle(columns, grid)?))
 }
 
 fn set_operation(ev: &Evaluator<'_>, op: BinaryOp, lhs: Side, rhs: Side, grid: Grid) -> Result<Vec<Column>> {
-    let masked = |side: &Side, other: &Side, keep_if_present: bool| -> Result<Vec<Column>> {
+    let masked = |columns: Vec<Column>, ordinals: &[usize], other: &Side, keep_if_present: bool| {
         let mut masks: HashMap<usize, Vec<bool>> = HashMap::new();
         let mut kept = Vec::new();
-        for (column, ordinal) in side.columns.iter().zip(&side.ordinals) {
+        for (mut column, ordinal) in columns.into_iter().zip(ordinals) {
             ev.check_stop()?;
             let mask = masks.entry(*ordinal).or_insert_with(|| other.presence(*ordinal, grid.n_steps));
-            let mut column = column.clone();
             column.mask(|step| mask[step] == keep_if_present);
             if !column.is_absent() {
                 kept.push(column);
             }
         }
-        Ok(kept)
+        Ok::<_, EvalError>(kept)
     };
     match op {
-        BinaryOp::And => masked(&lhs, &rhs, true),
-        BinaryOp::Unless => masked(&lhs, &rhs, false),
+        BinaryOp::And => masked(lhs.columns, &lhs.ordinals, &rhs, true),
+        BinaryOp::Unless => masked(lhs.columns, &lhs.ordinals, &rhs, false),
         _ => {
-            let mut extra = masked(&rhs, &lhs, false)?;
+            let mut extra = masked(rhs.columns, &rhs.ordinals, &lhs, false)?;
             let mut all = lhs.columns;
             all.append(&mut extra);
             Ok(all)
         }
-    }
-}
-
-/// A vector-to-vector operation under way. The many side is the left one, unless swapped for `group_right`.
-struct Join<'e, 'q, 'm> {
-    ev: &'e mut Evaluator<'q>,
-    operator: Operator,
-    matching: &'m VectorMatching,
-    swapped: bool,
-    many: Side,
-    one: Side,
-    n_steps: usize,
-}
-
-/// What became of two series that met.
-struct Met {
-    /// Where both had a value.
-    matched: Vec<bool>,
-    /// The kept results.
-    column: Column,
-    /// By step.
-    remarks: Vec<(usize, Remark)>,
-}
-
-impl Join<'_, '_, '_> {
-    /// The «one» side may have one value per signature and step, where the other side has any at all.
-    fn check_one_side(&self) -> Result<()> {
-        let is_filled = self.matching.fill.lhs.is_some() || self.matching.fill.rhs.is_some();
-        let mut other: Option<Vec<bool>> = None;
-        for group in self.one.groups.iter().filter(|group| group.len() > 1) {
-            let other = other.get_or_insert_with(|| self.many.any_presence(self.n_steps));
-            for step in (0..self.n_steps).filter(|step| is_filled || other[*step]) {
-                let mut present = group.iter().filter(|idx| self.one.columns[**idx].has(step));
-                if let (Some(first), Some(second)) = (present.next(), present.next()) {
-                    return Err(self.duplicates(*first, *second));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn duplicates(&self, first: usize, second: usize) -> EvalError {
-        let labels = &self.one.columns[second].labels;
-        let group = self.match_labels(labels);
-        let side = if self.swapped { "left" } else { "right" };
-        let mut names = [labels.to_string(), self.one.columns[first].labels.to_string()];
-        names.sort();
-        EvalError::Execution(format!(
-            "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}]\
-             ;many-to-many matching not allowed: matching labels must be unique on one side",
-            names[0], names[1]
-        ))
-    }
-
-    /// The labels that both sides share.
-    fn match_labels(&self, labels: &Labels) -> Labels {
-        signature(labels, self.matching)
-    }
-
-    fn run(&mut self) -> Result<Vec<Column>> {
-        let mut results: Vec<Column> = Vec::new();
-        let mut guard = Guard::default();
-        let mut remarks = Remarks::default();
-        for idx in 0..self.many.columns.len() {
-            self.ev.check_stop()?;
-            let ordinal = self.many.ordinals[idx];
-            let (first, last) = self.many.extents[idx];
-            // Series that replaced each other over time share a signature, and most never meet.
-            let meets = |other: &&usize| {
-                let (other_first, other_last) = self.one.extents[**other];
-                other_first <= last && first <= other_last
-            };
-            for other in self.one.groups[ordinal].iter().filter(meets) {
-                let (many, one) = (&self.many.columns[idx], &self.one.columns[*other]);
-                let met = self.meet(many, one);
-                self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
-            }
-            if let Some(fill) = self.matching.fill.rhs {
-                let many = &self.many.columns[idx];
-                let one = self.stand_in(&self.one, ordinal, &many.labels, fill);
-                let met = self.meet(many, &one);
-                self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
-            }
-        }
-        if let Some(fill) = self.matching.fill.lhs {
-            for idx in 0..self.one.columns.len() {
-                let ordinal = self.one.ordinals[idx];
-                let one = &self.one.columns[idx];
-                let many = self.stand_in(&self.many, ordinal, &one.labels, fill);
-                let met = self.meet(&many, one);
-                self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
-            }
-        }
-        remarks.say(self.ev, self.operator.span);
-        Ok(results)
-    }
-
-    /// A series of `fill` wherever `side` has nothing in the group.
-    fn stand_in(&self, side: &Side, ordinal: usize, labels: &Labels, fill: f64) -> Column {
-        let mut present = side.presence(ordinal, self.n_steps);
-        present.iter_mut().for_each(|p| *p = !*p);
-        Column {
-            labels: self.match_labels(labels),
-            drop_name: false,
-            lost_metadata: false,
-            values: vec![fill; self.n_steps],
-            present,
-            histograms: Vec::new(),
-        }
-    }
-
-    fn meet(&self, many: &Column, one: &Column) -> Met {
-        if self.operator.is_trim() || !many.histograms.is_empty() || !one.histograms.is_empty() {
-            return self.meet_with_histograms(many, one);
-        }
-        let mut column = Column::absent(Labels::empty(), self.n_steps);
-        let matched: Vec<bool> = many.present.iter().zip(&one.present).map(|(a, b)| *a && *b).collect();
-        let mut any = false;
-        for step in (0..self.n_steps).filter(|step| matched[*step]) {
-            any = true;
-            let (many, one) = (many.values[step], one.values[step]);
-            let (lhs, rhs) = if self.swapped { (one, many) } else { (many, one) };
-            let (value, keep) = self.operator.apply(lhs, rhs);
-            if self.operator.return_bool {
-                column.set(step, f64::from(u8::from(keep)));
-            } else if keep {
-                column.set(step, value);
-            }
-        }
-        if any {
-            column.labels = self.result_labels(&many.labels, &one.labels);
-            column.drop_name = self.operator.return_bool;
-        }
-        Met { matched, column, remarks: Vec::new() }
-    }
-
-    /// As [`Join::meet`], where either has histograms or the operator is for them.
-    fn meet_with_histograms(&self, many: &Column, one: &Column) -> Met {
-        let mut column = Column::absent(Labels::empty(), self.n_steps);
-        let mut matched = vec![false; self.n_steps];
-        let mut remarks = Vec::new();
-        for (step, matched) in matched.iter_mut().enumerate() {
-            let (Some(many), Some(one)) = (many.cell(step), one.cell(step)) else {
-                continue;
-            };
-            let (lhs, rhs) = if self.swapped { (&one, &many) } else { (&many, &one) };
-            let mut outcome = histogram_binop::apply(self.operator, lhs.into(), rhs.into());
-            *matched = !outcome.is_refused;
-            remarks.extend(outcome.remark.take().map(|remark| (step, remark)));
-            if let Some(cell) = outcome.of_vectors(self.operator) {
-                column.set_cell(step, cell);
-            }
-        }
-        if matched.contains(&true) {
-            column.labels = self.result_labels(&many.labels, &one.labels);
-            column.drop_name = self.operator.return_bool;
-        }
-        Met { matched, column, remarks }
-    }
-
-    fn keep(
-        &self,
-        ordinal: usize,
-        met: Met,
-        guard: &mut Guard,
-        remarks: &mut Remarks,
-        results: &mut Vec<Column>,
-    ) -> Result<()> {
-        for (step, remark) in met.remarks {
-            remarks.set(step, Some(remark));
-        }
-        if !met.matched.contains(&true) {
-            return Ok(());
-        }
-        let is_one_to_one = self.matching.cardinality == Cardinality::OneToOne;
-        let key = if is_one_to_one { Labels::empty() } else { met.column.labels.clone() };
-        if !guard.is_new(ordinal, key, &met.matched) {
-            let message = if is_one_to_one {
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-            } else {
-                "multiple matches for labels: grouping labels must ensure unique matches"
-            };
-            return Err(EvalError::Execution(message.to_owned()));
-        }
-        if !met.column.is_absent() {
-            results.push(met.column);
-        }
-        Ok(())
-    }
-
-    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let drops = self.operator.return_bool && self.ev.drops_names_at_once();
-        let mut labels =
-            if drops || self.operator.changes_metric() { without_metadata(many) } else { many.clone() };
-        if self.matching.cardinality == Cardinality::OneToOne {
-            labels = if self.matching.on {
-                only(&labels, &self.matching.labels)
-            } else {
-                without(&labels, &self.matching.labels)
-            };
-        }
-        if self.matching.include.is_empty() {
-            return labels;
-        }
-        let mut builder = labels.to_builder();
-        for name in &self.matching.include {
-            builder.set(name, one.get(name).unwrap_or(""));
-        }
-        builder.build()
-    }
-}
-
-/// Remembers at which steps a signature (and, with grouping, a result) was matched.
-#[derive(Default)]
-struct Guard {
-    seen: HashMap<(usize, Labels), Vec<bool>>,
-}
-
-impl Guard {
-    fn is_new(&mut self, ordinal: usize, labels: Labels, matched: &[bool]) -> bool {
-        let Some(seen) = self.seen.get_mut(&(ordinal, labels.clone())) else {
-            self.seen.insert((ordinal, labels), matched.to_vec());
-            return true;
-        };
-        let is_new = !seen.iter().zip(matched).any(|(a, b)| *a && *b);
-        or_into(seen, matched);
-        is_new
     }
 }

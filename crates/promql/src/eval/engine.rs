@@ -142,6 +142,8 @@ pub struct QueryOptions {
     pub deadline: Option<Deadline>,
     /// Counts what the query costs.
     pub meter: Meter,
+    /// Ends the query with [`EvalError::TooDear`] where [`Meter::cost`] would go beyond; `None` for no limit.
+    pub cost_max: Option<u64>,
 }
 
 impl QueryOptions {
@@ -154,6 +156,12 @@ impl QueryOptions {
             return Err(EvalError::Timeout);
         }
         Ok(())
+    }
+
+    /// Adds what is about to be spent to the expected cost.
+    pub(crate) fn expect(&self, cost: u64) -> Result<(), EvalError> {
+        let total = self.meter.expect(cost);
+        if self.cost_max.is_some_and(|limit| total > limit) { Err(EvalError::TooDear) } else { Ok(()) }
     }
 
     /// Counts a series of `n` samples that was read from the store.

@@ -122,6 +122,7 @@ impl Evaluator<'_> {
     pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Evaluated> {
         self.check_stop()?;
         self.check_fits((grid.n_steps / STEPS_PER_SAMPLE) as u64)?;
+        self.query_options.expect(grid.n_steps as u64)?;
         let held = self.n_samples;
         let result = if grid.n_steps > 1 && is_step_invariant(expr) {
             self.eval_node(expr, Grid::instant(grid.start_ms))?.repeated(grid.n_steps)

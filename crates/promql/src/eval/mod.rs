@@ -9,6 +9,7 @@ pub(crate) mod evaluator;
 mod gather;
 mod histogram_binop;
 mod histograms;
+mod join;
 mod mixed;
 mod newest;
 pub(crate) mod range;

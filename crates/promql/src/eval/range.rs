@@ -12,7 +12,7 @@ use super::column::{Cell, Column, Grid, histogram_samples};
 use super::evaluator::{Buckets, Evaluator, Result};
 use super::histograms::prepared;
 use super::selector::Reference;
-use super::subquery;
+use super::{scan, subquery};
 use crate::error::EvalError;
 use crate::func::folded;
 use crate::func::rate::{Edges, RateKind, edges};
@@ -203,7 +203,10 @@ pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<
     let mut all = Vec::new();
     match &expr.unwrapped().kind {
         ExprKind::Matrix { selector, .. } => {
-            let mut set = select(ev, selector, windows, "", grid)?.set;
+            let selection = select(ev, selector, windows, "", grid)?;
+            let length_ms = selection.length_ms();
+            let mut set = selection.set;
+            scan::expect(ev, set.as_ref(), length_ms, 1)?;
             let reading = Reading::new(ev, "");
             while let Some(found) = set.next()? {
                 ev.take_series(found.values.len() + found.histograms.len())?;

@@ -24,6 +24,9 @@ const PARTS_MAX: usize = 512;
 const BATCH_COLUMNS_MAX: usize = 128;
 /// What finding and labelling a series costs, in samples read. Measured: a microsecond to nine tenths of a nanosecond.
 const SERIES_COST: u64 = 500;
+/// A selector with so many samples and steps is read by several threads even if its series are few: then handing them over costs
+/// next to nothing. Chosen: a millisecond of work or two, twenty times what starting the threads takes.
+const SPLIT_LONG_MIN: u64 = 1_000_000;
 /// Usual distance of samples, to guess how many there will be.
 const USUAL_GAP_MS: u64 = 15_000;
 
@@ -60,9 +63,9 @@ pub(crate) fn scan<M: Maker>(
     maker: &M,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
-    let n_each = length_ms.max(0) as u64 / USUAL_GAP_MS + n_steps as u64 + SERIES_COST;
-    let n_samples = (set.n_series_max() as u64).saturating_mul(n_each);
-    if ev.options.threads > 1 && n_samples >= ev.options.split_samples_min {
+    let expected = expect(ev, set.as_ref(), length_ms, n_steps)?;
+    let is_large = expected.total >= ev.options.split_samples_min || expected.samples >= SPLIT_LONG_MIN;
+    if ev.options.threads > 1 && is_large {
         let n_parts = (set.n_series_max() / PART_SERIES).clamp(2, PARTS_MAX);
         let cuts = set.cuts(n_parts);
         if !cuts.is_empty() {
@@ -77,6 +80,32 @@ pub(crate) fn scan<M: Maker>(
         take(ev, made, sink)?;
     }
     Ok(())
+}
+
+/// What reading a set costs, as far as can be guessed.
+pub(crate) struct Expected {
+    /// Samples and steps.
+    samples: u64,
+    /// With what finding the series costs, in samples.
+    total: u64,
+}
+
+/// Guesses what reading `set` costs, and adds it to the query's cost.
+///
+/// # Errors
+/// When that is more than its caller allows.
+pub(crate) fn expect(
+    ev: &Evaluator<'_>,
+    set: &dyn SeriesSet,
+    length_ms: i64,
+    n_steps: usize,
+) -> Result<Expected> {
+    let n_each = length_ms.max(0) as u64 / USUAL_GAP_MS + n_steps as u64;
+    let n_series = set.n_series_max() as u64;
+    let samples = n_series.saturating_mul(n_each);
+    let total = samples.saturating_add(n_series.saturating_mul(SERIES_COST));
+    ev.query_options.expect(total)?;
+    Ok(Expected { samples, total })
 }
 
 /// Hands what became of a series on.

@@ -278,6 +278,7 @@ fn smoothed(
     let queryable = ev.queryable;
     let hints = SelectHints { lookback_ms, ..SelectHints::default() };
     let mut set = queryable.select(&selector.matchers, range, &hints)?;
+    scan::expect(ev, set.as_ref(), range.end_ms.saturating_sub(range.start_ms), grid.n_steps)?;
     ev.note_rolled_up(set.rolled_up());
     while let Some(series) = set.next()? {
         ev.take_series(series.values.len() + series.histograms.len())?;

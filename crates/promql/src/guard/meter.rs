@@ -50,6 +50,7 @@ struct Counts {
     n_samples: AtomicU64,
     n_held: AtomicU64,
     n_held_peak: AtomicU64,
+    cost: AtomicU64,
     /// Taken from the pool.
     taken_bytes: AtomicU64,
     pool: Arc<Pool>,
@@ -102,6 +103,18 @@ impl Meter {
     #[must_use]
     pub fn n_samples_peak(&self) -> u64 {
         self.counts.n_held_peak.load(Ordering::Relaxed)
+    }
+
+    /// What the query is expected to cost as far as it is known: samples and steps, and some hundred for each series; one of them is
+    /// about a nanosecond.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.counts.cost.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the expected cost; returns what it is now.
+    pub(crate) fn expect(&self, cost: u64) -> u64 {
+        self.counts.cost.fetch_add(cost, Ordering::Relaxed).saturating_add(cost)
     }
 
     /// Counts a series with `n_samples` that was read; returns how many series that makes.

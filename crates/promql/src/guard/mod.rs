@@ -3,6 +3,7 @@
 //! In from `api` and `rules`, which begin a [`Ticket`] for each query; out to `status/queries`, to metrics and to the file
 //! that the next start reads. Knows no clock: callers hand one in. Names of metrics are Prometheus'.
 
+mod brief;
 mod journal;
 mod meter;
 
@@ -15,6 +16,8 @@ use parking_lot::{Mutex, RwLock};
 use stdx::metrics::{Counter, Family, Histogram, Registry};
 use stdx::{Clock, Dir};
 
+pub use self::brief::BRIEF_COST_MAX;
+use self::brief::Brief;
 use self::journal::Journal;
 pub use self::meter::Meter;
 use self::meter::Pool;
@@ -173,6 +176,7 @@ struct Metrics {
 struct Inner {
     pool: Arc<Pool>,
     next_id: AtomicU64,
+    brief: Brief,
     running: Mutex<BTreeMap<u64, Arc<Running>>>,
     journal: Option<Journal>,
     metrics: Option<Metrics>,
@@ -225,7 +229,7 @@ impl Guard {
         (Self { inner }, unfinished)
     }
 
-    /// A query begins. It is listed until the ticket is dropped.
+    /// A query begins. It is listed until the ticket is dropped, but not yet in the file: see [`Ticket::write_down`].
     #[must_use]
     pub fn begin(&self, info: QueryInfo, clock: &Arc<dyn Clock>) -> Ticket {
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed) + 1;
@@ -238,11 +242,19 @@ impl Guard {
             meter: Meter::of(&self.inner.pool),
             info,
         });
-        if let Some(journal) = &self.inner.journal {
-            journal.begin(id, running.started_at_ms, &running.info.text);
-        }
         self.inner.running.lock().insert(id, Arc::clone(&running));
-        Ticket { id, running, guard: self.clone() }
+        Ticket { id, running, guard: self.clone(), is_written: false }
+    }
+
+    /// Whether the query of this text cost at most [`BRIEF_COST_MAX`] when it ran last, as far as is remembered.
+    #[must_use]
+    pub fn is_brief(&self, text: &str) -> bool {
+        self.inner.brief.knows(text)
+    }
+
+    /// Remembers whether the query of this text was brief.
+    pub fn set_brief(&self, text: &str, is_brief: bool) {
+        self.inner.brief.remember(text, is_brief);
     }
 
     /// From now on `log` is told of every query that is over.
@@ -286,6 +298,8 @@ pub struct Ticket {
     id: u64,
     running: Arc<Running>,
     guard: Guard,
+    /// It is in the file, and its end must be.
+    is_written: bool,
 }
 
 impl std::fmt::Debug for Running {
@@ -299,6 +313,16 @@ impl Ticket {
     #[must_use]
     pub fn info(&self) -> &QueryInfo {
         &self.running.info
+    }
+
+    /// Writes it into the file of those that run, for the next start. Not for brief ones, which cannot do harm and would spend a good
+    /// part of their time there.
+    pub fn write_down(&mut self) {
+        let Some(journal) = &self.guard.inner.journal else { return };
+        if !self.is_written {
+            self.is_written = true;
+            journal.begin(self.id, self.running.started_at_ms, &self.running.info.text);
+        }
     }
 
     /// Stops it.
@@ -348,7 +372,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let inner = &self.guard.inner;
         inner.running.lock().remove(&self.id);
-        if let Some(journal) = &inner.journal {
+        if let Some(journal) = inner.journal.as_ref().filter(|_| self.is_written) {
             journal.end(self.id);
         }
     }
