@@ -25,5 +25,6 @@ fn walk(message: &[u8]) -> Result<(), DecodeError> {
 }
 
 fuzz_target!(|message: &[u8]| {
-    let _ = walk(message);
+    let whole = wire::remote_write::decode_v2(message, &HashSecret::new(|| 7));
+    assert!(walk(message).is_err() || whole.is_ok());
 });

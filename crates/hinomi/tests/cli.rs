@@ -133,7 +133,9 @@ fn checks_say_which_file_line_and_column() {
     );
     check("config", "global:\n  scrape_intervall: 1s\n", 1, &["a.yml:2:3: field scrape_intervall not found"]);
     check("config", "a: [\n", 1, &["a.yml:"]);
-    check("config", "remote_write:\n- url: http://x\n", 1, &["a.yml:2:3: remote_write is not served yet"]);
+    check("config", "remote_write:\n- url: http://x\n", 0, &[]);
+    check("config", "remote_write:\n- name: x\n", 1, &["url for remote_write is empty"]);
+    check("config", "tracing:\n  endpoint: x\n", 1, &["a.yml:2:3: tracing is not served yet"]);
     check("config", "hinomi:\n  builtin_rules: {disabled: [Nope]}\n", 1, &["no rule \"Nope\"; there are "]);
     check("config", "hinomi:\n  builtin_rules: maybe\n", 1, &["a.yml:2:"]);
     check("config", "rule_files: [nope.yml]\n", 1, &["names no file that is there"]);

@@ -7,6 +7,7 @@
 mod changes;
 mod error;
 mod first;
+mod follow;
 mod memory;
 mod merge;
 mod newest;
@@ -15,6 +16,7 @@ mod seam;
 pub use changes::ChangeLog;
 pub use error::{AppendError, QueryError, RowError, StorageError};
 pub use first::FirstTexts;
+pub use follow::{Behind, BehindValue, Followed, Follower};
 pub use memory::MemStore;
 pub use merge::{Joiner, Merged, merge_series};
 pub use newest::{Newest, NewestAsk, NewestSample, NewestSet};

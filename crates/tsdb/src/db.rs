@@ -18,16 +18,16 @@ mod syncs;
 pub(crate) mod tiers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
 use stdx::dir::DirLock;
 use storage::{
-    Appendable, Appender, ChangeLog, NewestAsk, NewestSet, QueryError, Queryable, SelectHints, SeriesSet,
-    StorageError,
+    Appendable, Appender, ChangeLog, Followed, Follower, NewestAsk, NewestSet, QueryError, Queryable,
+    SelectHints, SeriesSet, StorageError,
 };
 
 use crate::block::Block;
@@ -65,6 +65,8 @@ pub struct Db {
     budget: Budget,
     /// Told after each change that readers may see, before it is acknowledged.
     changes: ChangeLog,
+    /// Told of each batch before it is written, as far as it is behind.
+    follower: OnceLock<Arc<dyn Follower>>,
     closed: AtomicBool,
     /// Imports begun in this run.
     n_imports: AtomicU64,
@@ -276,6 +278,10 @@ impl Db {
         &self.changes
     }
 
+    pub(crate) fn follower(&self) -> Option<&Arc<dyn Follower>> {
+        self.follower.get()
+    }
+
     /// What roll-ups have for a selection. To be called after the list of blocks was taken.
     pub(crate) fn rolled_up(
         &self,
@@ -329,6 +335,17 @@ impl Appendable for Db {
 
     fn sync(&self) -> Result<(), StorageError> {
         Ok(Self::sync(self)?)
+    }
+}
+
+impl Followed for Db {
+    fn follow(&self, follower: Arc<dyn Follower>) {
+        let _ = self.follower.set(follower);
+    }
+
+    fn between_commits(&self, act: &mut dyn FnMut()) {
+        let _no_commit = self.log.lock();
+        act();
     }
 }
 

@@ -18,7 +18,6 @@ macro_rules! refuse {
 }
 
 refuse! {
-    remote_write: "remove the section; samples are kept here",
     remote_read: "remove the section",
     otlp: "remove the section; nothing is received over OTLP",
     tracing: "remove the section; no traces are sent",
@@ -44,8 +43,8 @@ pub(super) struct ConfigFile {
     /// Tunes Go's garbage collector, which is not here.
     #[serde(deserialize_with = "null_as_default")]
     runtime: Runtime,
-    #[serde(deserialize_with = "remote_write")]
-    remote_write: (),
+    #[serde(deserialize_with = "remote_writes")]
+    pub(super) remote_write: Vec<remote::RemoteWriteConfig>,
     #[serde(deserialize_with = "remote_read")]
     remote_read: (),
     #[serde(deserialize_with = "otlp")]
@@ -54,6 +53,17 @@ pub(super) struct ConfigFile {
     tracing: (),
     #[serde(deserialize_with = "storage")]
     storage: (),
+}
+
+/// As Prometheus says it when an entry is empty.
+fn remote_writes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<remote::RemoteWriteConfig>, D::Error> {
+    let entries: Option<Vec<Option<remote::RemoteWriteConfig>>> = Option::deserialize(deserializer)?;
+    let entries: Option<Vec<_>> = entries.unwrap_or_default().into_iter().collect();
+    let entries = entries.ok_or("empty or null remote write config section".to_owned());
+    let checked = entries.and_then(|entries| remote::config::check_names(&entries).map(|()| entries));
+    checked.map_err(serde::de::Error::custom)
 }
 
 /// `runtime`

@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) groups: Vec<GroupSpec>,
     /// `alerting`
     pub(crate) alerting: AlertingConfig,
+    /// Receivers of what is stored here.
+    pub(crate) remote_write: Vec<remote::RemoteWriteConfig>,
     /// `hinomi`
     pub(crate) own: Own,
     /// For the status page: secrets replaced.
@@ -167,6 +169,8 @@ impl Config {
         }
         let mut alerting = file.alerting;
         alerting.set_directory(dir);
+        let mut remote_write = file.remote_write;
+        remote_write.iter_mut().for_each(|config| config.set_directory(dir));
         if !found.errors.is_empty() {
             return Err(ConfigErrors(found.errors));
         }
@@ -175,6 +179,7 @@ impl Config {
             jobs,
             groups,
             alerting,
+            remote_write,
             own,
             shown,
             has_own,

@@ -21,7 +21,7 @@ const OWN_LOG: &str = "the store has a log format of its own";
 const OWN_BLOCKS: &str = "the store chooses the lengths of its blocks";
 const ALWAYS_OVERLAPPING: &str = "late samples and overlapping blocks are always taken";
 const CONSOLES: &str = "console templates are not served; the web page is inside the binary";
-const REMOTE_WRITE: &str = "this version sends no remote write";
+const REMOTE_WRITE: &str = "what remote write has not sent at the end waits on the disk";
 const REMOTE_READ: &str = "this version does not serve remote read";
 
 /// Accepted and without effect: name, shape, why.

@@ -9,6 +9,7 @@ mod maintenance;
 mod own;
 mod queries;
 mod reload;
+mod sending;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,7 @@ struct Running {
     scraping: scrape::Manager,
     own: OwnTargets,
     alerting: Alerting,
+    remote: remote::Manager,
     status: Arc<ArcSwap<api::ConfigStatus>>,
     metrics: ReloadMetrics,
     /// What runs now, to go back to when a new configuration fails halfway.
@@ -110,6 +112,8 @@ async fn serve(flags: &Values) -> Result<()> {
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
     let scraping = scraping(&db, &registry, &clock);
+    // Before anything can be committed.
+    let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
     let own = OwnTargets::new(clock.clone(), page, hostname(), shell.listen_port());
     shell.set_ready(api::Services {
         clock: clock.clone(),
@@ -127,28 +131,55 @@ async fn serve(flags: &Values) -> Result<()> {
         importer: flags.is_on("web.enable-admin-api").then(|| imports.clone() as Arc<dyn api::Importer>),
         exemplars: exemplars(&db),
     });
-    let metrics = ReloadMetrics::register(&registry);
-    let current = ArcSwap::from_pointee(config);
-    let running =
-        Running { config_path, clock, engine, queries, scraping, own, alerting, status, metrics, current };
+    let running = Running {
+        config_path,
+        clock,
+        engine,
+        queries,
+        scraping,
+        own,
+        alerting,
+        remote,
+        status,
+        metrics: ReloadMetrics::register(&registry),
+        current: ArcSwap::from_pointee(config),
+    };
     running.apply(running.current.load_full(), flags)?;
     info!("server is ready to receive web requests");
     greet(&shell, &data_path, &running.current.load());
 
-    let watching = watching.map(|watch| tokio::spawn(watch.run()));
-    running.answer(&mut signals, &mut requests, flags).await;
-    watching.iter().for_each(JoinHandle::abort);
-    info!("stopping; a second signal ends at once");
-    let stop = async {
-        shell.set_stopping();
-        stop_http.cancel();
-        let parts =
-            async { tokio::join!(running.scraping.stop(), running.alerting.stop(), imports.stop(), http) };
+    running.attend(&mut signals, &mut requests, flags, watching).await;
+    let beside = Beside { shell, stop_http, http, imports, maintenance, db };
+    end(beside.stop(running), &mut signals).await
+}
+
+/// What stops besides what a reload tells.
+struct Beside<H> {
+    shell: Arc<api::Shell>,
+    stop_http: CancellationToken,
+    http: H,
+    imports: Arc<Imports>,
+    maintenance: JoinHandle<()>,
+    db: Arc<tsdb::Db>,
+}
+
+impl<H: Future> Beside<H> {
+    async fn stop(self, running: Running) -> Result<Result<(), tsdb::TsdbError>, JoinError> {
+        self.shell.set_stopping();
+        self.stop_http.cancel();
+        let parts = async {
+            tokio::join!(
+                running.scraping.stop(),
+                running.alerting.stop(),
+                running.remote.stop(),
+                self.imports.stop(),
+                self.http
+            )
+        };
         wait_for(parts).await;
-        maintenance.abort();
-        tokio::task::spawn_blocking(move || db.close()).await
-    };
-    end(stop, &mut signals).await
+        self.maintenance.abort();
+        tokio::task::spawn_blocking(move || self.db.close()).await
+    }
 }
 
 /// Waits until everything has stopped, or a second signal comes.
@@ -183,6 +214,20 @@ async fn wait_for<T>(parts: impl Future<Output = T>) {
 }
 
 impl Running {
+    /// Serves until told to stop.
+    async fn attend(
+        &self,
+        signals: &mut Signals,
+        requests: &mut mpsc::Receiver<Command>,
+        flags: &Values,
+        watching: Option<reload::Watch>,
+    ) {
+        let watching = watching.map(|watch| tokio::spawn(watch.run()));
+        self.answer(signals, requests, flags).await;
+        watching.iter().for_each(JoinHandle::abort);
+        info!("stopping; a second signal ends at once");
+    }
+
     /// Answers requests to reload until one to stop comes.
     async fn answer(&self, signals: &mut Signals, requests: &mut mpsc::Receiver<Command>, flags: &Values) {
         loop {

@@ -24,5 +24,6 @@ mod oracle;
 mod query;
 mod reload;
 mod remote_write;
+mod remote_write_out;
 mod startup;
 mod tutorial;

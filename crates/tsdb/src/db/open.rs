@@ -1,8 +1,8 @@
 //! Opening: lock, blocks, log; what is damaged goes aside once everything good is safe.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
@@ -57,6 +57,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
         tiers,
         cache,
         changes: ChangeLog::default(),
+        follower: OnceLock::new(),
         closed: AtomicBool::new(false),
         n_imports: AtomicU64::new(0),
         syncs: Syncs::default(),

@@ -4,6 +4,8 @@
 //! only then is it applied, so that after a failed write nothing of it is visible. Only commits add to groups, so
 //! that the plan still holds when it is applied.
 
+mod follow;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -189,6 +191,7 @@ pub(super) fn commit(
         ops.into_iter().for_each(|op| plan.take(&table, op));
     }
     plan.settle();
+    follow::tell(db, &plan, first_ms);
     let definitions = plan.definitions();
     let commit = plan.encode();
     if definitions.is_empty() && commit.is_empty() {

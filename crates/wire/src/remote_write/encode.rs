@@ -10,7 +10,7 @@ use super::proto::{BYTES, FIXED64, VARINT};
 use super::sample::Sample;
 
 /// A series to send.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TimeSeries {
     /// Its labels.
     pub labels: Labels,
@@ -45,15 +45,28 @@ pub fn encode_v1(series: &[TimeSeries]) -> Vec<u8> {
         put_field(&mut out, 1, &message);
     }
     for series in series {
-        let Some(metadata) = &series.metadata else { continue };
-        let mut message = Vec::new();
-        put_number(&mut message, 1, type_number(metadata.metric_type));
-        put_field(&mut message, 2, series.labels.metric_name().as_bytes());
-        put_field(&mut message, 4, metadata.help.as_bytes());
-        put_field(&mut message, 5, metadata.unit.as_bytes());
-        put_field(&mut out, 3, &message);
+        if let Some(metadata) = &series.metadata {
+            put_metadata_v1(&mut out, series.labels.metric_name(), metadata);
+        }
     }
     out
+}
+
+/// A request of version 1.0 with nothing but what is known of metric families, not compressed.
+#[must_use]
+pub fn encode_metadata_v1<'a>(families: impl IntoIterator<Item = (&'a str, &'a Metadata)>) -> Vec<u8> {
+    let mut out = Vec::new();
+    families.into_iter().for_each(|(name, metadata)| put_metadata_v1(&mut out, name, metadata));
+    out
+}
+
+fn put_metadata_v1(out: &mut Vec<u8>, name: &str, metadata: &Metadata) {
+    let mut message = Vec::new();
+    put_number(&mut message, 1, type_number(metadata.metric_type));
+    put_field(&mut message, 2, name.as_bytes());
+    put_field(&mut message, 4, metadata.help.as_bytes());
+    put_field(&mut message, 5, metadata.unit.as_bytes());
+    put_field(out, 3, &message);
 }
 
 /// A request of version 2.0, not compressed.

@@ -20,8 +20,9 @@ mod snappy;
 mod tests;
 mod v1;
 mod v2;
+mod whole;
 
-pub use encode::{TimeSeries, compress, encode_v1, encode_v2};
+pub use encode::{TimeSeries, compress, encode_metadata_v1, encode_v1, encode_v2};
 pub use error::{DecodeError, HistogramError, LabelsError};
 pub use histogram::{Decoded as HistogramSample, decode as decode_histogram};
 pub use memo::{HashSecret, MEMO_ENTRY_BYTES, SeriesMemo};
@@ -29,6 +30,7 @@ pub use sample::{Parts, Sample, Samples};
 pub use snappy::decompress;
 pub use v1::{Item, MetadataV1, RequestV1, SeriesV1};
 pub use v2::{RequestV2, SeriesV2};
+pub use whole::decode_v2;
 
 /// Bytes of a request's message, after decompression. From Prometheus.
 pub const DECODED_BYTES_MAX: usize = 32 << 20;

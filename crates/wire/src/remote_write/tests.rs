@@ -161,6 +161,7 @@ proptest! {
         let block = compress(&message);
         prop_assert_eq!(decompress(&block, &mut buffer).unwrap(), &message[..]);
         prop_assert_eq!(text(&read_v2(&message).unwrap()), text(&series));
+        prop_assert_eq!(text(&decode_v2(&message, &secret()).unwrap()), text(&series));
     }
 
     #[test]
@@ -178,6 +179,7 @@ proptest! {
     fn no_bytes_panic(bytes: Vec<u8>, series in proptest::collection::vec(some_series(), 1..3), at: usize, byte: u8) {
         let _ = read_v1(&bytes);
         let _ = read_v2(&bytes);
+        let _ = decode_v2(&bytes, &secret());
         let _ = decode_histogram(&bytes);
         let _ = decompress(&bytes, &mut Vec::new());
         for (mut message, read) in
@@ -189,6 +191,16 @@ proptest! {
             let _ = read(&message[..at]);
         }
     }
+}
+
+#[test]
+fn metadata_alone_is_a_request_of_version_1() {
+    let metadata = Metadata { metric_type: MetricType::Gauge, help: "h".to_owned(), unit: "s".to_owned() };
+    let message = encode_metadata_v1([("up", &metadata)]);
+    let mut request = RequestV1::new(&message);
+    let Some(Item::Metadata(read)) = request.next().unwrap() else { panic!("no metadata") };
+    assert_eq!(read.decode().unwrap(), ("up".to_owned(), metadata));
+    assert!(request.next().unwrap().is_none());
 }
 
 fn label(name: &str, value: &str) -> Vec<u8> {

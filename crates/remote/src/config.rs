@@ -1,0 +1,382 @@
+//! The `remote_write:` section of the configuration.
+//!
+//! In from the binary's configuration file; out to [`crate::Manager`]. Checked while it is read, so that errors have a line. Keys,
+//! defaults and wording of errors are Prometheus'.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use model::Duration;
+use model::relabel::RelabelConfig;
+use net::HttpClientConfig;
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+/// Headers that are ours to set.
+const RESERVED_HEADERS: [&str; 16] = [
+    "host",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "user-agent",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "www-authenticate",
+    "accept-encoding",
+    "x-prometheus-remote-write-version",
+    "x-prometheus-remote-read-version",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+];
+
+/// Which message is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum WriteMessage {
+    /// Version 1.0.
+    #[default]
+    #[serde(rename = "prometheus.WriteRequest")]
+    V1,
+    /// Version 2.0.
+    #[serde(rename = "io.prometheus.write.v2.Request")]
+    V2,
+}
+
+/// One entry of `remote_write`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "RemoteWriteKeys")]
+pub struct RemoteWriteConfig {
+    /// Where to.
+    pub url: Url,
+    /// By which metrics and positions know it; may be empty.
+    pub name: String,
+    /// What is sent.
+    pub message: WriteMessage,
+    /// Of one request.
+    pub timeout: Duration,
+    /// Sent along.
+    pub headers: BTreeMap<String, String>,
+    /// Applied to series after external labels.
+    pub relabel: Vec<RelabelConfig>,
+    /// Version 2.0 always sends them.
+    pub send_exemplars: bool,
+    /// Version 2.0 always sends them.
+    pub send_native_histograms: bool,
+    /// Whether the log tells of each failed request.
+    pub failed_request_logging: bool,
+    /// How to connect.
+    pub http: HttpClientConfig,
+    /// How much at once, how often again.
+    pub queue: QueueConfig,
+    /// What is known of metric families.
+    pub metadata: MetadataConfig,
+}
+
+impl RemoteWriteConfig {
+    /// Takes relative file names as relative to `dir`, the configuration file's own directory.
+    pub fn set_directory(&mut self, dir: &Path) {
+        self.http.set_directory(dir);
+    }
+}
+
+/// Checks that names are not given twice.
+///
+/// # Errors
+/// Names the one that is.
+pub fn check_names(configs: &[RemoteWriteConfig]) -> Result<(), String> {
+    for (idx, config) in configs.iter().enumerate().filter(|(_, config)| !config.name.is_empty()) {
+        if configs[..idx].iter().any(|other| other.name == config.name) {
+            return Err(format!("found multiple remote write configs with job name {:?}", config.name));
+        }
+    }
+    Ok(())
+}
+
+/// `queue_config`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueConfig {
+    /// Samples in memory for each shard.
+    pub capacity: i64,
+    /// Most requests at once.
+    pub max_shards: i64,
+    /// Fewest.
+    pub min_shards: i64,
+    /// Samples of one request.
+    pub max_samples_per_send: i64,
+    /// How long samples wait for others.
+    pub batch_send_deadline: Duration,
+    /// Before the first repetition; doubles.
+    pub min_backoff: Duration,
+    /// Before later ones.
+    pub max_backoff: Duration,
+    /// Whether 429 is answered with a repetition.
+    pub retry_on_http_429: bool,
+    /// Older samples are dropped; 0 for none.
+    pub sample_age_limit: Duration,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            capacity: 10_000,
+            max_shards: 50,
+            min_shards: 1,
+            max_samples_per_send: 2_000,
+            batch_send_deadline: Duration::from_secs(5),
+            min_backoff: Duration::from_ms(30),
+            max_backoff: Duration::from_secs(5),
+            retry_on_http_429: false,
+            sample_age_limit: Duration::from_secs(0),
+        }
+    }
+}
+
+impl QueueConfig {
+    fn check(&self) -> Result<(), String> {
+        let refuse = |what: &str| Err(format!("remote write queue {what}"));
+        if self.max_shards <= 0 {
+            return refuse("max_shards must be positive");
+        }
+        if self.min_shards <= 0 {
+            return refuse("min_shards must be positive");
+        }
+        if self.min_shards > self.max_shards {
+            return refuse("min_shards must not be greater than max_shards");
+        }
+        if self.max_samples_per_send <= 0 {
+            return refuse("max_samples_per_send must be positive");
+        }
+        if self.capacity <= 0 {
+            return refuse("capacity must be positive");
+        }
+        if self.max_backoff < self.min_backoff {
+            return refuse("max_backoff must not be less than min_backoff");
+        }
+        Ok(())
+    }
+}
+
+/// `metadata_config`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetadataConfig {
+    /// Whether version 1.0 sends it at all.
+    pub send: bool,
+    /// How often.
+    pub send_interval: Duration,
+    /// Families of one request.
+    pub max_samples_per_send: i64,
+}
+
+impl Default for MetadataConfig {
+    fn default() -> Self {
+        Self { send: true, send_interval: Duration::from_secs(60), max_samples_per_send: 2_000 }
+    }
+}
+
+/// The keys as they stand in the file; those of [`net::config::HttpClientKeys`] are listed among them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RemoteWriteKeys {
+    url: Option<String>,
+    name: Option<String>,
+    protobuf_message: Option<MessageName>,
+    remote_timeout: Option<Duration>,
+    headers: Option<BTreeMap<String, String>>,
+    #[serde(deserialize_with = "relabel_rules")]
+    write_relabel_configs: Vec<RelabelConfig>,
+    send_exemplars: Option<bool>,
+    send_native_histograms: Option<bool>,
+    round_robin_dns: Option<bool>,
+    failed_request_logging: Option<bool>,
+    #[serde(deserialize_with = "model::yaml::null_as_default")]
+    queue_config: QueueConfig,
+    #[serde(deserialize_with = "model::yaml::null_as_default")]
+    metadata_config: MetadataConfig,
+    sigv4: Option<serde::de::IgnoredAny>,
+    azuread: Option<serde::de::IgnoredAny>,
+    google_iam: Option<serde::de::IgnoredAny>,
+    basic_auth: Option<net::BasicAuth>,
+    authorization: Option<net::Authorization>,
+    oauth2: Option<serde::de::IgnoredAny>,
+    bearer_token: Option<net::Secret>,
+    bearer_token_file: Option<std::path::PathBuf>,
+    tls_config: Option<net::TlsConfig>,
+    proxy_url: Option<net::Secret>,
+    no_proxy: Option<String>,
+    proxy_from_environment: Option<bool>,
+    proxy_connect_header: Option<BTreeMap<String, Vec<net::Secret>>>,
+    follow_redirects: Option<bool>,
+    enable_http2: Option<bool>,
+    http_headers: Option<BTreeMap<String, net::config::HeaderConfig>>,
+}
+
+/// `protobuf_message`, with Prometheus' words for others.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct MessageName(WriteMessage);
+
+impl TryFrom<String> for MessageName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.as_str() {
+            "prometheus.WriteRequest" => Ok(Self(WriteMessage::V1)),
+            "io.prometheus.write.v2.Request" => Ok(Self(WriteMessage::V2)),
+            _ => Err(format!(
+                "invalid protobuf_message value: unknown type for remote write protobuf message {name}, \
+                 supported: prometheus.WriteRequest, io.prometheus.write.v2.Request"
+            )),
+        }
+    }
+}
+
+fn relabel_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RelabelConfig>, D::Error> {
+    let rules: Option<Vec<Option<RelabelConfig>>> = Option::deserialize(deserializer)?;
+    let rules: Option<Vec<_>> = rules.unwrap_or_default().into_iter().collect();
+    rules.ok_or_else(|| serde::de::Error::custom("empty or null relabeling rule in remote write config"))
+}
+
+impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
+    type Error = String;
+
+    fn try_from(keys: RemoteWriteKeys) -> Result<Self, String> {
+        let url = keys.url.filter(|url| !url.is_empty()).ok_or("url for remote_write is empty")?;
+        let url = Url::parse(&url).map_err(|err| format!("url {url:?} of remote_write: {err}"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!(
+                "url of remote_write must begin with http:// or https://, not {}://",
+                url.scheme()
+            ));
+        }
+        let headers = keys.headers.unwrap_or_default();
+        check_headers(&headers)?;
+        check_unserved(&[
+            (keys.sigv4.is_some(), "sigv4"),
+            (keys.azuread.is_some(), "azuread"),
+            (keys.google_iam.is_some(), "google_iam"),
+            (keys.round_robin_dns == Some(true), "round_robin_dns"),
+        ])?;
+        let http = HttpClientConfig::try_from(net::config::HttpClientKeys {
+            basic_auth: keys.basic_auth,
+            authorization: keys.authorization,
+            oauth2: keys.oauth2,
+            bearer_token: keys.bearer_token,
+            bearer_token_file: keys.bearer_token_file,
+            tls_config: keys.tls_config,
+            proxy_url: keys.proxy_url,
+            no_proxy: keys.no_proxy,
+            proxy_from_environment: keys.proxy_from_environment,
+            proxy_connect_header: keys.proxy_connect_header,
+            follow_redirects: keys.follow_redirects,
+            enable_http2: Some(keys.enable_http2.unwrap_or(false)),
+            http_headers: keys.http_headers,
+        })?;
+        keys.queue_config.check()?;
+        Ok(Self {
+            url,
+            name: keys.name.unwrap_or_default(),
+            message: keys.protobuf_message.map(|name| name.0).unwrap_or_default(),
+            timeout: keys.remote_timeout.unwrap_or(Duration::from_secs(30)),
+            headers,
+            relabel: keys.write_relabel_configs,
+            send_exemplars: keys.send_exemplars.unwrap_or(false),
+            send_native_histograms: keys.send_native_histograms.unwrap_or(false),
+            failed_request_logging: keys.failed_request_logging.unwrap_or(false),
+            http,
+            queue: keys.queue_config,
+            metadata: keys.metadata_config,
+        })
+    }
+}
+
+fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in headers {
+        let lower = name.to_ascii_lowercase();
+        if lower == "authorization" {
+            return Err(
+                "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, \
+                        azuread or google_iam parameter"
+                    .to_owned(),
+            );
+        }
+        if RESERVED_HEADERS.contains(&lower.as_str()) {
+            return Err(format!("{name} is a reserved header. It must not be changed"));
+        }
+        if http::HeaderName::try_from(name.as_str()).is_err() || http::HeaderValue::from_str(value).is_err() {
+            return Err(format!("header {name:?} has characters that HTTP forbids"));
+        }
+    }
+    Ok(())
+}
+
+fn check_unserved(keys: &[(bool, &str)]) -> Result<(), String> {
+    match keys.iter().find(|(is_set, _)| *is_set) {
+        Some((_, key)) => Err(format!("{key} is not served for remote_write yet: remove it")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let got = match model::yaml::parse::<Vec<RemoteWriteConfig>>("c.yml", text) {
+            Ok(configs) => check_names(&configs).err().unwrap_or_default(),
+            Err(err) => err.to_string(),
+        };
+        assert!(got.contains(expected) && (expected.is_empty() == got.is_empty()), "{text}: {got}");
+    }
+
+    #[test]
+    fn what_prometheus_refuses_is_refused_in_its_words() {
+        check("- name: a", "url for remote_write is empty");
+        check(
+            "- {url: 'http://h', name: a}\n- {url: 'http://h', name: a}",
+            "found multiple remote write configs with job name \"a\"",
+        );
+        check("- {url: 'http://h'}\n- {url: 'http://h'}", "");
+        check(
+            "- {url: 'http://h', headers: {x-prometheus-remote-write-version: x}}",
+            "is a reserved header. It must not be changed",
+        );
+        check("- {url: 'http://h', headers: {Authorization: x}}", "authorization header must be changed via");
+        check("- {url: 'http://h', queue_config: {max_shards: 0}}", "max_shards must be positive");
+        check("- {url: 'http://h', queue_config: {min_shards: 0}}", "min_shards must be positive");
+        check(
+            "- {url: 'http://h', queue_config: {min_shards: 51}}",
+            "min_shards must not be greater than max_shards",
+        );
+        check(
+            "- {url: 'http://h', queue_config: {max_samples_per_send: 0}}",
+            "max_samples_per_send must be positive",
+        );
+        check("- {url: 'http://h', queue_config: {capacity: 0}}", "capacity must be positive");
+        check(
+            "- {url: 'http://h', queue_config: {max_backoff: 1ms}}",
+            "max_backoff must not be less than min_backoff",
+        );
+        check("- {url: 'http://h', protobuf_message: x}", "invalid protobuf_message value");
+        check("- {url: 'http://h', write_relabel_configs: [null]}", "empty or null relabeling rule");
+        check("- {url: 'http://h', sigv4: {}}", "sigv4 is not served");
+        check("- {url: 'http://h', round_robin_dns: true}", "round_robin_dns is not served");
+        check("- {url: 'http://h', nonsense: 1}", "nonsense");
+    }
+
+    #[test]
+    fn defaults_are_those_of_prometheus() {
+        let text = "- {url: 'http://h/w', queue_config: {retry_on_http_429: true, capacity: 5}, metadata_config: {send: false}}";
+        let config = &model::yaml::parse::<Vec<RemoteWriteConfig>>("c.yml", text).unwrap()[0];
+        assert_eq!(
+            config.queue,
+            QueueConfig { retry_on_http_429: true, capacity: 5, ..QueueConfig::default() }
+        );
+        assert_eq!(config.metadata, MetadataConfig { send: false, ..MetadataConfig::default() });
+        assert_eq!((config.timeout, config.message), (Duration::from_secs(30), WriteMessage::V1));
+        assert!(config.http.follow_redirects && !config.http.enable_http2);
+    }
+}
