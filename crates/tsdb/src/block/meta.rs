@@ -44,9 +44,18 @@ pub(crate) struct Compaction {
     /// All samples came late: where another block has the time too, that one's sample stays.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) late: bool,
+    /// Rises from one publication of blocks to the next: of several samples at one time the one stored first stays. That of the
+    /// oldest block within; 0 for blocks from before there was this number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) stored: u64,
     /// What a block of roll-ups was made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rollup: Option<RolledUpFrom>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// See docs/formats/rollup.md.

@@ -168,9 +168,11 @@ impl Block {
         TimeRange::new(self.index.toc().first_ms, self.index.toc().last_ms)
     }
 
-    /// By what lists of blocks are sorted: of several samples at one time the first block's stays, so late ones come last.
-    pub(crate) fn order(&self) -> (bool, i64, &str) {
-        (self.meta.compaction.late, self.range().start_ms, self.name())
+    /// By what lists of blocks are sorted: of several samples at one time the first block's stays, which is the one stored first;
+    /// of blocks stored together, the late ones come last.
+    pub(crate) fn order(&self) -> (u64, bool, i64, &str) {
+        let compaction = &self.meta.compaction;
+        (compaction.stored, compaction.late, self.range().start_ms, self.name())
     }
 
     /// Whether something in it was found damaged.

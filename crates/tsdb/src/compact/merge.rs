@@ -49,6 +49,7 @@ pub(crate) fn compact_blocks(dir: &Arc<dyn Dir>, job: &Job<'_>) -> Result<Vec<St
         sources: sources.into_iter().collect(),
         parents: Vec::new(),
         late: blocks.iter().all(|block| block.meta().compaction.late),
+        stored: blocks.iter().map(|block| block.meta().compaction.stored).min().unwrap_or(0),
         rollup: RolledUpFrom::join(blocks.iter().filter_map(|block| block.meta().compaction.rollup.as_ref())),
     };
     let mut starts: Vec<i64> = vec![i64::MIN];

@@ -17,6 +17,12 @@ pub(super) const COMPACTIONS_MAX: usize = 16;
 /// A block is written anew when more than one of so many series has deletions. From Prometheus: 5 %.
 pub(super) const DELETED_SHARE: u64 = 20;
 
+/// The [`Compaction::stored`](crate::block::Compaction::stored) of blocks that are published next. Right as long as maintenance is
+/// locked.
+pub(super) fn next_stored(db: &Db) -> u64 {
+    db.blocks.read().iter().map(|block| block.meta().compaction.stored).max().unwrap_or(0) + 1
+}
+
 /// Opens new blocks and puts them in the place of `replaced`.
 pub(super) fn publish(db: &Db, names: &[String], replaced: &[Arc<Block>]) -> Result<(), TsdbError> {
     let mut new = Vec::new();

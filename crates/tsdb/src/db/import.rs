@@ -51,7 +51,12 @@ impl Db {
             writer.abandon();
             return Err(TsdbError::Closed);
         }
-        let compaction = Compaction { level: 1, sources: vec![source.to_owned()], ..Compaction::default() };
+        let compaction = Compaction {
+            level: 1,
+            sources: vec![source.to_owned()],
+            stored: super::compact::next_stored(self),
+            ..Compaction::default()
+        };
         let name = writer.finish(compaction)?;
         super::compact::publish(self, std::slice::from_ref(&name), &[])?;
         Ok(Some(name))

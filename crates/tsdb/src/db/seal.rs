@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use roaring::RoaringBitmap;
 
-use super::compact::publish;
+use super::compact::{next_stored, publish};
 use super::{Db, sweep};
 use crate::block::{BlockWriter, Compaction, PageIn, PageKind, TimesSlice};
 use crate::error::TsdbError;
@@ -170,7 +170,8 @@ fn write_window(
         floats_of(db, sealing, &parts, &pieces[from..to], out);
         histograms_of(sealing, series, range, out);
     })?;
-    block.map(|writer| writer.finish(Compaction::default())).transpose()
+    let compaction = Compaction { stored: next_stored(db), ..Compaction::default() };
+    block.map(|writer| writer.finish(compaction)).transpose()
 }
 
 fn window_of(db: &Db, window: i64) -> (i64, i64) {
@@ -370,7 +371,8 @@ fn write_late(db: &Db, side: &[Arc<SideTables>], window: i64) -> Result<Option<S
         let times = TimesSlice { first: 0, len: times.len() as u32, column: Arc::new(times) };
         put_floats(db, series, &Floats { times, values }, out);
     })?;
-    block.map(|writer| writer.finish(Compaction { late: true, ..Compaction::default() })).transpose()
+    let compaction = Compaction { late: true, stored: next_stored(db), ..Compaction::default() };
+    block.map(|writer| writer.finish(compaction)).transpose()
 }
 
 /// Lets go of what is in blocks now, in memory and of the log.
