@@ -42,6 +42,11 @@ pub(super) fn list(data_dir: &Path, human: bool, format: Format) -> Result<()> {
         return say_json(&listing);
     }
     blocks(&listing.blocks, human);
+    for tier in &listing.tiers {
+        say("");
+        say(&bold(&format!("{}, one row for {}:", tier.folder, duration(tier.interval_ms))));
+        blocks(&tier.blocks, human);
+    }
     rest(&listing, human);
     Ok(())
 }
@@ -110,6 +115,10 @@ fn rest(listing: &Listing, human: bool) {
         if log.n_damaged > 0 {
             say(&red(&format!("log: {} files damaged; hinomi tsdb verify says more", log.n_damaged)));
         }
+    }
+    if let Some(before_ms) = listing.rolled_up_before_ms {
+        say("");
+        say(&format!("roll-ups answer before {}", when(before_ms)));
     }
     for (path, reason) in &listing.unreadable {
         say(&red(&format!("unreadable: {path}: {reason}")));
@@ -213,6 +222,31 @@ fn totals(analysis: &Analysis) {
     }
     say("");
     forms.print();
+    if analysis.tiers.is_empty() {
+        return;
+    }
+    let mut tiers = Table::new([
+        ("ROLL-UPS", Left),
+        ("BLOCKS", Right),
+        ("DURATION", Right),
+        ("SERIES", Right),
+        ("ROWS", Right),
+        ("BYTES", Right),
+        ("B/ROW", Right),
+    ]);
+    for tier in &analysis.tiers {
+        tiers.row([
+            tier.folder.clone(),
+            tier.n_blocks.to_string(),
+            duration(tier.max_time_ms - tier.min_time_ms),
+            number(tier.n_series),
+            number(tier.n_rows),
+            number(tier.bytes.iter().map(|part| part.bytes).sum()),
+            format!("{:.2}", tier.bytes_per_row),
+        ]);
+    }
+    say("");
+    tiers.print();
 }
 
 fn progress(name: &str) {
@@ -249,6 +283,10 @@ pub(super) fn verify(data_dir: &Path, format: Format) -> Result<()> {
             found.n_log_files,
             number(found.n_log_samples)
         ));
+        if found.n_rolled_up_blocks > 0 {
+            let (n_blocks, n_rows) = (found.n_rolled_up_blocks, number(found.n_rolled_up_rows));
+            say(&format!("{n_blocks} blocks of roll-ups with {n_rows} rows read"));
+        }
         if found.in_use {
             say("a server is using this directory: what it is writing was passed over");
         }

@@ -199,13 +199,8 @@ mod tests {
     #[test]
     fn meta_comes_back_in_prometheus_shape() {
         let stats = BlockStats { num_samples: 3, num_series: 2, num_chunks: 1 };
-        let compaction = Compaction {
-            level: 1,
-            sources: vec!["A".to_owned()],
-            parents: vec![],
-            late: false,
-            rollup: None,
-        };
+        let compaction =
+            Compaction { level: 1, sources: vec!["A".to_owned()], stored: 4, ..Compaction::default() };
         let meta = BlockMeta::new("A".to_owned(), 1, 5, stats, compaction);
         let json = meta.to_json();
         assert_eq!(BlockMeta::parse(&json).unwrap(), meta);

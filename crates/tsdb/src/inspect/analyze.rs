@@ -14,6 +14,7 @@ use stdx::Dir;
 use super::{cache, folders};
 use crate::block::Block;
 use crate::error::TsdbError;
+use crate::index::BlockCache;
 use crate::report::NamedCount;
 
 use tally::Tally;
@@ -110,6 +111,32 @@ pub struct Analysis {
     pub samples_per_page: Spread,
     /// Bytes on disk for each sample, of all files; of the pages alone when series are left out.
     pub bytes_per_sample: f64,
+    /// Roll-ups, finest first; not counted above. None when one block is asked for.
+    pub tiers: Vec<TierAnalysis>,
+}
+
+/// What a tier of roll-ups is made of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TierAnalysis {
+    /// Its folder.
+    pub folder: String,
+    /// Time that a row stands for.
+    pub interval_ms: i64,
+    /// How many blocks.
+    pub n_blocks: usize,
+    /// First row, in milliseconds; 0 with none.
+    pub min_time_ms: i64,
+    /// Last row.
+    pub max_time_ms: i64,
+    /// Distinct series.
+    pub n_series: u64,
+    /// Rows and histograms.
+    pub n_rows: u64,
+    /// Where the bytes are.
+    pub bytes: Vec<Part>,
+    /// Bytes on disk for each row.
+    pub bytes_per_row: f64,
 }
 
 /// Reads the blocks of `dir`. Takes no lock and changes nothing.
@@ -124,9 +151,36 @@ pub fn analyze(dir: &Arc<dyn Dir>, options: &AnalyzeOptions<'_>) -> Result<Analy
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(TsdbError::io("find block", name.as_ref())(missing));
     }
+    let mut analysis = tally(dir, &names, options, &cache)?;
+    if options.block.is_none() {
+        for tier in super::tiers(dir)? {
+            let (names, _) = folders(&*tier.dir)?;
+            let of_tier = tally(&tier.dir, &names, options, &cache)?;
+            analysis.tiers.push(TierAnalysis {
+                folder: tier.path,
+                interval_ms: tier.interval_ms,
+                n_blocks: of_tier.blocks.len(),
+                min_time_ms: of_tier.min_time_ms,
+                max_time_ms: of_tier.max_time_ms,
+                n_series: of_tier.n_series,
+                n_rows: of_tier.n_samples,
+                bytes: of_tier.bytes,
+                bytes_per_row: of_tier.bytes_per_sample,
+            });
+        }
+    }
+    Ok(analysis)
+}
+
+fn tally(
+    dir: &Arc<dyn Dir>,
+    names: &[String],
+    options: &AnalyzeOptions<'_>,
+    cache: &Arc<BlockCache>,
+) -> Result<Analysis, TsdbError> {
     let mut tally = Tally::new(options.matchers);
-    for name in &names {
-        let block = match Block::open(dir, name, &cache) {
+    for name in names {
+        let block = match Block::open(dir, name, cache) {
             Ok(block) => block,
             // Compaction or retention of a server removed it meanwhile.
             Err(_) if !dir.exists(name.as_ref()) => continue,

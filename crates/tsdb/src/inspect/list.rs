@@ -9,6 +9,8 @@ use stdx::Dir;
 use super::{bytes_below, cache, folders, is_in_use, log};
 use crate::block::{Block, QUARANTINE_DIR};
 use crate::error::TsdbError;
+use crate::index::BlockCache;
+use crate::rollup::State;
 
 /// One block. Times in milliseconds, both inclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +64,18 @@ pub struct LogSummary {
     pub n_damaged: usize,
 }
 
+/// A tier of roll-ups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TierSummary {
+    /// Its folder.
+    pub folder: String,
+    /// Time that a row stands for.
+    pub interval_ms: i64,
+    /// By first row; samples are rows and histograms.
+    pub blocks: Vec<BlockSummary>,
+}
+
 /// All of a data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +84,10 @@ pub struct Listing {
     pub in_use: bool,
     /// By first sample.
     pub blocks: Vec<BlockSummary>,
+    /// Roll-ups, finest first.
+    pub tiers: Vec<TierSummary>,
+    /// Samples before this are answered from roll-ups, in milliseconds; `None` when there are none.
+    pub rolled_up_before_ms: Option<i64>,
     /// Blocks that cannot be opened, and why.
     pub unreadable: Vec<(String, String)>,
     /// `None` when there is none.
@@ -86,18 +104,22 @@ pub struct Listing {
 /// When the disk refuses. Damage is a part of the answer.
 pub fn list(dir: &Arc<dyn Dir>) -> Result<Listing, TsdbError> {
     let cache = cache();
-    let (names, leftovers) = folders(&**dir)?;
-    let (mut blocks, mut unreadable) = (Vec::new(), Vec::new());
-    for name in names {
-        match Block::open(dir, &name, &cache) {
-            Ok(block) => blocks.push(summary(&block)),
-            // Compaction or retention removed it meanwhile.
-            Err(_) if !dir.exists(Path::new(&name)) => {}
-            Err(TsdbError::Corrupt { path, reason }) => unreadable.push((path, reason)),
-            Err(other) => return Err(other),
-        }
+    let mut unreadable = Vec::new();
+    let (blocks, mut leftovers) = blocks(dir, "", &cache, &mut unreadable)?;
+    let mut tiers = Vec::new();
+    for tier in super::tiers(dir)? {
+        let (blocks, left) = self::blocks(&tier.dir, &format!("{}/", tier.path), &cache, &mut unreadable)?;
+        leftovers.extend(left);
+        tiers.push(TierSummary { folder: tier.path, interval_ms: tier.interval_ms, blocks });
     }
-    blocks.sort_by(|a, b| (a.min_time_ms, &a.ulid).cmp(&(b.min_time_ms, &b.ulid)));
+    let rolled_up_before_ms = match State::read(&**dir)? {
+        Some(Ok(state)) => Some(state.floor_ms),
+        Some(Err(reason)) => {
+            unreadable.push((super::text(State::path()), reason));
+            None
+        }
+        None => None,
+    };
     let log = log::read(dir)?.map(|log| LogSummary {
         n_files: log.n_files,
         size_bytes: log.n_bytes,
@@ -121,11 +143,35 @@ pub fn list(dir: &Arc<dyn Dir>) -> Result<Listing, TsdbError> {
     Ok(Listing {
         in_use: is_in_use(&**dir),
         blocks,
+        tiers,
+        rolled_up_before_ms: rolled_up_before_ms.filter(|floor_ms| *floor_ms != i64::MIN),
         unreadable,
         log,
         quarantined: quarantined.collect(),
         leftovers,
     })
+}
+
+/// The blocks of a folder by first sample, and the temporary folders; `prefix` leads to it.
+fn blocks(
+    dir: &Arc<dyn Dir>,
+    prefix: &str,
+    cache: &Arc<BlockCache>,
+    unreadable: &mut Vec<(String, String)>,
+) -> Result<(Vec<BlockSummary>, Vec<String>), TsdbError> {
+    let (names, leftovers) = folders(&**dir)?;
+    let mut blocks = Vec::new();
+    for name in names {
+        match Block::open(dir, &name, cache) {
+            Ok(block) => blocks.push(summary(&block)),
+            // Compaction or retention removed it meanwhile.
+            Err(_) if !dir.exists(Path::new(&name)) => {}
+            Err(TsdbError::Corrupt { path, reason }) => unreadable.push((format!("{prefix}{path}"), reason)),
+            Err(other) => return Err(other),
+        }
+    }
+    blocks.sort_by(|a, b| (a.min_time_ms, &a.ulid).cmp(&(b.min_time_ms, &b.ulid)));
+    Ok((blocks, leftovers.into_iter().map(|name| format!("{prefix}{name}")).collect()))
 }
 
 fn summary(block: &Block) -> BlockSummary {

@@ -14,11 +14,11 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stdx::Dir;
 use stdx::metrics::Registry;
+use stdx::{Dir, SubDir};
 
-pub use analyze::{Analysis, AnalyzeOptions, PageForm, Part, Spread, analyze};
-pub use list::{BlockSummary, Listing, LogSummary, list};
+pub use analyze::{Analysis, AnalyzeOptions, PageForm, Part, Spread, TierAnalysis, analyze};
+pub use list::{BlockSummary, Listing, LogSummary, TierSummary, list};
 pub use repair::{Repair, repair};
 pub use verify::{Finding, Severity, Verification, verify};
 
@@ -26,6 +26,7 @@ use crate::block::{TMP_SUFFIX, is_block_name};
 use crate::db::LOCK_FILE;
 use crate::error::TsdbError;
 use crate::index::BlockCache;
+use crate::rollup::ROLLUPS_DIR;
 
 /// Parts of indexes held in memory. Chosen: these commands read from front to back.
 const CACHE_BYTES: usize = 16 << 20;
@@ -53,6 +54,33 @@ fn folders(dir: &dyn Dir) -> Result<(Vec<String>, Vec<String>), TsdbError> {
         }
     }
     Ok((blocks, leftovers))
+}
+
+/// A tier of roll-ups.
+struct TierDir {
+    /// `rollups/5m`.
+    path: String,
+    interval_ms: i64,
+    dir: Arc<dyn Dir>,
+}
+
+/// The tiers that are there, finest first.
+fn tiers(dir: &Arc<dyn Dir>) -> Result<Vec<TierDir>, TsdbError> {
+    let root = Path::new(ROLLUPS_DIR);
+    if !dir.exists(root) {
+        return Ok(Vec::new());
+    }
+    let entries = dir.list(root).map_err(TsdbError::io("list", root))?;
+    let tier = |name: &str| {
+        let interval = name.parse::<model::Duration>().ok()?;
+        let path = format!("{ROLLUPS_DIR}/{name}");
+        let folder = Arc::new(SubDir::new(Arc::clone(dir), &path));
+        Some(TierDir { path, interval_ms: interval.as_ms(), dir: folder })
+    };
+    let mut tiers: Vec<TierDir> =
+        entries.iter().filter(|entry| entry.is_dir).filter_map(|entry| tier(&entry.name)).collect();
+    tiers.sort_by_key(|tier| tier.interval_ms);
+    Ok(tiers)
 }
 
 /// Bytes of all files below `path`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::TimeRange;
 use serde::Serialize;
-use stdx::Dir;
+use stdx::{Dir, SubDir};
 use storage::SelectHints;
 
 use super::verify::{Finding, Mend};
@@ -15,6 +15,9 @@ use crate::block::{Block, BlockWriter, META_FILE, TOMBSTONES_FILE, quarantine};
 use crate::db::{Db, LOCK_FILE, fill};
 use crate::error::TsdbError;
 use crate::options::Options;
+
+/// What files of roll-ups begin with.
+const ROLLUPS_PREFIX: &str = "rollups/";
 
 /// What [`repair`] found and did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,7 +42,7 @@ pub fn repair(
     let found = verify(dir, progress)?;
     let mut steps = Vec::new();
     for (block, mend) in worst_by_block(&found.findings) {
-        steps.push(if dry_run { plan(&block, mend) } else { mend_block(dir, &block, mend, progress)? });
+        steps.push(if dry_run { plan(&block, mend) } else { mend_folder(dir, &block, mend, progress)? });
     }
     drop(lock);
     if found.findings.iter().any(|finding| finding.mend == Mend::RecoverLog) {
@@ -65,7 +68,7 @@ fn worst_by_block(findings: &[Finding]) -> Vec<(String, Mend)> {
     let mut mends: BTreeMap<(String, bool), Mend> = BTreeMap::new();
     for finding in findings.iter().filter(|finding| !matches!(finding.mend, Mend::Nothing | Mend::RecoverLog))
     {
-        let folder = finding.file.split('/').next().unwrap_or(&finding.file).to_owned();
+        let folder = folder_of(&finding.file).to_owned();
         // Deletions are set aside whatever else becomes of the block.
         let key = (folder, finding.mend != Mend::DropTombstones);
         let worst = mends.entry(key).or_insert(finding.mend);
@@ -74,8 +77,16 @@ fn worst_by_block(findings: &[Finding]) -> Vec<(String, Mend)> {
     mends.into_iter().map(|((folder, _), mend)| (folder, mend)).collect()
 }
 
+/// The block, or what else can be set aside, that a file belongs to: in `rollups/` it lies two folders deeper.
+fn folder_of(file: &str) -> &str {
+    let depth = if file.starts_with(ROLLUPS_PREFIX) { 3 } else { 1 };
+    let end = file.match_indices('/').nth(depth - 1).map_or(file.len(), |(at, _)| at);
+    &file[..end]
+}
+
 fn plan(folder: &str, mend: Mend) -> String {
     match mend {
+        Mend::Rewrite if folder.starts_with(ROLLUPS_PREFIX) => left_as_it_is(folder),
         Mend::RemoveLeftover => format!("remove {folder}"),
         Mend::RebuildMeta => format!("write {folder}/{META_FILE} anew from the index"),
         Mend::DropTombstones => {
@@ -87,6 +98,34 @@ fn plan(folder: &str, mend: Mend) -> String {
         Mend::Quarantine => format!("set {folder} aside"),
         Mend::Nothing | Mend::RecoverLog => format!("leave {folder}"),
     }
+}
+
+/// Rows cannot be made again, and what is whole of them goes on answering.
+fn left_as_it_is(folder: &str) -> String {
+    format!(
+        "leave {folder} as it is: what is whole of its rows answers; move it away when they are not wanted"
+    )
+}
+
+fn mend_folder(
+    dir: &Arc<dyn Dir>,
+    folder: &str,
+    mend: Mend,
+    progress: &mut dyn FnMut(&str),
+) -> Result<String, TsdbError> {
+    let Some((tier, name)) = folder.rsplit_once('/') else { return mend_block(dir, folder, mend, progress) };
+    let tier_dir: Arc<dyn Dir> = Arc::new(SubDir::new(Arc::clone(dir), tier));
+    match mend {
+        Mend::Rewrite => return Ok(left_as_it_is(folder)),
+        // Without what it was made of, nobody knows which times its rows stand for.
+        Mend::RebuildMeta
+            if Block::open_leniently(&tier_dir, name, &cache())?.0.meta().compaction.rollup.is_none() =>
+        {
+            return Ok(format!("in {tier}: {}", mend_block(&tier_dir, name, Mend::Quarantine, progress)?));
+        }
+        _ => {}
+    }
+    Ok(format!("in {tier}: {}", mend_block(&tier_dir, name, mend, progress)?))
 }
 
 fn mend_block(

@@ -1,7 +1,7 @@
 //! Reads everything and says what is not as it was written.
 //!
 //! Blocks: every checksum, every page decoded, series and pages in order, postings against series, totals against
-//! `meta.json`, deletions against series. Log: as a start reads it.
+//! `meta.json`, deletions against series; roll-ups likewise. Log: as a start reads it.
 
 mod block;
 
@@ -14,6 +14,7 @@ use stdx::Dir;
 use super::{cache, folders, is_in_use, log};
 use crate::block::{Block, BlockMeta, META_FILE, QUARANTINE_DIR};
 use crate::error::TsdbError;
+use crate::rollup::State;
 
 /// Findings told of one block; how many more there are is told with the last one. Chosen: the first few tell which disk it is.
 const FINDINGS_MAX: usize = 100;
@@ -80,6 +81,10 @@ pub struct Verification {
     pub n_blocks: usize,
     /// Samples in them that were decoded.
     pub n_samples: u64,
+    /// Blocks of roll-ups read.
+    pub n_rolled_up_blocks: usize,
+    /// Rows and histograms in them that were decoded.
+    pub n_rolled_up_rows: u64,
     /// Files of the log read.
     pub n_log_files: usize,
     /// Samples in them.
@@ -102,23 +107,50 @@ impl Verification {
 /// When the disk refuses. Damage is a part of the answer.
 pub fn verify(dir: &Arc<dyn Dir>, progress: &mut dyn FnMut(&str)) -> Result<Verification, TsdbError> {
     let in_use = is_in_use(&**dir);
-    let (names, leftovers) = folders(&**dir)?;
     let mut found = Verification {
         in_use,
         n_blocks: 0,
         n_samples: 0,
+        n_rolled_up_blocks: 0,
+        n_rolled_up_rows: 0,
         n_log_files: 0,
         n_log_samples: 0,
         findings: Vec::new(),
     };
-    for name in leftovers.into_iter().filter(|_| !in_use) {
+    (found.n_blocks, found.n_samples) = check_blocks(dir, "", &mut found, progress)?;
+    for tier in super::tiers(dir)? {
+        let (n_blocks, n_rows) = check_blocks(&tier.dir, &format!("{}/", tier.path), &mut found, progress)?;
+        found.n_rolled_up_blocks += n_blocks;
+        found.n_rolled_up_rows += n_rows;
+    }
+    if let Some(Err(reason)) = State::read(&**dir)? {
+        let meaning = "a start sets it aside, and answers from roll-ups as far as they reach";
+        let file = super::text(State::path());
+        found.findings.push(Finding::new(Severity::Damage, file, reason, meaning, Mend::Quarantine));
+    }
+    check_log(dir, &mut found)?;
+    check_quarantine(&**dir, &mut found.findings)?;
+    Ok(found)
+}
+
+/// All blocks of a folder; `prefix` leads to it. Returns how many, and how many samples in them could be decoded.
+fn check_blocks(
+    dir: &Arc<dyn Dir>,
+    prefix: &str,
+    found: &mut Verification,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(usize, u64), TsdbError> {
+    let (names, leftovers) = folders(&**dir)?;
+    let mut all = Vec::new();
+    for name in leftovers.into_iter().filter(|_| !found.in_use) {
         let what = "left by a write that did not end".to_owned();
         let meaning = "nothing in it counts; the next start or repair removes it";
-        found.findings.push(Finding::new(Severity::Note, name, what, meaning, Mend::RemoveLeftover));
+        all.push(Finding::new(Severity::Note, name, what, meaning, Mend::RemoveLeftover));
     }
     let cache = cache();
+    let (mut n_blocks, mut n_samples) = (0, 0);
     for name in &names {
-        progress(name);
+        progress(&format!("{prefix}{name}"));
         let mut findings = Vec::new();
         let checked = match Block::open_leniently(dir, name, &cache) {
             Ok((block, problems)) => {
@@ -136,14 +168,16 @@ pub fn verify(dir: &Arc<dyn Dir>, progress: &mut dyn FnMut(&str)) -> Result<Veri
         if !dir.exists(Path::new(name)) {
             continue;
         }
-        found.n_samples += checked?;
-        found.n_blocks += 1;
-        found.findings.extend(findings);
+        n_samples += checked?;
+        n_blocks += 1;
+        all.extend(findings);
     }
-    replaced(dir, &names, &mut found.findings);
-    check_log(dir, &mut found)?;
-    check_quarantine(&**dir, &mut found.findings)?;
-    Ok(found)
+    replaced(dir, &names, &mut all);
+    for mut finding in all {
+        finding.file.insert_str(0, prefix);
+        found.findings.push(finding);
+    }
+    Ok((n_blocks, n_samples))
 }
 
 fn of_problem(name: &str, problem: crate::block::Problem) -> Finding {

@@ -256,6 +256,7 @@ impl<'a> Tally<'a> {
             forms,
             samples_per_page: spread(&self.rows_of_pages),
             bytes_per_sample: counted_bytes as f64 / self.n_samples.max(1) as f64,
+            tiers: Vec::new(),
             blocks: self.blocks.into_iter().map(|(_, name)| name).collect(),
         }
     }
