@@ -303,6 +303,26 @@ fn answers_from_roll_ups_say_so_once() {
 }
 
 #[test]
+fn functions_that_rows_cannot_answer_say_so() {
+    let store = RolledUpStore(store());
+    let check = |query: &str, expected: &[&str]| {
+        let expr = parse(query).expect("the query is valid");
+        let output = Engine::default().instant(&store, &expr, 120_000, &QueryOptions::default());
+        assert_eq!(output.expect("answered").annotations.warnings(), expected, "{query}");
+    };
+    for query in ["x", "max_over_time(x[5m])", "increase(y_total[5m])", "avg_over_time(x[1m])"] {
+        check(query, &[]);
+    }
+    for function in ["resets", "changes", "deriv", "stddev_over_time"] {
+        let expected = format!(
+            "PromQL warning: {function} sees one value for every 1h before 2023-11-15T00:00:00Z: roll-ups do not keep what it needs (1:1)"
+        );
+        check(&format!("{function}(x[5m])"), &[&expected]);
+        check(&format!("{function}(x[5m]) + {function}(x[5m])"), &[&expected]);
+    }
+}
+
+#[test]
 fn factors_of_smoothing_are_looked_at_where_there_is_something_to_smooth() {
     let check = |query: &str, expected: Result<usize, &str>| {
         let got = instant(&Engine::default(), query, &QueryOptions::default());

@@ -28,6 +28,14 @@ pub(crate) fn rolled_up(interval_ms: i64, before_ms: i64) -> String {
     format!("answered from {interval} roll-ups before {}", civil::rfc3339(before_ms.div_euclid(1000)))
 }
 
+pub(crate) fn last_values_only(function: &str, interval_ms: i64, before_ms: i64) -> String {
+    let interval = model::Duration::from_ms(interval_ms);
+    let before = civil::rfc3339(before_ms.div_euclid(1000));
+    format!(
+        "{function} sees one value for every {interval} before {before}: roll-ups do not keep what it needs"
+    )
+}
+
 pub(crate) fn mixed_samples(metric: &str) -> String {
     format!("encountered a mix of histograms and floats for metric name {}", quoted(metric))
 }

@@ -18,6 +18,22 @@ use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType};
 use crate::plan::duration::QueryTimes;
 use crate::plan::step_invariant::is_step_invariant;
 
+/// Functions of ranges that roll-ups answer from what they keep of an interval; all others see its last value.
+const FROM_ROWS: [&str; 12] = [
+    "absent_over_time",
+    "avg_over_time",
+    "count_over_time",
+    "first_over_time",
+    "increase",
+    "irate",
+    "last_over_time",
+    "max_over_time",
+    "min_over_time",
+    "present_over_time",
+    "rate",
+    "sum_over_time",
+];
+
 pub(crate) type Result<T> = std::result::Result<T, EvalError>;
 
 /// Whether selectors must hand out the buckets of native histograms. Below `histogram_count` and its like they need not, and
@@ -111,6 +127,17 @@ impl Evaluator<'_> {
         for part in parts {
             let text = texts::rolled_up(part.interval_ms, part.before_ms);
             self.annotations.info(self.query, Span::default(), text);
+        }
+    }
+
+    /// Says so where `function` would need more of an interval than its last value.
+    pub(crate) fn warn_of_last_values(&mut self, function: &str, parts: &[RolledUp]) {
+        if function.is_empty() || FROM_ROWS.contains(&function) {
+            return;
+        }
+        for part in parts {
+            let text = texts::last_values_only(function, part.interval_ms, part.before_ms);
+            self.annotations.warn(self.query, Span::default(), text);
         }
     }
 
