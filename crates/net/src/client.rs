@@ -334,6 +334,15 @@ impl HttpClient {
         Ok(())
     }
 
+    /// Whether credentials stand in files, which are read again at every request.
+    pub(crate) fn reads_credentials(&self) -> bool {
+        let in_headers = self.config.http_headers.values().any(|header| !header.files.is_empty());
+        let basic = self.config.basic_auth.as_ref();
+        let in_basic = basic.is_some_and(|auth| auth.username_file.is_some() || auth.password_file.is_some());
+        let bearer = self.config.authorization.as_ref();
+        in_headers || in_basic || bearer.is_some_and(|auth| auth.credentials_file.is_some())
+    }
+
     fn read_secret(&self, what: &'static str, path: &Path) -> Result<String, BuildError> {
         let bytes =
             self.dir.read(path).map_err(|source| BuildError::File { what, path: path.to_owned(), source })?;

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
@@ -213,6 +213,11 @@ impl Inner {
 
 /// A TCP connection to the first address of `host` that answers.
 pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
+    dial_with(host, port, 0).await
+}
+
+/// As [`dial`]; the other side may send `window_bytes` before it has to wait, as far as the system allows. 0 leaves that to the system.
+pub(crate) async fn dial_with(host: &str, port: u16, window_bytes: usize) -> Result<TcpStream, Cause> {
     let addrs: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
         Err(_) => {
@@ -224,7 +229,7 @@ pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
     };
     let mut last = Cause::Lookup { host: host.to_owned(), reason: "no such host".to_owned() };
     for addr in addrs {
-        match TcpStream::connect(addr).await {
+        match connect(addr, window_bytes).await {
             Ok(tcp) => {
                 // Requests are one write; waiting for more to send would only delay them.
                 let _ = tcp.set_nodelay(true);
@@ -234,6 +239,15 @@ pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
         }
     }
     Err(last)
+}
+
+async fn connect(addr: SocketAddr, window_bytes: usize) -> std::io::Result<TcpStream> {
+    if window_bytes == 0 {
+        return TcpStream::connect(addr).await;
+    }
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let _ = socket.set_recv_buffer_size(u32::try_from(window_bytes).unwrap_or(u32::MAX));
+    socket.connect(addr).await
 }
 
 /// The resolver's words: glibc says «Name or service not known» where Go says «no such host».

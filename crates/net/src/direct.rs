@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, StatusCode};
 use parking_lot::Mutex;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use url::{Position, Url};
 
 use crate::answer::{Answer, AnswerError, AnswerReader, Progress};
 use crate::client::{AGENT, HttpClient, IDLE_TIMEOUT, Limits, Request, exchange_error, is_redirect};
-use crate::connect::dial;
+use crate::connect::dial_with;
 use crate::error::{Cause, HttpError, plain_io_error};
 
 /// Memory of this size is read into first, in bytes. Chosen: most pages with their head.
@@ -29,6 +29,26 @@ const GROW_BYTES_MIN: usize = 1 << 20;
 const KEPT_MAX: usize = 8;
 /// Largest piece of memory kept, in bytes. Chosen: larger bodies are rare, and pay for a new one.
 const KEPT_BYTES_MAX: usize = 2 << 20;
+
+/// Answers up to this size fit what the system lets a server send before it has to wait, in bytes: Linux' 64 KiB less a head.
+const WINDOW_BYTES_FREE: usize = 60 << 10;
+/// Largest answer that a connection is given a window for, in bytes. Chosen: the system finds the right one for larger ones, and a
+/// window that was set keeps it from doing so.
+const WINDOW_BYTES_MAX: usize = 1 << 20;
+
+/// A request that is repeated as it is.
+#[derive(Debug)]
+pub struct Repeated {
+    request: Request,
+    /// As it is sent, once it was made; not for those whose credentials stand in files.
+    head: Option<Vec<u8>>,
+}
+
+impl From<Request> for Repeated {
+    fn from(request: Request) -> Self {
+        Self { request, head: None }
+    }
+}
 
 /// Memory for bodies, used again.
 #[derive(Debug, Default)]
@@ -101,12 +121,24 @@ pub struct Fetched {
     pub body: Body,
 }
 
+/// A connection nothing is outstanding on.
+#[derive(Debug)]
+struct Idle {
+    /// Where to.
+    authority: String,
+    stream: TcpStream,
+    since: Instant,
+}
+
 /// The connection to one place, kept from request to request.
 #[derive(Debug)]
 pub struct Line {
     buffers: Arc<Buffers>,
-    /// Where to, the connection, and since when it is idle.
-    idle: Option<(String, TcpStream, Instant)>,
+    idle: Option<Idle>,
+    /// How much of an answer may be on its way to new connections, in bytes; 0 leaves it to the system.
+    window_bytes: usize,
+    /// Answers have been larger than any window.
+    is_large: bool,
     /// This place answers with redirects, which the pooled client follows.
     redirects: bool,
 }
@@ -115,17 +147,33 @@ impl Line {
     /// Not connected yet.
     #[must_use]
     pub fn new(buffers: Arc<Buffers>) -> Self {
-        Self { buffers, idle: None, redirects: false }
+        Self { buffers, idle: None, window_bytes: 0, is_large: false, redirects: false }
     }
 
     /// The connection to `authority`, when it is still good.
     fn take(&mut self, authority: &str) -> Option<TcpStream> {
-        let (place, stream, since) = self.idle.take()?;
+        let idle = self.idle.take()?;
         let is_quiet = || {
-            let seen = stream.try_read(&mut [0]);
+            let seen = idle.stream.try_read(&mut [0]);
             seen.is_err_and(|err| err.kind() == std::io::ErrorKind::WouldBlock)
         };
-        (place == authority && since.elapsed() < IDLE_TIMEOUT && is_quiet()).then_some(stream)
+        (idle.authority == authority && idle.since.elapsed() < IDLE_TIMEOUT && is_quiet())
+            .then_some(idle.stream)
+    }
+
+    /// Keeps a connection whose last answer had `answer_bytes`. One that makes answers of that size wait halfway, each time, for us to
+    /// have read its beginning is given up for a better one.
+    fn keep(&mut self, authority: &str, stream: TcpStream, answer_bytes: usize) {
+        let before = self.window_bytes;
+        self.is_large |= answer_bytes > WINDOW_BYTES_MAX;
+        if self.is_large {
+            self.window_bytes = 0;
+        } else if answer_bytes > WINDOW_BYTES_FREE.max(self.window_bytes) {
+            self.window_bytes = (answer_bytes + answer_bytes / 2).next_power_of_two();
+        }
+        if self.window_bytes == before {
+            self.idle = Some(Idle { authority: authority.to_owned(), stream, since: Instant::now() });
+        }
     }
 }
 
@@ -136,21 +184,21 @@ impl HttpClient {
     /// As [`HttpClient::request`].
     pub async fn fetch(
         &self,
-        request: Request,
+        repeated: &mut Repeated,
         limits: &Limits,
         line: &mut Line,
     ) -> Result<Fetched, HttpError> {
-        if !line.redirects && self.is_direct(&request.url) {
-            let exchange = self.exchange_direct(&request, limits.body_bytes_max, line);
+        if !line.redirects && self.is_direct(&repeated.request.url) {
+            let exchange = self.exchange_direct(repeated, limits.body_bytes_max, line);
             let answered = tokio::time::timeout(limits.timeout, exchange).await;
-            let fetched = answered
-                .unwrap_or_else(|_| Err(exchange_error(&request.method, &request.url, Cause::Timeout)))?;
+            let Request { method, url, .. } = &repeated.request;
+            let fetched = answered.unwrap_or_else(|_| Err(exchange_error(method, url, Cause::Timeout)))?;
             if !self.config().follow_redirects || !is_redirect(fetched.status) {
                 return Ok(fetched);
             }
             (line.redirects, line.idle) = (true, None);
         }
-        let response = self.send(request, limits).await?;
+        let response = self.send(repeated.request.clone(), limits).await?;
         Ok(Fetched {
             status: response.status,
             content_type: response.header(&CONTENT_TYPE).to_owned(),
@@ -167,23 +215,27 @@ impl HttpClient {
 
     async fn exchange_direct(
         &self,
-        request: &Request,
+        repeated: &mut Repeated,
         body_bytes_max: usize,
         line: &mut Line,
     ) -> Result<Fetched, HttpError> {
+        let request = &repeated.request;
         let url = &request.url;
         let failed = |cause: Cause| exchange_error(&request.method, url, cause);
         let authority = &url[Position::BeforeHost..Position::AfterPort];
-        let head = self.head_of(request, authority)?;
+        if repeated.head.is_none() || self.reads_credentials() {
+            repeated.head = Some(self.head_of(request, authority)?);
+        }
+        let head = repeated.head.as_deref().expect("made above");
         let kept = line.take(authority);
         let mut was_kept = kept.is_some();
         let mut stream = match kept {
             Some(stream) => stream,
-            None => dial_url(url).await.map_err(failed)?,
+            None => dial_url(url, line.window_bytes).await.map_err(failed)?,
         };
         loop {
             let mut memory: Option<Lent> = None;
-            let answered = exchange(&mut stream, &head, body_bytes_max, &line.buffers, &mut memory).await;
+            let answered = exchange(&mut stream, head, body_bytes_max, &line.buffers, &mut memory).await;
             let is_stale =
                 |failure: &Failure| matches!(failure, Failure::Wire(cause) if cause.is_closed_connection());
             let has_begun =
@@ -192,17 +244,17 @@ impl HttpClient {
                 // Closed at the very moment it was used again: as in Go, the request is then sent once more.
                 Err(failure) if was_kept && is_stale(&failure) && !has_begun(&memory) => {
                     was_kept = false;
-                    stream = dial_url(url).await.map_err(failed)?;
+                    stream = dial_url(url, line.window_bytes).await.map_err(failed)?;
                 }
                 Err(Failure::Wire(cause)) => return Err(failed(cause)),
                 Err(Failure::TooLarge) => {
                     return Err(HttpError::BodyTooLarge { limit_bytes: body_bytes_max });
                 }
                 Ok(answer) => {
-                    if answer.keeps_open {
-                        line.idle = Some((authority.to_owned(), stream, Instant::now()));
-                    }
                     let lent = memory.expect("an answer was read into it");
+                    if answer.keeps_open {
+                        line.keep(authority, stream, lent.memory.len());
+                    }
                     let status = StatusCode::from_u16(answer.status).map_err(|_| {
                         failed(Cause::Malformed("invalid HTTP status-code parsed".to_owned()))
                     })?;
@@ -264,9 +316,9 @@ impl From<AnswerError> for Failure {
     }
 }
 
-async fn dial_url(url: &Url) -> Result<TcpStream, Cause> {
+async fn dial_url(url: &Url, window_bytes: usize) -> Result<TcpStream, Cause> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    dial(host, url.port_or_known_default().unwrap_or_default()).await
+    dial_with(host, url.port_or_known_default().unwrap_or_default(), window_bytes).await
 }
 
 /// Sends `head` and reads the answer into `memory`, which is some once something has come.
@@ -283,11 +335,20 @@ async fn exchange(
     stream.readable().await?;
     let bytes = &mut memory.insert(Lent { memory: buffers.take(), home: Arc::clone(buffers) }).memory;
     loop {
+        let room = bytes.capacity() - bytes.len();
         match stream.try_read_buf(bytes) {
             Ok(0) if bytes.is_empty() => return Err(AnswerError::Eof.into()),
             Ok(0) => return Ok(reader.end(bytes)?),
-            Ok(_) => match reader.advance(bytes)? {
-                Progress::Done(answer) => return Ok(answer),
+            Ok(n_bytes) => match reader.advance(bytes)? {
+                Progress::Done(answer) => {
+                    if n_bytes < room {
+                        // All that was there is read: whatever comes next tells, and until then nobody need ask the system.
+                        let _ = stream.try_io(Interest::READABLE, || {
+                            Err::<(), _>(std::io::Error::from(std::io::ErrorKind::WouldBlock))
+                        });
+                    }
+                    return Ok(answer);
+                }
                 // Grows with what has come, whatever was announced.
                 Progress::More(n_bytes) => bytes.reserve(n_bytes.min(bytes.len().max(GROW_BYTES_MIN))),
             },

@@ -20,7 +20,7 @@ mod web;
 
 pub use client::{HttpClient, Limits, Request, Response};
 pub use config::{Authorization, BasicAuth, HttpClientConfig, TlsConfig};
-pub use direct::{Body, Buffers, Fetched, Line};
+pub use direct::{Body, Buffers, Fetched, Line, Repeated};
 pub use error::{BuildError, HttpError};
 pub use gate::{Gate, GateError};
 pub use secret::Secret;

@@ -24,7 +24,8 @@ use wire::exposition::diff::Blocks;
 
 use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
 use crate::discovery::{Discovery, FileDiscovery, StaticDiscovery};
-use crate::fetch::{FetchError, Page, fetch};
+use crate::fetch::{FetchError, Page, Question};
+use crate::lanes::Lanes;
 use crate::local::LocalTarget;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, Settings, Source, TargetState};
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     blocks: Arc<Blocks>,
     /// One for each page that is being read.
     tools: Mutex<Vec<record::Tools>>,
+    lanes: Lanes,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -126,6 +128,7 @@ impl Manager {
     pub fn new(options: ManagerOptions) -> Self {
         let n_ingests = std::thread::available_parallelism().map_or(2, usize::from).min(INGESTS_MAX);
         let seed = fnv1a(&[options.host_name.as_bytes()]);
+        let runtime = Handle::current();
         Self {
             shared: Arc::new(Shared {
                 metrics: Arc::new(ScrapeMetrics::new(&options.registry)),
@@ -137,10 +140,11 @@ impl Manager {
                 buffers: Arc::default(),
                 blocks: Arc::new(Blocks::new()),
                 tools: Mutex::default(),
+                lanes: Lanes::start(&runtime),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
             }),
-            runtime: Handle::current(),
+            runtime,
         }
     }
 
@@ -258,11 +262,20 @@ impl Manager {
         if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!("scrapes did not stop in time");
         }
+        self.shared.lanes.stop();
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+        self.shared.lanes.stop();
     }
 }
 
 fn spawn_loop(shared: &Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
-    shared.tasks.spawn(run(Arc::clone(shared), pool, state));
+    let lane = shared.lanes.of(state.target.lock().hash);
+    shared.tasks.spawn_on(run(Arc::clone(shared), pool, state), lane);
 }
 
 /// Asks the sources of one job for its targets, as often as they want to be asked.
@@ -328,9 +341,11 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
     };
     let mut schedule = schedule_of(&shared, true);
     let mut line = Line::new(Arc::clone(&shared.buffers));
+    let mut question = None;
     loop {
         match schedule.poll(clock.now_ms()) {
             Step::Wait { ms } => tokio::select! {
+                biased;
                 () = state.gone.cancelled() => break,
                 () = state.changed.notified() => {
                     let interval_ms = state.target.lock().interval.as_ms();
@@ -343,8 +358,9 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
             Step::Scrape { t_ms, n_missed } => {
                 shared.metrics.missed.add(n_missed);
                 tokio::select! {
+                    biased;
                     () = state.gone.cancelled() => break,
-                    () = scrape(&shared, &pool, &state, &mut line, t_ms) => {}
+                    () = scrape(&shared, &pool, &state, (&mut question, &mut line), t_ms) => {}
                 }
             }
         }
@@ -359,7 +375,7 @@ async fn scrape(
     shared: &Arc<Shared>,
     pool: &Arc<Pool>,
     state: &Arc<TargetState>,
-    line: &mut Line,
+    (question, line): (&mut Option<Question>, &mut Line),
     t_ms: i64,
 ) {
     let started = shared.options.clock.monotonic();
@@ -369,7 +385,9 @@ async fn scrape(
     let page = match (&state.source, over_limit) {
         (_, Some(reason)) => Err(FetchError::TargetLimit(reason.to_string())),
         (Source::Http, None) => {
-            fetch(&settings.client, &settings.config, &target, &settings.accept, line).await
+            let known = question.take().filter(|question| question.is_of(&settings, &target));
+            let asked = known.unwrap_or_else(|| Question::new(&settings, &target));
+            question.insert(asked).fetch(line).await
         }
         (Source::Local(source), None) => {
             let source = Arc::clone(source);

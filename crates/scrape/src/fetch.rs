@@ -1,13 +1,15 @@
 //! The HTTP side of a scrape: what is asked for, and which answers count.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 use net::client::status_error;
-use net::{Body, HttpClient, HttpError, Limits, Line, Request};
+use net::{Body, HttpError, Limits, Line, Repeated, Request};
 
 use crate::config::{EscapingScheme, ScrapeConfig, ScrapeProtocol};
+use crate::pool::Settings;
 use crate::target::Target;
 
 /// Largest body where no `body_size_limit` is set, in bytes. Chosen: ten times the largest pages seen in the wild.
@@ -55,31 +57,50 @@ pub(crate) fn accept(protocols: &[ScrapeProtocol], escaping: EscapingScheme) -> 
     text
 }
 
-/// Asks a target for its page, over `line` where that can be.
-pub(crate) async fn fetch(
-    client: &HttpClient,
-    config: &ScrapeConfig,
-    target: &Target,
-    accept: &str,
-    line: &mut Line,
-) -> Result<Page, FetchError> {
-    let mut request = Request::get(target.url.clone());
-    let text = |text: &str| HeaderValue::from_str(text).expect("made of ASCII by this module");
-    request.headers.insert(ACCEPT, text(accept));
-    let encoding = if config.enable_compression { "gzip" } else { "identity" };
-    request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
-    request.headers.insert(TIMEOUT_HEADER.clone(), text(&target.timeout.as_secs_f64().to_string()));
-    let decoded_bytes_max = decoded_bytes_max(config);
-    let limits = Limits {
-        timeout: target.timeout.as_std(),
-        body_bytes_max: decoded_bytes_max.saturating_add(GZIP_OVERHEAD_BYTES),
-        decoded_bytes_max,
-    };
-    let fetched = client.fetch(request, &limits, line).await?;
-    if fetched.status != http::StatusCode::OK {
-        return Err(FetchError::Status(status_error(fetched.status)));
+/// What a target is asked again and again, until its settings change.
+#[derive(Debug)]
+pub(crate) struct Question {
+    settings: Arc<Settings>,
+    target: Arc<Target>,
+    request: Repeated,
+    limits: Limits,
+}
+
+impl Question {
+    pub(crate) fn new(settings: &Arc<Settings>, target: &Arc<Target>) -> Self {
+        let config = &settings.config;
+        let mut request = Request::get(target.url.clone());
+        let text = |text: &str| HeaderValue::from_str(text).expect("made of ASCII by this module");
+        request.headers.insert(ACCEPT, text(&settings.accept));
+        let encoding = if config.enable_compression { "gzip" } else { "identity" };
+        request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+        request.headers.insert(TIMEOUT_HEADER.clone(), text(&target.timeout.as_secs_f64().to_string()));
+        let decoded_bytes_max = decoded_bytes_max(config);
+        let limits = Limits {
+            timeout: target.timeout.as_std(),
+            body_bytes_max: decoded_bytes_max.saturating_add(GZIP_OVERHEAD_BYTES),
+            decoded_bytes_max,
+        };
+        Self { settings: Arc::clone(settings), target: Arc::clone(target), request: request.into(), limits }
     }
-    Ok(Page { encoding: fetched.content_encoding, content_type: fetched.content_type, body: fetched.body })
+
+    /// Whether it still is what this target is to be asked.
+    pub(crate) fn is_of(&self, settings: &Arc<Settings>, target: &Arc<Target>) -> bool {
+        Arc::ptr_eq(&self.settings, settings) && Arc::ptr_eq(&self.target, target)
+    }
+
+    /// Asks the target for its page, over `line` where that can be.
+    pub(crate) async fn fetch(&mut self, line: &mut Line) -> Result<Page, FetchError> {
+        let fetched = self.settings.client.fetch(&mut self.request, &self.limits, line).await?;
+        if fetched.status != http::StatusCode::OK {
+            return Err(FetchError::Status(status_error(fetched.status)));
+        }
+        Ok(Page {
+            encoding: fetched.content_encoding,
+            content_type: fetched.content_type,
+            body: fetched.body,
+        })
+    }
 }
 
 /// Why there is no page.

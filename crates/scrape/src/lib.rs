@@ -14,6 +14,7 @@ pub mod glob;
 pub mod ingest;
 mod keys;
 mod labelling;
+mod lanes;
 pub mod local;
 pub mod metrics;
 mod plain;

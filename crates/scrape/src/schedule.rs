@@ -6,6 +6,11 @@
 /// Timestamps are the scheduled time when a scrape begins within this of it, as in Prometheus: equal distances
 /// compress better.
 const ALIGN_TOLERANCE_MS_MAX: i64 = 2;
+/// Moments of an interval at which targets are due lie so far apart. Chosen: targets that are due together wake the thread up once,
+/// and are still spread evenly.
+const GRID_MS: i64 = 20;
+/// In a short interval there are still so many moments. Chosen.
+const MOMENTS_MIN: i64 = 50;
 /// Targets inside this process are scraped again so soon after the start, so that the first graphs have rates.
 const WARM_UP_MS: [i64; 2] = [1_500, 3_000];
 
@@ -58,6 +63,7 @@ impl Schedule {
     pub fn new(interval_ms: i64, hash: u64, now_ms: i64) -> Self {
         let interval_ms = interval_ms.max(1);
         let offset_ms = i64::try_from(hash % interval_ms.unsigned_abs()).expect("less than an i64");
+        let offset_ms = offset_ms - offset_ms % GRID_MS.min(interval_ms / MOMENTS_MIN).max(1);
         Self {
             interval_ms,
             offset_ms,
@@ -147,6 +153,15 @@ mod tests {
     fn a_clock_set_back_does_not_stop_scrapes() {
         let mut schedule = Schedule::new(15_000, 0, 1_000_000);
         assert!(matches!(schedule.poll(10_000), Step::Wait { ms } if ms <= 15_000));
+    }
+
+    #[test]
+    fn targets_are_due_together_and_yet_spread() {
+        for (interval_ms, n_moments) in [(10, 10), (100, 50), (1_000, 50), (15_000, 750)] {
+            let due = (0..100_000).map(|hash| Schedule::new(interval_ms, hash, 0).next_ms());
+            let moments: std::collections::BTreeSet<i64> = due.collect();
+            assert_eq!(moments.len(), n_moments, "{interval_ms}");
+        }
     }
 
     #[test]

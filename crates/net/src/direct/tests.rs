@@ -43,7 +43,7 @@ fn client(yaml: &str) -> HttpClient {
 
 async fn fetch(client: &HttpClient, url: &str, line: &mut Line) -> String {
     let request = Request::get(Url::parse(url).unwrap());
-    match client.fetch(request, &LIMITS, line).await {
+    match client.fetch(&mut request.into(), &LIMITS, line).await {
         Ok(fetched) => format!(
             "{} {} {:?}",
             fetched.status.as_u16(),
@@ -81,13 +81,78 @@ async fn memory_goes_back_to_where_it_came_from() {
     let mut line = Line::new(Arc::clone(&buffers));
     let url = format!("http://{addr}/");
     let request = || Request::get(Url::parse(&url).unwrap());
-    let first = client.fetch(request(), &LIMITS, &mut line).await.unwrap();
+    let first = client.fetch(&mut request().into(), &LIMITS, &mut line).await.unwrap();
     assert_eq!(buffers.0.lock().len(), 0);
     drop(first);
     assert_eq!(buffers.0.lock().len(), 1);
-    let second = client.fetch(request(), &LIMITS, &mut line).await.unwrap();
+    let second = client.fetch(&mut request().into(), &LIMITS, &mut line).await.unwrap();
     assert_eq!(&*second.body, b"ok");
     assert_eq!(buffers.0.lock().len(), 0);
+}
+
+/// A server whose answers have these lengths, one after another over any connection. Returns the connections' number at each request.
+async fn start_long(lens: &'static [usize]) -> (String, Arc<Mutex<Vec<usize>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&seen);
+    tokio::spawn(async move {
+        let mut n_connections = 0;
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            n_connections += 1;
+            while tcp.read(&mut [0; 4096]).await.is_ok_and(|n_bytes| n_bytes > 0) {
+                let nth = asked.lock().len();
+                let len = lens[nth];
+                asked.lock().push(n_connections);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{}", "x".repeat(len));
+                tcp.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn long_answers_get_a_window_once_and_the_longest_are_left_to_the_system() {
+    let lens: &[usize] = &[10, 100_000, 101_000, 100_000, 300_000, 300_000, 2 << 20, 10, 100_000, 10];
+    let (url, seen) = start_long(lens).await;
+    let (client, mut line) = (client(""), Line::new(Arc::default()));
+    let limits = Limits { body_bytes_max: 4 << 20, ..LIMITS };
+    let mut repeated = Repeated::from(Request::get(Url::parse(&url).unwrap()));
+    for len in lens {
+        let fetched = client.fetch(&mut repeated, &limits, &mut line).await.unwrap();
+        assert_eq!(fetched.body.len(), *len);
+    }
+    assert_eq!(*seen.lock(), [1, 1, 2, 2, 2, 3, 3, 4, 4, 4]);
+}
+
+#[tokio::test]
+async fn what_comes_unasked_is_no_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        assert!(first.read(&mut [0; 4096]).await.unwrap() > 0);
+        first.write_all(OK).await.unwrap();
+        may_go_on.await.unwrap();
+        first.write_all(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        first.shutdown().await.unwrap();
+        tell.send(()).unwrap();
+        let (mut second, _) = listener.accept().await.unwrap();
+        assert!(second.read(&mut [0; 4096]).await.unwrap() > 0);
+        second.write_all(OK).await.unwrap();
+    });
+    let (client, mut line) = (client(""), Line::new(Arc::default()));
+    assert_eq!(fetch(&client, &url, &mut line).await, "200 a/b \"ok\"");
+    assert!(line.idle.is_some());
+    go_on.send(()).unwrap();
+    told.await.unwrap();
+    // Another answer, behind which the system has also told of the first connection.
+    let (other, _server) = start(&[OK], 1).await;
+    fetch(&client, &format!("http://{other}/"), &mut Line::new(Arc::default())).await;
+    assert_eq!(fetch(&client, &url, &mut line).await, "200 a/b \"ok\"");
 }
 
 #[tokio::test]
@@ -139,6 +204,7 @@ async fn silence_ends_with_the_deadline() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let limits = Limits { timeout: Duration::from_millis(50), ..LIMITS };
     let request = Request::get(Url::parse(&url).unwrap());
-    let err = client("").fetch(request, &limits, &mut Line::new(Arc::default())).await.unwrap_err();
+    let err =
+        client("").fetch(&mut request.into(), &limits, &mut Line::new(Arc::default())).await.unwrap_err();
     assert_eq!(err.to_string(), format!("Get \"{url}\": context deadline exceeded"));
 }

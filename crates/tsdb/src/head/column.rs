@@ -49,9 +49,40 @@ pub(crate) struct Column {
     events: Vec<u8>,
 }
 
-/// Longest event in most pages, in bytes: rows apart, kind, exponent and a mantissa of 40 bits. A longer one grows the events by
-/// itself.
-const EVENT_BYTES_MAX: usize = 12;
+/// Longest event, in bytes: rows apart with the kind, exponent, mantissa.
+const EVENT_BYTES_MAX: usize = 5 + 1 + varint::VARINT_BYTES_MAX;
+/// Events grow by so many bytes at least, but for the first. Chosen: some five events.
+const GROW_BYTES_MIN: usize = 16;
+
+/// An event being written.
+struct Event {
+    bytes: [u8; EVENT_BYTES_MAX],
+    len: usize,
+}
+
+impl Event {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// As [`varint::put_u64`].
+    #[inline]
+    fn put_u64(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(&[(value as u8 & 0x7f) | 0x80]);
+            value >>= 7;
+        }
+        self.put(&[value as u8]);
+    }
+
+    /// As [`varint::put_i64`].
+    #[inline]
+    fn put_i64(&mut self, value: i64) {
+        self.put_u64(((value << 1) ^ (value >> 63)) as u64);
+    }
+}
 
 /// What a value is coded against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,19 +279,37 @@ impl Column {
         self.upto = NO_ROW;
     }
 
-    fn put_head(&mut self, row: u32, kind: u64) {
-        // Grows in the steps that allocators have: doubling would leave a third of all events' memory unused.
-        if self.events.capacity() - self.events.len() < EVENT_BYTES_MAX {
-            let step = (self.events.len() / 3).max(EVENT_BYTES_MAX + 4);
-            let wanted = (self.events.len() + step).next_multiple_of(16);
-            self.events.reserve_exact(wanted - self.events.len());
-        }
-        varint::put_u64(&mut self.events, u64::from(row - self.last_row) << 2 | kind);
-        self.last_row = row;
+    fn put_gap(&mut self, row: u32) {
+        let event = self.event(row, KIND_ABSENT);
+        self.put(&event);
     }
 
-    fn put_gap(&mut self, row: u32) {
-        self.put_head(row, KIND_ABSENT);
+    /// The beginning of an event at `row`, which is then the last one's.
+    #[inline]
+    fn event(&mut self, row: u32, kind: u64) -> Event {
+        let mut event = Event { bytes: [0; EVENT_BYTES_MAX], len: 0 };
+        event.put_u64(u64::from(row - self.last_row) << 2 | kind);
+        self.last_row = row;
+        event
+    }
+
+    #[inline]
+    fn put(&mut self, event: &Event) {
+        let bytes = &event.bytes[..event.len];
+        if self.events.capacity() - self.events.len() < bytes.len() {
+            self.grow(bytes.len());
+        }
+        self.events.extend_from_slice(bytes);
+    }
+
+    /// Grows in the steps that allocators have: doubling would leave a third of all events' memory unused.
+    #[cold]
+    fn grow(&mut self, n_bytes: usize) {
+        let len = self.events.len();
+        let step = if len == 0 { 0 } else { (len / 3).max(GROW_BYTES_MIN) };
+        let wanted = len + n_bytes + step;
+        let unit = (wanted.next_power_of_two() / 8).max(16);
+        self.events.reserve_exact(wanted.next_multiple_of(unit) - len);
     }
 
     fn put_event(&mut self, row: u32, bits: u64) {
@@ -275,21 +324,25 @@ impl Column {
     }
 
     fn put_coded(&mut self, row: u32, coded: Coded) {
-        match coded {
+        let event = match coded {
             Coded::Delta(delta) => {
-                self.put_head(row, KIND_DELTA);
-                varint::put_i64(&mut self.events, delta);
+                let mut event = self.event(row, KIND_DELTA);
+                event.put_i64(delta);
+                event
             }
             Coded::Decimal(exp, mantissa) => {
-                self.put_head(row, KIND_DECIMAL);
-                self.events.push(exp);
-                varint::put_i64(&mut self.events, mantissa);
+                let mut event = self.event(row, KIND_DECIMAL);
+                event.put(&[exp]);
+                event.put_i64(mantissa);
+                event
             }
             Coded::Raw(bits) => {
-                self.put_head(row, KIND_RAW);
-                self.events.extend_from_slice(&bits.to_le_bytes());
+                let mut event = self.event(row, KIND_RAW);
+                event.put(&bits.to_le_bytes());
+                event
             }
-        }
+        };
+        self.put(&event);
     }
 
     /// Hands `take` runs of rows `from..to` with one value each, in order, of a page of `n_rows`.
