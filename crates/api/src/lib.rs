@@ -1,6 +1,6 @@
 //! Answers over HTTP: Prometheus' API, health and metrics pages, the embedded web page.
 //!
-//! In from sockets through [`router`]; out to `promql`, the store and the services' views. Remote write comes in here, too.
+//! In from sockets through [`router`]; out to `promql`, the store and the services' views. Remote write and OTLP come in here, too.
 //! The only place that knows result JSON. Async at the edge: whatever reads the store runs on blocking threads.
 //! Semantics and wording from Prometheus 3; differences are listed in docs/differences.md.
 
@@ -9,6 +9,7 @@ mod federate;
 mod json;
 mod lifecycle;
 mod metrics;
+mod otlp;
 mod params;
 mod respond;
 mod routes;
@@ -20,6 +21,7 @@ mod write;
 
 pub use error::{ApiError, ErrorKind};
 pub use json::Json;
+pub use otlp::{OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
 pub use routes::router;
 pub use state::{BuildInfo, Command, ConfigStatus, ExemplarsOf, MetricsPage, Options, Services, Shell};

@@ -194,6 +194,8 @@ pub struct Services {
     pub alertmanager: alertmanager::Handle,
     /// Takes remote write; `None` without `--web.enable-remote-write-receiver`.
     pub receiver: Option<Arc<crate::Receiver>>,
+    /// Takes OTLP; `None` without `--web.enable-otlp-receiver`.
+    pub otlp: Option<Arc<crate::OtlpReceiver>>,
     /// The store's own hands; `None` without `--web.enable-admin-api`.
     pub admin: Option<Arc<tsdb::Db>>,
     /// Imports while serving; `None` without `--web.enable-admin-api`.

@@ -21,6 +21,8 @@ use tower::ServiceExt as _;
 mod admin;
 #[path = "v1/exemplars.rs"]
 mod exemplars;
+#[path = "v1/otlp.rs"]
+mod otlp;
 #[path = "v1/write.rs"]
 mod write;
 
@@ -142,6 +144,7 @@ impl Server {
             alertmanager_urls: Arc::new(|| vec!["http://a:1/api/v2/alerts".to_owned()]),
             alertmanager: alertmanager.unwrap(),
             receiver: None,
+            otlp: None,
             admin: None,
             importer: None,
             exemplars: Arc::new(|_, _| Vec::new()),

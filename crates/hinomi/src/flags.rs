@@ -156,6 +156,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
         "Messages of remote write to accept, repeatable: version 1.0 is the first name of the default, 2.0 the second",
     ),
+    flag(
+        "web.enable-otlp-receiver",
+        Kind::Switch,
+        "false",
+        "Take metrics that others send to /api/v1/otlp/v1/metrics by OTLP",
+    ),
     flag("web.max-connections", NUMBER, "512", "Most connections at once"),
     flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
     flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),

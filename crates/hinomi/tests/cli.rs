@@ -70,7 +70,7 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
     check(&["frobnicate"], 2, "frobnicate");
     check(&["--enable-feature=st-storage"], 1, "--enable-feature=st-storage is not served by this version");
     check(&["--config.auto-reload"], 1, "--config.auto-reload: give --config.file, too");
-    check(&["--web.enable-otlp-receiver"], 2, "the OTLP receiver is not there yet");
+    check(&["--agent"], 2, "agent mode is not there yet");
     check(&["server", "--web.config.file", "/nonexistent.yml"], 1, "--web.config.file: /nonexistent.yml: ");
     check(
         &["query", "instant", "http://127.0.0.1:1", "up", "--header", "x"],

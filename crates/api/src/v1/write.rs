@@ -168,11 +168,11 @@ fn parse_content_type(text: &str) -> Result<WriteMessage, String> {
     Ok(WriteMessage::V1)
 }
 
-fn refusal(status: StatusCode, text: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, text: &str) -> Response {
     text_response(status, format!("{text}\n"))
 }
 
-fn come_again(text: &str) -> Response {
+pub(super) fn come_again(text: &str) -> Response {
     let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECS);
     response

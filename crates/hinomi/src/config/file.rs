@@ -19,7 +19,6 @@ macro_rules! refuse {
 
 refuse! {
     remote_read: "remove the section",
-    otlp: "remove the section; nothing is received over OTLP",
     tracing: "remove the section; no traces are sent",
     storage: "set --storage.tsdb.retention.time and --storage.tsdb.retention.size instead",
 }
@@ -47,8 +46,8 @@ pub(super) struct ConfigFile {
     pub(super) remote_write: Vec<remote::RemoteWriteConfig>,
     #[serde(deserialize_with = "remote_read")]
     remote_read: (),
-    #[serde(deserialize_with = "otlp")]
-    otlp: (),
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) otlp: api::OtlpConfig,
     #[serde(deserialize_with = "tracing")]
     tracing: (),
     #[serde(deserialize_with = "storage")]

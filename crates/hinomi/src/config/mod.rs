@@ -8,6 +8,7 @@ mod show;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::yaml::{self, YamlError};
 use rules::{AlertingConfig, BuiltinRules, GroupSpec};
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) alerting: AlertingConfig,
     /// Receivers of what is stored here.
     pub(crate) remote_write: Vec<remote::RemoteWriteConfig>,
+    /// `otlp`
+    pub(crate) otlp: Arc<api::OtlpConfig>,
     /// `hinomi`
     pub(crate) own: Own,
     /// For the status page: secrets replaced.
@@ -167,6 +170,7 @@ impl Config {
             let why = format!("hinomi.builtin_rules.disabled: no rule {name_of_rule:?}; there are {known}");
             found.errors.push(format!("{name}: {why}"));
         }
+        found.errors.extend(unspeakable(&file.global, &file.otlp).map(|why| format!("{name}: {why}")));
         let mut alerting = file.alerting;
         alerting.set_directory(dir);
         let mut remote_write = file.remote_write;
@@ -180,12 +184,21 @@ impl Config {
             groups,
             alerting,
             remote_write,
+            otlp: Arc::new(file.otlp),
             own,
             shown,
             has_own,
             warnings: found.warnings,
         })
     }
+}
+
+/// Why names as OTLP would bring them may not be stored.
+fn unspeakable(global: &GlobalConfig, otlp: &api::OtlpConfig) -> Option<String> {
+    let strategy = otlp.translation_strategy;
+    let is_legacy = global.name_validation == scrape::config::ValidationScheme::Legacy;
+    (is_legacy && !strategy.escapes())
+        .then(|| format!("OTLP translation strategy \"{strategy:?}\" is not allowed when UTF8 is disabled"))
 }
 
 /// The files that patterns of the key `key` name, relative to `dir`.

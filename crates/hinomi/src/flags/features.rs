@@ -26,10 +26,12 @@ pub(crate) struct Features {
     pub use_start_timestamps: bool,
     /// As `--config.auto-reload`.
     pub auto_reload: bool,
+    /// Counts of OTLP since the point before are stored as they are.
+    pub otlp_native_delta: bool,
 }
 
 const STARTS: &str = "scrapes do not keep start timestamps yet";
-const OTLP: &str = "the OTLP receiver is not there yet";
+const DELTA: &str = "counts since the point before are not summed up yet; see otlp-native-delta-ingestion";
 const OWN_STORE: &str = "the store is built differently";
 
 const FEATURES: &[(&str, Effect)] = &[
@@ -46,8 +48,8 @@ const FEATURES: &[(&str, Effect)] = &[
     ("native-histograms", Always("they are always stored and computed with")),
     ("old-ui", Always("there is one web page")),
     ("ooo-native-histograms", Always("late histograms are always taken")),
-    ("otlp-deltatocumulative", Missing(OTLP)),
-    ("otlp-native-delta-ingestion", Missing(OTLP)),
+    ("otlp-deltatocumulative", Missing(DELTA)),
+    ("otlp-native-delta-ingestion", Switch(|on| on.otlp_native_delta = true)),
     ("promql-binop-fill-modifiers", Switch(|on| on.language.fill_modifiers = true)),
     ("promql-delayed-name-removal", Switch(|on| on.delayed_name_removal = true)),
     ("promql-duration-expr", Always("duration expressions are always there")),

@@ -86,7 +86,6 @@ const UNSERVED: &[(&str, &str)] = &[
     ("agent", "agent mode is not there yet; run the server"),
     ("storage.agent.path", "agent mode is not there yet; run the server"),
     ("storage.tsdb.retention", "use --storage.tsdb.retention.time"),
-    ("web.enable-otlp-receiver", "the OTLP receiver is not there yet"),
 ];
 
 /// Refuses the flags of Prometheus that are known and not served.
@@ -118,10 +117,10 @@ mod tests {
 
     #[test]
     fn unserved_flags_are_refused_by_name() {
-        let err = refuse_unserved(["server", "--web.enable-otlp-receiver"]).unwrap_err();
+        let err = refuse_unserved(["server", "--agent"]).unwrap_err();
         assert_eq!(
             err.to_string(),
-            "Prometheus' flag --web.enable-otlp-receiver is not served by this version: the OTLP receiver is not there yet"
+            "Prometheus' flag --agent is not served by this version: agent mode is not there yet; run the server"
         );
         assert!(refuse_unserved(["--storage.tsdb.retention", "1d"]).is_err());
         assert!(refuse_unserved(["--config.file=agent", "--web.page-title", "agent"]).is_ok());

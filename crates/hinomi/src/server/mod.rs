@@ -6,6 +6,7 @@
 mod alerting;
 mod listen;
 mod maintenance;
+mod otlp;
 mod own;
 mod queries;
 mod reload;
@@ -33,7 +34,7 @@ use self::queries::Queries;
 use self::reload::ReloadMetrics;
 use self::signals::{Asked, Signals};
 use crate::config::Config;
-use crate::flags::Values;
+use crate::flags::{Features, Values};
 use crate::import::job::Imports;
 use crate::say;
 
@@ -79,21 +80,19 @@ struct Running {
     status: Arc<ArcSwap<api::ConfigStatus>>,
     metrics: ReloadMetrics,
     /// What runs now, to go back to when a new configuration fails halfway.
-    current: ArcSwap<Config>,
+    current: Arc<ArcSwap<Config>>,
 }
 
 async fn serve(flags: &Values) -> Result<()> {
     let mut signals = Signals::listen()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let registry = Registry::new();
-    let (features, remarks) = flags.features()?;
-    remarks.iter().for_each(|remark| warn!("{remark}"));
+    let features = features(flags)?;
     let (config_path, config) = configured(flags)?;
     let (web, listeners) = (listen::door(flags)?, listen::bind(flags.list("web.listen-address")).await?);
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
     let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
     let options = web_options(flags, &listeners, web.as_deref(), &*clock)?;
-    own::declare_build(&registry);
     let page = own::metrics_page(&registry);
     let watching = watch(flags, features.auto_reload, config_path.as_deref(), &commands)?;
     let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
@@ -115,6 +114,7 @@ async fn serve(flags: &Values) -> Result<()> {
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
     let own = OwnTargets::new(clock.clone(), page, hostname(), shell.listen_port());
+    let current = Arc::new(ArcSwap::from_pointee(config));
     shell.set_ready(api::Services {
         clock: clock.clone(),
         queryable: db.clone(),
@@ -127,6 +127,7 @@ async fn serve(flags: &Values) -> Result<()> {
         alertmanager_urls: alertmanager_urls(&shell, &alerting),
         alertmanager: alerting.alertmanager.clone(),
         receiver: receiver(flags, &db, &registry, &clock)?,
+        otlp: otlp::receiver(flags, &current, &db, &registry, &clock)?,
         admin: flags.is_on("web.enable-admin-api").then(|| db.clone()),
         importer: flags.is_on("web.enable-admin-api").then(|| imports.clone() as Arc<dyn api::Importer>),
         exemplars: exemplars(&db),
@@ -142,7 +143,7 @@ async fn serve(flags: &Values) -> Result<()> {
         remote,
         status,
         metrics: ReloadMetrics::register(&registry),
-        current: ArcSwap::from_pointee(config),
+        current,
     };
     running.apply(running.current.load_full(), flags)?;
     info!("server is ready to receive web requests");
@@ -321,6 +322,13 @@ impl From<Asked> for Command {
             Asked::Stop => Self::Quit,
         }
     }
+}
+
+/// What is switched on; the log has what was asked for in vain.
+fn features(flags: &Values) -> Result<Features> {
+    let (features, remarks) = flags.features()?;
+    remarks.iter().for_each(|remark| warn!("{remark}"));
+    Ok(features)
 }
 
 /// Where the configuration is, and what is in it.

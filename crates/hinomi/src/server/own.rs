@@ -69,12 +69,13 @@ impl OwnTargets {
 
 /// The page of our own metrics: what every part has declared, and what the kernel says of this process.
 pub(super) fn metrics_page(registry: &Registry) -> PageFn {
+    declare_build(registry);
     let registry = registry.clone();
     Arc::new(move || registry.render() + &agent::process::collect())
 }
 
 /// `prometheus_build_info`, by which dashboards tell versions apart.
-pub(super) fn declare_build(registry: &Registry) {
+fn declare_build(registry: &Registry) {
     let labels: &'static [&'static str] = &["branch", "goarch", "goos", "goversion", "revision", "version"];
     let values = [
         crate::build::BRANCH,

@@ -13,7 +13,7 @@ mod error;
 mod histogram;
 mod labels;
 mod memo;
-mod proto;
+pub(crate) mod proto;
 mod sample;
 mod snappy;
 #[cfg(test)]

@@ -8,14 +8,14 @@ use stdx::varint;
 use super::error::DecodeError;
 
 /// Kinds of values, as protobuf numbers them. Groups (3 and 4) are gone from the language and refused.
-pub(super) const VARINT: u8 = 0;
-pub(super) const FIXED64: u8 = 1;
-pub(super) const BYTES: u8 = 2;
-pub(super) const FIXED32: u8 = 5;
+pub(crate) const VARINT: u8 = 0;
+pub(crate) const FIXED64: u8 = 1;
+pub(crate) const BYTES: u8 = 2;
+pub(crate) const FIXED32: u8 = 5;
 
 /// A field's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -24,28 +24,28 @@ pub(super) enum Value<'a> {
 
 /// A field with its number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    pub(super) value: Value<'a>,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    pub(crate) value: Value<'a>,
     message: &'static str,
 }
 
 /// Walks the fields of a message.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a> {
-    pub(super) rest: &'a [u8],
+pub(crate) struct Fields<'a> {
+    pub(crate) rest: &'a [u8],
     message: &'static str,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of `bytes`, which are a message of the name `message`.
-    pub(super) fn new(bytes: &'a [u8], message: &'static str) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], message: &'static str) -> Self {
         Self { rest: bytes, message }
     }
 
     /// The next field.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -76,45 +76,53 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
         match self.value {
             Value::Bytes(bytes) => Ok(bytes),
             _ => Err(self.wrong_kind()),
         }
     }
 
-    pub(super) fn varint(&self) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&self) -> Result<u64, DecodeError> {
         match self.value {
             Value::Varint(value) => Ok(value),
             _ => Err(self.wrong_kind()),
         }
     }
 
-    pub(super) fn double(&self) -> Result<f64, DecodeError> {
+    pub(crate) fn double(&self) -> Result<f64, DecodeError> {
         match self.value {
             Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(self.wrong_kind()),
         }
     }
 
+    /// `fixed64`
+    pub(crate) fn fixed64(&self) -> Result<u64, DecodeError> {
+        match self.value {
+            Value::Fixed64(value) => Ok(value),
+            _ => Err(self.wrong_kind()),
+        }
+    }
+
     /// `int64`: two's complement within the unsigned value.
-    pub(super) fn int64(&self) -> Result<i64, DecodeError> {
+    pub(crate) fn int64(&self) -> Result<i64, DecodeError> {
         self.varint().map(|value| value as i64)
     }
 
     /// `uint32`, the upper half dropped as protobuf says.
-    pub(super) fn uint32(&self) -> Result<u32, DecodeError> {
+    pub(crate) fn uint32(&self) -> Result<u32, DecodeError> {
         self.varint().map(|value| value as u32)
     }
 
     /// `sint32`: zigzag.
-    pub(super) fn sint32(&self) -> Result<i32, DecodeError> {
+    pub(crate) fn sint32(&self) -> Result<i32, DecodeError> {
         self.uint32().map(|value| (value >> 1) as i32 ^ -((value & 1) as i32))
     }
 
     /// A field of numbers that may be there one by one or packed: hands each to `put`.
     #[inline]
-    pub(super) fn repeated_varint(&self, mut put: impl FnMut(u64)) -> Result<(), DecodeError> {
+    pub(crate) fn repeated_varint(&self, mut put: impl FnMut(u64)) -> Result<(), DecodeError> {
         let mut packed = match self.value {
             Value::Varint(value) => {
                 put(value);
@@ -130,7 +138,7 @@ impl<'a> Field<'a> {
     }
 
     /// As [`Field::repeated_varint`], for doubles.
-    pub(super) fn repeated_double(&self, mut put: impl FnMut(f64)) -> Result<(), DecodeError> {
+    pub(crate) fn repeated_double(&self, mut put: impl FnMut(f64)) -> Result<(), DecodeError> {
         let packed = match self.value {
             Value::Fixed64(bits) => {
                 put(f64::from_bits(bits));
@@ -145,6 +153,11 @@ impl<'a> Field<'a> {
         }
         doubles.iter().for_each(|bytes| put(f64::from_le_bytes(*bytes)));
         Ok(())
+    }
+
+    /// As [`Field::repeated_varint`], for `fixed64`.
+    pub(crate) fn repeated_fixed64(&self, mut put: impl FnMut(u64)) -> Result<(), DecodeError> {
+        self.repeated_double(|value| put(value.to_bits()))
     }
 
     fn truncated(&self) -> DecodeError {
@@ -164,7 +177,7 @@ impl<'a> Field<'a> {
 
 /// Most varints here are one byte.
 #[inline]
-pub(super) fn get_varint(src: &mut &[u8]) -> Option<u64> {
+pub(crate) fn get_varint(src: &mut &[u8]) -> Option<u64> {
     match src.split_first() {
         Some((byte, rest)) if *byte < 0x80 => {
             *src = rest;
@@ -176,7 +189,7 @@ pub(super) fn get_varint(src: &mut &[u8]) -> Option<u64> {
 
 /// The first `len` bytes of `src`, which moves past them.
 #[inline]
-pub(super) fn take<'a>(src: &mut &'a [u8], len: u64) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(src: &mut &'a [u8], len: u64) -> Option<&'a [u8]> {
     let (bytes, rest) = src.split_at_checked(usize::try_from(len).ok()?)?;
     *src = rest;
     Some(bytes)

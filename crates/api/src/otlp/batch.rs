@@ -1,0 +1,177 @@
+//! One request's batch of the store, with what became of its points.
+
+use model::labels::{LabelsBuilder, METRIC_NAME};
+use model::{Exemplar, Histogram, Labels, Metadata};
+use storage::{AppendError, Appender, StorageError};
+use wire::exposition::{LABEL_BYTES_MAX, LABELS_MAX};
+use wire::otlp::Partial;
+
+/// Reasons spelled out for the sender; the others are counted. Chosen: a log line of some length.
+const LINES_MAX: usize = 10;
+/// Characters of an exemplar's labels, names and values. From OpenMetrics.
+const EXEMPLAR_CHARS_MAX: usize = 128;
+
+/// When a point was taken, and since when it counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// Unix milliseconds.
+    pub(super) t_ms: i64,
+    /// Likewise; 0 when not known.
+    pub(super) start_ms: i64,
+}
+
+fn to_ms(unix_nano: u64) -> i64 {
+    (unix_nano / 1_000_000) as i64
+}
+
+impl Moment {
+    /// From Unix nanoseconds.
+    pub(super) fn new(time_unix_nano: u64, start_time_unix_nano: u64) -> Self {
+        Self { t_ms: to_ms(time_unix_nano), start_ms: to_ms(start_time_unix_nano) }
+    }
+}
+
+/// What was done.
+pub(super) struct Done {
+    pub(super) partial: Partial,
+    pub(super) n_samples: u64,
+    pub(super) n_joined: u64,
+    pub(super) n_empty: u64,
+}
+
+/// A batch of the store.
+pub(super) struct Batch<'s> {
+    appender: Box<dyn Appender + 's>,
+    latest_ms: i64,
+    n_samples: u64,
+    n_rejected: u64,
+    lines: Vec<String>,
+    /// Attributes whose names became those of others.
+    pub(super) n_joined: u64,
+    /// Metrics without points.
+    pub(super) n_empty: u64,
+}
+
+impl<'s> Batch<'s> {
+    /// Takes what is not later than `latest_ms`.
+    pub(super) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64) -> Self {
+        Self { appender, latest_ms, n_samples: 0, n_rejected: 0, lines: Vec::new(), n_joined: 0, n_empty: 0 }
+    }
+
+    /// Counts points that are not stored; `why` is kept if there is room.
+    pub(super) fn reject(&mut self, n_points: u64, why: impl FnOnce() -> String) {
+        self.n_rejected += n_points;
+        if self.lines.len() < LINES_MAX {
+            self.lines.push(why());
+        }
+    }
+
+    /// The labels with a metric's name.
+    pub(super) fn named(&self, labels: &mut LabelsBuilder, name: &str) -> Result<Labels, String> {
+        labels.set(METRIC_NAME, name);
+        if labels.iter().count() > LABELS_MAX {
+            return Err(format!("a point of {name} has more than {LABELS_MAX} labels"));
+        }
+        if labels.iter().any(|(name, value)| name.len().max(value.len()) > LABEL_BYTES_MAX) {
+            return Err(format!("a label of {name} has more than {LABEL_BYTES_MAX} bytes"));
+        }
+        Ok(labels.build())
+    }
+
+    pub(super) fn metadata(&mut self, name: &str, metadata: &Metadata) {
+        self.appender.append_metadata(name, metadata);
+    }
+
+    fn is_near(&self, at: Moment, labels: &Labels) -> Result<(), String> {
+        if at.t_ms > self.latest_ms {
+            return Err(format!("out of bounds: timestamp is too far in the future for series {labels}"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(&mut self, labels: &Labels, at: Moment, value: f64) -> Result<(), String> {
+        self.is_near(at, labels)?;
+        let appended = match at.start_ms {
+            0 => self.appender.append(None, labels, at.t_ms, value),
+            start_ms => self.appender.append_with_start(None, labels, at.t_ms, start_ms, value),
+        };
+        self.count(appended.map(|_| ()), labels)
+    }
+
+    pub(super) fn put_histogram(
+        &mut self,
+        labels: &Labels,
+        at: Moment,
+        histogram: &Histogram,
+    ) -> Result<(), String> {
+        self.is_near(at, labels)?;
+        let appended = self.appender.append_histogram(None, labels, at.t_ms, at.start_ms, histogram);
+        self.count(appended.map(|_| ()), labels)
+    }
+
+    fn count(&mut self, appended: Result<(), AppendError>, labels: &Labels) -> Result<(), String> {
+        appended.map_err(|err| format!("{err} for series {labels}"))?;
+        self.n_samples += 1;
+        Ok(())
+    }
+
+    /// Those that the store does not take are left out: they are a convenience.
+    pub(super) fn put_exemplars<'e>(
+        &mut self,
+        labels: &Labels,
+        at: Moment,
+        exemplars: impl Iterator<Item = &'e wire::otlp::Exemplar>,
+    ) {
+        for exemplar in exemplars {
+            let exemplar = exemplar_of(exemplar, at);
+            if exemplar.t_ms <= self.latest_ms {
+                let _ = self.appender.append_exemplar(None, labels, &exemplar);
+            }
+        }
+    }
+
+    pub(super) fn commit(self) -> Result<Done, StorageError> {
+        let stats = self.appender.commit()?;
+        let mut lines = self.lines;
+        if stats.n_refused > 0 {
+            lines.push("out of order sample, found at commit".to_owned());
+        }
+        Ok(Done {
+            partial: Partial { n_rejected: self.n_rejected + stats.n_refused, message: lines.join("\n") },
+            n_samples: self.n_samples.saturating_sub(stats.n_refused),
+            n_joined: self.n_joined,
+            n_empty: self.n_empty,
+        })
+    }
+}
+
+/// What was observed.
+pub(super) fn value_of(exemplar: &wire::otlp::Exemplar) -> f64 {
+    exemplar.as_double.or(exemplar.as_int.map(|value| value as f64)).unwrap_or(0.0)
+}
+
+/// Attributes that make it too long are left out; the ids stay.
+fn exemplar_of(exemplar: &wire::otlp::Exemplar, at: Moment) -> Exemplar {
+    let mut labels = LabelsBuilder::new();
+    for (name, id) in [("trace_id", &exemplar.trace_id), ("span_id", &exemplar.span_id)] {
+        if id.bytes().any(|byte| byte != b'0') {
+            labels.set(name, &id.to_ascii_lowercase());
+        }
+    }
+    let mut n_chars: usize =
+        labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
+    let attributes: Vec<(&str, String)> =
+        exemplar.filtered_attributes.iter().map(|it| (it.key.as_str(), it.value.to_text())).collect();
+    n_chars +=
+        attributes.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum::<usize>();
+    if n_chars <= EXEMPLAR_CHARS_MAX {
+        for (name, value) in attributes.iter().filter(|(name, _)| !name.is_empty()) {
+            labels.set(name, value);
+        }
+    }
+    let t_ms = match to_ms(exemplar.time_unix_nano) {
+        0 => at.t_ms,
+        t_ms => t_ms,
+    };
+    Exemplar { labels: labels.build(), value: value_of(exemplar), t_ms }
+}

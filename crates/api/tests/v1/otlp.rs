@@ -1,0 +1,191 @@
+//! `/api/v1/otlp/v1/metrics` over the reference store.
+
+use api::{OtlpConfig, OtlpOptions, OtlpReceiver};
+
+use super::*;
+
+/// What the official Python SDK sent at a time long past; its times are replaced.
+const FROM_SDK: &[u8] = include_bytes!("../../../wire/tests/otlp/python-sdk.bin");
+
+fn taking(config: &str, takes_delta: bool) -> Server {
+    let server = Server::starting();
+    let config: Arc<OtlpConfig> = Arc::new(model::yaml::parse("otlp.yml", config).unwrap());
+    let mut services = server.services();
+    services.otlp = Some(Arc::new(OtlpReceiver::new(OtlpOptions {
+        store: server.store.clone(),
+        clock: server.clock.clone(),
+        registry: server.registry.clone(),
+        config: Arc::new(move || config.clone()),
+        lookback_ms: 300_000,
+        takes_delta,
+    })));
+    server.shell.set_ready(services);
+    server
+}
+
+/// The bytes with the times of all points set to now: each is a `fixed64` behind the tags of its fields.
+fn now(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let now = (NOW_MS as u64 * 1_000_000).to_le_bytes();
+    for at in 0..bytes.len() - 9 {
+        let was = u64::from_le_bytes(bytes[at + 1..at + 9].try_into().unwrap());
+        if matches!(bytes[at], 0x11 | 0x19) && (1.7e18 as u64..2e18 as u64).contains(&was) {
+            bytes[at + 1..at + 9].copy_from_slice(&now);
+        }
+    }
+    bytes
+}
+
+impl Server {
+    async fn otlp(&self, content_type: &str, body: impl Into<Body>) -> (u16, String) {
+        let request = Request::post("/api/v1/otlp/v1/metrics").header("content-type", content_type);
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// `labels value` of every series a query finds, sorted.
+    async fn found(&self, query: &str) -> Vec<String> {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let (status, body) = self.get(&format!("/api/v1/query?query={encoded}")).await;
+        assert_eq!(status, 200, "{body}");
+        let mut found: Vec<String> = body
+            .split("{\"metric\":")
+            .skip(1)
+            .map(|series| {
+                let (labels, rest) = series.split_once(",\"value\":[").unwrap();
+                let value = rest.split('"').nth(1).unwrap();
+                format!("{} {value}", labels.replace('"', ""))
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    async fn check_found(&self, query: &str, expected: &[&str]) {
+        assert_eq!(self.found(query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_sdk_sends_arrives() {
+    let server = taking("", false);
+    assert_eq!(server.otlp("application/x-protobuf", now(FROM_SDK)).await, (200, String::new()));
+    let of = "instance:i1,job:eu/shop";
+    server
+        .check_found("requests_total", &[&format!("{{__name__:requests_total,http_method:GET,{of}}} 7")])
+        .await;
+    server
+        .check_found("temperature_celsius", &[&format!("{{__name__:temperature_celsius,{of}}} 21.5")])
+        .await;
+    server.check_found("queue_size", &[&format!("{{__name__:queue_size,{of}}} -2")]).await;
+    server
+        .check_found(
+            "{__name__=~\"latency_seconds.*\"}",
+            &[
+                &format!("{{__name__:latency_seconds_bucket,{of},le:+Inf}} 3"),
+                &format!("{{__name__:latency_seconds_bucket,{of},le:0.1}} 1"),
+                &format!("{{__name__:latency_seconds_bucket,{of},le:1}} 2"),
+                &format!("{{__name__:latency_seconds_count,{of}}} 3"),
+                &format!("{{__name__:latency_seconds_sum,{of}}} 5.35"),
+            ],
+        )
+        .await;
+    server.check_found("histogram_count(sizes_bytes)", &[&format!("{{{of}}} 4")]).await;
+    server.check_found("histogram_sum(sizes_bytes)", &[&format!("{{{of}}} 1003")]).await;
+    let info = server.found("target_info").await;
+    assert!(
+        info.len() == 1 && info[0].contains("host_name:h1") && !info[0].contains("service_name"),
+        "{info:?}"
+    );
+}
+
+fn json(metric: &str) -> String {
+    let resource = r#"{"attributes":[{"key":"service.name","value":{"stringValue":"a"}},{"key":"zone","value":{"stringValue":"z"}}]}"#;
+    let scope = r#"{"name":"lib","version":"2","attributes":[{"key":"k","value":{"intValue":1}}]}"#;
+    let metric = metric.replace("NOW", &format!("\"timeUnixNano\":\"{NOW_MS}000000\""));
+    format!(
+        r#"{{"resourceMetrics":[{{"resource":{resource},"scopeMetrics":[{{"scope":{scope},"metrics":[{metric}]}}]}}]}}"#
+    )
+}
+
+const SUM: &str = r#"{"name":"c.d","sum":{"aggregationTemporality":KIND,"isMonotonic":true,"dataPoints":[{NOW,"asInt":"3","attributes":[
+    {"key":"a.b","value":{"stringValue":"1"}},{"key":"a_b","value":{"stringValue":"2"}}]}]}}"#;
+
+#[tokio::test]
+async fn the_configuration_decides_about_names_and_labels() {
+    let check = async |config: &str, query: &str, expected: &str| {
+        let server = taking(config, false);
+        let body = json(&SUM.replace("KIND", "2"));
+        assert_eq!(server.otlp("application/json", body).await, (200, "{}".to_owned()));
+        server.check_found(query, &[expected]).await;
+    };
+    check("", "c_d_total", "{__name__:c_d_total,a_b:1;2,job:a} 3").await;
+    check(
+        "{translation_strategy: NoTranslation, promote_resource_attributes: [zone]}",
+        "{\"c.d\"}",
+        "{__name__:c.d,a.b:1,a_b:2,job:a,zone:z} 3",
+    )
+    .await;
+    check(
+        "{promote_all_resource_attributes: true, ignore_resource_attributes: [zone], promote_scope_metadata: true}",
+        "c_d_total",
+        "{__name__:c_d_total,a_b:1;2,job:a,otel_scope_k:1,otel_scope_name:lib,otel_scope_version:2,service_name:a} 3",
+    )
+    .await;
+    check(
+        "keep_identifying_resource_attributes: true",
+        "target_info",
+        "{__name__:target_info,job:a,service_name:a,zone:z} 1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn delta_is_refused_by_name_unless_it_is_wanted() {
+    let body = json(&SUM.replace("KIND", "1"));
+    let server = taking("", false);
+    let (status, answer) = server.otlp("application/json", body.clone()).await;
+    let expected = r#"invalid temporality and type combination for metric \"c.d\": send cumulative ones"#;
+    assert!(
+        status == 200 && answer.contains(r#""rejectedDataPoints":"1""#) && answer.contains(expected),
+        "{answer}"
+    );
+    let server = taking("", true);
+    assert_eq!(server.otlp("application/json", body).await, (200, "{}".to_owned()));
+    server.check_found("c_d_total", &["{__name__:c_d_total,a_b:1;2,job:a} 3"]).await;
+}
+
+#[tokio::test]
+async fn histograms_summaries_and_ends_of_series_are_taken() {
+    let server = taking("convert_histograms_to_nhcb: true", false);
+    let metrics = r#"{"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[
+        {NOW,"count":"4","sum":9,"bucketCounts":[1,0,3],"explicitBounds":[1,2]},
+        {NOW,"count":"5","bucketCounts":[1],"explicitBounds":[1,2],"attributes":[{"key":"bad","value":{"stringValue":"x"}}]}]}},
+      {"name":"s","summary":{"dataPoints":[{NOW,"count":2,"sum":3.5,"quantileValues":[{"quantile":0.5,"value":1.5}]}]}},
+      {"name":"gone","gauge":{"dataPoints":[{NOW,"flags":1}]}},
+      {"name":"u","unit":"1","gauge":{"dataPoints":[{NOW,"asDouble":0.25}]}}"#;
+    let (status, answer) = server.otlp("application/json", json(metrics)).await;
+    assert!(status == 200 && answer.contains("histogram has 2 bounds and 1 buckets"), "{answer}");
+    server.check_found("histogram_fraction(0, 1, h)", &["{job:a} 0.25"]).await;
+    server.check_found("s", &["{__name__:s,job:a,quantile:0.5} 1.5"]).await;
+    server.check_found("s_sum", &["{__name__:s_sum,job:a} 3.5"]).await;
+    server.check_found("u_ratio", &["{__name__:u_ratio,job:a} 0.25"]).await;
+    server.check_found("gone", &[]).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused() {
+    let server = taking("", false);
+    let check = async |content_type: &str, body: &'static str, status: u16, expected: &str| {
+        let (got, text) = server.otlp(content_type, body).await;
+        assert!(got == status && text.contains(expected), "{got} {text}");
+    };
+    check("text/plain", "", 400, "unsupported content type: text/plain").await;
+    check("application/json", "{", 400, "json: ").await;
+    check("application/x-protobuf", "\n", 400, "protobuf: ").await;
+    check("application/json; charset=utf-8", "{}", 200, "{}").await;
+    let (status, text) = Server::start().otlp("application/json", "{}").await;
+    assert_eq!(
+        (status, text.as_str()),
+        (404, "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n")
+    );
+}
