@@ -26,4 +26,5 @@ pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time}
 pub use routes::router;
 pub use state::{BuildInfo, Command, ConfigStatus, ExemplarsOf, MetricsPage, Options, Services, Shell};
 pub use v1::import::{ImportKind, ImportState, ImportStatus, Importer};
+pub use v1::read::ReadLimits;
 pub use write::{Receiver, ReceiverOptions, WriteMessage};

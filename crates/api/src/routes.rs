@@ -11,7 +11,9 @@ use http::StatusCode;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
-use crate::v1::{admin, exemplars, import, otlp, queries, query, rules, series, status, targets, write};
+use crate::v1::{
+    admin, exemplars, import, otlp, queries, query, read, rules, series, status, targets, write,
+};
 use crate::{federate, lifecycle, metrics, ui};
 
 /// All routes, below the route prefix.
@@ -61,6 +63,7 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/alertmanagers", get(rules::alertmanagers))
         .route("/write", post(write::write))
         .route("/otlp/v1/metrics", post(otlp::metrics))
+        .route("/read", post(read::read))
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))

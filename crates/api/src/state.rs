@@ -196,6 +196,8 @@ pub struct Services {
     pub receiver: Option<Arc<crate::Receiver>>,
     /// Takes OTLP; `None` without `--web.enable-otlp-receiver`.
     pub otlp: Option<Arc<crate::OtlpReceiver>>,
+    /// What remote read may cost.
+    pub read_limits: Arc<crate::ReadLimits>,
     /// The store's own hands; `None` without `--web.enable-admin-api`.
     pub admin: Option<Arc<tsdb::Db>>,
     /// Imports while serving; `None` without `--web.enable-admin-api`.

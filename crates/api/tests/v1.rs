@@ -147,6 +147,11 @@ impl Server {
             otlp: None,
             admin: None,
             importer: None,
+            read_limits: Arc::new(api::ReadLimits {
+                samples_max: 1_000,
+                frame_bytes_max: 1 << 20,
+                gate: None,
+            }),
             exemplars: Arc::new(|_, _| Vec::new()),
         }
     }

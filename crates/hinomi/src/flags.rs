@@ -109,6 +109,24 @@ pub(crate) const SERVER: &[Flag] = &[
         "Memory that samples and caches may take; auto is 60 % of the machine or container, 0 no limit",
     ),
     flag(
+        "storage.remote.read-sample-limit",
+        NUMBER,
+        "50000000",
+        "Most samples of an answer to remote read that is not streamed; 0 for no limit",
+    ),
+    flag(
+        "storage.remote.read-concurrent-limit",
+        NUMBER,
+        "10",
+        "Most requests of remote read at once, more wait; 0 for no limit",
+    ),
+    flag(
+        "storage.remote.read-max-bytes-in-frame",
+        NUMBER,
+        "1048576",
+        "Most bytes of one frame of a streamed answer to remote read",
+    ),
+    flag(
         "web.listen-address",
         Kind::Repeated("ADDR"),
         "127.0.0.1:9090",

@@ -7,6 +7,7 @@ pub(crate) mod import;
 pub(crate) mod otlp;
 pub(crate) mod queries;
 pub(crate) mod query;
+pub(crate) mod read;
 pub(crate) mod rules;
 pub(crate) mod series;
 pub(crate) mod status;

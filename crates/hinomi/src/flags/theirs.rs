@@ -22,7 +22,6 @@ const OWN_BLOCKS: &str = "the store chooses the lengths of its blocks";
 const ALWAYS_OVERLAPPING: &str = "late samples and overlapping blocks are always taken";
 const CONSOLES: &str = "console templates are not served; the web page is inside the binary";
 const REMOTE_WRITE: &str = "what remote write has not sent at the end waits on the disk";
-const REMOTE_READ: &str = "this version does not serve remote read";
 
 /// Accepted and without effect: name, shape, why.
 pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
@@ -46,9 +45,6 @@ pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
     ("scrape.discovery-reload-interval", Value, "discovered targets are taken as they come"),
     ("scrape.timestamp-tolerance", Value, "timestamps cost nothing here and are kept as they are"),
     ("storage.remote.flush-deadline", Value, REMOTE_WRITE),
-    ("storage.remote.read-concurrent-limit", Value, REMOTE_READ),
-    ("storage.remote.read-max-bytes-in-frame", Value, REMOTE_READ),
-    ("storage.remote.read-sample-limit", Value, REMOTE_READ),
     (
         "storage.tsdb.allow-overlapping-blocks",
         Switch("no-storage.tsdb.allow-overlapping-blocks"),

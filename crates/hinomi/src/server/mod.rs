@@ -113,7 +113,6 @@ async fn serve(flags: &Values) -> Result<()> {
     let scraping = scraping(&db, &registry, &clock);
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
-    let own = OwnTargets::new(clock.clone(), page, hostname(), shell.listen_port());
     let current = Arc::new(ArcSwap::from_pointee(config));
     shell.set_ready(api::Services {
         clock: clock.clone(),
@@ -128,17 +127,18 @@ async fn serve(flags: &Values) -> Result<()> {
         alertmanager: alerting.alertmanager.clone(),
         receiver: receiver(flags, &db, &registry, &clock)?,
         otlp: otlp::receiver(flags, &current, &db, &registry, &clock)?,
+        read_limits: sending::read_limits(flags, &registry)?,
         admin: flags.is_on("web.enable-admin-api").then(|| db.clone()),
         importer: flags.is_on("web.enable-admin-api").then(|| imports.clone() as Arc<dyn api::Importer>),
         exemplars: exemplars(&db),
     });
     let running = Running {
+        own: OwnTargets::new(clock.clone(), page, hostname(), shell.listen_port()),
         config_path,
         clock,
         engine,
         queries,
         scraping,
-        own,
         alerting,
         remote,
         status,

@@ -1,4 +1,4 @@
-//! Sending on what is stored: the queues of `remote_write`.
+//! What leaves for other servers: the queues of `remote_write`, and answers to remote read.
 //!
 //! In from the configuration; out to `remote`, with the store, its directory and what is known of metric families.
 
@@ -10,6 +10,21 @@ use stdx::metrics::Registry;
 use stdx::{Clock, DiskDir};
 
 use crate::config::Config;
+use crate::flags::Values;
+
+/// Requests of remote read that may wait for a place. Chosen, as for queries.
+const READS_WAITING: usize = 1_000;
+
+/// What remote read may cost, by flags.
+pub(super) fn read_limits(flags: &Values, registry: &Registry) -> Result<Arc<api::ReadLimits>> {
+    let n_at_once = usize::try_from(flags.limit("storage.remote.read-concurrent-limit")?)?;
+    let gate = (n_at_once > 0).then(|| net::Gate::new("remote_read", n_at_once, READS_WAITING, registry));
+    Ok(Arc::new(api::ReadLimits {
+        samples_max: flags.limit("storage.remote.read-sample-limit")?,
+        frame_bytes_max: usize::try_from(flags.count("storage.remote.read-max-bytes-in-frame")?)?,
+        gate,
+    }))
+}
 
 /// Starts the queues of `config`. To be called before anything is committed: what comes before would not be followed.
 pub(super) fn start(

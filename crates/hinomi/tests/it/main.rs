@@ -23,6 +23,7 @@ mod kill9;
 mod oracle;
 mod query;
 mod reload;
+mod remote_read;
 mod remote_write;
 mod remote_write_out;
 mod startup;

@@ -144,12 +144,12 @@ fn put_tag(out: &mut Vec<u8>, number: u64, kind: u8) {
     put_u64(out, number << 3 | u64::from(kind));
 }
 
-fn put_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+pub(super) fn put_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     put_tag(out, number, BYTES);
     put_bytes(out, bytes);
 }
 
-fn put_number(out: &mut Vec<u8>, number: u64, value: u64) {
+pub(super) fn put_number(out: &mut Vec<u8>, number: u64, value: u64) {
     put_tag(out, number, VARINT);
     put_u64(out, value);
 }
@@ -159,7 +159,7 @@ fn put_double(out: &mut Vec<u8>, number: u64, value: f64) {
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
-fn put_label_pairs(out: &mut Vec<u8>, labels: &Labels) {
+pub(super) fn put_label_pairs(out: &mut Vec<u8>, labels: &Labels) {
     for (name, value) in labels {
         let mut pair = Vec::new();
         put_field(&mut pair, 1, name.as_bytes());

@@ -1,4 +1,4 @@
-//! Prometheus remote write, versions 1.0 and 2.0: requests to borrowed views and back.
+//! Prometheus remote write, versions 1.0 and 2.0: requests to borrowed views and back. Remote read, whose messages are of the same kind.
 //!
 //! In: the body of a request, a snappy block around a protobuf message. Out: series by series, with everything still
 //! encoded but what a writer of known series needs: a keyed hash of the labels, times and values. Labels, exemplars and
@@ -14,6 +14,7 @@ mod histogram;
 mod labels;
 mod memo;
 pub(crate) mod proto;
+mod read;
 mod sample;
 mod snappy;
 #[cfg(test)]
@@ -26,6 +27,10 @@ pub use encode::{TimeSeries, compress, encode_metadata_v1, encode_v1, encode_v2}
 pub use error::{DecodeError, HistogramError, LabelsError};
 pub use histogram::{Decoded as HistogramSample, decode as decode_histogram};
 pub use memo::{HashSecret, MEMO_ENTRY_BYTES, SeriesMemo};
+pub use read::{
+    ChunkRef, READ_MATCHERS_MAX, READ_QUERIES_MAX, ReadQuery, ReadRequestError, ResponseType,
+    decode_read_request, encode_read_response, put_chunked_frame,
+};
 pub use sample::{Parts, Sample, Samples};
 pub use snappy::decompress;
 pub use v1::{Item, MetadataV1, RequestV1, SeriesV1};
