@@ -67,6 +67,25 @@ fn a_late_duplicate_of_a_sealed_sample_never_shows() {
     check(&db, &expected, "merged, after a restart");
 }
 
+#[test]
+fn a_late_sample_is_not_hidden_by_one_that_a_restart_takes_as_in_order() {
+    let dir = MemDir::new();
+    let (db, _) = open(Arc::new(dir.clone()));
+    let t = START_MS + 10 * BLOCK_MS;
+    append(&db, t, t, 1.0).unwrap();
+    seal(&db);
+    append(&db, t, t - 1_000, 2.0).unwrap();
+    drop(db);
+    // The series has no rows in memory now, so that nothing but the late sample says what is old.
+    let (db, _) = open(Arc::new(dir));
+    assert_eq!(append(&db, t, t - 1_000, 3.0), Err(AppendError::DuplicateForTimestamp));
+    append(&db, t, t - 1_000, 2.0).unwrap();
+    let expected = [(t - 1_000, 2.0), (t, 1.0)];
+    check(&db, &expected, "in memory");
+    seal(&db);
+    check(&db, &expected, "sealed");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// A sample so long after the start, with this value.

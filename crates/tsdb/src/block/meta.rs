@@ -53,6 +53,13 @@ pub(crate) struct Compaction {
     pub(crate) rollup: Option<RolledUpFrom>,
 }
 
+impl Compaction {
+    /// See [`Parent::which`].
+    pub(crate) fn which(&self) -> (u32, u64) {
+        (self.level, self.stored)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -94,6 +101,10 @@ pub(crate) struct Parent {
     pub(crate) ulid: String,
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
+    /// Its level and number, by which it is told from a later block with the same content and so the same name. Missing in
+    /// blocks from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) which: Option<(u32, u64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +114,16 @@ pub(crate) struct FormatInfo {
 }
 
 impl BlockMeta {
+    /// Whether this block replaces the one that `other` describes. What it replaced may have come into being again, by a merge of
+    /// what it was split into, or by another import of the same: such a block stays.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        let is_it = |parent: &&Parent| parent.ulid == other.ulid && self.ulid != other.ulid;
+        self.compaction.parents.iter().find(is_it).is_some_and(|parent| match parent.which {
+            Some(which) => which == other.compaction.which(),
+            None => other.compaction.level < self.compaction.level,
+        })
+    }
+
     pub(crate) fn new(
         ulid: String,
         min_time: i64,

@@ -43,9 +43,9 @@ pub(crate) fn open_all(
     // A crash came between the commit of a larger block and the removal of those it replaces.
     let parents: BTreeSet<String> = blocks
         .iter()
-        .flat_map(|block| block.meta().compaction.parents.iter().map(|parent| (block.name(), parent)))
-        .filter(|(name, parent)| *name != parent.ulid)
-        .map(|(_, parent)| parent.ulid.clone())
+        .filter(|block| !block.meta().compaction.parents.is_empty())
+        .flat_map(|block| blocks.iter().filter(|other| block.meta().replaces(other.meta())))
+        .map(|parent| parent.name().to_owned())
         .collect();
     let (replaced, mut kept): (Vec<Block>, Vec<Block>) =
         blocks.into_iter().partition(|block| parents.contains(block.name()));

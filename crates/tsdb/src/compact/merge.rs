@@ -78,6 +78,7 @@ pub(crate) fn compact_blocks(dir: &Arc<dyn Dir>, job: &Job<'_>) -> Result<Vec<St
             ulid: block.meta().ulid.clone(),
             min_time: block.meta().min_time,
             max_time: block.meta().max_time,
+            which: Some(block.meta().compaction.which()),
         };
         names.push(last.finish(Compaction { parents: replaced.map(parent).collect(), ..compaction })?);
     }

@@ -115,9 +115,7 @@ impl<'a> DbAppender<'a> {
             let labels = labels.cloned().or_else(|| head.table.read().series.labels(series));
             self.kept.insert(series, labels.ok_or(AppendError::UnknownSeries)?);
         }
-        if verdict == Verdict::Late
-            && let Some(have) = head.side.lock().late_at(series, t_ms)
-        {
+        if let Some(have) = head.late_at(series, t_ms) {
             verdict = if have == bits { Verdict::Already } else { Verdict::Duplicate };
         }
         let refused = match verdict {

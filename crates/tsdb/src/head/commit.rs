@@ -429,6 +429,11 @@ impl<'a> Plan<'a> {
     /// Returns `None` when the sample is refused.
     fn take_sample(&mut self, table: &Table, series: u32, t_ms: i64, bits: u64) -> Option<()> {
         let series = self.resolve(table, series)?;
+        // A series whose rows are all in blocks takes what comes as in order, also where a late sample came before.
+        if let Some(have) = self.head.late_at(series, t_ms) {
+            self.stats.n_samples += u64::from(have == bits);
+            return (have == bits).then_some(());
+        }
         let too_old = t_ms < self.head.in_order_floor_ms(self.now_ms);
         let place = self.place_of(table, series);
         let Some((idx, place)) = place.and_then(|place| Some((self.touch(table, place.group)?, place)))
@@ -516,11 +521,7 @@ impl<'a> Plan<'a> {
         if !self.head.takes_late() || t_ms < self.head.floor_ms(self.now_ms) {
             return None;
         }
-        match self.head.side.lock().late_at(series, t_ms) {
-            Some(have) if have != bits => return None,
-            Some(_) => {}
-            None => self.late.push((series, t_ms, bits)),
-        }
+        self.late.push((series, t_ms, bits));
         self.stats.n_samples += 1;
         Some(())
     }
@@ -732,6 +733,7 @@ pub(super) fn apply_beside(
         }
         let mut side = head.side.lock();
         for (series, t_ms, bits) in late {
+            head.newest_late_ms.fetch_max(t_ms, Ordering::AcqRel);
             side.put_late(series, t_ms, bits);
         }
         for (series, t_ms, start_ms) in starts {

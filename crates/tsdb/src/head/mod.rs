@@ -113,6 +113,8 @@ pub(crate) struct Head {
     pub(crate) max_ms: AtomicI64,
     /// First row or histogram; late samples do not count.
     pub(crate) oldest_row_ms: AtomicI64,
+    /// Time of the newest late sample so far: what is newer need not be looked for among them.
+    pub(crate) newest_late_ms: AtomicI64,
     /// Last sample in a block as of the last count; `i64::MIN` for none.
     pub(crate) sealed_max_ms: AtomicI64,
     /// Samples before this are rolled up, and no late ones come to them.
@@ -147,6 +149,7 @@ impl Head {
             min_ms: AtomicI64::new(i64::MAX),
             max_ms: AtomicI64::new(i64::MIN),
             oldest_row_ms: AtomicI64::new(i64::MAX),
+            newest_late_ms: AtomicI64::new(i64::MIN),
             sealed_max_ms: AtomicI64::new(i64::MIN),
             rolled_up_ms: AtomicI64::new(i64::MIN),
             next_series: AtomicU32::new(0),
@@ -213,6 +216,14 @@ impl Head {
             self.late_window_ms
         };
         in_order_ms.min(self.trusted_max_ms(now_ms).saturating_sub(window_ms))
+    }
+
+    /// The late sample of a series at this time. Samples in order pay one comparison for it.
+    pub(crate) fn late_at(&self, series: u32, t_ms: i64) -> Option<u64> {
+        if t_ms > self.newest_late_ms.load(Ordering::Acquire) {
+            return None;
+        }
+        self.side.lock().late_at(series, t_ms)
     }
 
     pub(crate) fn takes_late(&self) -> bool {

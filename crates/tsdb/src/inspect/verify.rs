@@ -206,14 +206,13 @@ fn of_problem(name: &str, problem: crate::block::Problem) -> Finding {
 
 /// Blocks that a larger one stands for.
 fn replaced(dir: &Arc<dyn Dir>, names: &[String], findings: &mut Vec<Finding>) {
-    for name in names {
-        let Ok(json) = dir.read(&Path::new(name).join(META_FILE)) else { continue };
-        let Ok(meta) = BlockMeta::parse(&json) else { continue };
-        let parents = meta.compaction.parents.into_iter().map(|parent| parent.ulid);
-        for parent in parents.filter(|parent| parent != name && names.contains(parent)) {
-            let what = format!("replaced by {name}");
+    let read = |name: &String| BlockMeta::parse(&dir.read(&Path::new(name).join(META_FILE)).ok()?).ok();
+    let metas: Vec<BlockMeta> = names.iter().filter_map(read).collect();
+    for meta in &metas {
+        for parent in metas.iter().filter(|other| meta.replaces(other)) {
+            let what = format!("replaced by {}", meta.ulid);
             let meaning = "its samples are there as well; the next start removes it";
-            findings.push(Finding::new(Severity::Note, parent, what, meaning, Mend::Nothing));
+            findings.push(Finding::new(Severity::Note, parent.ulid.clone(), what, meaning, Mend::Nothing));
         }
     }
 }
