@@ -11,6 +11,7 @@ mod literal;
 mod parser;
 mod pretty;
 mod printer;
+mod remembered;
 
 use std::sync::Arc;
 

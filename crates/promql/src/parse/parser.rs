@@ -572,7 +572,8 @@ impl<'a> Parser<'a> {
         self.take()?;
         let value = self.expect_in(Token::String, &MATCHER_VALUE)?;
         let text = literal::unquote(self, value)?;
-        Matcher::new(op, name, text).map_err(|err| self.error(first.span.to(value.span), err.to_string()))
+        let matcher = super::remembered::matcher(op, &name, &text);
+        matcher.map_err(|err| self.error(first.span.to(value.span), err.to_string()))
     }
 
     fn at(&mut self, mut expr: Expr) -> Result<Expr> {

@@ -13,6 +13,71 @@ use super::reader::{BlockIndex, LabelCursor, NameEntry};
 /// Lists are united in a set of bits when at least one series in so many is in them: below that, sorting is cheaper. Chosen.
 const SERIES_PER_BIT: u32 = 64;
 
+/// Series numbers.
+enum Numbers {
+    Few(RoaringBitmap),
+    /// A bit for each series of the block.
+    Many(Vec<u64>),
+}
+
+fn rising(series: impl Iterator<Item = u32>) -> Result<RoaringBitmap, ReadError> {
+    RoaringBitmap::from_sorted_iter(series).map_err(|_| super::leaf::damaged("postings"))
+}
+
+impl Numbers {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(few) => few.is_empty(),
+            Self::Many(bits) => bits.iter().all(|word| *word == 0),
+        }
+    }
+
+    /// Those that are in `other`, or those that are not.
+    fn filtered(self, other: &Self, are_in: bool) -> Result<Self, ReadError> {
+        let has = |bits: &[u64], number: u32| {
+            bits.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+        };
+        Ok(match (self, other) {
+            (Self::Few(few), Self::Few(other)) => Self::Few(if are_in { few & other } else { few - other }),
+            (Self::Few(few), Self::Many(bits)) => {
+                Self::Few(rising(few.iter().filter(|number| has(bits, *number) == are_in))?)
+            }
+            (Self::Many(mut bits), Self::Many(other)) => {
+                let words = bits.iter_mut().zip(other);
+                words.for_each(|(word, other)| *word &= if are_in { *other } else { !*other });
+                Self::Many(bits)
+            }
+            (Self::Many(bits), Self::Few(other)) if are_in => {
+                Self::Few(rising(other.iter().filter(|number| has(&bits, *number)))?)
+            }
+            (Self::Many(mut bits), Self::Few(other)) => {
+                for number in other {
+                    if let Some(word) = bits.get_mut(number as usize / 64) {
+                        *word &= !(1 << (number % 64));
+                    }
+                }
+                Self::Many(bits)
+            }
+        })
+    }
+
+    fn into_bitmap(self) -> Result<RoaringBitmap, ReadError> {
+        let bits = match self {
+            Self::Few(few) => return Ok(few),
+            Self::Many(bits) => bits,
+        };
+        let of_word = |(word, bits): (usize, &u64)| {
+            let (first, mut bits) = (word as u32 * u64::BITS, *bits);
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+                bits &= bits - 1;
+                Some(first + bit)
+            })
+        };
+        rising(bits.iter().enumerate().flat_map(of_word))
+    }
+}
+
 impl BlockIndex {
     /// The series for which all of `matchers` hold.
     pub(crate) fn resolve(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, ReadError> {
@@ -21,21 +86,21 @@ impl BlockIndex {
         // Equalities first: they are the cheapest and leave the least.
         let (equal, other): (Vec<&Matcher>, Vec<&Matcher>) =
             keep.iter().partition(|m| m.op == MatchOp::Equal);
-        let mut found: Option<RoaringBitmap> = None;
+        let mut found: Option<Numbers> = None;
         for matcher in equal.into_iter().chain(other) {
             let list = self.with_values(matcher, true)?;
             let left = match found {
                 None => list,
-                Some(found) => found & list,
+                Some(found) => found.filtered(&list, true)?,
             };
             if left.is_empty() {
-                return Ok(left);
+                return Ok(RoaringBitmap::new());
             }
             found = Some(left);
         }
         let mut found = match found {
             Some(found) => found,
-            None => RoaringBitmap::from_sorted_iter(0..self.toc().n_series).unwrap_or_default(),
+            None => Numbers::Few(RoaringBitmap::from_sorted_iter(0..self.toc().n_series).unwrap_or_default()),
         };
         for matcher in subtract {
             if found.is_empty() {
@@ -44,14 +109,14 @@ impl BlockIndex {
             if matcher.op == MatchOp::Regex && matcher.regex().is_some_and(model::Regex::matches_anything) {
                 continue;
             }
-            found -= self.with_values(matcher, false)?;
+            found = found.filtered(&self.with_values(matcher, false)?, false)?;
         }
-        Ok(found)
+        found.into_bitmap()
     }
 
     /// Series that have a value of the matcher's label for which it holds, or for which it does not.
-    fn with_values(&self, matcher: &Matcher, holds: bool) -> Result<RoaringBitmap, ReadError> {
-        let Some(name) = self.name(&matcher.name)? else { return Ok(RoaringBitmap::new()) };
+    fn with_values(&self, matcher: &Matcher, holds: bool) -> Result<Numbers, ReadError> {
+        let Some(name) = self.name(&matcher.name)? else { return Ok(Numbers::Few(RoaringBitmap::new())) };
         let (mut pairs, mut n_found) = (Vec::new(), 0u64);
         let literal = match (matcher.op, matcher.regex()) {
             (MatchOp::Equal, _) if holds => Some(std::slice::from_ref(&matcher.value)),
@@ -89,16 +154,13 @@ impl BlockIndex {
     }
 
     /// The series of any of `pairs`, some `n_found`.
-    fn union(&self, pairs: &[u32], n_found: u64) -> Result<RoaringBitmap, ReadError> {
+    fn union(&self, pairs: &[u32], n_found: u64) -> Result<Numbers, ReadError> {
         if let [pair] = pairs {
             let mut out = RoaringBitmap::new();
             self.add_series(*pair, &mut out)?;
-            return Ok(out);
+            return Ok(Numbers::Few(out));
         }
         let n_series = self.toc().n_series;
-        let rising = |series: &mut dyn Iterator<Item = u32>| {
-            RoaringBitmap::from_sorted_iter(series).map_err(|_| super::leaf::damaged("postings"))
-        };
         if n_found < u64::from(n_series / SERIES_PER_BIT) {
             let mut series = Vec::new();
             for pair in pairs {
@@ -106,7 +168,7 @@ impl BlockIndex {
             }
             series.sort_unstable();
             series.dedup();
-            return rising(&mut series.into_iter());
+            return rising(series.into_iter()).map(Numbers::Few);
         }
         let mut bits = vec![0u64; n_series.div_ceil(u64::BITS) as usize];
         for pair in pairs {
@@ -116,15 +178,7 @@ impl BlockIndex {
                 }
             })?;
         }
-        let of_word = |(word, bits): (usize, &u64)| {
-            let (first, mut bits) = (word as u32 * u64::BITS, *bits);
-            std::iter::from_fn(move || {
-                let bit = (bits != 0).then(|| bits.trailing_zeros())?;
-                bits &= bits - 1;
-                Some(first + bit)
-            })
-        };
-        rising(&mut bits.iter().enumerate().flat_map(of_word))
+        Ok(Numbers::Many(bits))
     }
 
     fn add_series(&self, pair: u32, out: &mut RoaringBitmap) -> Result<(), ReadError> {
