@@ -487,3 +487,23 @@ async fn brief_queries_and_dear_ones_answer_alike_wherever_they_run() {
     server.check(&path, 200, expected).await;
     assert!(server.guard.list().is_empty());
 }
+
+#[tokio::test]
+async fn stats_say_how_many_samples_were_looked_at() {
+    let server = Server::start();
+    let check = async |path: &str, expected: Option<&str>| {
+        let (status, body) = server.get(path).await;
+        assert_eq!(status, 200, "{body}");
+        let samples = body.split_once("\"samples\":{").map(|(_, rest)| rest);
+        // The peak is of our own way of evaluating.
+        let samples = samples.and_then(|rest| rest.split_once(",\"peakSamples\":")).map(|(counts, _)| counts);
+        assert_eq!(samples, expected, "{path}: {body}");
+    };
+    let range = "/api/v1/query_range?query=max_over_time(vector(1)[2s:1s])&start=10&end=20.5&step=10";
+    let per_step =
+        r#""totalQueryableSamplesPerStep":[[10,2],[20,2]],"totalQueryableSamples":4"#;
+    check(range, None).await;
+    check(&format!("{range}&stats=all"), Some(per_step)).await;
+    let instant = "/api/v1/query?query=vector(1)&time=5&stats=true";
+    check(instant, Some(r#""totalQueryableSamples":0"#)).await;
+}

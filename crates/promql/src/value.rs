@@ -13,6 +13,8 @@ pub struct Output {
     pub value: Value,
     /// Warnings and infos, with positions in the query.
     pub annotations: Annotations,
+    /// How many samples each step looked at, as Prometheus counts them for `stats`; empty unless that was asked for.
+    pub samples_by_step: Vec<u64>,
 }
 
 /// One of PromQL's four types of value.

@@ -147,8 +147,8 @@ fn ask(engine: &Engine, store: &Store, query: &str, params: RangeParams) -> Resu
     Ok(shown.chain([notes]).collect::<Vec<_>>().join("\n"))
 }
 
-fn check(schedule: &[Step], bytes_max: u64) -> (f64, f64) {
-    let options = EngineOptions { lookback_ms: 60_000, ..EngineOptions::default() };
+fn check(schedule: &[Step], bytes_max: u64, samples_max: u64) -> (f64, f64) {
+    let options = EngineOptions { lookback_ms: 60_000, samples_max, ..EngineOptions::default() };
     let registry = Registry::new();
     let plain = Engine::new(options.clone());
     let cached = Engine::new(options).with_cache(Some(ResultCache::new(bytes_max, &registry)));
@@ -213,8 +213,10 @@ proptest! {
     fn cache_on_is_cache_off(
         schedule in proptest::collection::vec(step(), 1..80),
         bytes_max in prop_oneof![Just(1u64 << 24), Just(20_000), Just(0)],
+        // What would hit a limit whole must do so with the cache, too.
+        samples_max in prop_oneof![3 => Just(u64::MAX), 2 => 5u64..60],
     ) {
-        check(&schedule, bytes_max);
+        check(&schedule, bytes_max, samples_max);
     }
 }
 
@@ -227,7 +229,7 @@ fn a_dashboard_that_is_drawn_again_costs_its_tail() {
             schedule.push(Step::Ask(1, 10, 15, 0));
         }
     }
-    let (full, partial) = check(&schedule, 1 << 20);
+    let (full, partial) = check(&schedule, 1 << 20, u64::MAX);
     assert!(full >= 29.0, "{full} drawn twice at once");
     assert!(partial >= 28.0, "{partial} drawn after a scrape");
 }

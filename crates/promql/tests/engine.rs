@@ -337,3 +337,50 @@ fn factors_of_smoothing_are_looked_at_where_there_is_something_to_smooth() {
     let bad = "invalid trend factor. Expected: 0 < tf < 1, got: 1.000000";
     check("double_exponential_smoothing(x[5m], 0.5, 1)", Err(bad));
 }
+
+#[test]
+fn samples_are_counted_step_by_step_as_upstream_counts_them() {
+    let store = MemStore::new();
+    let mut appender = store.appender(0);
+    for t_ms in (0..=60_000).step_by(10_000) {
+        for host in ["a", "b"] {
+            let labels = Labels::from_pairs([("__name__", "x"), ("host", host)]);
+            appender.append(None, &labels, t_ms, 1.0).unwrap();
+        }
+    }
+    appender.commit().unwrap();
+    let check = |query: &str, expected: &[u64]| {
+        let engine = Engine::new(EngineOptions { lookback_ms: 15_000, ..EngineOptions::default() });
+        let opts = QueryOptions { counts_samples: true, ..QueryOptions::default() };
+        let params = RangeParams { start_ms: 20_000, end_ms: 80_000, step_ms: 20_000 };
+        let expr = parse(query).expect("a query");
+        let output = engine.range(&store, &expr, params, &opts).expect("an answer");
+        assert_eq!(output.samples_by_step, expected, "{query}");
+        let plain = engine.range(&store, &expr, params, &QueryOptions::default()).expect("an answer");
+        assert!(plain.samples_by_step.is_empty());
+    };
+    check("1", &[0, 0, 0, 0]);
+    check("x", &[2, 2, 2, 0]);
+    check("x offset 20s", &[2, 2, 2, 2]);
+    check("sum(x) + sum(x)", &[4, 4, 4, 0]);
+    check("timestamp(x{host=\"a\"})", &[1, 1, 1, 0]);
+    check("rate(x[30s])", &[6, 6, 6, 2]);
+    check("sum(sum_over_time(x[30s]))", &[6, 6, 6, 2]);
+    check("x @ 30", &[2, 2, 2, 2]);
+    check("rate(x[30s] @ 60)", &[6, 6, 6, 6]);
+    check("max_over_time(x[40s:20s])", &[4, 4, 4, 2]);
+    check("absent(y)", &[0, 0, 0, 0]);
+}
+
+#[test]
+fn a_query_dearer_than_its_caller_allows_ends_at_once() {
+    let engine = Engine::default();
+    let check = |query: &str, cost_max: Option<u64>, is_allowed: bool| {
+        let opts = QueryOptions { cost_max, ..QueryOptions::default() };
+        let got = instant(&engine, query, &opts);
+        assert_eq!(!matches!(got, Err(EvalError::TooDear)), is_allowed, "{query}: {got:?}");
+    };
+    check("vector(1)", Some(promql::BRIEF_COST_MAX), true);
+    check("sum_over_time(vector(1)[200000s:1s])", Some(promql::BRIEF_COST_MAX), false);
+    check("sum_over_time(vector(1)[200000s:1s])", None, true);
+}

@@ -100,6 +100,14 @@ struct Timings {
     evaluated: f64,
 }
 
+/// What is known of a query once it is evaluated.
+struct Measured {
+    timings: Timings,
+    steps: RangeParams,
+    /// Most samples held at once.
+    peak: u64,
+}
+
 impl QueryRequest {
     fn new(params: &Params, limit: Option<usize>) -> Result<Self, ApiError> {
         let timeout = params.duration("timeout")?;
@@ -155,7 +163,7 @@ impl QueryRequest {
         }
     }
 
-    fn encode(&self, mut output: Output, timings: &Timings, n_threads: usize) -> Vec<String> {
+    fn encode(&self, mut output: Output, measured: &Measured, n_threads: usize) -> Vec<String> {
         let mut remarks = Remarks::from_annotations(&output.annotations);
         if truncate(&mut output.value, self.limit) {
             remarks.warn("results truncated due to limit");
@@ -172,7 +180,12 @@ impl QueryRequest {
                 json.key("resultType").text(output.value.type_name());
                 push_value(json.key("result"), &output.value, n_threads);
                 if !self.stats.is_empty() {
-                    push_stats(json.key("stats"), timings);
+                    let samples = Samples {
+                        steps: measured.steps,
+                        by_step: &output.samples_by_step,
+                        peak: measured.peak,
+                    };
+                    push_stats(json.key("stats"), &measured.timings, &samples, self.stats == "all");
                 }
             });
         })
@@ -206,7 +219,9 @@ impl Work<'_> {
         let Self { request, engine, ticket, queued, deadline } = self;
         let (cancel, meter) = (ticket.cancel_token(), ticket.meter());
         let lookback_ms = request.lookback_ms;
-        let opts = QueryOptions { lookback_ms, cancel, deadline: Some(deadline), meter, cost_max };
+        let counts_samples = !request.stats.is_empty();
+        let opts =
+            QueryOptions { lookback_ms, cancel, deadline: Some(deadline), meter, counts_samples, cost_max };
         ticket.set_state(QueryState::Evaluating);
         let output = eval(engine, queryable, &opts);
         let guard = engine.guard();
@@ -223,8 +238,11 @@ impl Work<'_> {
         ticket.evaluated(queued, evaluated, output.as_ref().err().map(|err| err.message.as_str()));
         ticket.set_state(QueryState::Answering);
         let timings = Timings { queued: queued.as_secs_f64(), evaluated: evaluated.as_secs_f64() };
+        let info = ticket.info();
+        let steps = RangeParams { start_ms: info.start_ms, end_ms: info.end_ms, step_ms: info.step_ms };
+        let measured = Measured { timings, steps, peak: opts.meter.n_samples_peak() };
         let n_threads = engine.options().threads;
-        Done::Answer(output.map(|output| request.encode(output, &timings, n_threads)))
+        Done::Answer(output.map(|output| request.encode(output, &measured, n_threads)))
     }
 }
 
@@ -275,8 +293,8 @@ fn truncate(value: &mut Value, limit: Option<usize>) -> bool {
     true
 }
 
-/// Timings alone: samples are not counted, and a made-up count would be worse than none.
-fn push_stats(json: &mut Json, timings: &Timings) {
+/// Where the time went, and the samples that were looked at, with `all` step by step.
+fn push_stats(json: &mut Json, timings: &Timings, samples: &Samples<'_>, is_all: bool) {
     json.object(|json| {
         json.key("timings").object(|json| {
             json.key("evalTotalTime").number(timings.evaluated);
@@ -286,5 +304,28 @@ fn push_stats(json: &mut Json, timings: &Timings) {
             json.key("execQueueTime").number(timings.queued);
             json.key("execTotalTime").number(timings.queued + timings.evaluated);
         });
+        json.key("samples").object(|json| {
+            if is_all {
+                json.key("totalQueryableSamplesPerStep").array(|json| {
+                    let times = (0..).map(|step| samples.steps.start_ms + step * samples.steps.step_ms);
+                    for (t_ms, n) in times.zip(samples.by_step) {
+                        json.array(|json| {
+                            json.number(t_ms as f64 / 1_000.0);
+                            json.int(*n);
+                        });
+                    }
+                });
+            }
+            json.key("totalQueryableSamples").int(samples.by_step.iter().sum::<u64>());
+            json.key("peakSamples").int(samples.peak);
+        });
     });
+}
+
+/// What a query looked at and held.
+struct Samples<'a> {
+    steps: RangeParams,
+    by_step: &'a [u64],
+    /// Most samples held at once.
+    peak: u64,
 }

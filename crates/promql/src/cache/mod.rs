@@ -15,7 +15,8 @@ use stdx::metrics::{Counter, Registry};
 use storage::{ChangeLog, Queryable};
 
 use crate::error::EvalError;
-use crate::eval::{Engine, QueryOptions, RangeParams};
+use crate::eval::{Engine, EngineOptions, QueryOptions, RangeParams};
+use crate::guard::{Mark, Meter, SAMPLE_BYTES};
 use crate::parse::ast::Expr;
 use crate::value::{MatrixSeries, Output, Value};
 
@@ -47,6 +48,36 @@ struct Entry {
     end_ms: i64,
     series: Vec<MatrixSeries>,
     bytes: u64,
+    cost: Cost,
+}
+
+/// What evaluating the whole of an answer costs at most.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    /// Samples held at once.
+    peak: u64,
+    /// Series read.
+    n_series: u64,
+}
+
+impl Cost {
+    /// What was counted for an evaluation that began at `mark`.
+    fn since(mark: &Mark, meter: &Meter) -> Self {
+        Self { peak: meter.n_samples_peak(), n_series: meter.n_series().saturating_sub(mark.n_series) }
+    }
+
+    /// Both parts evaluated as one: what is held of a step does not depend on the others.
+    fn and(self, other: Self) -> Self {
+        Self { peak: self.peak + other.peak, n_series: self.n_series + other.n_series }
+    }
+
+    /// Whether the limits surely allow it; a quarter more makes good for rounding.
+    fn fits(self, options: &EngineOptions) -> bool {
+        let peak = self.peak.saturating_add(self.peak / 4);
+        peak <= options.samples_max
+            && peak.saturating_mul(SAMPLE_BYTES) <= options.memory_bytes_max
+            && self.n_series <= options.series_max
+    }
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +150,7 @@ impl ResultCache {
             return engine.range_whole(queryable, expr, params, opts);
         };
         // Before anything is read: later changes are then newer than the answer.
-        let epoch = log.epoch();
+        let (epoch, mark) = (log.epoch(), opts.meter.mark());
         let last_ms = params.start_ms + (key.n_steps - 1) * params.step_ms;
         if let Some(entry) = self.find(&key) {
             let until_ms = log.unchanged_before_ms(entry.epoch).saturating_sub(ahead_ms);
@@ -133,11 +164,14 @@ impl ResultCache {
                 let tail = RangeParams { start_ms: tail_ms, ..params };
                 match engine.range_whole(queryable, expr, tail, opts) {
                     Ok(output) => {
-                        if let Some(tail) = plain(output) {
+                        // What would not be allowed whole is not answered in parts either: it must not depend on what was asked
+                        // before whether there is an answer.
+                        let cost = entry.cost.and(Cost::since(&mark, &opts.meter));
+                        if let Some(tail) = plain(output).filter(|_| cost.fits(engine.options())) {
                             self.inner.metrics.partial.inc();
                             let head = part(&entry.series, params.start_ms, tail_ms - 1);
                             let series = joined(head, tail);
-                            self.keep(key, Entry::new(epoch, params.start_ms, last_ms, &series));
+                            self.keep(key, Entry::new(epoch, params.start_ms, last_ms, &series, cost));
                             return Ok(answer(series));
                         }
                     }
@@ -145,6 +179,7 @@ impl ResultCache {
                     // Whatever the whole query says to it.
                     Err(_) => {}
                 }
+                opts.meter.rewind(&mark);
             }
         }
         self.inner.metrics.missed.inc();
@@ -153,7 +188,8 @@ impl ResultCache {
             && let Value::Matrix(series) = &output.value
             && series.iter().all(|one| one.histograms.is_empty())
         {
-            self.keep(key, Entry::new(epoch, params.start_ms, last_ms, series));
+            let cost = Cost::since(&mark, &opts.meter);
+            self.keep(key, Entry::new(epoch, params.start_ms, last_ms, series, cost));
         }
         Ok(output)
     }
@@ -233,7 +269,7 @@ fn kept_steps(entry: &Entry, params: RangeParams, last_ms: i64, until_ms: i64) -
 }
 
 impl Entry {
-    fn new(epoch: u64, start_ms: i64, end_ms: i64, series: &[MatrixSeries]) -> Self {
+    fn new(epoch: u64, start_ms: i64, end_ms: i64, series: &[MatrixSeries], cost: Cost) -> Self {
         let of_labels = |one: &MatrixSeries| -> u64 {
             one.labels.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
         };
@@ -241,7 +277,7 @@ impl Entry {
             SERIES_BYTES + of_labels(one) + (one.points.len() * size_of::<(i64, f64)>()) as u64
         };
         let bytes = ENTRY_BYTES + series.iter().map(of_series).sum::<u64>();
-        Self { epoch, start_ms, end_ms, series: series.to_vec(), bytes }
+        Self { epoch, start_ms, end_ms, series: series.to_vec(), bytes, cost }
     }
 }
 
@@ -258,7 +294,8 @@ fn plain(output: Output) -> Option<Vec<MatrixSeries>> {
 }
 
 fn answer(series: Vec<MatrixSeries>) -> Output {
-    Output { value: Value::Matrix(series), annotations: crate::Annotations::default() }
+    let annotations = crate::Annotations::default();
+    Output { value: Value::Matrix(series), annotations, samples_by_step: Vec::new() }
 }
 
 /// The steps from `first_ms` to `last_ms`; series without any are left out.

@@ -9,6 +9,7 @@ use stdx::Clock;
 use storage::Queryable;
 
 use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
+use super::counted::Counts;
 use super::evaluator::Evaluator;
 use super::range::{self, Samples};
 use crate::cache::ResultCache;
@@ -142,6 +143,9 @@ pub struct QueryOptions {
     pub deadline: Option<Deadline>,
     /// Counts what the query costs.
     pub meter: Meter,
+    /// Counts the samples that each step looks at, see [`Output::samples_by_step`]. The result cache is not asked then: what it keeps
+    /// costs no samples.
+    pub counts_samples: bool,
     /// Ends the query with [`EvalError::TooDear`] where [`Meter::cost`] would go beyond; `None` for no limit.
     pub cost_max: Option<u64>,
 }
@@ -258,10 +262,10 @@ impl Engine {
     ) -> Result<Output, EvalError> {
         check_time(t_ms)?;
         let times = QueryTimes { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
-        let mut ev = self.evaluator(queryable, expr, times, opts);
+        let mut ev = self.evaluator(queryable, expr, times, 1, opts);
         if expr.value_type() == ValueType::Matrix {
             let series = range::raw(&mut ev, expr, t_ms)?;
-            return Ok(Output { value: raw_matrix(series)?, annotations: ev.annotations });
+            return Ok(ev.output(raw_matrix(series)?));
         }
         let value = match ev.eval(expr, Grid::instant(t_ms))? {
             Evaluated::Scalar(values) => Value::Scalar { t_ms, value: values[0] },
@@ -274,7 +278,7 @@ impl Engine {
                 Value::Vector(ev.finish(columns)?.into_iter().map(sample).collect())
             }
         };
-        Ok(Output { value, annotations: ev.annotations })
+        Ok(ev.output(value))
     }
 
     /// The values of `expr`, a scalar or instant vector, at each step; a [`Value::Matrix`].
@@ -288,7 +292,7 @@ impl Engine {
         params: RangeParams,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
-        match &self.cache {
+        match self.cache.as_ref().filter(|_| !opts.counts_samples) {
             Some(cache) => cache.range(self, queryable, expr, params, opts),
             None => self.range_whole(queryable, expr, params, opts),
         }
@@ -311,7 +315,8 @@ impl Engine {
         }
         let grid = grid_of(params)?;
         let RangeParams { start_ms, end_ms, step_ms } = params;
-        let mut ev = self.evaluator(queryable, expr, QueryTimes { start_ms, end_ms, step_ms }, opts);
+        let times = QueryTimes { start_ms, end_ms, step_ms };
+        let mut ev = self.evaluator(queryable, expr, times, grid.n_steps, opts);
         let columns = match ev.eval(expr, grid)? {
             Evaluated::Scalar(values) => vec![Column::full(Labels::empty(), values)],
             Evaluated::Text(_) => Vec::new(),
@@ -320,7 +325,7 @@ impl Engine {
         let mut series: Vec<MatrixSeries> =
             columns.into_iter().map(|column| to_series(column, grid)).collect();
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(Output { value: Value::Matrix(series), annotations: ev.annotations })
+        Ok(ev.output(Value::Matrix(series)))
     }
 
     fn evaluator<'a>(
@@ -328,6 +333,7 @@ impl Engine {
         queryable: &'a dyn Queryable,
         expr: &'a Expr,
         times: QueryTimes,
+        n_steps: usize,
         opts: &'a QueryOptions,
     ) -> Evaluator<'a> {
         Evaluator {
@@ -339,6 +345,7 @@ impl Engine {
             annotations: crate::Annotations::default(),
             n_samples: 0,
             buckets: super::evaluator::Buckets::default(),
+            counts: Counts::new(opts.counts_samples, n_steps),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use storage::{Queryable, RolledUp};
 
 use super::column::{Column, Evaluated, Grid, merge_equal, without_metadata};
+use super::counted::Counts;
 use super::engine::{EngineOptions, QueryOptions};
 use super::scan::Sink;
 use super::{aggregate, binop, selector};
@@ -17,6 +18,7 @@ use crate::limits::{STEPS_PER_SAMPLE, TIME_MAX_MS};
 use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType};
 use crate::plan::duration::QueryTimes;
 use crate::plan::step_invariant::is_step_invariant;
+use crate::value::{Output, Value};
 
 /// Functions of ranges that roll-ups answer from what they keep of an interval; all others see its last value.
 const FROM_ROWS: [&str; 12] = [
@@ -64,6 +66,7 @@ pub(crate) struct Evaluator<'a> {
     /// Samples in memory now.
     pub(crate) n_samples: u64,
     pub(crate) buckets: Buckets,
+    pub(crate) counts: Counts,
 }
 
 impl Evaluator<'_> {
@@ -152,7 +155,11 @@ impl Evaluator<'_> {
         self.query_options.expect(grid.n_steps as u64)?;
         let held = self.n_samples;
         let result = if grid.n_steps > 1 && is_step_invariant(expr) {
-            self.eval_node(expr, Grid::instant(grid.start_ms))?.repeated(grid.n_steps)
+            let outside = self.counts.child(1);
+            let once = self.eval_node(expr, Grid::instant(grid.start_ms))?;
+            let n_counted = self.counts.leave(outside);
+            self.counts.add_at_each(n_counted);
+            once.repeated(grid.n_steps)
         } else {
             self.eval_node(expr, grid)?
         };
@@ -303,6 +310,11 @@ impl Evaluator<'_> {
             return Ok(columns);
         }
         merge_equal(columns)
+    }
+
+    /// The answer, with all that was gathered beside it.
+    pub(crate) fn output(self, value: Value) -> Output {
+        Output { value, annotations: self.annotations, samples_by_step: self.counts.into_steps() }
     }
 
     /// Drops the names that were kept so far.

@@ -4,6 +4,7 @@ pub(crate) mod aggregate;
 mod binop;
 pub(crate) mod bounds;
 pub(crate) mod column;
+pub(crate) mod counted;
 mod engine;
 pub(crate) mod evaluator;
 mod gather;

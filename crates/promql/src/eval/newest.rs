@@ -17,6 +17,9 @@ use crate::parse::ast::{AggregateOp, Expr, ExprKind, Span, VectorSelector};
 /// Series between two looks at whether the query is to stop. Chosen: some ten microseconds.
 const SERIES_PER_CHECK: usize = 64;
 
+/// What reading a series costs, in samples, of which one is about a nanosecond. Chosen: less than `scan` takes for one.
+const SERIES_COST: u64 = 200;
+
 /// What is read of one series.
 enum Found {
     Float(f64),
@@ -42,7 +45,8 @@ impl<'a, 's> Reading<'a, 's> {
         presence: bool,
     ) -> Result<Option<Self>> {
         let ExprKind::Vector(selector) = &inner.unwrapped().kind else { return Ok(None) };
-        if !grid.is_instant() || selector.extension.is_some() {
+        // What is counted for `stats` is counted the usual way.
+        if !grid.is_instant() || selector.extension.is_some() || ev.counts.is_asked() {
             return Ok(None);
         }
         ev.check_stop()?;
@@ -76,6 +80,7 @@ impl<'a, 's> Reading<'a, 's> {
 
     fn count(&mut self, ev: &Evaluator<'_>) -> Result<()> {
         let n = std::mem::take(&mut self.n_uncounted);
+        ev.query_options.expect(n as u64 * SERIES_COST)?;
         ev.query_options.take_newest(ev.options, n)
     }
 }

@@ -9,6 +9,7 @@ use storage::{HistogramSample, Queryable, SelectHints, Series, SeriesSet, Timest
 
 use super::bounds::{self, Bounds};
 use super::column::{Cell, Column, Grid, histogram_samples};
+use super::counted;
 use super::evaluator::{Buckets, Evaluator, Result};
 use super::histograms::prepared;
 use super::selector::Reference;
@@ -214,6 +215,8 @@ pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<
                 let mut samples = reading.samples(found);
                 ev.check_fits(samples.n_samples())?;
                 extend(&mut samples, windows, end_ms)?;
+                let in_histograms = samples.histograms.iter().map(|h| counted::histogram_size(&h.histogram));
+                ev.counts.add(&[samples.values.len() as u64 + in_histograms.sum::<u64>()]);
                 if !samples.is_empty() {
                     ev.hold(samples.n_samples())?;
                     all.push(samples);
@@ -221,7 +224,9 @@ pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<
             }
         }
         ExprKind::Subquery { expr: inner, step, .. } => {
-            for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)? {
+            let (found, n_counted) = subquery::eval(ev, inner, step.as_ref(), windows, grid)?;
+            ev.counts.add(&[n_counted]);
+            for samples in found {
                 ev.hold(samples.n_samples())?;
                 all.push(samples);
             }

@@ -37,6 +37,8 @@ pub(crate) struct Made {
     pub(crate) notes: Option<FinishedNotes>,
     /// Samples that were in memory for it.
     pub(crate) n_read: u64,
+    /// Samples it looked at, by step; empty unless they are counted.
+    pub(crate) counted: Vec<u64>,
 }
 
 /// Makes columns of series.
@@ -111,6 +113,7 @@ pub(crate) fn expect(
 /// Hands what became of a series on.
 pub(crate) fn take(ev: &mut Evaluator<'_>, made: Made, sink: &mut Sink<'_>) -> Result<()> {
     ev.check_fits(made.n_read)?;
+    ev.counts.add(&made.counted);
     if let Some(notes) = made.notes {
         ev.note(notes);
     }

@@ -7,6 +7,7 @@ use storage::{HistogramSample, SelectHints, Series};
 
 use super::bounds::{Remembered, first_after};
 use super::column::{Cell, Column, Grid};
+use super::counted;
 use super::evaluator::{Buckets, Evaluator, Result};
 use super::histograms::prepared;
 use super::scan::{self, Made, Maker, Sink};
@@ -151,7 +152,8 @@ fn stream_newest(
     let queryable = ev.queryable;
     let set = queryable.select(&selector.matchers, range, &hints)?;
     ev.note_rolled_up(set.rolled_up());
-    let maker = NewestMaker { grid, reference, lookback_ms, buckets: ev.buckets, of_float, of_histogram };
+    let (buckets, is_counted) = (ev.buckets, ev.counts.is_asked());
+    let maker = NewestMaker { grid, reference, lookback_ms, buckets, is_counted, of_float, of_histogram };
     scan::scan(ev, set, range.end_ms.saturating_sub(range.start_ms), grid.n_steps, &maker, sink)
 }
 
@@ -180,8 +182,15 @@ pub(crate) fn newest_of(
     let of_histogram =
         |_: &Labels, sample: &HistogramSample| Ok(Cell::Histogram(Arc::clone(&sample.histogram)));
     let lookback_ms = ev.lookback_ms();
-    let maker =
-        NewestMaker { grid, reference, lookback_ms, buckets: ev.buckets, of_float: None, of_histogram };
+    let maker = NewestMaker {
+        grid,
+        reference,
+        lookback_ms,
+        buckets: ev.buckets,
+        is_counted: false,
+        of_float: None,
+        of_histogram,
+    };
     Ok(maker.make(&mut Remembered::default(), series)?.column)
 }
 
@@ -191,6 +200,7 @@ struct NewestMaker<H> {
     reference: Reference,
     lookback_ms: i64,
     buckets: Buckets,
+    is_counted: bool,
     /// `None` for the value itself.
     of_float: Option<OfFloat>,
     of_histogram: H,
@@ -217,7 +227,8 @@ impl<H: Fn(&Labels, &HistogramSample) -> Result<Cell> + Sync> Maker for NewestMa
             self.set_each(&newest, series, &mut column)?;
         }
         let column = Some(column).filter(|column| !column.is_absent());
-        Ok(Made { column, notes: None, n_read: 0 })
+        let counted = column.as_ref().filter(|_| self.is_counted).map(counted::of_column).unwrap_or_default();
+        Ok(Made { column, notes: None, n_read: 0, counted })
     }
 }
 
@@ -307,6 +318,9 @@ fn smoothed(
         let notes = notes.finish();
         ev.note(notes);
         if !column.is_absent() {
+            if ev.counts.is_asked() {
+                ev.counts.add(&counted::of_column(&column));
+            }
             ev.hold(column.n_samples())?;
             columns.push(column);
         }

@@ -15,14 +15,14 @@ use crate::error::EvalError;
 use crate::limits::STEPS_MAX;
 use crate::parse::ast::{Expr, Offset};
 
-/// The series of a subquery over `inner`, for all steps of `grid`.
+/// The series of a subquery over `inner`, for all steps of `grid`, and how many samples its own steps looked at.
 pub(crate) fn eval(
     ev: &mut Evaluator<'_>,
     inner: &Expr,
     step: Option<&Offset>,
     windows: Windows,
     grid: Grid,
-) -> Result<Vec<Samples>> {
+) -> Result<(Vec<Samples>, u64)> {
     let Windows { reference, range_ms, .. } = windows;
     let step_ms = match step {
         Some(step) => ev.times.positive_ms(step)?,
@@ -41,7 +41,9 @@ pub(crate) fn eval(
     let inner_grid = Grid { start_ms, step_ms, n_steps: n_steps as usize };
     let outside = ev.buckets;
     ev.buckets.are_needed = true;
+    let counts = ev.counts.child(inner_grid.n_steps);
     let columns = ev.vector(inner, inner_grid)?;
+    let n_counted = ev.counts.leave(counts);
     ev.buckets = outside;
     let all: TimestampColumn = Arc::new((0..inner_grid.n_steps).map(|step| inner_grid.t_ms(step)).collect());
     let mut series = Vec::with_capacity(columns.len());
@@ -71,5 +73,5 @@ pub(crate) fn eval(
             series.push(samples);
         }
     }
-    Ok(series)
+    Ok((series, n_counted))
 }

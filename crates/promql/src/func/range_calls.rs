@@ -19,6 +19,7 @@ use crate::error::EvalError;
 use crate::eval::aggregate::quantile_warning;
 use crate::eval::bounds::{Bounds, Edges, Remembered};
 use crate::eval::column::{Cell, Column, Grid, same_labelset, without_metadata};
+use crate::eval::counted;
 use crate::eval::evaluator::{Evaluator, Result};
 use crate::eval::range::{self, Reading, Samples};
 use crate::eval::scan::{self, Made, Maker, Sink};
@@ -86,6 +87,7 @@ pub(crate) fn stream(
         reading: Reading::new(ev, name),
         scalars: &scalars,
         refused: OnceLock::new(),
+        is_counted: ev.counts.is_asked(),
         span,
         drops_at_once: ev.drops_names_at_once(),
         type_and_unit_labels: ev.options.type_and_unit_labels,
@@ -106,7 +108,8 @@ pub(crate) fn stream(
         }
         ExprKind::Subquery { expr: inner, step, .. } => {
             let mut memory = Remembered::default();
-            for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)? {
+            // What the inner steps looked at is not counted: the windows over their results are.
+            for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)?.0 {
                 ev.check_stop()?;
                 let made = maker.column(&mut memory, &samples);
                 scan::take(ev, made, checked)?;
@@ -179,6 +182,7 @@ struct RangeMaker<'a> {
     scalars: &'a [Vec<f64>],
     /// Why there is no answer, found where a value was needed.
     refused: OnceLock<EvalError>,
+    is_counted: bool,
     span: Span,
     drops_at_once: bool,
     type_and_unit_labels: bool,
@@ -208,7 +212,7 @@ impl RangeMaker<'_> {
     fn column(&self, memory: &mut Remembered<Bounds>, samples: &Samples) -> Made {
         let n_read = samples.n_samples();
         if samples.is_empty() {
-            return Made { column: None, notes: None, n_read };
+            return Made { column: None, notes: None, n_read, counted: Vec::new() };
         }
         let n_steps = self.edges.grid.n_steps;
         let bounds =
@@ -217,7 +221,11 @@ impl RangeMaker<'_> {
         let mut column = Column::absent(samples.labels.clone(), n_steps);
         column.drop_name = samples.drop_name;
         self.compute(&bounds, samples, &mut notes, &mut column);
-        self.made(column, notes, n_read)
+        let mut made = self.made(column, notes, n_read);
+        if self.is_counted {
+            made.counted = counted::of_windows(&self.edges, &bounds, &samples.histograms);
+        }
+        made
     }
 
     fn made(&self, mut column: Column, mut notes: Notes<'_>, n_read: u64) -> Made {
@@ -226,7 +234,7 @@ impl RangeMaker<'_> {
             self.name(&mut column, &mut notes);
         }
         let notes = Some(notes.finish()).filter(|notes| !notes.is_empty());
-        Made { column: (!is_absent).then_some(column), notes, n_read }
+        Made { column: (!is_absent).then_some(column), notes, n_read, counted: Vec::new() }
     }
 
     /// The result of one window of which the store gave summaries.
@@ -237,7 +245,11 @@ impl RangeMaker<'_> {
         if let Some(value) = folded::value(self.function.name, self.function.kind, series, &window) {
             column.set(0, value);
         }
-        self.made(column, notes, series.values.len() as u64)
+        let mut made = self.made(column, notes, series.values.len() as u64);
+        if self.is_counted {
+            made.counted = counted::of_summaries(series);
+        }
+        made
     }
 
     fn compute(&self, bounds: &Bounds, samples: &Samples, notes: &mut Notes<'_>, column: &mut Column) {

@@ -62,6 +62,13 @@ impl Drop for Counts {
     }
 }
 
+/// See [`Meter::mark`].
+pub(crate) struct Mark {
+    pub(crate) n_series: u64,
+    n_samples: u64,
+    n_held: u64,
+}
+
 /// The memory of all queries together is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PoolIsEmpty {
@@ -115,6 +122,22 @@ impl Meter {
     /// Adds to the expected cost; returns what it is now.
     pub(crate) fn expect(&self, cost: u64) -> u64 {
         self.counts.cost.fetch_add(cost, Ordering::Relaxed).saturating_add(cost)
+    }
+
+    /// What it counts now, to go back to.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            n_series: self.n_series(),
+            n_samples: self.n_samples(),
+            n_held: self.counts.n_held.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Forgets what was counted since `mark`, when that was in vain. Only while nobody else counts.
+    pub(crate) fn rewind(&self, mark: &Mark) {
+        self.counts.n_series.store(mark.n_series, Ordering::Relaxed);
+        self.counts.n_samples.store(mark.n_samples, Ordering::Relaxed);
+        self.counts.n_held.store(mark.n_held, Ordering::Relaxed);
     }
 
     /// Counts a series with `n_samples` that was read; returns how many series that makes.

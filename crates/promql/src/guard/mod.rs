@@ -21,7 +21,7 @@ use self::brief::Brief;
 use self::journal::Journal;
 pub use self::meter::Meter;
 use self::meter::Pool;
-pub(crate) use self::meter::{PoolIsEmpty, SAMPLE_BYTES};
+pub(crate) use self::meter::{Mark, PoolIsEmpty, SAMPLE_BYTES};
 use crate::eval::CancelToken;
 
 /// Which way a query came.
