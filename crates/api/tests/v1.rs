@@ -105,6 +105,7 @@ impl Server {
             store: self.store.clone(),
             dir: Arc::new(stdx::MemDir::new()),
             registry: self.registry.clone(),
+            starts: scrape::StartOptions::default(),
             host_name: "h".to_owned(),
         });
         let alertmanager = alertmanager::spawn(alertmanager::Options {

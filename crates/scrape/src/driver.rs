@@ -31,6 +31,7 @@ use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, Settings, Source, TargetState};
 use crate::record;
 use crate::schedule::{Schedule, Step, fnv1a};
+use crate::starts::StartOptions;
 use crate::target::Target;
 use crate::view::View;
 
@@ -55,6 +56,8 @@ pub struct ManagerOptions {
     pub dir: Arc<dyn Dir>,
     /// Where our own metrics go.
     pub registry: Registry,
+    /// What is done with `_created` lines of OpenMetrics.
+    pub starts: StartOptions,
     /// This machine's name: moves the schedule, and stands in global URLs.
     pub host_name: String,
 }

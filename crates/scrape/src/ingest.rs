@@ -7,13 +7,14 @@
 //! Semantics of Prometheus 3.14's scrape loop.
 
 use model::relabel::RelabelConfig;
-use model::{Labels, LabelsBuilder, STALE_NAN};
+use model::{Labels, LabelsBuilder, MetricType, STALE_NAN};
 use storage::{AppendError, Appender, SeriesRef};
 use wire::exposition::{Exemplar, Format, ParseError};
 
 use crate::cache::{PageOf, ScrapeCache};
 use crate::config::{ScrapeConfig, ScrapeLimits, ValidationScheme};
 use crate::families::Families;
+use crate::starts::{self, StartOptions};
 
 pub use crate::report::{Report, ReportSeries};
 pub use crate::rows::Scratch;
@@ -35,6 +36,8 @@ pub struct IngestOptions<'a> {
     pub name_validation: ValidationScheme,
     /// 0 is no limit; the body's is the caller's to check.
     pub limits: ScrapeLimits,
+    /// What is done with `_created` lines of OpenMetrics.
+    pub starts: StartOptions,
 }
 
 impl<'a> IngestOptions<'a> {
@@ -49,6 +52,7 @@ impl<'a> IngestOptions<'a> {
             metric_relabel_configs: &config.metric_relabel_configs,
             name_validation: config.name_validation,
             limits: config.limits,
+            starts: StartOptions::default(),
         }
     }
 }
@@ -169,6 +173,11 @@ pub(crate) struct Scrape<'a> {
 }
 
 impl Scrape<'_> {
+    /// Whether a line says a start and is no series.
+    pub(crate) fn is_start(&self, raw: &str, metric_type: MetricType) -> bool {
+        self.options.starts.read(self.format) && starts::is_created(raw, metric_type)
+    }
+
     /// Appends a staleness marker. One that is refused ends a series that somebody else continues: that is as it should be.
     pub(crate) fn end_series(&mut self, known: Option<SeriesRef>, labels: &Labels) {
         let _ = self.appender.append(known, labels, self.scrape_ms, STALE_NAN);

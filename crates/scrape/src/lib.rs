@@ -23,10 +23,12 @@ mod record;
 mod report;
 mod rows;
 pub mod schedule;
+mod starts;
 pub mod target;
 pub mod view;
 
 pub use config::{GlobalConfig, ScrapeConfig, ScrapeConfigError, ScrapeConfigFile};
 pub use driver::{Manager, ManagerOptions};
 pub use local::LocalTarget;
+pub use starts::StartOptions;
 pub use view::{ActiveTarget, DroppedTarget, Health, TargetMetadata, View};

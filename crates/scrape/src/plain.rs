@@ -13,6 +13,7 @@ use wire::exposition::{Entry as Line, Parser, SampleEntry};
 
 use crate::ingest::{IngestError, Scrape};
 use crate::labelling::{no_name, resolve};
+use crate::starts::PageStarts;
 
 /// How many entries more than twice a good page bad pages may leave. From Prometheus.
 const ENTRIES_SLACK: usize = 1_000;
@@ -89,12 +90,21 @@ impl PlainCache {
         self.has_new = false;
         let samples_max = scrape.options.limits.samples_max;
         let mut parser = Parser::new(scrape.body, scrape.format);
+        let starts = if scrape.options.starts.read(scrape.format) {
+            PageStarts::read(scrape.body, scrape.format)
+        } else {
+            PageStarts::default()
+        };
         // Stored by this scrape and tracked for staleness.
         let mut live = Vec::new();
         let mut builder = LabelsBuilder::new();
         while let Some(line) = parser.next_entry()? {
             match line {
-                Line::Sample(sample) => self.sample(&sample, scrape, &mut builder, &mut live)?,
+                Line::Sample(sample) if scrape.is_start(sample.raw, sample.metric_type) => {}
+                Line::Sample(sample) => {
+                    let start_ms = starts.of(&sample, &mut builder);
+                    self.sample(&sample, start_ms, scrape, &mut builder, &mut live)?;
+                }
                 line => scrape.families.see(&line),
             }
         }
@@ -114,6 +124,7 @@ impl PlainCache {
     fn sample(
         &mut self,
         sample: &SampleEntry<'_>,
+        start_ms: i64,
         scrape: &mut Scrape<'_>,
         builder: &mut LabelsBuilder,
         live: &mut Vec<EntryIdx>,
@@ -138,7 +149,17 @@ impl PlainCache {
             return Ok(());
         }
         let t_ms = own_ms.unwrap_or(scrape.scrape_ms);
-        match scrape.appender.append(entry.series, labels, t_ms, sample.value) {
+        let is_begun = scrape.options.starts.zeros && start_ms != 0;
+        if is_begun {
+            // Refused for all but new counters.
+            let _ = scrape.appender.append_zero(labels, t_ms, start_ms);
+        }
+        let appended = if scrape.options.starts.stored && start_ms != 0 {
+            scrape.appender.append_with_start(entry.series, labels, t_ms, start_ms, sample.value)
+        } else {
+            scrape.appender.append(entry.series, labels, t_ms, sample.value)
+        };
+        match appended {
             Ok(series) => {
                 entry.series = Some(series);
                 if let Some(exemplar) = sample.exemplar {

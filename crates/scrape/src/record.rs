@@ -132,7 +132,8 @@ fn store(
     };
     let settings = Arc::clone(&work.settings);
     let mut appender = options.store.appender(t_ms);
-    let ingest_options = IngestOptions::new(&settings.config, &target.labels);
+    let ingest_options =
+        IngestOptions { starts: options.starts, ..IngestOptions::new(&settings.config, &target.labels) };
     let mut stats = IngestStats::default();
     let result = text.and_then(|text| {
         let Text { body, format } = text;

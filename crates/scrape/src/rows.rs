@@ -7,6 +7,7 @@
 //! Invariant: while `is_live`, the group's last row in the store holds, for each line that is a column, the value that stands in
 //! `page`. Whatever breaks that sets `is_full_due`: the next row then names every column.
 
+mod counters;
 mod plan;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
@@ -19,6 +20,7 @@ use crate::families::Families;
 use crate::ingest::{IngestError, IngestOptions, IngestStats, Report, Scrape};
 use crate::labelling::resolve;
 use crate::report::ReportSeries;
+use crate::starts::Counters;
 use plan::{Fresh, Plan};
 
 /// How many columns more than twice a page's lines a group may have before a new one takes its place. Chosen: series that come and go
@@ -72,6 +74,8 @@ pub struct Scratch {
     draft: Draft,
     row: Vec<(ColumnIdx, f64)>,
     exemplars: Vec<(Labels, model::Exemplar)>,
+    /// By line.
+    starts: Vec<(u32, i64)>,
     /// The row ends everything.
     is_end: bool,
 }
@@ -96,6 +100,8 @@ pub(crate) struct RowsCache {
     hasher: DefaultHashBuilder,
     singles: Vec<Option<Single>>,
     free_singles: Vec<Place>,
+    /// Of pages that say starts, where those are wanted.
+    counters: Option<Box<Counters>>,
     /// Columns of the reports, and the values of the last one.
     reports: Vec<(Place, f64)>,
 }
@@ -130,6 +136,7 @@ impl RowsCache {
         }
         self.n_dropped = n_dropped;
         self.accept(plan, scrape, &mut scratch.draft, report)?;
+        self.see_starts(&scratch.draft, scrape, &mut scratch.starts);
         self.append_singles(&scratch.draft.changed, scrape);
         self.end_orphans(scrape, report);
         scratch.is_end = false;
@@ -341,13 +348,17 @@ impl RowsCache {
         if self.singles.len() == self.free_singles.len() {
             return;
         }
-        let values = self.values(changed).zip(&self.places).filter(|(_, place)| !is_column(**place));
-        let values: Vec<_> = values.map(|((value, t_ms), place)| (*place, value, t_ms)).collect();
-        for (place, value, t_ms) in values.into_iter().filter(|(place, ..)| *place != DROPPED) {
+        let values = self.values(changed).zip(&self.places).enumerate();
+        let values = values.filter(|(_, (_, place))| !is_column(**place) && **place != DROPPED);
+        let stored = scrape.options.starts.stored;
+        let start_of = |line: usize| if stored { self.start_of(line) } else { 0 };
+        let values: Vec<_> =
+            values.map(|(line, ((value, t_ms), place))| (*place, (value, start_of(line)), t_ms)).collect();
+        for (place, value, t_ms) in values {
             let Some(Some(single)) = self.singles.get_mut((place - SINGLE) as usize) else { continue };
             let own_ms = t_ms.filter(|_| scrape.options.honor_timestamps);
             let t_ms = own_ms.unwrap_or(scrape.scrape_ms);
-            match scrape.appender.append(single.series, &single.labels, t_ms, value) {
+            match Self::append_single(scrape.appender, single.series, &single.labels, t_ms, value) {
                 Ok(series) => single.series = Some(series),
                 Err(error) => {
                     if scrape.stats.count(error) {
@@ -417,6 +428,7 @@ impl RowsCache {
     ) {
         scratch.is_end = true;
         scratch.exemplars.clear();
+        scratch.starts.clear();
         scratch.draft.changed.clear();
         scratch.row.clear();
         if self.is_live {
@@ -460,6 +472,9 @@ impl RowsCache {
                 self.is_live = !scratch.is_end;
                 self.is_full_due = false;
                 self.to_end.clear();
+                if let Some(group) = self.group {
+                    self.append_starts(group, t_ms, &scratch.starts, appender);
+                }
                 self.append_moved(&moved, t_ms, scratch, appender, options, stats);
             }
             Err(RowError::OutOfBounds) => {

@@ -129,6 +129,7 @@ async fn every_series_is_stored_with_equal_values() {
         store: Arc::clone(&store) as Arc<dyn storage::Appendable>,
         dir: Arc::new(DiskDir::anywhere()),
         registry: Registry::new(),
+        starts: scrape::StartOptions::default(),
         host_name: "me".to_owned(),
     });
     let text =

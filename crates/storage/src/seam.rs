@@ -101,6 +101,15 @@ pub trait Appender: Send {
         self.append(known, labels, t_ms, value)
     }
 
+    /// Adds a zero at `start_ms`, when the counter whose sample at `t_ms` this batch has began to count. Stores without it leave it out.
+    ///
+    /// # Errors
+    /// [`AppendError::OutOfOrder`] when `start_ms` is not before `t_ms`, or the series has a sample there or later: as a rule, since a
+    /// counter keeps its start. Otherwise as [`Appender::append`].
+    fn append_zero(&mut self, _labels: &Labels, _t_ms: i64, _start_ms: i64) -> Result<(), AppendError> {
+        Ok(())
+    }
+
     /// Adds a native histogram; `start_ms` as in [`Appender::append_with_start`], 0 when not known.
     ///
     /// # Errors
@@ -160,6 +169,20 @@ pub trait Appender: Send {
         _changed: &[(ColumnIdx, f64)],
     ) -> Result<RowOutcome, RowError> {
         Err(RowError::Unsupported)
+    }
+
+    /// Says since when counters of a row of this batch have been counting, as [`Appender::append_with_start`] does; 0 takes an earlier word
+    /// back. Stores without start timestamps leave it out.
+    ///
+    /// # Errors
+    /// [`RowError::UnknownGroup`] or [`RowError::BadColumn`]; the row is not touched.
+    fn append_row_starts(
+        &mut self,
+        _group: GroupRef,
+        _t_ms: i64,
+        _starts: &[(ColumnIdx, i64)],
+    ) -> Result<(), RowError> {
+        Ok(())
     }
 
     /// Makes the batch survive `kill -9`, then visible. This return is the acknowledgement.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::{BLOCK_MS, Content, START_MS, commit, labels, open, options, read_all};
 use model::{Labels, Matcher, TimeRange};
 use stdx::MemDir;
-use storage::{AppendError, Appendable, Queryable, SelectHints};
+use storage::{AppendError, Appendable, GroupRef, Queryable, RowError, SelectHints};
 use tsdb::{Db, Options};
 
 fn one(db: &Db, now_ms: i64, t_ms: i64, series: usize, value: f64) -> Result<(), AppendError> {
@@ -44,6 +44,43 @@ fn order_duplicates_and_bounds() {
     }
     let mut appender = db.appender(t);
     assert_eq!(appender.append(None, &Labels::empty(), t, 1.0), Err(AppendError::NoName));
+}
+
+#[test]
+fn a_zero_stands_before_all_samples_or_behind_the_newest() {
+    let options = Options { out_of_order_window_ms: 0, ..options() };
+    let (db, _) = Db::open(Arc::new(MemDir::new()), options, START_MS).unwrap();
+    let t = START_MS + BLOCK_MS * 10;
+    let scrape = |group: Option<GroupRef>, t_ms: i64, start_ms: i64| {
+        let mut appender = db.appender(t_ms);
+        let zero = appender.append_zero(&labels(0), t_ms, start_ms);
+        let group = group.unwrap_or_else(|| appender.add_columns(None, &[labels(0), labels(1)]).unwrap().0);
+        appender.append_row(group, t_ms, &[(0, 5.0), (1, 6.0)]).unwrap();
+        appender.append_row_starts(group, t_ms, &[(0, start_ms)]).unwrap();
+        assert_eq!(appender.append_row_starts(group, t_ms, &[(2, start_ms)]), Err(RowError::BadColumn(2)));
+        appender.commit().unwrap();
+        (group, zero)
+    };
+    let (group, first) = scrape(None, t, t - 7);
+    assert_eq!(first, Ok(()));
+    // Time of the scrape, start, answer.
+    let cases = [
+        (10, -7, Err(AppendError::OutOfOrder)),
+        (20, 10, Err(AppendError::OutOfOrder)),
+        (30, 25, Ok(())),
+        (40, 25, Err(AppendError::OutOfOrder)),
+        (50, 50, Err(AppendError::OutOfOrder)),
+        (60, -BLOCK_MS, Err(AppendError::OutOfBounds)),
+    ];
+    for (at_ms, start_ms, expected) in cases {
+        assert_eq!(scrape(Some(group), t + at_ms, t + start_ms).1, expected, "{at_ms} {start_ms}");
+    }
+    let content = read_all(&db);
+    let times: Vec<(i64, f64)> =
+        content[&labels(0)].iter().map(|(t_ms, bits)| (t_ms - t, f64::from_bits(*bits))).collect();
+    let expected = [(-7, 0.0), (0, 5.0), (10, 5.0), (20, 5.0), (25, 0.0), (30, 5.0)];
+    assert_eq!(times[..6], expected);
+    assert_eq!((times.len(), content[&labels(1)].len()), (9, 7));
 }
 
 #[test]

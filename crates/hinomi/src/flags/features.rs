@@ -24,20 +24,21 @@ pub(crate) struct Features {
     pub delayed_name_removal: bool,
     /// `rate` and its like look at start timestamps.
     pub use_start_timestamps: bool,
+    /// What scrapes do with start timestamps.
+    pub starts: scrape::StartOptions,
     /// As `--config.auto-reload`.
     pub auto_reload: bool,
     /// Counts of OTLP since the point before are stored as they are.
     pub otlp_native_delta: bool,
 }
 
-const STARTS: &str = "scrapes do not keep start timestamps yet";
 const DELTA: &str = "counts since the point before are not summed up yet; see otlp-native-delta-ingestion";
 const OWN_STORE: &str = "the store is built differently";
 
 const FEATURES: &[(&str, Effect)] = &[
     ("auto-reload-config", Switch(|on| on.auto_reload = true)),
     ("concurrent-rule-eval", Always("groups run side by side already, rules of one group in order")),
-    ("created-timestamp-zero-ingestion", Missing(STARTS)),
+    ("created-timestamp-zero-ingestion", Switch(|on| on.starts.zeros = true)),
     ("delayed-compaction", Always(OWN_STORE)),
     ("exemplar-storage", Always("exemplars are always stored")),
     ("extra-scrape-metrics", Missing("scrapes do not write these metrics yet")),
@@ -57,8 +58,8 @@ const FEATURES: &[(&str, Effect)] = &[
     ("promql-extended-range-selectors", Switch(|on| on.language.extended_range_selectors = true)),
     ("promql-per-step-stats", Missing("statistics of a query are of the whole query")),
     ("search-api", Missing("/api/v1/search/ is not there yet")),
-    ("st-storage", Missing(STARTS)),
-    ("st-synthesis", Missing(STARTS)),
+    ("st-storage", Switch(|on| on.starts.stored = true)),
+    ("st-synthesis", Missing("starts are those that targets say")),
     ("type-and-unit-labels", Missing("scrapes do not add these labels yet")),
     ("use-start-timestamps", Switch(|on| on.use_start_timestamps = true)),
     ("use-uncached-io", Always(OWN_STORE)),
@@ -109,10 +110,10 @@ mod tests {
                 "--enable-feature=x is not known"
             ]
         );
-        let err = parse(&["st-storage"]).unwrap_err();
+        let err = parse(&["st-synthesis"]).unwrap_err();
         assert_eq!(
             err.to_string(),
-            "--enable-feature=st-storage is not served by this version: scrapes do not keep start timestamps yet; \
+            "--enable-feature=st-synthesis is not served by this version: starts are those that targets say; \
              remove the name"
         );
     }

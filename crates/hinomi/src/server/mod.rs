@@ -110,7 +110,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
-    let scraping = scraping(&db, &registry, &clock);
+    let scraping = scraping(&db, &registry, &clock, features.starts);
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
     let current = Arc::new(ArcSwap::from_pointee(config));
@@ -244,12 +244,18 @@ impl Running {
     }
 }
 
-fn scraping(db: &Arc<tsdb::Db>, registry: &Registry, clock: &Arc<dyn Clock>) -> scrape::Manager {
+fn scraping(
+    db: &Arc<tsdb::Db>,
+    registry: &Registry,
+    clock: &Arc<dyn Clock>,
+    starts: scrape::StartOptions,
+) -> scrape::Manager {
     scrape::Manager::new(scrape::ManagerOptions {
         clock: clock.clone(),
         store: db.clone(),
         dir: Arc::new(DiskDir::anywhere()),
         registry: registry.clone(),
+        starts,
         host_name: hostname(),
     })
 }

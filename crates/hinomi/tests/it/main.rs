@@ -26,5 +26,6 @@ mod reload;
 mod remote_read;
 mod remote_write;
 mod remote_write_out;
+mod starts;
 mod startup;
 mod tutorial;

@@ -34,6 +34,7 @@ impl Bench {
             store: Arc::clone(&store) as Arc<dyn Appendable>,
             dir: Arc::new(DiskDir::anywhere()),
             registry: registry.clone(),
+            starts: StartOptions::default(),
             host_name: "me".to_owned(),
         });
         Self { manager, store, registry }

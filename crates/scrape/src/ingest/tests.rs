@@ -11,6 +11,7 @@ use wire::exposition::diff::Blocks;
 use super::*;
 
 mod rows;
+mod starts;
 
 /// A store that takes single samples only.
 struct NoRows<'a>(Box<dyn Appender + 'a>);
@@ -26,6 +27,21 @@ impl Appender for NoRows<'_> {
         self.0.append(known, labels, t_ms, value)
     }
 
+    fn append_with_start(
+        &mut self,
+        known: Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        start_ms: i64,
+        value: f64,
+    ) -> Result<SeriesRef, AppendError> {
+        self.0.append_with_start(known, labels, t_ms, start_ms, value)
+    }
+
+    fn append_zero(&mut self, labels: &Labels, t_ms: i64, start_ms: i64) -> Result<(), AppendError> {
+        self.0.append_zero(labels, t_ms, start_ms)
+    }
+
     fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {
         self.0.commit()
     }
@@ -39,6 +55,7 @@ struct Bench {
     scratch: Scratch,
     store: MemStore,
     takes_rows: bool,
+    starts: StartOptions,
 }
 
 impl Bench {
@@ -50,6 +67,7 @@ impl Bench {
             scratch: Scratch::default(),
             store: MemStore::new(),
             takes_rows: true,
+            starts: StartOptions::default(),
         }
     }
 
@@ -64,7 +82,7 @@ impl Bench {
     }
 
     fn scrape_as(&mut self, t_ms: i64, page: &str, format: Format) -> Result<IngestStats, String> {
-        let options = IngestOptions::new(&self.config, &self.labels);
+        let options = IngestOptions { starts: self.starts, ..IngestOptions::new(&self.config, &self.labels) };
         let begin = || -> Box<dyn Appender + '_> {
             let appender = self.store.appender(t_ms);
             if self.takes_rows { appender } else { Box::new(NoRows(appender)) }
@@ -95,7 +113,10 @@ impl Bench {
         while let Some(series) = set.next().unwrap() {
             let own = series.labels.iter().filter(|(n, v)| self.labels.get(n) != Some(v));
             let _ = write!(text, "{}", Labels::from_pairs(own));
-            for (t_ms, value) in series.timestamps.iter().zip(&series.values) {
+            for (idx, (t_ms, value)) in series.timestamps.iter().zip(&series.values).enumerate() {
+                if let Some(start_ms) = series.starts.get(idx).filter(|start_ms| **start_ms != 0) {
+                    let _ = write!(text, " since {start_ms}");
+                }
                 let _ = if is_stale(*value) {
                     write!(text, " {t_ms}:stale")
                 } else {
@@ -278,10 +299,7 @@ fn metadata_is_kept_and_forgotten() {
     bench.scrape_as(1, page, Format::OpenMetrics100).unwrap();
     let metadata = bench.cache.metadata();
     assert_eq!(metadata[0].0, "a");
-    assert_eq!(
-        (metadata[0].1.help.as_str(), metadata[0].1.metric_type),
-        ("Help.", model::MetricType::Counter)
-    );
+    assert_eq!((metadata[0].1.help.as_str(), metadata[0].1.metric_type), ("Help.", MetricType::Counter));
     assert_eq!(metadata[1].1.unit, "seconds");
     for t_ms in 2..12 {
         bench.scrape(t_ms, "a_total 1\n").unwrap();

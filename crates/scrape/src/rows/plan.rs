@@ -12,6 +12,7 @@ use super::{DROPPED, PageError, Place, RowsCache, UNKNOWN, is_column};
 use crate::ingest::{IngestError, IngestOptions, Scrape};
 use crate::labelling::resolve;
 use crate::report::ReportSeries;
+use crate::starts::is_created;
 
 /// From how many changed hashes on the sorted list is built anew. Chosen.
 const HASHES_FEW: usize = 16;
@@ -52,6 +53,7 @@ pub(super) fn refuse(scrape: &mut Scrape<'_>, or: IngestError) -> PageError {
     let mut builder = LabelsBuilder::new();
     loop {
         match parser.next_entry() {
+            Ok(Some(Entry::Sample(sample))) if scrape.is_start(sample.raw, sample.metric_type) => {}
             Ok(Some(Entry::Sample(sample))) => {
                 scrape.stats.n_scraped += 1;
                 match resolve(&sample, &mut builder, scrape.options) {
@@ -83,12 +85,20 @@ impl RowsCache {
             for (line, (key, metric_type)) in edit.old_lines.clone().zip(self.page.old_keys(edit)) {
                 let place = self.places[line as usize];
                 plan.n_undropped += usize::from(place == DROPPED);
-                old.insert(key, (place, metric_type));
+                // What was a start is a series in another format.
+                if place != DROPPED || !scrape.options.starts.is_on() || !is_created(key, metric_type) {
+                    old.insert(key, (place, metric_type));
+                }
             }
         }
         for edit in &draft.edits {
             let mut places = Vec::with_capacity(edit.new_lines.len());
             for (line, (raw, metric_type)) in edit.new_lines.clone().zip(edit.new_keys()) {
+                if scrape.is_start(raw, metric_type) {
+                    plan.n_dropped += 1;
+                    places.push(DROPPED);
+                    continue;
+                }
                 if let Some((place, _)) = old.remove(raw) {
                     plan.n_dropped += usize::from(place == DROPPED);
                     places.push(place);

@@ -164,6 +164,20 @@ impl Appender for MemAppender<'_> {
         self.append_any(labels, t_ms, start_ms, Value::Float(value))
     }
 
+    fn append_zero(&mut self, labels: &Labels, t_ms: i64, start_ms: i64) -> Result<(), AppendError> {
+        let zero = Value::Float(0.0);
+        self.check(labels, start_ms, &zero)?;
+        let state = self.store.state.read();
+        let before = self.newest.get(labels).map(|(t_ms, _)| *t_ms);
+        let newest_ms = before.max(newest(&state, labels).map(|(t_ms, _)| t_ms));
+        if start_ms >= t_ms || newest_ms >= Some(start_ms) {
+            return Err(AppendError::OutOfOrder);
+        }
+        drop(state);
+        self.push(labels, start_ms, 0, zero);
+        Ok(())
+    }
+
     fn append_histogram(
         &mut self,
         _known: Option<SeriesRef>,
@@ -250,6 +264,24 @@ impl Appender for MemAppender<'_> {
             self.push(&labels, t_ms, 0, value);
         }
         Ok(RowOutcome { moved })
+    }
+
+    fn append_row_starts(
+        &mut self,
+        group: GroupRef,
+        t_ms: i64,
+        starts: &[(ColumnIdx, i64)],
+    ) -> Result<(), RowError> {
+        let columns = self.group(group)?.columns.clone();
+        for &(column, start_ms) in starts {
+            let known = columns.get(column as usize).ok_or(RowError::BadColumn(column))?;
+            let of_row = self
+                .samples
+                .iter_mut()
+                .filter(|(labels, at_ms, _)| *at_ms == t_ms && known.labels.as_ref() == Some(labels));
+            of_row.for_each(|(_, _, sample)| sample.start_ms = start_ms);
+        }
+        Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {

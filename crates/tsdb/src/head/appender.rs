@@ -127,6 +127,17 @@ impl<'a> DbAppender<'a> {
         Err(refused)
     }
 
+    /// The series of a column that this batch adds.
+    fn series_of_new(&self, wanted: GroupRef, column: u32) -> u32 {
+        let found = self.ops.iter().find_map(|op| match op {
+            Op::Columns { group, first, series, .. } if u64::from(*group) == wanted.0 => {
+                series.get(column.checked_sub(*first)? as usize).copied()
+            }
+            _ => None,
+        });
+        found.unwrap_or(super::NO_SERIES)
+    }
+
     fn batch_group(&mut self, group: GroupRef) -> Result<&mut BatchGroup, RowError> {
         let id = u32::try_from(group.0).map_err(|_| RowError::UnknownGroup)?;
         if !self.groups.contains_key(&id) {
@@ -193,6 +204,25 @@ impl Appender for DbAppender<'_> {
             self.ops.push(Op::Start { series, t_ms, start_ms });
         }
         Ok(SeriesRef(u64::from(series)))
+    }
+
+    fn append_zero(&mut self, labels: &Labels, t_ms: i64, start_ms: i64) -> Result<(), AppendError> {
+        let head = self.db.head();
+        if start_ms >= t_ms {
+            return Err(AppendError::OutOfOrder);
+        }
+        if start_ms < head.in_order_floor_ms(self.now_ms) {
+            return Err(AppendError::OutOfBounds);
+        }
+        let (series, place) = self.series_for(labels)?;
+        let newest_ms = place.and_then(|(place, shared)| shared.lock().newest_of_any(place.column));
+        let beside_ms = head.side.lock().newest_late(series);
+        if newest_ms.max(beside_ms).is_some_and(|newest_ms| newest_ms >= start_ms) {
+            return Err(AppendError::OutOfOrder);
+        }
+        self.kept.entry(series).or_insert_with(|| labels.clone());
+        self.ops.push(Op::Zero { series, t_ms: start_ms });
+        Ok(())
     }
 
     fn append_histogram(
@@ -333,6 +363,30 @@ impl Appender for DbAppender<'_> {
         };
         self.ops.push(Op::Row { group: group.0 as u32, t_ms, changes, n_told });
         Ok(RowOutcome { moved })
+    }
+
+    fn append_row_starts(
+        &mut self,
+        group: GroupRef,
+        t_ms: i64,
+        starts: &[(ColumnIdx, i64)],
+    ) -> Result<(), RowError> {
+        let known = self.batch_group(group)?;
+        let (shared, n_columns) = (known.shared.clone(), known.n_columns);
+        let state = shared.lock();
+        for (column, start_ms) in starts {
+            if *column >= n_columns {
+                return Err(RowError::BadColumn(*column));
+            }
+            let series = match state.page.columns.get(*column as usize) {
+                Some(known) => known.series,
+                None => self.series_of_new(group, *column),
+            };
+            if series != super::NO_SERIES {
+                self.ops.push(Op::Start { series, t_ms, start_ms: *start_ms });
+            }
+        }
+        Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {

@@ -38,6 +38,7 @@ impl Op {
             Self::Row { t_ms, .. }
             | Self::Sample { t_ms, .. }
             | Self::Start { t_ms, .. }
+            | Self::Zero { t_ms, .. }
             | Self::Histogram { t_ms, .. } => Some(*t_ms),
             Self::Columns { .. } | Self::Exemplar { .. } => None,
         }
@@ -63,6 +64,11 @@ pub(super) enum Op {
         series: u32,
         t_ms: i64,
         bits: u64,
+    },
+    /// A zero before all samples of a series since it was last heard of, or since ever.
+    Zero {
+        series: u32,
+        t_ms: i64,
     },
     /// What holds from a sample of this batch on; 0 for none.
     Start {
@@ -261,6 +267,7 @@ impl<'a> Plan<'a> {
                     self.stats.n_refused += 1;
                 }
             }
+            Op::Zero { series, t_ms } => self.take_zero(table, series, t_ms),
             Op::Start { series, t_ms, start_ms } => {
                 if let Some(series) = self.resolve(table, series) {
                     self.starts.push((series, t_ms, start_ms));
@@ -524,6 +531,16 @@ impl<'a> Plan<'a> {
         self.late.push((series, t_ms, bits));
         self.stats.n_samples += 1;
         Some(())
+    }
+
+    /// Beside the rows, where a row would repeat the other columns.
+    fn take_zero(&mut self, table: &Table, series: u32, t_ms: i64) {
+        if let Some(series) = self.resolve(table, series)
+            && self.head.side.lock().late_at(series, t_ms).is_none()
+        {
+            self.late.push((series, t_ms, 0.0f64.to_bits()));
+            self.stats.n_samples += 1;
+        }
     }
 
     fn take_histogram(

@@ -56,6 +56,14 @@ impl Group {
         }
     }
 
+    /// Time of the newest sample of column `idx`, repeated ones included; `None` when not known.
+    pub(crate) fn newest_of_any(&self, column: u32) -> Option<i64> {
+        match self.kind {
+            GroupKind::Following => self.newest_of_following(column),
+            GroupKind::Explicit => self.newest_of(column),
+        }
+    }
+
     fn newest_of_following(&self, column: u32) -> Option<i64> {
         let state = self.page.columns.get(column as usize)?;
         if state.is_live() { Some(self.newest_ms) } else { self.newest_of(column) }

@@ -69,6 +69,14 @@ impl Side {
         self.tables().find_map(|tables| tables.late.get(&series)?.get(&t_ms).copied())
     }
 
+    /// Time of the newest late sample of a series.
+    pub(crate) fn newest_late(&self, series: u32) -> Option<i64> {
+        self.tables()
+            .filter_map(|tables| tables.late.get(&series)?.last_key_value())
+            .map(|(t_ms, _)| *t_ms)
+            .max()
+    }
+
     pub(crate) fn histogram_at(&self, series: u32, t_ms: i64) -> Option<&StoredHistogram> {
         self.tables().find_map(|tables| tables.histograms.get(&series)?.get(&t_ms))
     }

@@ -1,0 +1,80 @@
+//! Start timestamps that targets say are stored by scrapes, as Prometheus' features of these names store them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::target::{Reply, Target};
+use crate::harness::{Hinomi, now_secs, wait_for};
+
+/// A counter that says when it began: what `since` holds, in Unix seconds.
+fn counter(since: &Arc<AtomicI64>) -> Target {
+    let since = Arc::clone(since);
+    Target::start(move |_| Reply {
+        headers: vec!["Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8".to_owned()],
+        ..Reply::text(format!(
+            "# TYPE c counter\nc_total 5\nc_created {}\n# EOF\n",
+            since.load(Ordering::SeqCst)
+        ))
+    })
+}
+
+fn start(target: &Target, features: &str) -> Hinomi {
+    let config = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: a\n  static_configs: [{{targets: ['{}']}}]\n",
+        target.address
+    );
+    Hinomi::start(Some(&config), &[&format!("--enable-feature={features}")])
+}
+
+fn samples(server: &Hinomi, expr: &str) -> Vec<(f64, String)> {
+    let result = server.query(expr, None);
+    let values = result[0]["values"].as_array().cloned().unwrap_or_default();
+    let pair = |value: &Value| (value[0].as_f64().unwrap(), value[1].as_str().unwrap().to_owned());
+    values.iter().map(pair).collect()
+}
+
+#[test]
+fn a_zero_stands_where_a_counter_began() {
+    let first = now_secs() as i64 - 40;
+    let since = Arc::new(AtomicI64::new(first));
+    let target = counter(&since);
+    let mut server = start(&target, "created-timestamp-zero-ingestion");
+    let enough = |server: &Hinomi, n: usize| {
+        wait_for("samples", Duration::from_secs(30), || {
+            let seen = samples(server, "c_total[5m]");
+            (seen.len() >= n).then_some(seen)
+        })
+    };
+    let seen = enough(&server, 3);
+    assert_eq!(seen[0], (first as f64, "0".to_owned()));
+    assert!(seen[1..].iter().all(|(at, value)| *at > first as f64 && value == "5"), "{seen:?}");
+    assert!(server.query("c_created", None).as_array().unwrap().is_empty());
+
+    // It begins anew; and the zeros are there after a crash.
+    let second = seen.last().unwrap().0 as i64 + 1;
+    since.store(second, Ordering::SeqCst);
+    enough(&server, seen.len() + 4);
+    server.process.kill9();
+    server.restart();
+    let seen = samples(&server, "c_total[5m]");
+    let zeros: Vec<f64> = seen.iter().filter(|(_, value)| value == "0").map(|(at, _)| *at).collect();
+    assert_eq!(zeros, [first as f64, second as f64], "{seen:?}");
+}
+
+#[test]
+fn starts_are_stored_beside_samples() {
+    let first = now_secs() as i64 - 40;
+    let target = counter(&Arc::new(AtomicI64::new(first)));
+    let mut server = start(&target, "st-storage,use-start-timestamps,promql-experimental-functions");
+    let started = |server: &Hinomi| {
+        wait_for("a start", Duration::from_secs(30), || server.number("start_timestamp(c_total)"))
+    };
+    assert_eq!(started(&server), first as f64);
+    assert!(server.query("c_created", None).as_array().unwrap().is_empty());
+    server.process.kill9();
+    server.restart();
+    assert_eq!(started(&server), first as f64);
+}

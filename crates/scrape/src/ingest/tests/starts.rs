@@ -1,0 +1,88 @@
+//! `_created` lines of OpenMetrics, by rows and sample by sample.
+
+use super::*;
+
+const ZEROS: StartOptions = StartOptions { zeros: true, stored: false };
+const STORED: StartOptions = StartOptions { zeros: false, stored: true };
+
+fn check(starts: StartOptions, pages: &[(i64, &str)], expected: &str) {
+    for mut bench in [Bench::new("job_name: a"), Bench::without_rows("job_name: a")] {
+        bench.starts = starts;
+        for (t_ms, page) in pages {
+            bench.scrape_as(*t_ms, &format!("{page}# EOF\n"), Format::OpenMetrics100).unwrap();
+        }
+        assert_eq!(bench.stored(), expected, "rows: {}", bench.takes_rows);
+    }
+}
+
+const COUNTER: &str = "# TYPE c counter\nc_total{a=\"1\"} 5\nc_created{a=\"1\"} 7.5\nc_total{a=\"2\"} 6\n";
+const HISTOGRAM: &str =
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_count 2\nh_sum 3\nh_created 8\n";
+const SUMMARY: &str =
+    "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_count 2\ns_created 9\n# TYPE g gauge\ng_created 4\n";
+
+#[test]
+fn without_a_feature_they_are_series() {
+    check(
+        StartOptions::default(),
+        &[(10_000, COUNTER)],
+        "{__name__=\"c_created\", a=\"1\"} 10000:7.5\n{__name__=\"c_total\", a=\"1\"} 10000:5\n{__name__=\"c_total\", a=\"2\"} 10000:6\n",
+    );
+}
+
+#[test]
+fn a_zero_stands_where_a_counter_began() {
+    check(
+        ZEROS,
+        &[(10_000, COUNTER), (20_000, COUNTER)],
+        "{__name__=\"c_total\", a=\"1\"} 7500:0 10000:5 20000:5\n{__name__=\"c_total\", a=\"2\"} 10000:6 20000:6\n",
+    );
+    let again = COUNTER.replace("7.5", "15").replace(" 5", " 1");
+    let future = COUNTER.replace("7.5", "45");
+    check(
+        ZEROS,
+        &[(10_000, COUNTER), (20_000, &again), (30_000, &again), (40_000, &future)],
+        "{__name__=\"c_total\", a=\"1\"} 7500:0 10000:5 15000:0 20000:1 30000:1 40000:5\n\
+         {__name__=\"c_total\", a=\"2\"} 10000:6 20000:6 30000:6 40000:6\n",
+    );
+}
+
+#[test]
+fn a_start_is_of_all_lines_of_its_metric() {
+    check(
+        STORED,
+        &[(10_000, HISTOGRAM), (20_000, HISTOGRAM)],
+        "{__name__=\"h_bucket\", le=\"+Inf\"} since 8000 10000:2 since 8000 20000:2\n\
+         {__name__=\"h_bucket\", le=\"1.0\"} since 8000 10000:1 since 8000 20000:1\n\
+         {__name__=\"h_count\"} since 8000 10000:2 since 8000 20000:2\n\
+         {__name__=\"h_sum\"} since 8000 10000:3 since 8000 20000:3\n",
+    );
+    check(
+        STORED,
+        &[(10_000, SUMMARY), (20_000, &SUMMARY.replace("s_created 9\n", ""))],
+        "{__name__=\"g_created\"} 10000:4 20000:4\n{__name__=\"s\", quantile=\"0.5\"} since 9000 10000:1 20000:1\n\
+         {__name__=\"s_count\"} since 9000 10000:2 20000:2\n",
+    );
+}
+
+#[test]
+fn samples_with_times_of_their_own_have_starts_too() {
+    check(
+        StartOptions { zeros: true, stored: true },
+        &[(10_000, "# TYPE c counter\nc_total 5 9.5\nc_created 9\n")],
+        "{__name__=\"c_total\"} 9000:0 since 9000 9500:5\n",
+    );
+}
+
+#[test]
+fn starts_are_not_counted_as_samples() {
+    for mut bench in [Bench::new("job_name: a"), Bench::without_rows("job_name: a")] {
+        bench.starts = ZEROS;
+        for (t_ms, format, n_scraped) in [(1, Format::OpenMetrics100, 2), (2, Format::Text004, 3)] {
+            let page =
+                if format == Format::Text004 { COUNTER.to_owned() } else { format!("{COUNTER}# EOF\n") };
+            let stats = bench.scrape_as(t_ms * 10_000, &page, format).unwrap();
+            assert_eq!((stats.n_scraped, stats.n_kept), (n_scraped, n_scraped), "{format:?}");
+        }
+    }
+}
