@@ -6,6 +6,7 @@
 
 mod error;
 mod federate;
+mod influx;
 mod json;
 mod lifecycle;
 mod metrics;
@@ -20,6 +21,7 @@ mod v2;
 mod write;
 
 pub use error::{ApiError, ErrorKind};
+pub use influx::{InfluxOptions, InfluxReceiver};
 pub use json::Json;
 pub use otlp::{OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};

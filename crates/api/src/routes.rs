@@ -12,7 +12,7 @@ use http::StatusCode;
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
 use crate::v1::{
-    admin, exemplars, import, otlp, queries, query, read, rules, series, status, targets, write,
+    admin, exemplars, import, influx, otlp, queries, query, read, rules, series, status, targets, write,
 };
 use crate::{federate, lifecycle, metrics, ui};
 
@@ -25,6 +25,8 @@ pub fn router(shell: Arc<Shell>) -> Router {
     let routes = Router::new()
         .nest("/api/v1", api)
         .nest("/api/v2", v2)
+        .route("/write", post(influx::write_v1))
+        .route("/ping", get(influx::ping))
         .route("/api", get(unknown_endpoint))
         .route("/api/{*path}", get(unknown_endpoint).post(unknown_endpoint))
         .route("/-/healthy", get(lifecycle::healthy))

@@ -198,6 +198,8 @@ pub struct Services {
     pub otlp: Option<Arc<crate::OtlpReceiver>>,
     /// What remote read may cost.
     pub read_limits: Arc<crate::ReadLimits>,
+    /// Takes Influx line protocol; `None` without `--web.enable-influx-receiver`.
+    pub influx: Option<Arc<crate::InfluxReceiver>>,
     /// The store's own hands; `None` without `--web.enable-admin-api`.
     pub admin: Option<Arc<tsdb::Db>>,
     /// Imports while serving; `None` without `--web.enable-admin-api`.

@@ -21,6 +21,8 @@ use tower::ServiceExt as _;
 mod admin;
 #[path = "v1/exemplars.rs"]
 mod exemplars;
+#[path = "v1/influx.rs"]
+mod influx;
 #[path = "v1/otlp.rs"]
 mod otlp;
 #[path = "v1/write.rs"]
@@ -146,6 +148,7 @@ impl Server {
             alertmanager: alertmanager.unwrap(),
             receiver: None,
             otlp: None,
+            influx: None,
             admin: None,
             importer: None,
             read_limits: Arc::new(api::ReadLimits {

@@ -164,6 +164,7 @@ fn no_name(flag: &Flag) -> &'static str {
         "web.enable-admin-api" => "no-web.enable-admin-api",
         "web.enable-remote-write-receiver" => "no-web.enable-remote-write-receiver",
         "web.enable-otlp-receiver" => "no-web.enable-otlp-receiver",
+        "web.enable-influx-receiver" => "no-web.enable-influx-receiver",
         name => unreachable!("switch {name} has no negative form in the table"),
     }
 }

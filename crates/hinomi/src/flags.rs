@@ -180,6 +180,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "false",
         "Take metrics that others send to /api/v1/otlp/v1/metrics by OTLP",
     ),
+    flag(
+        "web.enable-influx-receiver",
+        Kind::Switch,
+        "false",
+        "Take metrics that others send to /write and /api/v2/write by Influx line protocol",
+    ),
     flag("web.max-connections", NUMBER, "512", "Most connections at once"),
     flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
     flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),

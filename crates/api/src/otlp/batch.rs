@@ -1,4 +1,4 @@
-//! One request's batch of the store, with what became of its points.
+//! One request's batch of the store, with what became of its points: for OTLP and line protocol.
 
 use model::labels::{LabelsBuilder, METRIC_NAME};
 use model::{Exemplar, Histogram, Labels, Metadata};
@@ -13,11 +13,11 @@ const EXEMPLAR_CHARS_MAX: usize = 128;
 
 /// When a point was taken, and since when it counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(crate) struct Moment {
     /// Unix milliseconds.
-    pub(super) t_ms: i64,
+    pub(crate) t_ms: i64,
     /// Likewise; 0 when not known.
-    pub(super) start_ms: i64,
+    pub(crate) start_ms: i64,
 }
 
 fn to_ms(unix_nano: u64) -> i64 {
@@ -26,40 +26,40 @@ fn to_ms(unix_nano: u64) -> i64 {
 
 impl Moment {
     /// From Unix nanoseconds.
-    pub(super) fn new(time_unix_nano: u64, start_time_unix_nano: u64) -> Self {
+    pub(crate) fn new(time_unix_nano: u64, start_time_unix_nano: u64) -> Self {
         Self { t_ms: to_ms(time_unix_nano), start_ms: to_ms(start_time_unix_nano) }
     }
 }
 
 /// What was done.
-pub(super) struct Done {
-    pub(super) partial: Partial,
-    pub(super) n_samples: u64,
-    pub(super) n_joined: u64,
-    pub(super) n_empty: u64,
+pub(crate) struct Done {
+    pub(crate) partial: Partial,
+    pub(crate) n_samples: u64,
+    pub(crate) n_joined: u64,
+    pub(crate) n_empty: u64,
 }
 
 /// A batch of the store.
-pub(super) struct Batch<'s> {
+pub(crate) struct Batch<'s> {
     appender: Box<dyn Appender + 's>,
     latest_ms: i64,
     n_samples: u64,
     n_rejected: u64,
     lines: Vec<String>,
     /// Attributes whose names became those of others.
-    pub(super) n_joined: u64,
+    pub(crate) n_joined: u64,
     /// Metrics without points.
-    pub(super) n_empty: u64,
+    pub(crate) n_empty: u64,
 }
 
 impl<'s> Batch<'s> {
     /// Takes what is not later than `latest_ms`.
-    pub(super) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64) -> Self {
+    pub(crate) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64) -> Self {
         Self { appender, latest_ms, n_samples: 0, n_rejected: 0, lines: Vec::new(), n_joined: 0, n_empty: 0 }
     }
 
     /// Counts points that are not stored; `why` is kept if there is room.
-    pub(super) fn reject(&mut self, n_points: u64, why: impl FnOnce() -> String) {
+    pub(crate) fn reject(&mut self, n_points: u64, why: impl FnOnce() -> String) {
         self.n_rejected += n_points;
         if self.lines.len() < LINES_MAX {
             self.lines.push(why());
@@ -67,7 +67,7 @@ impl<'s> Batch<'s> {
     }
 
     /// The labels with a metric's name.
-    pub(super) fn named(&self, labels: &mut LabelsBuilder, name: &str) -> Result<Labels, String> {
+    pub(crate) fn named(&self, labels: &mut LabelsBuilder, name: &str) -> Result<Labels, String> {
         labels.set(METRIC_NAME, name);
         if labels.iter().count() > LABELS_MAX {
             return Err(format!("a point of {name} has more than {LABELS_MAX} labels"));
@@ -78,7 +78,7 @@ impl<'s> Batch<'s> {
         Ok(labels.build())
     }
 
-    pub(super) fn metadata(&mut self, name: &str, metadata: &Metadata) {
+    pub(crate) fn metadata(&mut self, name: &str, metadata: &Metadata) {
         self.appender.append_metadata(name, metadata);
     }
 
@@ -89,7 +89,7 @@ impl<'s> Batch<'s> {
         Ok(())
     }
 
-    pub(super) fn put(&mut self, labels: &Labels, at: Moment, value: f64) -> Result<(), String> {
+    pub(crate) fn put(&mut self, labels: &Labels, at: Moment, value: f64) -> Result<(), String> {
         self.is_near(at, labels)?;
         let appended = match at.start_ms {
             0 => self.appender.append(None, labels, at.t_ms, value),
@@ -98,7 +98,7 @@ impl<'s> Batch<'s> {
         self.count(appended.map(|_| ()), labels)
     }
 
-    pub(super) fn put_histogram(
+    pub(crate) fn put_histogram(
         &mut self,
         labels: &Labels,
         at: Moment,
@@ -116,7 +116,7 @@ impl<'s> Batch<'s> {
     }
 
     /// Those that the store does not take are left out: they are a convenience.
-    pub(super) fn put_exemplars<'e>(
+    pub(crate) fn put_exemplars<'e>(
         &mut self,
         labels: &Labels,
         at: Moment,
@@ -130,7 +130,7 @@ impl<'s> Batch<'s> {
         }
     }
 
-    pub(super) fn commit(self) -> Result<Done, StorageError> {
+    pub(crate) fn commit(self) -> Result<Done, StorageError> {
         let stats = self.appender.commit()?;
         let mut lines = self.lines;
         if stats.n_refused > 0 {
@@ -146,7 +146,7 @@ impl<'s> Batch<'s> {
 }
 
 /// What was observed.
-pub(super) fn value_of(exemplar: &wire::otlp::Exemplar) -> f64 {
+pub(crate) fn value_of(exemplar: &wire::otlp::Exemplar) -> f64 {
     exemplar.as_double.or(exemplar.as_int.map(|value| value as f64)).unwrap_or(0.0)
 }
 

@@ -4,7 +4,7 @@
 //! Prometheus' as its own receiver makes them. Sync: the caller runs it on a blocking thread. A point that cannot be taken is counted and
 //! named, the others are stored.
 
-mod batch;
+pub(crate) mod batch;
 mod config;
 mod histogram;
 mod labels;

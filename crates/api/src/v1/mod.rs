@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod ast;
 pub(crate) mod exemplars;
 pub(crate) mod import;
+pub(crate) mod influx;
 pub(crate) mod otlp;
 pub(crate) mod queries;
 pub(crate) mod query;

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, RawQuery, Request};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 
@@ -28,6 +28,7 @@ pub(crate) fn routes() -> Router<Arc<Shell>> {
         .route("/alerts/groups", get(groups).fallback(not_get))
         .route("/silences", get(silences).post(post_silences).fallback(not_get_post))
         .route("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete))
+        .route("/write", post(crate::v1::influx::write_v2))
         .fallback(unknown)
 }
 

@@ -60,7 +60,7 @@ impl Server {
         found
     }
 
-    async fn check_found(&self, query: &str, expected: &[&str]) {
+    pub(super) async fn check_found(&self, query: &str, expected: &[&str]) {
         assert_eq!(self.found(query).await, expected, "{query}");
     }
 }

@@ -85,8 +85,7 @@ struct Running {
 
 async fn serve(flags: &Values) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let registry = Registry::new();
+    let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
     let features = features(flags)?;
     let (config_path, config) = configured(flags)?;
     let (web, listeners) = (listen::door(flags)?, listen::bind(flags.list("web.listen-address")).await?);
@@ -128,6 +127,7 @@ async fn serve(flags: &Values) -> Result<()> {
         receiver: receiver(flags, &db, &registry, &clock)?,
         otlp: otlp::receiver(flags, &current, &db, &registry, &clock)?,
         read_limits: sending::read_limits(flags, &registry)?,
+        influx: otlp::influx(flags, &db, &registry, &clock),
         admin: flags.is_on("web.enable-admin-api").then(|| db.clone()),
         importer: flags.is_on("web.enable-admin-api").then(|| imports.clone() as Arc<dyn api::Importer>),
         exemplars: exemplars(&db),

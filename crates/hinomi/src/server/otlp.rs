@@ -1,4 +1,4 @@
-//! The OTLP receiver, if it is switched on.
+//! The receivers of OTLP and Influx line protocol, if they are switched on.
 
 use std::sync::Arc;
 
@@ -34,4 +34,16 @@ pub(super) fn receiver(
         lookback_ms: flags.duration_ms("query.lookback-delta")?,
         takes_delta: features.otlp_native_delta,
     }))))
+}
+
+/// Takes Influx line protocol.
+pub(super) fn influx(
+    flags: &Values,
+    db: &Arc<tsdb::Db>,
+    registry: &Registry,
+    clock: &Arc<dyn Clock>,
+) -> Option<Arc<api::InfluxReceiver>> {
+    let options =
+        || api::InfluxOptions { store: db.clone(), clock: clock.clone(), registry: registry.clone() };
+    flags.is_on("web.enable-influx-receiver").then(|| Arc::new(api::InfluxReceiver::new(options())))
 }
