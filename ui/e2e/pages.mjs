@@ -187,6 +187,7 @@ export async function pages({ step, base }) {
     await page.waitForSelector("[data-testid=config-yaml]");
     await page.waitForSelector("[data-testid=flags] tr");
     await page.getByText("Metrics by series").waitFor();
+    await page.getByText("No query runs right now.").waitFor();
     await shot(page, "status", true);
   });
 

@@ -504,8 +504,7 @@ async fn stats_say_how_many_samples_were_looked_at() {
         assert_eq!(samples, expected, "{path}: {body}");
     };
     let range = "/api/v1/query_range?query=max_over_time(vector(1)[2s:1s])&start=10&end=20.5&step=10";
-    let per_step =
-        r#""totalQueryableSamplesPerStep":[[10,2],[20,2]],"totalQueryableSamples":4"#;
+    let per_step = r#""totalQueryableSamplesPerStep":[[10,2],[20,2]],"totalQueryableSamples":4"#;
     check(range, None).await;
     check(&format!("{range}&stats=all"), Some(per_step)).await;
     let instant = "/api/v1/query?query=vector(1)&time=5&stats=true";

@@ -6,14 +6,17 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use stdx::dir::Dir;
 
 use crate::config::{TlsConfig, TlsVersion};
 use crate::error::BuildError;
+use crate::web::der;
 
 /// What the files of a `tls_config` hold.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -56,11 +59,14 @@ pub(crate) fn client_config(tls: &TlsConfig, files: &TlsFiles) -> Result<Arc<Cli
         .with_protocol_versions(&versions)
         .map_err(|err| BuildError::Invalid { what: "min_version or max_version", reason: err.to_string() })?;
     let builder = if tls.insecure_skip_verify {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider }))
+        let any = Arc::new(AnyCertificate { provider });
+        builder.dangerous().with_custom_certificate_verifier(any)
     } else if files.ca.is_empty() {
         builder.with_root_certificates(native_roots())
     } else {
-        builder.with_root_certificates(roots_from_pem(&files.ca)?)
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(OwnAuthorities::from_pem(&files.ca, provider)?))
     };
     let config = if files.cert.is_empty() {
         builder.with_no_client_auth()
@@ -104,6 +110,76 @@ pub(crate) fn native_roots() -> Arc<RootCertStore> {
         Arc::new(roots)
     };
     Arc::clone(ROOTS.get_or_init(load))
+}
+
+/// The authorities of a `ca_file`. A certificate that stands there itself is trusted as it is: one made by `openssl req -x509` is
+/// its own authority, which the usual rules refuse to a server and Go does not.
+#[derive(Debug)]
+struct OwnAuthorities {
+    usual: Arc<WebPkiServerVerifier>,
+    listed: Vec<CertificateDer<'static>>,
+}
+
+impl OwnAuthorities {
+    fn from_pem(pem: &[u8], provider: Arc<CryptoProvider>) -> Result<Self, BuildError> {
+        let usual = WebPkiServerVerifier::builder_with_provider(roots_from_pem(pem)?, provider)
+            .build()
+            .map_err(|err| BuildError::Invalid { what: "ca", reason: err.to_string() })?;
+        // All of them were read a line above.
+        let listed = CertificateDer::pem_slice_iter(pem).flatten().collect();
+        Ok(Self { usual, listed })
+    }
+
+    fn verify_listed(
+        cert: &CertificateDer<'_>,
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let (from, to) = der::validity(cert).ok_or(CertificateError::BadEncoding)?;
+        if !(from..=to).contains(&now.as_secs().cast_signed()) {
+            return Err(CertificateError::Expired.into());
+        }
+        verify_server_name(&ParsedCertificate::try_from(cert)?, server_name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for OwnAuthorities {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.listed.contains(end_entity) {
+            return Self::verify_listed(end_entity, server_name, now);
+        }
+        self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate (`insecure_skip_verify`), but still checks that the server holds its key.

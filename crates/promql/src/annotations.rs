@@ -103,6 +103,7 @@ fn two_digits(value: f64) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Annotations {
     list: Vec<Annotation>,
+    n_said: u64,
 }
 
 impl Annotations {
@@ -129,6 +130,11 @@ impl Annotations {
         self.list.is_empty()
     }
 
+    /// How often something was said, the same thing counted again.
+    pub(crate) fn n_said(&self) -> u64 {
+        self.n_said
+    }
+
     fn printed(&self, severity: Severity) -> Vec<String> {
         let print = |a: &Annotation| {
             let details = a.details.as_ref().map(Details::describe).unwrap_or_default();
@@ -145,6 +151,7 @@ impl Annotations {
         text: String,
         details: Option<Details>,
     ) {
+        self.n_said += 1;
         let position = span.start_in(query);
         match self.list.iter_mut().find(|a| a.severity == severity && a.text == text) {
             Some(known) => {

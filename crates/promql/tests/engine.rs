@@ -205,7 +205,7 @@ fn a_query_over_budget_ends_with_an_error_that_names_the_setting() {
     check(
         series,
         promql::Guard::default(),
-        "x + x",
+        "x + (x offset 1s)",
         "query reads more than 1 series (setting: --query.max-series)",
     );
     let memory = EngineOptions { memory_bytes_max: 15, ..EngineOptions::default() };

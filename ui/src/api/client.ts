@@ -1,7 +1,7 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, QueryData, RuleGroup, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
+import type { AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, QueryData, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
 export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
@@ -86,7 +86,7 @@ function parse(text: string): unknown {
 }
 
 /** Prometheus API v1: unwraps the envelope. */
-export async function v1<T>(path: string, params?: Record<string, string | readonly string[] | undefined>, signal?: AbortSignal): Promise<Answer<T>> {
+export async function v1<T>(path: string, params?: Record<string, string | readonly string[] | undefined>, signal?: AbortSignal, method: "GET" | "DELETE" = "GET"): Promise<Answer<T>> {
   const p = new URLSearchParams();
   for (const [k, v] of Object.entries(params ?? {})) {
     if (v === undefined) continue;
@@ -94,7 +94,7 @@ export async function v1<T>(path: string, params?: Record<string, string | reado
     else for (const one of v) p.append(k, one);
   }
   const begun = performance.now();
-  const { response, text, curl } = await send("GET", `/api/v1/${path}`, { params: p, signal });
+  const { response, text, curl } = await send(method, `/api/v1/${path}`, { params: p, signal });
   const env = parse(text) as Envelope<T> | undefined;
   if (env === undefined || typeof env !== "object" || env === null) {
     throw new ApiError(text.trim().slice(0, 400) || response.statusText, response.status, "http", "", curl);
@@ -131,6 +131,8 @@ export const api = {
   runtimeinfo: (signal?: AbortSignal) => v1<RuntimeInfo>("status/runtimeinfo", {}, signal),
   flags: (signal?: AbortSignal) => v1<Record<string, string>>("status/flags", {}, signal),
   config: (signal?: AbortSignal) => v1<{ yaml: string }>("status/config", {}, signal),
+  queries: (signal?: AbortSignal) => v1<{ queries: RunningQuery[] }>("status/queries", {}, signal),
+  cancelQuery: (id: number) => v1<unknown>(`status/queries/${id}`, {}, undefined, "DELETE"),
   tsdb: (signal?: AbortSignal) => v1<TsdbStatus>("status/tsdb", {}, signal),
   amAlerts: (filters: readonly string[] = [], signal?: AbortSignal) => {
     const params = new URLSearchParams();

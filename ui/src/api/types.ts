@@ -113,6 +113,19 @@ export interface BuildInfo {
 
 export type RuntimeInfo = Record<string, string | number | boolean>;
 
+export interface RunningQuery {
+  id: number;
+  kind: string;
+  query: string;
+  /** Who asked over HTTP; a rule's query has its group instead. */
+  client?: string;
+  ruleGroup?: { file: string; name: string };
+  state: string;
+  startedAt: string;
+  samplesRead: number;
+  memoryBytes: number;
+}
+
 export interface NameValue {
   name: string;
   value: number;

@@ -9,6 +9,7 @@ import { matchesFilter } from "../lib/labels";
 import { exploreLink } from "../lib/urlstate";
 import { Ago, CopyButton, ErrorBox, FilterBox, Instant, Jump, Num, Waiting } from "../parts/parts";
 import { useView } from "../view";
+import Queries from "./Queries";
 
 export default function Status() {
   const t = useT();
@@ -29,7 +30,7 @@ export default function Status() {
     <div className="page" data-testid="page-status">
       <h1 className="offscreen">{t("navStatus")}</h1>
       <nav className="jump toolbar" aria-label={t("sections")}>
-        {(["server", "storage", "tsdb", "configuration", "flags", "alertmanager"] as const).map((k) => (
+        {(["server", "storage", "queries", "tsdb", "configuration", "flags", "alertmanager"] as const).map((k) => (
           <Jump key={k} id={k === "configuration" ? "config" : k}>{t(k)}</Jump>
         ))}
       </nav>
@@ -54,6 +55,7 @@ export default function Status() {
           ) : null}
         </Part>
       </div>
+      <Queries />
       <section className="section" id="tsdb" aria-label={t("tsdb")}>
         <h2>{t("tsdb")}</h2>
         <p className="note">{t("tsdbWhy")}</p>

@@ -5,7 +5,7 @@
 //! why, once. Whether TLS is spoken at all is fixed when the server starts.
 
 mod config;
-mod der;
+pub(crate) mod der;
 mod rate;
 mod tls;
 mod users;

@@ -147,6 +147,27 @@ async fn a_renewed_certificate_is_taken_at_the_next_handshake() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_its_own_authority_is_trusted_where_it_is_listed() {
+    let dir = Authority::new();
+    for (until, url_host, expected) in [
+        (2099, "127.0.0.1", "200"),
+        (2099, "localhost", "certificate is not valid for the host's name"),
+        (2002, "127.0.0.1", "certificate has expired or is not yet valid"),
+    ] {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        dir.write("server.pem", &params.self_signed(&key).unwrap().pem());
+        dir.write("server.key", &key.serialize_pem());
+        let port = dir.serve(TLS).await.port();
+        let url = format!("https://{url_host}:{port}/");
+        dir.check(&url, "tls_config: {ca_file: server.pem}", expected).await;
+        dir.check(&url, "tls_config: {ca_file: ca.pem}", "tls: failed to verify certificate").await;
+    }
+}
+
+#[tokio::test]
 async fn clients_show_the_certificates_that_are_asked_for() {
     let dir = Authority::new();
     dir.sign("server", &["127.0.0.1"], 2099);

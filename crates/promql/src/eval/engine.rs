@@ -12,6 +12,7 @@ use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::counted::Counts;
 use super::evaluator::Evaluator;
 use super::range::{self, Samples};
+use super::shared::Shared;
 use crate::cache::ResultCache;
 use crate::error::{EvalError, ParseError};
 use crate::features::Features;
@@ -346,6 +347,8 @@ impl Engine {
             n_samples: 0,
             buckets: super::evaluator::Buckets::default(),
             counts: Counts::new(opts.counts_samples, n_steps),
+            // Whoever counts wants each place counted.
+            shared: if opts.counts_samples { Shared::default() } else { Shared::of(expr) },
         }
     }
 }

@@ -8,6 +8,7 @@ use super::column::{Column, Evaluated, Grid, merge_equal, without_metadata};
 use super::counted::Counts;
 use super::engine::{EngineOptions, QueryOptions};
 use super::scan::Sink;
+use super::shared::{Key, Shared};
 use super::{aggregate, binop, selector};
 use crate::annotations::{Annotations, texts};
 use crate::error::EvalError;
@@ -35,6 +36,9 @@ const FROM_ROWS: [&str; 12] = [
     "rate",
     "sum_over_time",
 ];
+
+/// A part of what a query may hold, for values of parts that are met again. Chosen.
+const SHARED_PART: u64 = 4;
 
 pub(crate) type Result<T> = std::result::Result<T, EvalError>;
 
@@ -67,6 +71,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) n_samples: u64,
     pub(crate) buckets: Buckets,
     pub(crate) counts: Counts,
+    pub(crate) shared: Shared,
 }
 
 impl Evaluator<'_> {
@@ -150,6 +155,37 @@ impl Evaluator<'_> {
 
     /// Evaluates `expr`, which is no range vector, at every step of `grid`.
     pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Evaluated> {
+        match self.shared.number_of(expr) {
+            Some(number) => self.eval_shared(number, expr, grid),
+            None => self.eval_alone(expr, grid),
+        }
+    }
+
+    /// Evaluates a part that stands in the query several times.
+    fn eval_shared(&mut self, number: usize, expr: &Expr, grid: Grid) -> Result<Evaluated> {
+        let key = Key::new(grid, self.buckets);
+        if let Some((value, n_released)) = self.shared.meet(number, key) {
+            self.query_options.meter.release(n_released);
+            self.hold(value.n_samples())?;
+            return Ok(value);
+        }
+        let n_said = self.annotations.n_said();
+        let value = self.eval_alone(expr, grid)?;
+        if self.annotations.n_said() != n_said {
+            self.shared.is_noisy(number);
+        }
+        let n_samples = value.n_samples();
+        let limit = self.options.samples_max.min(self.options.memory_bytes_max / SAMPLE_BYTES);
+        if self.shared.wants(number, n_samples, limit / SHARED_PART) {
+            match self.query_options.meter.hold(n_samples, false) {
+                Ok(()) => self.shared.keep(number, key, value.clone()),
+                Err(_) => self.query_options.meter.release(n_samples),
+            }
+        }
+        Ok(value)
+    }
+
+    fn eval_alone(&mut self, expr: &Expr, grid: Grid) -> Result<Evaluated> {
         self.check_stop()?;
         self.check_fits((grid.n_steps / STEPS_PER_SAMPLE) as u64)?;
         self.query_options.expect(grid.n_steps as u64)?;
@@ -277,12 +313,13 @@ impl Evaluator<'_> {
     pub(crate) fn stream(&mut self, expr: &Expr, grid: Grid, sink: &mut Sink<'_>) -> Result<()> {
         let inner = expr.unwrapped();
         let is_once = grid.n_steps == 0 || (grid.n_steps > 1 && is_step_invariant(inner));
+        let is_whole = is_once || self.is_met_whole(inner, grid);
         match &inner.kind {
-            ExprKind::Vector(selector) if !is_once && selector.extension.is_none() => {
+            ExprKind::Vector(selector) if !is_whole && selector.extension.is_none() => {
                 self.check_stop()?;
                 selector::stream(self, selector, grid, sink)
             }
-            ExprKind::Call { func, args } if !is_once && func::is_streamed(func, args) => {
+            ExprKind::Call { func, args } if !is_whole && func::is_streamed(func, args) => {
                 self.check_stop()?;
                 func::stream(self, func, args, grid, sink)
             }
@@ -293,6 +330,18 @@ impl Evaluator<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a part that could be streamed is better taken whole, because it was evaluated before or, at one moment, will be met again:
+    /// over many steps keeping it would take more memory than streaming twice takes time.
+    fn is_met_whole(&mut self, expr: &Expr, grid: Grid) -> bool {
+        let Some(number) = self.shared.number_of(expr) else { return false };
+        let key = Key::new(grid, self.buckets);
+        let is_whole = grid.is_instant() || self.shared.has(number, key);
+        if !is_whole {
+            let _ = self.shared.meet(number, key);
+        }
+        is_whole
     }
 
     /// Drops the name of `column`, now or at the end.

@@ -16,6 +16,7 @@ mod newest;
 pub(crate) mod range;
 pub(crate) mod scan;
 pub(crate) mod selector;
+mod shared;
 pub(crate) mod subquery;
 mod top;
 

@@ -38,6 +38,8 @@ pub enum Rule {
     /// `exp`, `ln`, `^` and their kin: Go's mathematics there, the C library's here; both right to their last digits, which
     /// later operations may magnify.
     Mathematics,
+    /// `ln` of a subnormal: Go's assembly takes its leading zeros for a leading one.
+    SubnormalLogarithm,
 }
 
 impl Rule {
@@ -55,6 +57,7 @@ impl Rule {
             Self::FixedPrediction => "predict_linear of a fixed window in range queries",
             Self::Mathematics => "last digits of exp, ln, ^ and their kin: within 1e-9",
             Self::InfiniteDeviation => "deviation of infinities since 3.x",
+            Self::SubnormalLogarithm => "ln of a subnormal, which Go gets wrong on amd64",
         }
     }
 }
@@ -63,7 +66,10 @@ impl Rule {
     /// Whether the rule, where it holds for a part of an expression, explains a difference of the whole.
     #[must_use]
     pub fn spreads(self) -> bool {
-        matches!(self, Self::ZeroClamp | Self::ClassicFraction | Self::FixedPrediction)
+        matches!(
+            self,
+            Self::ZeroClamp | Self::ClassicFraction | Self::FixedPrediction | Self::SubnormalLogarithm
+        )
     }
 }
 
@@ -116,6 +122,9 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     }
     if matches!(head(expr), "rate" | "increase") && equal(&a, &b, &|x, y| near(x, y) || is_zero_clamp(x, y)) {
         return Verdict::Explained(Rule::ZeroClamp);
+    }
+    if head(expr) == "ln" && equal(&a, &b, &|x, y| close(x, y) || is_subnormal_ln(x, y)) {
+        return Verdict::Explained(Rule::SubnormalLogarithm);
     }
     let is_power = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with(['^']));
     if (has(&MATHEMATICS) || expr.any(&is_power)) && equal(&a, &b, &close) {
@@ -185,6 +194,12 @@ fn close(a: f64, b: f64) -> bool {
 /// s + d / 2 with s >= d: at most 2.1 / 1.5 times as much.
 fn is_zero_clamp(before: f64, since: f64) -> bool {
     since > 0.0 && before > since && before / since <= 1.4 + 1e-9
+}
+
+/// A subnormal is less than 2^-1022; Go's answer is that of a number with the same digits from 2^-1023 on.
+fn is_subnormal_ln(go: f64, right: f64) -> bool {
+    let ln_of = |power: f64| power * std::f64::consts::LN_2;
+    right < ln_of(-1022.0) && (ln_of(-1023.0) - 1e-9..=ln_of(-1022.0)).contains(&go)
 }
 
 /// What only the metric's name decides.
@@ -309,5 +324,15 @@ mod tests {
             Verdict::Explained(Rule::Compensated)
         );
         assert!(matches!(compare(&sum, &answer("1"), &answer("1.1")), Verdict::Different(_)));
+        let ln =
+            Expr::Call { name: "ln".to_owned(), args: Vec::new(), kind: super::super::expr::Kind::Vector };
+        assert_eq!(
+            compare(&ln, &answer("-709.0895657128241"), &answer("-744.4400719213812")),
+            Verdict::Explained(Rule::SubnormalLogarithm)
+        );
+        assert!(matches!(
+            compare(&ln, &answer("-708"), &answer("-744.4400719213812")),
+            Verdict::Different(_)
+        ));
     }
 }
