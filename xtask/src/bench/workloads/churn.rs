@@ -14,6 +14,9 @@ use super::{EMPTY_CONFIG, check_stored, past_start_ms};
 /// Ten minutes.
 const CHURN_STEPS: i64 = 40;
 
+/// How long the one series goes on after the others; in the past too, since no server takes samples of the future.
+const LATER_MS: i64 = 4 * 3_600_000;
+
 /// Marks after which memory must not grow any more: an hour and a half, as long as series that are gone stay in the head until they are
 /// sealed. What comes later takes the place of what leaves.
 const WARM_MARKS: usize = 9;
@@ -41,7 +44,7 @@ fn one(bench: &Bench, spec: &Spec, steps: i64, section: &mut Section) -> Result<
     let n_hosts = bench.series_of(spec, 1_000_000, 10_000)? / HOST_SERIES;
     let folder = bench.folder()?;
     let server = spec.start(folder.path(), EMPTY_CONFIG, "")?;
-    let from_ms = past_start_ms(2 * steps * STEP_MS);
+    let from_ms = past_start_ms(steps * STEP_MS + LATER_MS);
     let to_ms = from_ms + steps * STEP_MS;
     let hosts =
         Set { churn_steps: CHURN_STEPS, ..Set::new(Kind::Node, n_hosts, HOST_SERIES, from_ms, to_ms) };
@@ -54,7 +57,7 @@ fn one(bench: &Bench, spec: &Spec, steps: i64, section: &mut Section) -> Result<
     let cpu = server.cpu_seconds()?;
     let peak = server.memory()?.peak as f64;
     // A block of two hours is closed an hour after its end, at the latest.
-    let later = Set::new(Kind::One, 1, 1, to_ms, to_ms + 14_400_000);
+    let later = Set::new(Kind::One, 1, 1, to_ms, to_ms + LATER_MS);
     let more = drive::run(&bench.options, server.port, std::slice::from_ref(&later), 0, |_, _| Ok(()))?;
     let sizes = settle(&server)?;
     // Markers are samples that no query counts.
