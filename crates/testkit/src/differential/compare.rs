@@ -38,8 +38,10 @@ pub enum Rule {
     /// `exp`, `ln`, `^` and their kin: Go's mathematics there, the C library's here; both right to their last digits, which
     /// later operations may magnify.
     Mathematics,
-    /// `ln` of a subnormal: Go's assembly takes its leading zeros for a leading one.
+    /// `ln` and `log10` of a subnormal: Go's assembly takes its leading zeros for a leading one.
     SubnormalLogarithm,
+    /// A comparison that filters: since 3.x two partners are refused also where the comparison takes one of them away.
+    FilteredPartners,
 }
 
 impl Rule {
@@ -57,7 +59,8 @@ impl Rule {
             Self::FixedPrediction => "predict_linear of a fixed window in range queries",
             Self::Mathematics => "last digits of exp, ln, ^ and their kin: within 1e-9",
             Self::InfiniteDeviation => "deviation of infinities since 3.x",
-            Self::SubnormalLogarithm => "ln of a subnormal, which Go gets wrong on amd64",
+            Self::SubnormalLogarithm => "ln and log10 of a subnormal, which Go gets wrong on amd64",
+            Self::FilteredPartners => "two partners of which a comparison takes one are refused since 3.x",
         }
     }
 }
@@ -93,6 +96,9 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     let (reference, target) = match (reference, target) {
         (Ok(reference), Ok(target)) => (reference, target),
         (Err(_), Err(_)) => return Verdict::Explained(Rule::BothRefuse),
+        (Ok(_), Err(why)) if why.contains("multiple matches for labels") && expr.any(&is_comparison) => {
+            return Verdict::Explained(Rule::FilteredPartners);
+        }
         (Ok(_), Err(why)) => return by_name(expr, format!("the target refuses: {why}")),
         (Err(why), Ok(_)) => return by_name(expr, format!("the reference refuses: {why}")),
     };
@@ -117,13 +123,22 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
         Expr::Range { suffix, .. } | Expr::Subquery { suffix, .. } => suffix.contains('@'),
         _ => false,
     };
-    if head(expr) == "predict_linear" && expr.children().first().is_some_and(|window| is_fixed(window)) {
+    // The shrinker keeps the type, so that it cannot look below `scalar`.
+    let below = if head(expr) == "scalar" { expr.children()[0] } else { expr };
+    if head(below) == "predict_linear" && below.children().first().is_some_and(|window| is_fixed(window)) {
         return Verdict::Explained(Rule::FixedPrediction);
     }
     if matches!(head(expr), "rate" | "increase") && equal(&a, &b, &|x, y| near(x, y) || is_zero_clamp(x, y)) {
         return Verdict::Explained(Rule::ZeroClamp);
     }
-    if head(expr) == "ln" && equal(&a, &b, &|x, y| close(x, y) || is_subnormal_ln(x, y)) {
+    let log_base = match head(expr) {
+        "ln" => Some(1.0),
+        "log10" => Some(std::f64::consts::LN_10),
+        _ => None,
+    };
+    if let Some(log_base) = log_base
+        && equal(&a, &b, &|x, y| close(x, y) || is_subnormal_ln(x * log_base, y * log_base))
+    {
         return Verdict::Explained(Rule::SubnormalLogarithm);
     }
     let is_power = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with(['^']));
@@ -138,10 +153,8 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     {
         return Verdict::Explained(Rule::InfiniteDeviation);
     }
-    let steps = has(&STEPS)
-        || expr.any(
-            &|part| matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>', '%'])),
-        );
+    let is_modulo = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with('%'));
+    let steps = has(&STEPS) || expr.any(&is_comparison) || expr.any(&is_modulo);
     if (sums || has(&MATHEMATICS) || expr.any(&is_power)) && steps {
         return Verdict::Explained(Rule::StepAfterSum);
     }
@@ -200,6 +213,10 @@ fn is_zero_clamp(before: f64, since: f64) -> bool {
 fn is_subnormal_ln(go: f64, right: f64) -> bool {
     let ln_of = |power: f64| power * std::f64::consts::LN_2;
     right < ln_of(-1022.0) && (ln_of(-1023.0) - 1e-9..=ln_of(-1022.0)).contains(&go)
+}
+
+fn is_comparison(part: &Expr) -> bool {
+    matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>']))
 }
 
 /// What only the metric's name decides.
