@@ -71,7 +71,11 @@ impl Rule {
     pub fn spreads(self) -> bool {
         matches!(
             self,
-            Self::ZeroClamp | Self::ClassicFraction | Self::FixedPrediction | Self::SubnormalLogarithm
+            Self::ZeroClamp
+                | Self::ClassicFraction
+                | Self::FixedPrediction
+                | Self::SubnormalLogarithm
+                | Self::InfiniteDeviation
         )
     }
 }
