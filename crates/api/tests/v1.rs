@@ -105,7 +105,11 @@ impl Server {
         let scraping = scrape::Manager::new(scrape::ManagerOptions {
             clock: clock.clone(),
             store: self.store.clone(),
-            dir: Arc::new(stdx::MemDir::new()),
+            discovery: Arc::new(discovery::Hub::new(discovery::HubOptions {
+                clock: clock.clone(),
+                dir: Arc::new(stdx::MemDir::new()),
+                registry: self.registry.clone(),
+            })),
             registry: self.registry.clone(),
             starts: scrape::StartOptions::default(),
             host_name: "h".to_owned(),

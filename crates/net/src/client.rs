@@ -418,7 +418,8 @@ async fn read_body(
 }
 
 /// The URL as it may be shown: no password.
-fn shown(url: &Url) -> String {
+#[must_use]
+pub fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if url.password().is_some() {
         let _ = url.set_password(Some("xxxxx"));

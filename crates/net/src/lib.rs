@@ -12,6 +12,7 @@ mod direct;
 mod error;
 pub mod gate;
 mod gzip_body;
+mod keys;
 mod proxy;
 mod secret;
 pub mod server;

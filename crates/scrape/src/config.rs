@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use discovery::SdConfig;
 use model::labels::is_legacy_label_name;
 use model::relabel::RelabelConfig;
 use model::{Duration, Labels};
@@ -14,15 +15,12 @@ use net::config::HttpClientKeys;
 use serde::{Deserialize, Deserializer};
 use wire::exposition::Format;
 
-use crate::discovery::{FileSdConfig, TargetGroup};
 use crate::keys::{global::GlobalKeys, job::JobKeys};
 
 /// Prometheus' defaults.
 const SCRAPE_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
 const SCRAPE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const EVALUATION_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
-/// How often files of targets are read again even when they look unchanged.
-const FILE_SD_REFRESH_DEFAULT: Duration = Duration::from_secs(300);
 
 /// Why jobs do not go with `global` or with each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,6 +183,7 @@ fn expand(text: &str, env: impl Fn(&str) -> Option<String>) -> String {
 #[serde(try_from = "JobKeys")]
 pub struct ScrapeConfigFile {
     keys: JobKeys,
+    sd: Vec<SdConfig>,
     http: HttpClientConfig,
 }
 
@@ -216,19 +215,14 @@ impl TryFrom<JobKeys> for ScrapeConfigFile {
                     .to_owned(),
             );
         }
-        if keys.relabel_configs.is_empty() {
+        let sd = keys.take_sd();
+        if keys.relabel_configs.is_empty()
+            && let Some(SdConfig::Static(groups)) = sd.first()
+        {
             // A URL where an address belongs; with relabelling rules it may still become one.
-            let addresses = keys.static_configs.iter().flat_map(|group| &group.targets);
-            if let Some(address) = addresses.into_iter().find(|address| address.contains('/')) {
+            let mut addresses = groups.iter().flat_map(discovery::TargetGroup::addresses);
+            if let Some(address) = addresses.find(|address| address.contains('/')) {
                 return Err(format!("\"{address}\" is not a valid hostname"));
-            }
-        }
-        for sd in &keys.file_sd_configs {
-            if sd.files.is_empty() {
-                return Err("file service discovery config must contain at least one path name".to_owned());
-            }
-            if let Some(file) = sd.files.iter().find(|file| !FileSdConfig::is_valid_pattern(file)) {
-                return Err(format!("path name {file:?} is not valid for file discovery"));
             }
         }
         let http = HttpClientConfig::try_from(HttpClientKeys {
@@ -246,7 +240,7 @@ impl TryFrom<JobKeys> for ScrapeConfigFile {
             enable_http2: keys.enable_http2.take(),
             http_headers: keys.http_headers.take(),
         })?;
-        Ok(Self { keys, http })
+        Ok(Self { keys, sd, http })
     }
 }
 
@@ -293,10 +287,8 @@ pub struct ScrapeConfig {
     pub relabel_configs: Vec<RelabelConfig>,
     /// Rules for samples.
     pub metric_relabel_configs: Vec<RelabelConfig>,
-    /// Targets named in the file itself.
-    pub static_configs: Vec<TargetGroup>,
-    /// Files that name targets.
-    pub file_sd_configs: Vec<FileSdConfig>,
+    /// Where targets come from.
+    pub sd: Vec<SdConfig>,
     /// How to connect.
     pub http: HttpClientConfig,
 }
@@ -328,7 +320,7 @@ impl ScrapeConfigFile {
     /// # Errors
     /// When its timeout is above its interval.
     pub fn resolve(self, global: &GlobalConfig, dir: &Path) -> Result<ScrapeConfig, ScrapeConfigError> {
-        let Self { keys, mut http } = self;
+        let Self { keys, mut sd, mut http } = self;
         let job = keys.job_name.expect("checked when read");
         let set = |duration: Option<Duration>| duration.filter(|duration| !duration.is_zero());
         let scrape_interval = set(keys.scrape_interval).unwrap_or(global.scrape_interval);
@@ -340,6 +332,7 @@ impl ScrapeConfigFile {
             None => global.scrape_timeout.min(scrape_interval),
         };
         http.set_directory(dir);
+        sd.iter_mut().for_each(|sd| sd.set_directory(dir));
         let or = |own: Option<u64>, global: u64| own.filter(|limit| *limit != 0).unwrap_or(global);
         let filled = |text: Option<String>, default: &str| {
             text.filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
@@ -377,19 +370,7 @@ impl ScrapeConfigFile {
             extra_scrape_metrics: keys.extra_scrape_metrics.unwrap_or(global.extra_scrape_metrics),
             relabel_configs: keys.relabel_configs,
             metric_relabel_configs: keys.metric_relabel_configs,
-            static_configs: keys.static_configs,
-            file_sd_configs: keys
-                .file_sd_configs
-                .into_iter()
-                .map(|sd| FileSdConfig {
-                    files: sd
-                        .files
-                        .iter()
-                        .map(|file| dir.join(file).to_string_lossy().into_owned())
-                        .collect(),
-                    refresh_interval: set(sd.refresh_interval).unwrap_or(FILE_SD_REFRESH_DEFAULT),
-                })
-                .collect(),
+            sd,
             http,
         })
     }

@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
+use discovery::{Hub, Owner, Subscription};
 use net::{Buffers, Line};
 use parking_lot::{Mutex, RwLock};
 use stdx::clock::Clock;
-use stdx::dir::Dir;
 use stdx::metrics::Registry;
 use storage::Appendable;
 use tokio::runtime::Handle;
@@ -23,7 +23,6 @@ use url::Url;
 use wire::exposition::diff::Blocks;
 
 use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
-use crate::discovery::{Discovery, FileDiscovery, StaticDiscovery};
 use crate::fetch::{FetchError, Page, Question};
 use crate::lanes::Lanes;
 use crate::local::LocalTarget;
@@ -41,6 +40,8 @@ const SLEEP_MS_MAX: i64 = 10_000;
 const STOP_TIMEOUT: StdDuration = StdDuration::from_secs(4);
 /// Pages being read at once are as many as there are processors, but no more than this. Chosen.
 const INGESTS_MAX: usize = 16;
+/// Between two looks at what discovery says. Chosen: a service that changes all the time costs one round of relabelling a second.
+const SYNC_PAUSE: StdDuration = StdDuration::from_secs(1);
 /// Largest body, as sent, that is read and stored where it arrived, in bytes. Chosen: under a millisecond of work once its series are
 /// known; larger ones go to a blocking thread, so that they do not hold up others.
 const INLINE_BYTES_MAX: usize = 256 << 10;
@@ -52,8 +53,8 @@ pub struct ManagerOptions {
     pub clock: Arc<dyn Clock>,
     /// Takes them.
     pub store: Arc<dyn Appendable>,
-    /// Reads files of targets; [`stdx::dir::DiskDir::anywhere`] outside of tests.
-    pub dir: Arc<dyn Dir>,
+    /// Finds targets.
+    pub discovery: Arc<Hub>,
     /// Where our own metrics go.
     pub registry: Registry,
     /// What is done with `_created` lines of OpenMetrics.
@@ -225,6 +226,7 @@ impl Manager {
             if !is_wanted {
                 pool.gone.cancel();
                 self.shared.metrics.pool_targets.remove(&[name]);
+                self.shared.options.discovery.forget(&owner(name));
             }
             is_wanted
         });
@@ -245,16 +247,13 @@ impl Manager {
             None => Arc::new(Pool::new(&job, Arc::clone(&settings), self.shared.stopping.child_token())),
         };
         self.shared.pools.write().insert(job, Arc::clone(&pool));
-        let config = &settings.config;
-        let mut sources: Vec<Box<dyn Discovery>> = Vec::new();
-        sources.push(Box::new(StaticDiscovery::new(config.static_configs.clone())));
-        for sd in &config.file_sd_configs {
-            let (dir, metrics) = (Arc::clone(&self.shared.options.dir), Arc::clone(&self.shared.metrics));
-            sources.push(Box::new(FileDiscovery::new(sd.clone(), dir, metrics)));
-        }
-        let generation = pool.begin_discovery(sources.len());
+        let owner = owner(&pool.job);
+        let subscribe = |sd| self.shared.options.discovery.subscribe(sd, &owner);
+        // Taken before those of before the reload are dropped, so that what did not change goes on.
+        let sources: Vec<Subscription> = settings.config.sd.iter().map(subscribe).collect();
+        let token = pool.begin_discovery(sources.len());
         let shared = Arc::clone(&self.shared);
-        self.shared.tasks.spawn_on(discover(shared, pool, sources, generation), &self.runtime);
+        self.shared.tasks.spawn_on(discover(shared, pool, sources, token), &self.runtime);
     }
 
     /// Stops everything and waits until pages that are being stored are. Writes no staleness markers: after a restart
@@ -281,45 +280,45 @@ fn spawn_loop(shared: &Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
     shared.tasks.spawn_on(run(Arc::clone(shared), pool, state), lane);
 }
 
-/// Asks the sources of one job for its targets, as often as they want to be asked.
+/// Who asks for the targets of a job.
+fn owner(job: &str) -> Owner {
+    Owner { name: "scrape", config: job.to_owned() }
+}
+
+/// Follows the sources of one job until `token` says that it is over.
 async fn discover(
     shared: Arc<Shared>,
     pool: Arc<Pool>,
-    mut sources: Vec<Box<dyn Discovery>>,
-    generation: u64,
+    mut sources: Vec<Subscription>,
+    token: CancellationToken,
 ) {
-    let mut is_first = true;
     loop {
-        let now_ms = shared.options.clock.now_ms();
-        let asked = tokio::task::spawn_blocking(move || {
-            let answers: Vec<_> = sources.iter_mut().map(|source| source.poll(now_ms)).collect();
-            (sources, answers)
-        });
-        let answers;
-        (sources, answers) = match asked.await {
-            Ok(asked) => asked,
+        let answers = sources.iter_mut().map(Subscription::take).collect();
+        pool.take_groups(&token, answers);
+        let (worker, worked_on) = (Arc::clone(&shared), Arc::clone(&pool));
+        // Relabelling ten thousand targets takes its time.
+        let synced =
+            tokio::task::spawn_blocking(move || worked_on.sync(&worker.metrics, &worker.blocks)).await;
+        match synced {
+            Ok((started, n_discovered)) => {
+                shared.options.discovery.note_targets(&owner(&pool.job), n_discovered);
+                for state in started {
+                    spawn_loop(&shared, Arc::clone(&pool), state);
+                }
+            }
             Err(err) => {
-                tracing::error!(scrape_pool = pool.job, error = %err, "discovery failed; targets stay as they are");
-                return;
+                tracing::error!(scrape_pool = pool.job, error = %err, "targets stay as they are");
             }
+        }
+        let paused = async {
+            tokio::time::sleep(SYNC_PAUSE).await;
+            if sources.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            let changes = sources.iter_mut().map(|source| Box::pin(source.changed()));
+            futures_util::future::select_all(changes).await;
         };
-        let has_changed = answers.iter().any(Option::is_some);
-        if (has_changed || is_first) && !shared.stopping.is_cancelled() {
-            if !pool.take_groups(generation, answers) {
-                // A reload has begun a discovery of its own.
-                return;
-            }
-            for state in pool.sync(&shared.metrics, &shared.blocks) {
-                spawn_loop(&shared, Arc::clone(&pool), state);
-            }
-        }
-        is_first = false;
-        let Some(pause_ms) = sources.iter().filter_map(|source| source.pause_ms()).min() else { return };
-        tokio::select! {
-            () = pool.gone.cancelled() => return,
-            () = tokio::time::sleep(millis(pause_ms)) => {}
-        }
-        if !pool.is_current(generation) {
+        if token.run_until_cancelled(paused).await.is_none() {
             return;
         }
     }

@@ -13,7 +13,6 @@ use net::config::{Authorization, BasicAuth, HeaderConfig, TlsConfig};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::{ByteSize, EscapingScheme, ScrapeProtocol, ValidationScheme};
-use crate::discovery::TargetGroup;
 
 /// One function for each key that is known but not served, so that the error stands at the key's value.
 macro_rules! refuse {
@@ -100,39 +99,6 @@ pub(crate) mod global {
 pub(crate) mod job {
     use super::*;
 
-    refuse! {
-        aws_sd_configs: "use file_sd_configs",
-        azure_sd_configs: "use file_sd_configs",
-        consul_sd_configs: "use file_sd_configs",
-        digitalocean_sd_configs: "use file_sd_configs",
-        dns_sd_configs: "use file_sd_configs, or static_configs with the name",
-        docker_sd_configs: "use file_sd_configs",
-        dockerswarm_sd_configs: "use file_sd_configs",
-        ec2_sd_configs: "use file_sd_configs",
-        eureka_sd_configs: "use file_sd_configs",
-        gce_sd_configs: "use file_sd_configs",
-        hetzner_sd_configs: "use file_sd_configs",
-        http_sd_configs: "use file_sd_configs with a file that another program fetches",
-        ionos_sd_configs: "use file_sd_configs",
-        kubernetes_sd_configs: "use file_sd_configs",
-        kuma_sd_configs: "use file_sd_configs",
-        lightsail_sd_configs: "use file_sd_configs",
-        linode_sd_configs: "use file_sd_configs",
-        marathon_sd_configs: "use file_sd_configs",
-        nerve_sd_configs: "use file_sd_configs",
-        nomad_sd_configs: "use file_sd_configs",
-        oci_sd_configs: "use file_sd_configs",
-        openstack_sd_configs: "use file_sd_configs",
-        outscale_sd_configs: "use file_sd_configs",
-        ovhcloud_sd_configs: "use file_sd_configs",
-        puppetdb_sd_configs: "use file_sd_configs",
-        scaleway_sd_configs: "use file_sd_configs",
-        serverset_sd_configs: "use file_sd_configs",
-        stackit_sd_configs: "use file_sd_configs",
-        triton_sd_configs: "use file_sd_configs",
-        uyuni_sd_configs: "use file_sd_configs",
-        vultr_sd_configs: "use file_sd_configs",
-    }
     refuse_on! {
         scrape_native_histograms: "remove the key; classic histograms are scraped",
         convert_classic_histograms_to_nhcb: "remove the key; classic histograms are stored as they are",
@@ -142,137 +108,62 @@ pub(crate) mod job {
         native_histogram_min_bucket_factor: "remove the key; native histograms are not scraped",
     }
 
-    /// The keys of a job.
-    #[derive(Debug, Default, Deserialize)]
-    #[serde(default, deny_unknown_fields)]
-    pub(crate) struct JobKeys {
-        pub(crate) job_name: Option<String>,
-        pub(crate) scrape_interval: Option<Duration>,
-        pub(crate) scrape_timeout: Option<Duration>,
-        pub(crate) scrape_protocols: Option<Vec<ScrapeProtocol>>,
-        pub(crate) fallback_scrape_protocol: Option<ScrapeProtocol>,
-        pub(crate) metrics_path: Option<String>,
-        pub(crate) scheme: Option<String>,
-        #[serde(deserialize_with = "null_as_default")]
-        pub(crate) params: BTreeMap<String, Vec<String>>,
-        pub(crate) honor_labels: Option<bool>,
-        pub(crate) honor_timestamps: Option<bool>,
-        pub(crate) track_timestamps_staleness: Option<bool>,
-        pub(crate) enable_compression: Option<bool>,
-        pub(crate) body_size_limit: Option<ByteSize>,
-        pub(crate) sample_limit: Option<u64>,
-        pub(crate) target_limit: Option<u64>,
-        pub(crate) label_limit: Option<u64>,
-        pub(crate) label_name_length_limit: Option<u64>,
-        pub(crate) label_value_length_limit: Option<u64>,
-        pub(crate) keep_dropped_targets: Option<u64>,
-        pub(crate) metric_name_validation_scheme: Option<ValidationScheme>,
-        pub(crate) metric_name_escaping_scheme: Option<EscapingScheme>,
-        pub(crate) extra_scrape_metrics: Option<bool>,
-        pub(crate) always_scrape_classic_histograms: Option<bool>,
-        /// Its name in Prometheus 2.
-        pub(crate) scrape_classic_histograms: Option<bool>,
-        #[serde(deserialize_with = "scrape_native_histograms")]
-        pub(crate) scrape_native_histograms: (),
-        #[serde(deserialize_with = "convert_classic_histograms_to_nhcb")]
-        pub(crate) convert_classic_histograms_to_nhcb: (),
-        #[serde(deserialize_with = "native_histogram_bucket_limit")]
-        pub(crate) native_histogram_bucket_limit: (),
-        #[serde(deserialize_with = "native_histogram_min_bucket_factor")]
-        pub(crate) native_histogram_min_bucket_factor: (),
-        #[serde(deserialize_with = "null_as_default")]
-        pub(crate) relabel_configs: Vec<RelabelConfig>,
-        #[serde(deserialize_with = "null_as_default")]
-        pub(crate) metric_relabel_configs: Vec<RelabelConfig>,
-        #[serde(deserialize_with = "null_as_default")]
-        pub(crate) static_configs: Vec<TargetGroup>,
-        #[serde(deserialize_with = "null_as_default")]
-        pub(crate) file_sd_configs: Vec<FileSdKeys>,
-
-        pub(crate) basic_auth: Option<BasicAuth>,
-        pub(crate) authorization: Option<Authorization>,
-        pub(crate) oauth2: Option<serde::de::IgnoredAny>,
-        pub(crate) bearer_token: Option<Secret>,
-        pub(crate) bearer_token_file: Option<PathBuf>,
-        pub(crate) tls_config: Option<TlsConfig>,
-        pub(crate) proxy_url: Option<Secret>,
-        pub(crate) no_proxy: Option<String>,
-        pub(crate) proxy_from_environment: Option<bool>,
-        pub(crate) proxy_connect_header: Option<BTreeMap<String, Vec<Secret>>>,
-        pub(crate) follow_redirects: Option<bool>,
-        pub(crate) enable_http2: Option<bool>,
-        pub(crate) http_headers: Option<BTreeMap<String, HeaderConfig>>,
-
-        #[serde(deserialize_with = "aws_sd_configs")]
-        aws_sd_configs: (),
-        #[serde(deserialize_with = "azure_sd_configs")]
-        azure_sd_configs: (),
-        #[serde(deserialize_with = "consul_sd_configs")]
-        consul_sd_configs: (),
-        #[serde(deserialize_with = "digitalocean_sd_configs")]
-        digitalocean_sd_configs: (),
-        #[serde(deserialize_with = "dns_sd_configs")]
-        dns_sd_configs: (),
-        #[serde(deserialize_with = "docker_sd_configs")]
-        docker_sd_configs: (),
-        #[serde(deserialize_with = "dockerswarm_sd_configs")]
-        dockerswarm_sd_configs: (),
-        #[serde(deserialize_with = "ec2_sd_configs")]
-        ec2_sd_configs: (),
-        #[serde(deserialize_with = "eureka_sd_configs")]
-        eureka_sd_configs: (),
-        #[serde(deserialize_with = "gce_sd_configs")]
-        gce_sd_configs: (),
-        #[serde(deserialize_with = "hetzner_sd_configs")]
-        hetzner_sd_configs: (),
-        #[serde(deserialize_with = "http_sd_configs")]
-        http_sd_configs: (),
-        #[serde(deserialize_with = "ionos_sd_configs")]
-        ionos_sd_configs: (),
-        #[serde(deserialize_with = "kubernetes_sd_configs")]
-        kubernetes_sd_configs: (),
-        #[serde(deserialize_with = "kuma_sd_configs")]
-        kuma_sd_configs: (),
-        #[serde(deserialize_with = "lightsail_sd_configs")]
-        lightsail_sd_configs: (),
-        #[serde(deserialize_with = "linode_sd_configs")]
-        linode_sd_configs: (),
-        #[serde(deserialize_with = "marathon_sd_configs")]
-        marathon_sd_configs: (),
-        #[serde(deserialize_with = "nerve_sd_configs")]
-        nerve_sd_configs: (),
-        #[serde(deserialize_with = "nomad_sd_configs")]
-        nomad_sd_configs: (),
-        #[serde(deserialize_with = "oci_sd_configs")]
-        oci_sd_configs: (),
-        #[serde(deserialize_with = "openstack_sd_configs")]
-        openstack_sd_configs: (),
-        #[serde(deserialize_with = "outscale_sd_configs")]
-        outscale_sd_configs: (),
-        #[serde(deserialize_with = "ovhcloud_sd_configs")]
-        ovhcloud_sd_configs: (),
-        #[serde(deserialize_with = "puppetdb_sd_configs")]
-        puppetdb_sd_configs: (),
-        #[serde(deserialize_with = "scaleway_sd_configs")]
-        scaleway_sd_configs: (),
-        #[serde(deserialize_with = "serverset_sd_configs")]
-        serverset_sd_configs: (),
-        #[serde(deserialize_with = "stackit_sd_configs")]
-        stackit_sd_configs: (),
-        #[serde(deserialize_with = "triton_sd_configs")]
-        triton_sd_configs: (),
-        #[serde(deserialize_with = "uyuni_sd_configs")]
-        uyuni_sd_configs: (),
-        #[serde(deserialize_with = "vultr_sd_configs")]
-        vultr_sd_configs: (),
-    }
-
-    /// The keys of an element of `file_sd_configs`.
-    #[derive(Debug, Clone, PartialEq, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(crate) struct FileSdKeys {
-        pub(crate) files: Vec<String>,
-        #[serde(default)]
-        pub(crate) refresh_interval: Option<Duration>,
+    discovery::with_kinds! {
+        /// The keys of a job.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct JobKeys {
+            pub(crate) job_name: Option<String>,
+            pub(crate) scrape_interval: Option<Duration>,
+            pub(crate) scrape_timeout: Option<Duration>,
+            pub(crate) scrape_protocols: Option<Vec<ScrapeProtocol>>,
+            pub(crate) fallback_scrape_protocol: Option<ScrapeProtocol>,
+            pub(crate) metrics_path: Option<String>,
+            pub(crate) scheme: Option<String>,
+            #[serde(deserialize_with = "null_as_default")]
+            pub(crate) params: BTreeMap<String, Vec<String>>,
+            pub(crate) honor_labels: Option<bool>,
+            pub(crate) honor_timestamps: Option<bool>,
+            pub(crate) track_timestamps_staleness: Option<bool>,
+            pub(crate) enable_compression: Option<bool>,
+            pub(crate) body_size_limit: Option<ByteSize>,
+            pub(crate) sample_limit: Option<u64>,
+            pub(crate) target_limit: Option<u64>,
+            pub(crate) label_limit: Option<u64>,
+            pub(crate) label_name_length_limit: Option<u64>,
+            pub(crate) label_value_length_limit: Option<u64>,
+            pub(crate) keep_dropped_targets: Option<u64>,
+            pub(crate) metric_name_validation_scheme: Option<ValidationScheme>,
+            pub(crate) metric_name_escaping_scheme: Option<EscapingScheme>,
+            pub(crate) extra_scrape_metrics: Option<bool>,
+            pub(crate) always_scrape_classic_histograms: Option<bool>,
+            /// Its name in Prometheus 2.
+            pub(crate) scrape_classic_histograms: Option<bool>,
+            #[serde(deserialize_with = "scrape_native_histograms")]
+            pub(crate) scrape_native_histograms: (),
+            #[serde(deserialize_with = "convert_classic_histograms_to_nhcb")]
+            pub(crate) convert_classic_histograms_to_nhcb: (),
+            #[serde(deserialize_with = "native_histogram_bucket_limit")]
+            pub(crate) native_histogram_bucket_limit: (),
+            #[serde(deserialize_with = "native_histogram_min_bucket_factor")]
+            pub(crate) native_histogram_min_bucket_factor: (),
+            #[serde(deserialize_with = "null_as_default")]
+            pub(crate) relabel_configs: Vec<RelabelConfig>,
+            #[serde(deserialize_with = "null_as_default")]
+            pub(crate) metric_relabel_configs: Vec<RelabelConfig>,
+            pub(crate) basic_auth: Option<BasicAuth>,
+            pub(crate) authorization: Option<Authorization>,
+            pub(crate) oauth2: Option<serde::de::IgnoredAny>,
+            pub(crate) bearer_token: Option<Secret>,
+            pub(crate) bearer_token_file: Option<PathBuf>,
+            pub(crate) tls_config: Option<TlsConfig>,
+            pub(crate) proxy_url: Option<Secret>,
+            pub(crate) no_proxy: Option<String>,
+            pub(crate) proxy_from_environment: Option<bool>,
+            pub(crate) proxy_connect_header: Option<BTreeMap<String, Vec<Secret>>>,
+            pub(crate) follow_redirects: Option<bool>,
+            pub(crate) enable_http2: Option<bool>,
+            pub(crate) http_headers: Option<BTreeMap<String, HeaderConfig>>,
+        }
     }
 }

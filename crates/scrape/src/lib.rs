@@ -1,16 +1,14 @@
-//! Discovers targets and pulls samples on schedule.
+//! Pulls samples on schedule from the targets that discovery finds.
 //!
-//! In from `scrape_configs` ([`config`]), files of targets ([`discovery`]) and functions of this process
+//! In from `scrape_configs` ([`config`]), [`discovery::Hub`] and functions of this process
 //! ([`LocalTarget`]); out to a `storage::Appendable`. [`Manager`] runs it; `api` reads its [`View`].
 //! Only [`driver`] awaits; all else is sync and takes `now_ms`.
 
 pub mod cache;
 pub mod config;
-pub mod discovery;
 pub mod driver;
 mod families;
 mod fetch;
-pub mod glob;
 pub mod ingest;
 mod keys;
 mod labelling;

@@ -1,5 +1,4 @@
-//! What scraping counts about itself. Prometheus' names, with `scrape_` where it says `prometheus_target_` or
-//! `prometheus_sd_`; docs/user/scraping.md lists them.
+//! What scraping counts about itself. Prometheus' names, with `scrape_` where it says `prometheus_target_`; docs/user/scraping.md lists them.
 
 use std::sync::Arc;
 
@@ -24,7 +23,6 @@ pub struct ScrapeMetrics {
     pub(crate) sync_failed: Arc<Family<Counter>>,
     pub(crate) duration: Arc<Family<Histogram>>,
     pub(crate) ingest_duration: Arc<Family<Histogram>>,
-    pub(crate) file_sd_read_errors: Arc<Counter>,
 }
 
 impl ScrapeMetrics {
@@ -89,10 +87,6 @@ impl ScrapeMetrics {
                 "scrape_ingest_duration_seconds",
                 "Of that, decompressing, parsing and storing.",
                 &[],
-            ),
-            file_sd_read_errors: registry.counter(
-                "scrape_sd_file_read_errors_total",
-                "Files of targets that could not be read or understood.",
             ),
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use discovery::{Groups, TargetGroup};
 use model::Labels;
 use net::HttpClient;
 use parking_lot::Mutex;
@@ -15,7 +16,6 @@ use wire::exposition::diff::Blocks;
 
 use crate::cache::ScrapeCache;
 use crate::config::ScrapeConfig;
-use crate::discovery::TargetGroup;
 use crate::fetch;
 use crate::ingest::{IngestOptions, ReportSeries};
 use crate::local::PageFn;
@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     /// At most as many as `keep_dropped_targets` allows.
     pub(crate) dropped: Vec<Labels>,
     pub(crate) n_dropped: usize,
+    /// Before relabelling, those that are the same included.
+    pub(crate) n_discovered: usize,
     /// With the reason.
     pub(crate) failed: Vec<(Labels, String)>,
     /// Why none of them may be scraped.
@@ -53,15 +55,16 @@ pub(crate) struct Plan {
 }
 
 /// Applies relabelling and limits to everything discovery found.
-pub(crate) fn plan(config: &ScrapeConfig, groups: &[TargetGroup]) -> Plan {
+pub(crate) fn plan<'a>(config: &ScrapeConfig, groups: impl IntoIterator<Item = &'a TargetGroup>) -> Plan {
     let mut plan = Plan::default();
     let kept_max = match config.dropped_targets_max {
         0 => usize::MAX,
         max => usize::try_from(max).unwrap_or(usize::MAX),
     };
     for group in groups {
-        for address in &group.targets {
-            match build(config, group, address) {
+        for own in &group.targets {
+            plan.n_discovered += 1;
+            match build(config, group, own) {
                 Built::Active(target) => {
                     plan.active.insert(target.hash, *target);
                 }
@@ -175,14 +178,16 @@ pub(crate) struct Pool {
 /// What discovery has led to.
 #[derive(Default)]
 pub(crate) struct PoolState {
-    /// What each source of discovery last said.
-    pub(crate) groups: Vec<Vec<TargetGroup>>,
+    /// What each source of discovery last said; `None` until it has.
+    groups: Vec<Option<Groups>>,
+    /// What the sources before a reload last said; counts until all of the new ones have spoken.
+    previous: Vec<Groups>,
     pub(crate) targets: BTreeMap<u64, Arc<TargetState>>,
     pub(crate) dropped: Vec<Labels>,
     pub(crate) n_dropped: usize,
     pub(crate) over_limit: Option<Arc<str>>,
-    /// Counts discoveries; only the newest may change anything.
-    generation: u64,
+    /// Cancelled when a newer discovery takes over.
+    discovery: CancellationToken,
 }
 
 impl Pool {
@@ -190,43 +195,44 @@ impl Pool {
         Self { job: job.to_owned(), settings: ArcSwap::new(settings), state: Mutex::default(), gone }
     }
 
-    /// A new discovery with so many sources takes over; returns its generation.
-    pub(crate) fn begin_discovery(&self, n_sources: usize) -> u64 {
+    /// A new discovery with so many sources takes over; what it returns is cancelled when it is over.
+    pub(crate) fn begin_discovery(&self, n_sources: usize) -> CancellationToken {
         let mut state = self.state.lock();
-        state.generation += 1;
-        state.groups = vec![Vec::new(); n_sources];
-        state.generation
+        state.discovery.cancel();
+        state.discovery = self.gone.child_token();
+        let known = std::mem::replace(&mut state.groups, vec![None; n_sources]);
+        state.previous.extend(known.into_iter().flatten());
+        state.discovery.clone()
     }
 
-    /// Whether no newer discovery has taken over.
-    pub(crate) fn is_current(&self, generation: u64) -> bool {
-        self.state.lock().generation == generation
-    }
-
-    /// Keeps what sources found; `false` when a newer discovery has taken over.
-    pub(crate) fn take_groups(&self, generation: u64, answers: Vec<Option<Vec<TargetGroup>>>) -> bool {
+    /// Keeps what sources found, unless `discovery` is over.
+    pub(crate) fn take_groups(&self, discovery: &CancellationToken, answers: Vec<Option<Groups>>) {
         let mut state = self.state.lock();
-        if state.generation != generation {
-            return false;
+        if discovery.is_cancelled() {
+            return;
         }
         for (known, answer) in state.groups.iter_mut().zip(answers) {
-            if let Some(groups) = answer {
-                *known = groups;
+            if answer.is_some() {
+                *known = answer;
             }
         }
-        true
+        if state.groups.iter().all(Option::is_some) {
+            state.previous.clear();
+        }
     }
 
-    /// Brings the targets in line with what discovery said last. Returns the new ones, whose loops the caller starts.
+    /// Brings the targets in line with what discovery said last. Returns the new ones, whose loops the caller starts,
+    /// and how many were found before relabelling.
     pub(crate) fn sync(
         &self,
         metrics: &crate::metrics::ScrapeMetrics,
         blocks: &Arc<Blocks>,
-    ) -> Vec<Arc<TargetState>> {
+    ) -> (Vec<Arc<TargetState>>, usize) {
         let settings = self.settings.load_full();
         let mut state = self.state.lock();
-        let groups: Vec<TargetGroup> = state.groups.iter().flatten().cloned().collect();
-        let mut plan = plan(&settings.config, &groups);
+        // Those of before a reload first: of two that are the same, the newer labels stay.
+        let groups = state.previous.iter().chain(state.groups.iter().flatten());
+        let mut plan = plan(&settings.config, groups.flat_map(|groups| groups.iter()));
         for (discovered, reason) in &plan.failed {
             metrics.sync_failed.with(&[&self.job]).inc();
             tracing::warn!(scrape_pool = self.job, discovered_labels = %discovered, error = reason, "labels do not make a target");
@@ -261,7 +267,7 @@ impl Pool {
             started.push(fresh);
         }
         metrics.pool_targets.with(&[&self.job]).set(state.targets.len() as f64);
-        started
+        (started, plan.n_discovered)
     }
 }
 
@@ -270,10 +276,7 @@ mod tests {
     use super::*;
 
     fn groups(addresses: &[&str]) -> Vec<TargetGroup> {
-        vec![TargetGroup {
-            targets: addresses.iter().map(|a| (*a).to_owned()).collect(),
-            ..TargetGroup::default()
-        }]
+        vec![TargetGroup::of_addresses(addresses)]
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! From an address and labels to a target: relabelling, the URL, the checks.
 //!
-//! In from [`crate::discovery`]; out to [`crate::pool`]. Pure. Semantics of Prometheus 3: no default port is added.
+//! In from [`discovery`]; out to [`crate::pool`]. Pure. Semantics of Prometheus 3: no default port is added.
 
 use std::collections::BTreeMap;
 
+use discovery::TargetGroup;
 use model::relabel;
 use model::{Duration, Labels};
 use url::Url;
 
 use crate::config::ScrapeConfig;
-use crate::discovery::TargetGroup;
 use crate::schedule::fnv1a;
 
 /// Something to scrape.
@@ -50,10 +50,10 @@ pub enum Built {
     },
 }
 
-/// Makes the target of one address of a group.
+/// Makes a target of one member of a group; `own` are its own labels, `__address__` among them.
 #[must_use]
-pub fn build(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Built {
-    let discovered = seed(config, group, address);
+pub fn build(config: &ScrapeConfig, group: &TargetGroup, own: &Labels) -> Built {
+    let discovered = seed(config, group, own);
     let mut builder = discovered.to_builder();
     if !relabel::process_builder(&mut builder, &config.relabel_configs) {
         return Built::Dropped { discovered };
@@ -87,8 +87,8 @@ pub fn build(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Built
     }
 }
 
-/// The labels before relabelling: the job's settings, over them the group's labels, over them the address.
-fn seed(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Labels {
+/// The labels before relabelling: the job's settings, over them the group's labels, over them the target's own.
+fn seed(config: &ScrapeConfig, group: &TargetGroup, own: &Labels) -> Labels {
     let mut pairs: BTreeMap<String, String> = BTreeMap::from([
         ("job".to_owned(), config.job.clone()),
         ("__scrape_interval__".to_owned(), config.scrape_interval.to_string()),
@@ -101,10 +101,7 @@ fn seed(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Labels {
             pairs.insert(format!("__param_{name}"), first.clone());
         }
     }
-    pairs.extend(
-        group.labels.iter().filter(|(_, value)| !value.is_empty()).map(|(n, v)| (n.clone(), v.clone())),
-    );
-    pairs.insert("__address__".to_owned(), address.to_owned());
+    pairs.extend(group.labels.iter().chain(own).map(|(name, value)| (name.to_owned(), value.to_owned())));
     Labels::from_pairs(&pairs)
 }
 
@@ -160,9 +157,9 @@ mod tests {
 
     fn check(job: &str, address: &str, group_labels: &[(&str, &str)], expected: &str) {
         let config = crate::config::tests::job(job);
-        let labels = group_labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let group = TargetGroup { targets: Vec::new(), labels };
-        let got = match build(&config, &group, address) {
+        let labels = Labels::from_pairs(group_labels.iter().copied());
+        let group = TargetGroup { labels, ..TargetGroup::of_addresses([address]) };
+        let got = match build(&config, &group, &group.targets[0]) {
             Built::Active(target) => {
                 format!("{} {} {}/{}", target.shown_url, target.labels, target.interval, target.timeout)
             }

@@ -124,11 +124,16 @@ async fn every_series_is_stored_with_equal_values() {
     let Some(exporter) = start() else { return };
     let (addr, pages) = record(&exporter).await;
     let store = Arc::new(MemStore::new());
+    let registry = Registry::new();
     let manager = Manager::new(ManagerOptions {
         clock: Arc::new(SystemClock::new()),
         store: Arc::clone(&store) as Arc<dyn storage::Appendable>,
-        dir: Arc::new(DiskDir::anywhere()),
-        registry: Registry::new(),
+        discovery: Arc::new(discovery::Hub::new(discovery::HubOptions {
+            clock: Arc::new(SystemClock::new()),
+            dir: Arc::new(DiskDir::anywhere()),
+            registry: registry.clone(),
+        })),
+        registry,
         starts: scrape::StartOptions::default(),
         host_name: "me".to_owned(),
     });

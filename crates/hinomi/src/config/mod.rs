@@ -215,7 +215,7 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
         }
         let full = dir.join(pattern).display().to_string();
         let files: Vec<_> =
-            scrape::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
+            discovery::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
         if files.is_empty() {
             found.warnings.push(format!("{key}: {full} names no file that is there"));
         }

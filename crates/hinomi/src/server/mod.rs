@@ -109,7 +109,8 @@ async fn serve(flags: &Values) -> Result<()> {
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
-    let scraping = scraping(&db, &registry, &clock, features.starts);
+    let discovery = discovery_hub(&registry, &clock);
+    let scraping = scraping(&db, &registry, &clock, &discovery, features.starts);
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
     let current = Arc::new(ArcSwap::from_pointee(config));
@@ -244,16 +245,25 @@ impl Running {
     }
 }
 
+fn discovery_hub(registry: &Registry, clock: &Arc<dyn Clock>) -> Arc<discovery::Hub> {
+    Arc::new(discovery::Hub::new(discovery::HubOptions {
+        clock: clock.clone(),
+        dir: Arc::new(DiskDir::anywhere()),
+        registry: registry.clone(),
+    }))
+}
+
 fn scraping(
     db: &Arc<tsdb::Db>,
     registry: &Registry,
     clock: &Arc<dyn Clock>,
+    discovery: &Arc<discovery::Hub>,
     starts: scrape::StartOptions,
 ) -> scrape::Manager {
     scrape::Manager::new(scrape::ManagerOptions {
         clock: clock.clone(),
         store: db.clone(),
-        dir: Arc::new(DiskDir::anywhere()),
+        discovery: discovery.clone(),
         registry: registry.clone(),
         starts,
         host_name: hostname(),

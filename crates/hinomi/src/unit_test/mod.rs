@@ -123,7 +123,7 @@ fn rule_files(patterns: &[String], folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for pattern in patterns {
         let full = folder.join(pattern);
-        let matching = scrape::glob::glob(&*files, &full.to_string_lossy());
+        let matching = discovery::glob::glob(&*files, &full.to_string_lossy());
         let before = found.len();
         found.extend(matching.into_iter().filter(|path| files.exists(path)));
         if found.len() == before {

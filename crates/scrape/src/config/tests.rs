@@ -47,10 +47,12 @@ fn the_tutorials_configuration_reads() {
         (jobs[0].scrape_interval, jobs[0].scrape_timeout),
         (Duration::from_secs(5), Duration::from_secs(5))
     );
-    assert_eq!(jobs[0].static_configs[0].labels["group"], "a");
+    let SdConfig::Static(groups) = &jobs[0].sd[0] else { panic!("{:?}", jobs[0].sd) };
+    assert_eq!(groups[0].labels.get("group"), Some("a"));
     assert_eq!(jobs[1].scrape_timeout, Duration::from_secs(20));
     assert_eq!(jobs[2].scrape_interval, Duration::from_secs(15));
-    assert_eq!(jobs[2].file_sd_configs[0].files, ["/etc/hinomi/sd/*.yml", "/abs/a.json"]);
+    let SdConfig::File(files) = &jobs[2].sd[0] else { panic!("{:?}", jobs[2].sd) };
+    assert_eq!(files.files(), ["/etc/hinomi/sd/*.yml", "/abs/a.json"]);
     assert_eq!(
         jobs[2].http.tls_config.as_ref().unwrap().ca_file.as_deref(),
         Some(Path::new("/etc/hinomi/ca.pem"))
@@ -90,8 +92,8 @@ fn every_harmless_key_is_read() {
 #[test]
 fn what_is_not_served_is_refused_by_name() {
     check_refused(
-        &with("kubernetes_sd_configs: [{role: node}]"),
-        "p.yml:3:26: kubernetes_sd_configs is not served yet: use file_sd_configs",
+        &with("uyuni_sd_configs: [{}]"),
+        "p.yml:3:21: uyuni_sd_configs is not served yet: use file_sd_configs",
     );
     check_refused(
         &with("scrape_native_histograms: true"),
@@ -129,7 +131,7 @@ fn what_is_wrong_is_refused_with_prometheus_words() {
     );
     check_refused(
         &with("file_sd_configs: [{files: [a.txt]}]"),
-        "p.yml:2:3: path name \"a.txt\" is not valid for file discovery",
+        "p.yml:3:21: path name \"a.txt\" is not valid for file discovery",
     );
     check_refused(
         &with("relabel_configs: [{action: hashmod, target_label: x}]"),

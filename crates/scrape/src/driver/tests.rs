@@ -11,7 +11,7 @@ use axum::routing::get;
 use model::{Labels, MatchOp, Matcher, TimeRange, is_stale};
 use net::server::{ServerMetrics, ServerOptions, serve};
 use stdx::clock::SystemClock;
-use stdx::dir::DiskDir;
+use stdx::dir::{Dir, DiskDir};
 use storage::{MemStore, Queryable, SelectHints};
 use tokio::net::TcpListener;
 
@@ -26,13 +26,21 @@ struct Bench {
     registry: Registry,
 }
 
+fn hub(registry: &Registry) -> Arc<Hub> {
+    Arc::new(Hub::new(discovery::HubOptions {
+        clock: Arc::new(SystemClock::new()),
+        dir: Arc::new(DiskDir::anywhere()),
+        registry: registry.clone(),
+    }))
+}
+
 impl Bench {
     fn new() -> Self {
         let (store, registry) = (Arc::new(MemStore::new()), Registry::new());
         let manager = Manager::new(ManagerOptions {
             clock: Arc::new(SystemClock::new()),
             store: Arc::clone(&store) as Arc<dyn Appendable>,
-            dir: Arc::new(DiskDir::anywhere()),
+            discovery: hub(&registry),
             registry: registry.clone(),
             starts: StartOptions::default(),
             host_name: "me".to_owned(),
@@ -336,7 +344,7 @@ async fn files_of_targets_are_followed() {
     write("[{");
     bench
         .until("the error is counted", |bench| {
-            bench.registry.render().contains("scrape_sd_file_read_errors_total 1\n")
+            bench.registry.render().contains("prometheus_sd_file_read_errors_total 1\n")
         })
         .await;
     assert_eq!(bench.manager.view().active_targets(None).len(), 1);
