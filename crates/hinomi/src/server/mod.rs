@@ -86,7 +86,7 @@ struct Running {
 async fn serve(flags: &Values) -> Result<()> {
     let mut signals = Signals::listen()?;
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
-    let features = features(flags)?;
+    let (features, discovery) = (features(flags)?, discovery_hub(&registry, &clock));
     let (config_path, config) = configured(flags)?;
     let (web, listeners) = (listen::door(flags)?, listen::bind(flags.list("web.listen-address")).await?);
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
@@ -109,7 +109,6 @@ async fn serve(flags: &Values) -> Result<()> {
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
-    let discovery = discovery_hub(&registry, &clock);
     let scraping = scraping(&db, &registry, &clock, &discovery, features.starts);
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
