@@ -99,7 +99,7 @@ pub(crate) const SERVER: &[Flag] = &[
     flag(
         "storage.head.series-max",
         NUMBER,
-        "2000000",
+        "20000000",
         "Most series in memory; beyond it new ones are refused and counted, known ones go on",
     ),
     flag(

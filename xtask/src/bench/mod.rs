@@ -4,6 +4,7 @@
 //! CPU and memory come from the operating system ([`proc`]), load from processes of their own ([`targets`], [`load`]),
 //! and every workload checks by query what was stored. Tables go to the terminal and to `docs/perf/` ([`report`]).
 
+mod fleet;
 mod http;
 mod load;
 mod options;
@@ -45,6 +46,8 @@ const WORKLOADS: &[(&[&str], Workload)] = &[
     (&["churn"], workloads::churn::churn),
     (&["read"], workloads::read::read),
     (&["query"], workloads::query::query),
+    (&["fleet"], fleet::fleet),
+    (&["fleet-kurado"], fleet::kurado),
 ];
 
 /// `cargo xtask bench WORKLOAD… [--flag value]…`
@@ -78,6 +81,7 @@ pub fn main(args: &[String]) -> Result<bool> {
 /// The generator processes, started by workloads and not by people.
 pub fn helper(name: &str, args: &[String]) -> Option<Result<bool>> {
     match name {
+        "bench-fleet" => Some(fleet::targets::main(args)),
         "bench-send" => Some(load::send::main(args)),
         "bench-targets" => Some(targets::main(args)),
         _ => None,

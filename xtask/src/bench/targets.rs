@@ -35,7 +35,8 @@ pub fn main(args: &[String]) -> Result<bool> {
     Ok(true)
 }
 
-fn answers(bodies: Vec<Vec<u8>>, is_gzip: bool) -> Result<Vec<Vec<u8>>> {
+/// Head and body of each answer, made before the first is asked for.
+pub(super) fn answers(bodies: Vec<Vec<u8>>, is_gzip: bool) -> Result<Vec<Vec<u8>>> {
     let mut answers = Vec::with_capacity(bodies.len());
     for body in bodies {
         let (encoding, body) =

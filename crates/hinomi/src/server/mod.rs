@@ -6,6 +6,7 @@
 mod alerting;
 mod listen;
 mod maintenance;
+mod open_files;
 mod otlp;
 mod own;
 mod queries;
@@ -53,6 +54,7 @@ const COMMANDS_MAX: usize = 8;
 /// When a flag, the configuration, the data directory or a port cannot be used.
 pub(crate) fn run(flags: &Values) -> Result<()> {
     crate::log::start(flags.text("log.level"), flags.text("log.format"))?;
+    open_files::allow_most();
     let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)

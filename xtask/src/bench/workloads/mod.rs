@@ -20,7 +20,7 @@ use super::load::series::Set;
 use super::server::{Server, Spec, Stored};
 
 /// Unix milliseconds.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0))
@@ -28,7 +28,7 @@ fn now_ms() -> i64 {
 
 impl Bench {
     /// The servers in the order of this run: the first of one run is the last of the next.
-    fn order(&self, run: usize) -> Vec<&Spec> {
+    pub(super) fn order(&self, run: usize) -> Vec<&Spec> {
         let mut specs: Vec<&Spec> = self.specs.iter().collect();
         if run % 2 == 1 {
             specs.reverse();
@@ -47,7 +47,7 @@ impl Bench {
     }
 
     /// A folder that goes when it is dropped.
-    fn folder(&self) -> Result<TempDir> {
+    pub(super) fn folder(&self) -> Result<TempDir> {
         let dir = self.options.dir();
         tempfile::Builder::new()
             .prefix("hinomi-bench-")
