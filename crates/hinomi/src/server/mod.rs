@@ -54,7 +54,6 @@ const COMMANDS_MAX: usize = 8;
 /// When a flag, the configuration, the data directory or a port cannot be used.
 pub(crate) fn run(flags: &Values) -> Result<()> {
     crate::log::start(flags.text("log.level"), flags.text("log.format"))?;
-    open_files::allow_most();
     let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
@@ -374,6 +373,7 @@ fn alertmanager_urls(shell: &api::Shell, alerting: &Alerting) -> Arc<dyn Fn() ->
 }
 
 async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dyn Clock) -> Result<tsdb::Db> {
+    open_files::allow_most();
     let options = tsdb::Options {
         retention_ms: flags.duration_ms("storage.tsdb.retention.time")?,
         retention_bytes: flags.bytes("storage.tsdb.retention.size")?,

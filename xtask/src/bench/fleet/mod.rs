@@ -118,7 +118,8 @@ fn one(bench: &Bench, spec: &Spec, sizes: &Sizes, plan: &Plan, section: &mut Sec
     let mean_resident = hold(&server, sizes.seconds)?;
     let (cpu, fleet_cpu) = (server.cpu_seconds()? - cpu_before, fleet.cpu_seconds()? - ours_before);
     let (to_ms, memory) = (now_ms(), server.memory()?);
-    thread::sleep(SETTLE);
+    // Once more, so that what was still on its way at the end of the questions' range has arrived before the first is asked.
+    thread::sleep(2 * SETTLE);
 
     let seconds = (to_ms - from_ms) as f64 / 1_000.0;
     let asked = fleet.judge(sizes.interval_ms, from_ms, to_ms)?;
