@@ -110,6 +110,7 @@ impl Server {
                 dir: Arc::new(stdx::MemDir::new()),
                 registry: self.registry.clone(),
             })),
+            dir: Arc::new(stdx::MemDir::new()),
             registry: self.registry.clone(),
             starts: scrape::StartOptions::default(),
             host_name: "h".to_owned(),

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use model::{Labels, Metadata, STALE_NAN};
 use storage::Appender;
 use wire::exposition::diff::Blocks;
+use wire::exposition::{Native, Translation};
 
 use crate::families::Families;
 use crate::ingest::{IngestError, IngestOptions, IngestStats, Report, Scrape, Scratch};
+use crate::natives::{self, NativesCache};
 use crate::plain::PlainCache;
 use crate::report::ReportSeries;
 use crate::rows::{PageError, RowsCache};
@@ -33,6 +35,7 @@ pub struct ScrapeCache {
     /// What the batch in the making ends by markers of their own, should it be lost.
     ended: Vec<Labels>,
     families: Families,
+    natives: NativesCache,
 }
 
 impl ScrapeCache {
@@ -48,6 +51,7 @@ impl ScrapeCache {
             orphans: Vec::new(),
             ended: Vec::new(),
             families: Families::default(),
+            natives: NativesCache::default(),
         }
     }
 
@@ -58,6 +62,7 @@ impl ScrapeCache {
         if let Some(mut plain) = self.plain.take() {
             self.orphans.extend(plain.take_live().into_iter().map(|(labels, _)| labels));
         }
+        self.natives.forget_series();
     }
 
     /// From now on the target is reported in other series.
@@ -68,7 +73,7 @@ impl ScrapeCache {
     /// How many series the cache knows, dropped ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.plain.as_ref().map_or(self.rows.page().n_lines(), |plain| plain.len())
+        self.natives.len() + self.plain.as_ref().map_or(self.rows.page().n_lines(), |plain| plain.len())
     }
 
     /// Whether it knows none.
@@ -95,6 +100,32 @@ impl ScrapeCache {
         scrape: PageOf<'_>,
         scratch: &mut Scratch,
     ) -> (IngestStats, Option<IngestError>) {
+        let mut translation = std::mem::take(&mut scratch.translation);
+        let result = match natives::translate(scrape.body, scrape.format, scrape.options, &mut translation) {
+            Ok(is_translated) => {
+                let Translation { text, natives, .. } = &mut translation;
+                let body = if is_translated { text.as_bytes() } else { scrape.body };
+                let PageOf { format, scrape_ms, appender, options, .. } = scrape;
+                let scrape = PageOf { body, format, scrape_ms, appender, options };
+                match self.natives.plan(natives, scrape.options) {
+                    Ok(n_natives) => self.floats(scrape, (natives, n_natives), scratch),
+                    Err(error) => (IngestStats::default(), Some(error)),
+                }
+            }
+            Err(error) => (IngestStats::default(), Some(error.into())),
+        };
+        translation.trim();
+        scratch.translation = translation;
+        result
+    }
+
+    /// The page's floats, and then its native histograms.
+    fn floats(
+        &mut self,
+        scrape: PageOf<'_>,
+        (natives, n_natives): (&[Native], u64),
+        scratch: &mut Scratch,
+    ) -> (IngestStats, Option<IngestError>) {
         self.families.begin();
         self.ended.clear();
         let mut scrape = Scrape {
@@ -107,6 +138,7 @@ impl ScrapeCache {
             orphans: &mut self.orphans,
             ended: &mut self.ended,
             stats: IngestStats::default(),
+            n_natives,
         };
         let is_row_due = self.plain.as_ref().is_none_or(|plain| plain.n_good.is_multiple_of(PLAIN_PAGES));
         if self.takes_rows && is_row_due {
@@ -118,11 +150,12 @@ impl ScrapeCache {
                 Ok(()) => {
                     self.plain = None;
                     scrape.families.expire();
-                    return (scrape.stats, None);
+                    self.natives.append(natives, &mut scrape);
+                    return (scrape.all_stats(natives), None);
                 }
                 Err(PageError::Refused(error)) => {
                     scrape.orphans.truncate(n_orphans);
-                    return (scrape.stats, Some(error));
+                    return (scrape.all_stats(natives), Some(error));
                 }
                 Err(PageError::Doubled) => {}
                 Err(PageError::NoRows) => self.takes_rows = false,
@@ -135,8 +168,9 @@ impl ScrapeCache {
         let result = self.plain.get_or_insert_default().page(&mut scrape);
         if result.is_ok() {
             scrape.families.expire();
+            self.natives.append(natives, &mut scrape);
         }
-        (scrape.stats, result.err())
+        (scrape.all_stats(natives), result.err())
     }
 
     /// See [`crate::ingest::fail`] and [`crate::ingest::end`].
@@ -156,6 +190,7 @@ impl ScrapeCache {
             let _ = appender.append(None, &labels, t_ms, STALE_NAN);
             self.ended.push(labels);
         }
+        self.natives.end(t_ms, appender);
         self.families.expire();
     }
 
@@ -185,6 +220,7 @@ impl ScrapeCache {
             self.orphans.append(&mut self.ended);
         }
         self.ended = Vec::new();
+        self.natives.committed(is_written);
     }
 }
 

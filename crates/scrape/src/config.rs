@@ -4,7 +4,7 @@
 //! line and column; [`resolve`] fills in what `global` says and checks jobs against it and each other.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use discovery::SdConfig;
 use model::labels::is_legacy_label_name;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 use wire::exposition::Format;
 
 use crate::keys::{global::GlobalKeys, job::JobKeys};
+use crate::natives::HistogramPolicy;
 
 /// Prometheus' defaults.
 const SCRAPE_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
@@ -71,8 +72,12 @@ pub struct GlobalConfig {
     pub external_labels: Labels,
     /// Where every query is logged, as written; empty for nowhere. Relative to the configuration's folder.
     pub query_log_file: String,
-    /// Formats to ask for, best first.
-    pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// Formats to ask for, best first; `None` where the file leaves it to what is wanted of pages.
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// What is done with histograms.
+    pub histograms: HistogramPolicy,
+    /// Where failed scrapes are logged, as written; empty for nowhere. Relative to the configuration's folder.
+    pub scrape_failure_log_file: String,
     /// Limits of a scrape.
     pub limits: ScrapeLimits,
     /// Targets of a job; 0 is no limit.
@@ -115,10 +120,7 @@ impl TryFrom<GlobalKeys> for GlobalConfig {
             }
             external_labels.push((name.clone(), expand(value, |name| std::env::var(name).ok())));
         }
-        let scrape_protocols = match keys.scrape_protocols {
-            Some(protocols) => check_protocols(protocols)?,
-            None => ScrapeProtocol::DEFAULT.to_vec(),
-        };
+        let scrape_protocols = keys.scrape_protocols.map(check_protocols).transpose()?;
         check_escaping(keys.metric_name_escaping_scheme, name_validation)?;
         Ok(Self {
             query_log_file: keys.query_log_file,
@@ -128,6 +130,13 @@ impl TryFrom<GlobalKeys> for GlobalConfig {
             rule_query_offset: keys.rule_query_offset.unwrap_or_default(),
             external_labels: Labels::from_pairs(external_labels),
             scrape_protocols,
+            histograms: HistogramPolicy {
+                natives: keys.scrape_native_histograms.unwrap_or_default(),
+                classic_too: keys.always_scrape_classic_histograms.unwrap_or_default(),
+                classic_to_custom: keys.convert_classic_histograms_to_nhcb.unwrap_or_default(),
+                ..HistogramPolicy::default()
+            },
+            scrape_failure_log_file: keys.scrape_failure_log_file,
             limits: ScrapeLimits {
                 body_bytes_max: keys.body_size_limit.unwrap_or_default().bytes,
                 samples_max: keys.sample_limit.unwrap_or_default(),
@@ -209,12 +218,6 @@ impl TryFrom<JobKeys> for ScrapeConfigFile {
         if let Some(protocols) = keys.scrape_protocols.take() {
             keys.scrape_protocols = Some(check_protocols(protocols)?);
         }
-        if keys.fallback_scrape_protocol == Some(ScrapeProtocol::PrometheusProto) {
-            return Err(
-                "fallback_scrape_protocol: PrometheusProto is not served yet: use PrometheusText0.0.4"
-                    .to_owned(),
-            );
-        }
         let sd = keys.take_sd();
         if keys.relabel_configs.is_empty()
             && let Some(SdConfig::Static(groups)) = sd.first()
@@ -253,8 +256,8 @@ pub struct ScrapeConfig {
     pub scrape_interval: Duration,
     /// Of one scrape.
     pub scrape_timeout: Duration,
-    /// Formats to ask for, best first.
-    pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// Formats to ask for, best first; see [`ScrapeConfig::protocols`].
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
     /// What a body is whose type is missing or unknown.
     pub fallback_format: Option<Format>,
     /// Path of the URL.
@@ -273,6 +276,10 @@ pub struct ScrapeConfig {
     pub enable_compression: bool,
     /// Limits of a scrape.
     pub limits: ScrapeLimits,
+    /// What is done with histograms.
+    pub histograms: HistogramPolicy,
+    /// Where failed scrapes are logged.
+    pub failure_log: Option<PathBuf>,
     /// Targets; above it all of them fail. 0 is no limit.
     pub targets_max: u64,
     /// How many dropped targets are remembered for the page; 0 is no limit.
@@ -291,6 +298,19 @@ pub struct ScrapeConfig {
     pub sd: Vec<SdConfig>,
     /// How to connect.
     pub http: HttpClientConfig,
+}
+
+impl ScrapeConfig {
+    /// Formats to ask for, best first. Where the file does not say, protobuf is the first when native histograms are wanted, or starts:
+    /// no other format has them, or has them as well.
+    #[must_use]
+    pub fn protocols(&self, starts: bool) -> &[ScrapeProtocol] {
+        match &self.scrape_protocols {
+            Some(protocols) => protocols,
+            None if starts || self.histograms.natives => &ScrapeProtocol::DEFAULT,
+            None => &ScrapeProtocol::DEFAULT[1..],
+        }
+    }
 }
 
 /// Completes jobs with what `global` says; relative file names are taken from `dir`, the configuration file's own.
@@ -321,7 +341,7 @@ impl ScrapeConfigFile {
     /// When its timeout is above its interval.
     pub fn resolve(self, global: &GlobalConfig, dir: &Path) -> Result<ScrapeConfig, ScrapeConfigError> {
         let Self { keys, mut sd, mut http } = self;
-        let job = keys.job_name.expect("checked when read");
+        let job = keys.job_name.clone().expect("checked when read");
         let set = |duration: Option<Duration>| duration.filter(|duration| !duration.is_zero());
         let scrape_interval = set(keys.scrape_interval).unwrap_or(global.scrape_interval);
         let scrape_timeout = match set(keys.scrape_timeout) {
@@ -343,12 +363,13 @@ impl ScrapeConfigFile {
                 ValidationScheme::Utf8 => EscapingScheme::AllowUtf8,
                 ValidationScheme::Legacy => EscapingScheme::Underscores,
             });
+        let histograms = histograms(&keys, &global.histograms);
         Ok(ScrapeConfig {
             job,
             scrape_interval,
             scrape_timeout,
-            scrape_protocols: keys.scrape_protocols.unwrap_or_else(|| global.scrape_protocols.clone()),
-            fallback_format: keys.fallback_scrape_protocol.and_then(ScrapeProtocol::format),
+            scrape_protocols: keys.scrape_protocols.or_else(|| global.scrape_protocols.clone()),
+            fallback_format: keys.fallback_scrape_protocol.map(ScrapeProtocol::format),
             metrics_path: filled(keys.metrics_path, "/metrics"),
             scheme: filled(keys.scheme, "http"),
             params: keys.params,
@@ -363,6 +384,11 @@ impl ScrapeConfigFile {
                 label_name_bytes_max: or(keys.label_name_length_limit, global.limits.label_name_bytes_max),
                 label_value_bytes_max: or(keys.label_value_length_limit, global.limits.label_value_bytes_max),
             },
+            histograms,
+            failure_log: [&keys.scrape_failure_log_file, &global.scrape_failure_log_file]
+                .into_iter()
+                .find(|name| !name.is_empty())
+                .map(|name| dir.join(name)),
             targets_max: or(keys.target_limit, global.targets_max),
             dropped_targets_max: or(keys.keep_dropped_targets, global.dropped_targets_max),
             name_validation,
@@ -373,6 +399,20 @@ impl ScrapeConfigFile {
             sd,
             http,
         })
+    }
+}
+
+/// What a job says of histograms, over what `global` says.
+fn histograms(own: &JobKeys, of_all: &HistogramPolicy) -> HistogramPolicy {
+    HistogramPolicy {
+        natives: own.scrape_native_histograms.unwrap_or(of_all.natives),
+        classic_too: own
+            .always_scrape_classic_histograms
+            .or(own.scrape_classic_histograms)
+            .unwrap_or(of_all.classic_too),
+        classic_to_custom: own.convert_classic_histograms_to_nhcb.unwrap_or(of_all.classic_to_custom),
+        buckets_max: own.native_histogram_bucket_limit.unwrap_or_default(),
+        schema_max: HistogramPolicy::schema_of(own.native_histogram_min_bucket_factor.unwrap_or_default()),
     }
 }
 
@@ -392,51 +432,50 @@ pub enum ScrapeProtocol {
 }
 
 impl ScrapeProtocol {
-    /// What Prometheus 3 asks for.
-    pub const DEFAULT: [Self; 4] = [
+    /// What Prometheus 3 asks for; where native histograms or starts are wanted, all of them.
+    pub const DEFAULT: [Self; 5] = [
+        Self::PrometheusProto,
         Self::OpenMetricsText100,
         Self::OpenMetricsText001,
         Self::PrometheusText100,
         Self::PrometheusText004,
     ];
 
-    /// The parser's format; `None` for protobuf.
+    /// The parser's format.
     #[must_use]
-    pub fn format(self) -> Option<Format> {
+    pub fn format(self) -> Format {
         match self {
-            Self::PrometheusProto => None,
-            Self::PrometheusText004 | Self::PrometheusText100 => Some(Format::Text004),
-            Self::OpenMetricsText001 | Self::OpenMetricsText100 => Some(Format::OpenMetrics100),
+            Self::PrometheusProto => Format::Protobuf,
+            Self::PrometheusText004 | Self::PrometheusText100 => Format::Text004,
+            Self::OpenMetricsText001 | Self::OpenMetricsText100 => Format::OpenMetrics100,
         }
     }
 
-    /// The media type for `Accept`; `None` for protobuf.
+    /// The media type for `Accept`.
     #[must_use]
-    pub fn media_type(self) -> Option<&'static str> {
+    pub fn media_type(self) -> &'static str {
         match self {
-            Self::PrometheusProto => None,
-            Self::PrometheusText004 => Some("text/plain;version=0.0.4"),
-            Self::PrometheusText100 => Some("text/plain;version=1.0.0"),
-            Self::OpenMetricsText001 => Some("application/openmetrics-text;version=0.0.1"),
-            Self::OpenMetricsText100 => Some("application/openmetrics-text;version=1.0.0"),
+            Self::PrometheusProto => {
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            }
+            Self::PrometheusText004 => "text/plain;version=0.0.4",
+            Self::PrometheusText100 => "text/plain;version=1.0.0",
+            Self::OpenMetricsText001 => "application/openmetrics-text;version=0.0.1",
+            Self::OpenMetricsText100 => "application/openmetrics-text;version=1.0.0",
         }
     }
 }
 
-/// Protobuf is left out of what we ask for: the target then answers with the next best, which holds the same samples.
 fn check_protocols(protocols: Vec<ScrapeProtocol>) -> Result<Vec<ScrapeProtocol>, String> {
     for (i, protocol) in protocols.iter().enumerate() {
         if protocols[..i].contains(protocol) {
             return Err(format!("duplicated protocol in scrape_protocols: {protocol:?}"));
         }
     }
-    let served: Vec<_> = protocols.into_iter().filter(|protocol| protocol.format().is_some()).collect();
-    if served.is_empty() {
-        return Err("scrape_protocols needs at least one of OpenMetricsText1.0.0, OpenMetricsText0.0.1, \
-                    PrometheusText1.0.0, PrometheusText0.0.4; PrometheusProto is not served yet"
-            .to_owned());
+    if protocols.is_empty() {
+        return Err("scrape_protocols cannot be empty".to_owned());
     }
-    Ok(served)
+    Ok(protocols)
 }
 
 fn check_escaping(escaping: Option<EscapingScheme>, validation: ValidationScheme) -> Result<(), String> {

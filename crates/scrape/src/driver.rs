@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
@@ -13,6 +14,7 @@ use discovery::{Hub, Owner, Subscription};
 use net::{Buffers, Line};
 use parking_lot::{Mutex, RwLock};
 use stdx::clock::Clock;
+use stdx::dir::Dir;
 use stdx::metrics::Registry;
 use storage::Appendable;
 use tokio::runtime::Handle;
@@ -23,6 +25,7 @@ use url::Url;
 use wire::exposition::diff::Blocks;
 
 use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
+use crate::failures::{self, FailureLogs};
 use crate::fetch::{FetchError, Page, Question};
 use crate::lanes::Lanes;
 use crate::local::LocalTarget;
@@ -55,6 +58,8 @@ pub struct ManagerOptions {
     pub store: Arc<dyn Appendable>,
     /// Finds targets.
     pub discovery: Arc<Hub>,
+    /// Holds the files of `scrape_failure_log_file`; [`stdx::dir::DiskDir::anywhere`] outside of tests.
+    pub dir: Arc<dyn Dir>,
     /// Where our own metrics go.
     pub registry: Registry,
     /// What is done with `_created` lines of OpenMetrics.
@@ -65,12 +70,24 @@ pub struct ManagerOptions {
 
 /// Why a configuration was not taken. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
-#[error("error creating HTTP client for scrape config with job name {job:?}: {source}")]
-pub struct ApplyError {
-    /// Which job.
-    pub job: String,
-    /// What is wrong.
-    pub source: net::BuildError,
+#[non_exhaustive]
+pub enum ApplyError {
+    /// A job's settings make no client.
+    #[error("error creating HTTP client for scrape config with job name {job:?}: {source}")]
+    Client {
+        /// Which job.
+        job: String,
+        /// What is wrong.
+        source: net::BuildError,
+    },
+    /// A file for failed scrapes.
+    #[error("scrape_failure_log_file: cannot open {}: {source}", path.display())]
+    FailureLog {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
+    },
 }
 
 pub(crate) struct Shared {
@@ -87,6 +104,7 @@ pub(crate) struct Shared {
     blocks: Arc<Blocks>,
     /// One for each page that is being read.
     tools: Mutex<Vec<record::Tools>>,
+    failure_logs: FailureLogs,
     lanes: Lanes,
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -144,6 +162,7 @@ impl Manager {
                 buffers: Arc::default(),
                 blocks: Arc::new(Blocks::new()),
                 tools: Mutex::default(),
+                failure_logs: FailureLogs::default(),
                 lanes: Lanes::start(&runtime),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
@@ -167,7 +186,7 @@ impl Manager {
             .expect("a job with nothing but a name fits the defaults");
         config.scrape_interval = local.interval;
         config.scrape_timeout = config.scrape_timeout.min(local.interval);
-        let settings = Arc::new(Settings::new(config).expect("a client without files cannot fail"));
+        let settings = Arc::new(Settings::new(config, false).expect("a client without files cannot fail"));
         let pool = Arc::new(Pool::new(&local.job, Arc::clone(&settings), self.shared.stopping.child_token()));
         let mut labels = local.labels.to_builder();
         labels.set("job", &local.job);
@@ -180,6 +199,7 @@ impl Manager {
             shown_url: local.shown_url,
             interval: settings.config.scrape_interval,
             timeout: settings.config.scrape_timeout,
+            histograms: settings.config.histograms,
         };
         let hash = target.hash;
         let source = Source::Local(local.source);
@@ -207,18 +227,21 @@ impl Manager {
     /// keep their history; those that are gone end with staleness markers.
     ///
     /// # Errors
-    /// When a job's TLS files cannot be used; then nothing has changed.
+    /// When a job's TLS files cannot be used, or a file for failed scrapes cannot be opened; then nothing has changed.
     pub fn apply_config(&self, jobs: &[ScrapeConfig], global: &GlobalConfig) -> Result<(), ApplyError> {
         let mut fresh = Vec::new();
         for config in jobs {
             let known = self.shared.pools.read().get(&config.job).cloned();
             let is_same = known.as_ref().is_some_and(|pool| pool.settings.load().config == *config);
             if !is_same {
-                let settings = Settings::new(config.clone())
-                    .map_err(|source| ApplyError { job: config.job.clone(), source })?;
+                let settings = Settings::new(config.clone(), self.shared.options.starts.is_on())
+                    .map_err(|source| ApplyError::Client { job: config.job.clone(), source })?;
                 fresh.push((known, Arc::new(settings)));
             }
         }
+        let opened = failures::open(jobs, &*self.shared.options.dir)
+            .map_err(|(path, source)| ApplyError::FailureLog { path, source })?;
+        self.shared.failure_logs.replace(opened);
         *self.shared.seed.write() =
             fnv1a(&[self.shared.options.host_name.as_bytes(), global.external_labels.to_string().as_bytes()]);
         self.shared.pools.write().retain(|name, pool| {
@@ -426,7 +449,8 @@ async fn scrape(
 
 fn store(shared: &Shared, state: &TargetState, scrape: record::Scraped) {
     let mut tools = shared.tools.lock().pop().unwrap_or_default();
-    record::record(&shared.options, &shared.metrics, state, scrape, &mut tools);
+    let logs = (&*shared.metrics, &shared.failure_logs);
+    record::record(&shared.options, logs, state, scrape, &mut tools);
     shared.tools.lock().push(tools);
 }
 

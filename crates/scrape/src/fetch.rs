@@ -45,8 +45,7 @@ pub(crate) fn accept(protocols: &[ScrapeProtocol], escaping: EscapingScheme) -> 
     let mut text = String::new();
     let mut weight = FIRST_WEIGHT;
     for protocol in protocols {
-        let Some(media_type) = protocol.media_type() else { continue };
-        text.push_str(media_type);
+        text.push_str(protocol.media_type());
         if matches!(protocol, ScrapeProtocol::PrometheusText100 | ScrapeProtocol::OpenMetricsText100) {
             let _ = write!(text, ";escaping={}", escaping.as_str());
         }
@@ -125,10 +124,14 @@ mod tests {
     #[test]
     fn accept_is_prometheus() {
         assert_eq!(
-            accept(&ScrapeProtocol::DEFAULT, EscapingScheme::AllowUtf8),
+            accept(&ScrapeProtocol::DEFAULT[1..], EscapingScheme::AllowUtf8),
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,\
              text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        );
+        assert_eq!(
+            accept(&[ScrapeProtocol::PrometheusProto], EscapingScheme::AllowUtf8),
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,*/*;q=0.5"
         );
     }
 }

@@ -9,11 +9,12 @@
 use model::relabel::RelabelConfig;
 use model::{Labels, LabelsBuilder, MetricType, STALE_NAN};
 use storage::{AppendError, Appender, SeriesRef};
-use wire::exposition::{Exemplar, Format, ParseError};
+use wire::exposition::{Exemplar, Format, Native, ParseError};
 
 use crate::cache::{PageOf, ScrapeCache};
 use crate::config::{ScrapeConfig, ScrapeLimits, ValidationScheme};
 use crate::families::Families;
+use crate::natives::HistogramPolicy;
 use crate::starts::{self, StartOptions};
 
 pub use crate::report::{Report, ReportSeries};
@@ -36,7 +37,9 @@ pub struct IngestOptions<'a> {
     pub name_validation: ValidationScheme,
     /// 0 is no limit; the body's is the caller's to check.
     pub limits: ScrapeLimits,
-    /// What is done with `_created` lines of OpenMetrics.
+    /// What is done with histograms.
+    pub histograms: HistogramPolicy,
+    /// What is done with what pages say of starts.
     pub starts: StartOptions,
 }
 
@@ -52,6 +55,7 @@ impl<'a> IngestOptions<'a> {
             metric_relabel_configs: &config.metric_relabel_configs,
             name_validation: config.name_validation,
             limits: config.limits,
+            histograms: config.histograms,
             starts: StartOptions::default(),
         }
     }
@@ -103,6 +107,9 @@ pub enum IngestError {
     /// More samples than `sample_limit`.
     #[error("sample limit exceeded")]
     SampleLimit,
+    /// A native histogram with more buckets than `native_histogram_bucket_limit`, however coarse.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     /// `label_limit`, `label_name_length_limit` or `label_value_length_limit`; the text says which.
     #[error("{0}")]
     LabelLimit(String),
@@ -170,9 +177,24 @@ pub(crate) struct Scrape<'a> {
     pub(crate) orphans: &'a mut Vec<Labels>,
     pub(crate) ended: &'a mut Vec<Labels>,
     pub(crate) stats: IngestStats,
+    /// Native histograms that relabelling keeps: they count against the limit of samples.
+    pub(crate) n_natives: u64,
 }
 
 impl Scrape<'_> {
+    /// Whether the page has more samples than it may.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        let samples_max = self.options.limits.samples_max;
+        samples_max > 0 && self.stats.n_kept + self.n_natives > samples_max
+    }
+
+    /// What was in the page, its native histograms included.
+    pub(crate) fn all_stats(&self, natives: &[Native]) -> IngestStats {
+        let (n_scraped, n_kept) =
+            (self.stats.n_scraped + natives.len() as u64, self.stats.n_kept + self.n_natives);
+        IngestStats { n_scraped, n_kept, ..self.stats }
+    }
+
     /// Whether a line says a start and is no series.
     pub(crate) fn is_start(&self, raw: &str, metric_type: MetricType) -> bool {
         self.options.starts.read(self.format) && starts::is_created(raw, metric_type)

@@ -9,6 +9,7 @@ use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
 pub struct ScrapeMetrics {
     pub(crate) body_size_limit: Arc<Counter>,
     pub(crate) sample_limit: Arc<Counter>,
+    pub(crate) bucket_limit: Arc<Counter>,
     pub(crate) label_limits: Arc<Counter>,
     pub(crate) target_limit: Arc<Counter>,
     pub(crate) duplicates: Arc<Counter>,
@@ -37,6 +38,10 @@ impl ScrapeMetrics {
             sample_limit: registry.counter(
                 "scrape_exceeded_sample_limit_total",
                 "Scrapes that failed since there were more samples than sample_limit.",
+            ),
+            bucket_limit: registry.counter(
+                "scrape_exceeded_native_histogram_bucket_limit_total",
+                "Scrapes that failed since a native histogram had more buckets than native_histogram_bucket_limit.",
             ),
             label_limits: registry.counter(
                 "scrape_pool_exceeded_label_limits_total",

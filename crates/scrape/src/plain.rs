@@ -88,7 +88,6 @@ impl PlainCache {
         self.next_order.clear();
         self.cursor = 0;
         self.has_new = false;
-        let samples_max = scrape.options.limits.samples_max;
         let mut parser = Parser::new(scrape.body, scrape.format);
         let starts = if scrape.options.starts.read(scrape.format) {
             PageStarts::read(scrape.body, scrape.format)
@@ -109,7 +108,7 @@ impl PlainCache {
             }
         }
         // Only now, so that the report's counts are of the whole page.
-        if samples_max > 0 && scrape.stats.n_kept > samples_max {
+        if scrape.is_over_limit() {
             return Err(IngestError::SampleLimit);
         }
         for (labels, known) in self.vanished(&live, scrape.orphans) {
@@ -139,8 +138,7 @@ impl PlainCache {
         let is_second = std::mem::replace(&mut entry.last_seen, scrape_no) == scrape_no;
         let Some(labels) = &entry.labels else { return Ok(()) };
         scrape.stats.n_kept += 1;
-        let samples_max = scrape.options.limits.samples_max;
-        if samples_max > 0 && scrape.stats.n_kept > samples_max {
+        if scrape.is_over_limit() {
             return Ok(());
         }
         let own_ms = sample.t_ms.filter(|_| scrape.options.honor_timestamps);

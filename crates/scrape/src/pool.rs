@@ -31,9 +31,10 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(config: ScrapeConfig) -> Result<Self, net::BuildError> {
+    /// `starts` says whether pages are asked for the starts of counters.
+    pub(crate) fn new(config: ScrapeConfig, starts: bool) -> Result<Self, net::BuildError> {
         let client = HttpClient::new(&config.http)?;
-        let accept = fetch::accept(&config.scrape_protocols, config.name_escaping);
+        let accept = fetch::accept(config.protocols(starts), config.name_escaping);
         Ok(Self { config, client, accept })
     }
 }

@@ -9,6 +9,7 @@ use wire::exposition::Format;
 
 use crate::config::ScrapeConfig;
 use crate::driver::ManagerOptions;
+use crate::failures::FailureLogs;
 use crate::fetch::{FetchError, Page, decoded_bytes_max};
 use crate::ingest::{self, IngestError, IngestOptions, IngestStats, Report, Scratch, ingest};
 use crate::metrics::ScrapeMetrics;
@@ -59,7 +60,7 @@ impl Failure {
 /// Stores a scrape, whatever came of it, and notes how it went.
 pub(crate) fn record(
     options: &ManagerOptions,
-    metrics: &ScrapeMetrics,
+    (metrics, failure_logs): (&ScrapeMetrics, &FailureLogs),
     state: &TargetState,
     scraped: Scraped,
     tools: &mut Tools,
@@ -88,6 +89,9 @@ pub(crate) fn record(
             last_error = format!("cannot store the scrape: {err}");
             tracing::error!(scrape_pool = config.job, target = target.shown_url, error = %err, "cannot store a scrape");
         }
+    }
+    if !last_error.is_empty() {
+        failure_logs.write(config, &target, options.clock.now_ms(), &last_error);
     }
     count(metrics, &stats, outcome.failure.as_ref());
     metrics
@@ -132,8 +136,11 @@ fn store(
     };
     let settings = Arc::clone(&work.settings);
     let mut appender = options.store.appender(t_ms);
-    let ingest_options =
-        IngestOptions { starts: options.starts, ..IngestOptions::new(&settings.config, &target.labels) };
+    let ingest_options = IngestOptions {
+        starts: options.starts,
+        histograms: target.histograms,
+        ..IngestOptions::new(&settings.config, &target.labels)
+    };
     let mut stats = IngestStats::default();
     let result = text.and_then(|text| {
         let Text { body, format } = text;
@@ -216,6 +223,7 @@ fn count(metrics: &ScrapeMetrics, stats: &IngestStats, failure: Option<&Failure>
     match failure {
         Some(Failure::BodyTooLarge(_)) => metrics.body_size_limit.inc(),
         Some(Failure::Ingest(IngestError::SampleLimit)) => metrics.sample_limit.inc(),
+        Some(Failure::Ingest(IngestError::BucketLimit)) => metrics.bucket_limit.inc(),
         Some(Failure::Ingest(IngestError::LabelLimit(_))) => metrics.label_limits.inc(),
         _ => {}
     }

@@ -13,8 +13,8 @@ mod plan;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use model::{Labels, LabelsBuilder, STALE_NAN};
 use storage::{AppendError, Appender, ColumnIdx, GroupRef, RowError, SeriesRef};
-use wire::exposition::SampleEntry;
 use wire::exposition::diff::{Blocks, Changed, Draft, Page, exemplar_at};
+use wire::exposition::{SampleEntry, Translation};
 
 use crate::families::Families;
 use crate::ingest::{IngestError, IngestOptions, IngestStats, Report, Scrape};
@@ -74,6 +74,8 @@ pub struct Scratch {
     draft: Draft,
     row: Vec<(ColumnIdx, f64)>,
     exemplars: Vec<(Labels, model::Exemplar)>,
+    /// Of a page that is not read as it came.
+    pub(crate) translation: Translation,
     /// By line.
     starts: Vec<(u32, i64)>,
     /// The row ends everything.
@@ -130,8 +132,7 @@ impl RowsCache {
             (scratch.draft.n_lines(), self.n_dropped + plan.n_dropped - plan.n_undropped);
         scrape.stats.n_scraped = n_lines as u64;
         scrape.stats.n_kept = (n_lines - n_dropped) as u64;
-        let samples_max = scrape.options.limits.samples_max;
-        if samples_max > 0 && scrape.stats.n_kept > samples_max {
+        if scrape.is_over_limit() {
             return Err(PageError::Refused(IngestError::SampleLimit));
         }
         self.n_dropped = n_dropped;

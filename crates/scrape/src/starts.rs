@@ -1,4 +1,4 @@
-//! Since when counters have been counting, as OpenMetrics pages say it: lines named `<metric>_created`, in seconds since 1970.
+//! Since when counters have been counting, as OpenMetrics pages say it, and protobuf bodies written as text: lines named `<metric>_created`, in seconds since 1970.
 //!
 //! In from [`crate::rows`] and [`crate::plain`], names and labels as they stand in the page; out which line says it of which. Pure.
 //! Semantics of Prometheus 3.14's `created-timestamp-zero-ingestion` and `st-storage`: with either, such a line is no series.
@@ -26,7 +26,7 @@ impl StartOptions {
 
     /// Whether lines of a page in `format` are read as starts.
     pub(crate) fn read(self, format: Format) -> bool {
-        self.is_on() && format == Format::OpenMetrics100
+        self.is_on() && format != Format::Text004
     }
 }
 

@@ -10,6 +10,7 @@ use model::{Duration, Labels};
 use url::Url;
 
 use crate::config::ScrapeConfig;
+use crate::natives::HistogramPolicy;
 use crate::schedule::fnv1a;
 
 /// Something to scrape.
@@ -27,6 +28,8 @@ pub struct Target {
     pub interval: Duration,
     /// Of one scrape.
     pub timeout: Duration,
+    /// What is done with its histograms.
+    pub histograms: HistogramPolicy,
     /// Of everything that makes it this target and no other; moves its offset.
     pub hash: u64,
 }
@@ -63,13 +66,20 @@ pub fn build(config: &ScrapeConfig, group: &TargetGroup, own: &Labels) -> Built 
         return Built::Dropped { discovered };
     };
     match finish(config, &labels, address) {
-        Ok((url, shown_url, interval, timeout)) => {
+        Ok(Finished { url, shown_url, interval, timeout, histograms }) => {
             builder.retain(|name, _| !name.starts_with("__meta_") && !name.starts_with("__tmp"));
             if builder.get("instance").is_none() {
                 builder.set("instance", address);
             }
-            // When it is scraped does not make it another target.
+            // When and how it is scraped does not make it another target.
             builder.remove("__scrape_interval__").remove("__scrape_timeout__");
+            for name in [
+                "__scrape_native_histograms__",
+                "__always_scrape_classic_histograms__",
+                "__convert_classic_histograms_to_nhcb__",
+            ] {
+                builder.remove(name);
+            }
             let identity = builder.build().to_string();
             builder.retain(|name, _| !name.starts_with("__"));
             let hash = fnv1a(&[identity.as_bytes(), shown_url.as_bytes()]);
@@ -80,6 +90,7 @@ pub fn build(config: &ScrapeConfig, group: &TargetGroup, own: &Labels) -> Built 
                 shown_url,
                 interval,
                 timeout,
+                histograms,
                 hash,
             }))
         }
@@ -96,6 +107,10 @@ fn seed(config: &ScrapeConfig, group: &TargetGroup, own: &Labels) -> Labels {
         ("__metrics_path__".to_owned(), config.metrics_path.clone()),
         ("__scheme__".to_owned(), config.scheme.clone()),
     ]);
+    let mut histograms = config.histograms;
+    for (name, is_on) in switches(&mut histograms) {
+        pairs.insert(name.to_owned(), is_on.to_string());
+    }
     for (name, values) in &config.params {
         if let Some(first) = values.first() {
             pairs.insert(format!("__param_{name}"), first.clone());
@@ -105,12 +120,35 @@ fn seed(config: &ScrapeConfig, group: &TargetGroup, own: &Labels) -> Labels {
     Labels::from_pairs(&pairs)
 }
 
-/// URL, interval and timeout from the labels that relabelling left.
-fn finish(
-    config: &ScrapeConfig,
-    labels: &Labels,
-    address: &str,
-) -> Result<(Url, String, Duration, Duration), String> {
+/// What the labels say of how a target is scraped.
+struct Finished {
+    url: Url,
+    shown_url: String,
+    interval: Duration,
+    timeout: Duration,
+    histograms: HistogramPolicy,
+}
+
+/// The switches of histograms that are labels too.
+fn switches(histograms: &mut HistogramPolicy) -> [(&'static str, &mut bool); 3] {
+    [
+        ("__scrape_native_histograms__", &mut histograms.natives),
+        ("__always_scrape_classic_histograms__", &mut histograms.classic_too),
+        ("__convert_classic_histograms_to_nhcb__", &mut histograms.classic_to_custom),
+    ]
+}
+
+/// As Go's `strconv.ParseBool` reads it.
+fn parse_bool(name: &str, text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("error parsing {name}: {text:?} is neither true nor false")),
+    }
+}
+
+/// URL, times and switches from the labels that relabelling left.
+fn finish(config: &ScrapeConfig, labels: &Labels, address: &str) -> Result<Finished, String> {
     if address.contains('/') {
         return Err(format!("\"{address}\" is not a valid hostname"));
     }
@@ -148,7 +186,13 @@ fn finish(
     url.set_query((!query.is_empty()).then_some(query.as_str()));
     let sep = if query.is_empty() { "" } else { "?" };
     let shown_url = format!("{scheme}://{address}{}{sep}{query}", url.path());
-    Ok((url, shown_url, interval, timeout))
+    let mut histograms = config.histograms;
+    for (name, is_on) in switches(&mut histograms) {
+        if let Some(text) = labels.get(name) {
+            *is_on = parse_bool(name, text)?;
+        }
+    }
+    Ok(Finished { url, shown_url, interval, timeout, histograms })
 }
 
 #[cfg(test)]

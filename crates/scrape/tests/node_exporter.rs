@@ -133,6 +133,7 @@ async fn every_series_is_stored_with_equal_values() {
             dir: Arc::new(DiskDir::anywhere()),
             registry: registry.clone(),
         })),
+        dir: Arc::new(DiskDir::anywhere()),
         registry,
         starts: scrape::StartOptions::default(),
         host_name: "me".to_owned(),

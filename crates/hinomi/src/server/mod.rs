@@ -264,6 +264,7 @@ fn scraping(
         clock: clock.clone(),
         store: db.clone(),
         discovery: discovery.clone(),
+        dir: Arc::new(DiskDir::anywhere()),
         registry: registry.clone(),
         starts,
         host_name: hostname(),

@@ -64,7 +64,9 @@ fn defaults_are_prometheus() {
     let job = job("job_name: a");
     assert_eq!((job.metrics_path.as_str(), job.scheme.as_str()), ("/metrics", "http"));
     assert!(job.honor_timestamps && !job.honor_labels && job.enable_compression && job.http.follow_redirects);
-    assert_eq!(job.scrape_protocols, ScrapeProtocol::DEFAULT);
+    assert_eq!(job.protocols(false), &ScrapeProtocol::DEFAULT[1..]);
+    assert_eq!(job.protocols(true), ScrapeProtocol::DEFAULT);
+    assert_eq!(job.histograms, HistogramPolicy::default());
     assert_eq!(job.limits, ScrapeLimits::default());
 }
 
@@ -75,8 +77,8 @@ fn every_harmless_key_is_read() {
          \x20 keep_dropped_targets: 3\n  metric_name_validation_scheme: legacy\n  always_scrape_classic_histograms: true\n\
          \x20 rule_query_offset: 1m\n  extra_scrape_metrics: true\n\
          scrape_configs:\n- job_name: a\n  sample_limit: 4\n  body_size_limit: 10KiB\n  label_limit: 1\n  label_name_length_limit: 2\n\
-         \x20 label_value_length_limit: 3\n  target_limit: 5\n  scrape_classic_histograms: true\n  scrape_native_histograms: false\n\
-         \x20 native_histogram_bucket_limit: 0\n  fallback_scrape_protocol: PrometheusText0.0.4\n  honor_labels: yes\n\
+         \x20 label_value_length_limit: 3\n  target_limit: 5\n  scrape_classic_histograms: true\n  scrape_native_histograms: true\n\
+         \x20 native_histogram_bucket_limit: 7\n  native_histogram_min_bucket_factor: 1.1\n  scrape_failure_log_file: f.log\n  fallback_scrape_protocol: PrometheusText0.0.4\n  honor_labels: yes\n\
          \x20 metric_name_escaping_scheme: dots\n  bearer_token: x\n  relabel_configs:\n  static_configs:\n",
     )
     .unwrap();
@@ -84,7 +86,11 @@ fn every_harmless_key_is_read() {
     assert_eq!(job.limits.body_bytes_max, 10 << 10);
     assert_eq!((job.limits.samples_max, job.targets_max, job.dropped_targets_max), (4, 5, 3));
     assert_eq!((job.name_validation, job.name_escaping), (ValidationScheme::Legacy, EscapingScheme::Dots));
-    assert_eq!(job.scrape_protocols, [ScrapeProtocol::PrometheusText004]);
+    assert_eq!(job.protocols(true), [ScrapeProtocol::PrometheusProto, ScrapeProtocol::PrometheusText004]);
+    let (natives, classic_too, classic_to_custom) = (true, true, false);
+    let policy = HistogramPolicy { natives, classic_too, classic_to_custom, buckets_max: 7, schema_max: 2 };
+    assert_eq!(job.histograms, policy);
+    assert_eq!(job.failure_log.as_deref(), Some(Path::new("/etc/hinomi/f.log")));
     assert_eq!(job.fallback_format, Some(Format::Text004));
     assert!(job.honor_labels && job.extra_scrape_metrics);
 }
@@ -95,22 +101,7 @@ fn what_is_not_served_is_refused_by_name() {
         &with("uyuni_sd_configs: [{}]"),
         "p.yml:3:21: uyuni_sd_configs is not served yet: use file_sd_configs",
     );
-    check_refused(
-        &with("scrape_native_histograms: true"),
-        "p.yml:3:29: scrape_native_histograms: true is not served yet: remove the key; classic histograms are scraped",
-    );
-    check_refused(
-        &with("native_histogram_bucket_limit: 9"),
-        "p.yml:3:34: native_histogram_bucket_limit is not served yet: remove the key; native histograms are not scraped",
-    );
-    check_refused(
-        &with("scrape_protocols: [PrometheusProto]"),
-        "p.yml:2:3: scrape_protocols needs at least one of OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4; PrometheusProto is not served yet",
-    );
-    check_refused(
-        "global: {scrape_failure_log_file: x}",
-        "p.yml:1:35: scrape_failure_log_file is not served yet: remove the key; the last error of each target is on the targets page and in the log",
-    );
+    check_refused(&with("scrape_protocols: []"), "p.yml:2:3: scrape_protocols cannot be empty");
 }
 
 #[test]

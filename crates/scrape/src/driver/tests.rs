@@ -41,6 +41,7 @@ impl Bench {
             clock: Arc::new(SystemClock::new()),
             store: Arc::clone(&store) as Arc<dyn Appendable>,
             discovery: hub(&registry),
+            dir: Arc::new(DiskDir::anywhere()),
             registry: registry.clone(),
             starts: StartOptions::default(),
             host_name: "me".to_owned(),
@@ -143,6 +144,52 @@ async fn a_target_is_scraped_on_schedule_and_reported() {
     let n_before = bench.samples("m", "a").len();
     assert!(bench.samples("m", "a").iter().all(|(_, value)| !is_stale(*value)));
     assert_eq!(bench.samples("up", "a").len(), n_before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn protobuf_is_asked_for_where_native_histograms_are_wanted() {
+    const BODY: &[u8] = include_bytes!("../../../wire/src/exposition/protobuf/client_golang.pb");
+    let page = |headers: http::HeaderMap| async move {
+        let accept = headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if accept.starts_with("application/vnd.google.protobuf;") {
+            let proto = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+            return ([(CONTENT_TYPE, proto)], BODY.to_vec());
+        }
+        ([(CONTENT_TYPE, TEXT)], b"m 1\n".to_vec())
+    };
+    let addr = start(Router::new().route("/metrics", get(page))).await;
+    let bench = Bench::new();
+    bench.apply(&[
+        job("natives", &addr, "scrape_native_histograms: true"),
+        job("asked", &addr, "scrape_protocols: [PrometheusProto]"),
+        job("text", &addr, ""),
+    ]);
+    bench
+        .until("scrapes", |bench| {
+            ["natives", "asked", "text"].iter().all(|job| !bench.samples("up", job).is_empty())
+        })
+        .await;
+    assert_eq!(bench.samples("demo_temperature_celsius", "natives")[0].1, -21.75);
+    assert_eq!(bench.samples("scrape_samples_scraped", "natives")[0].1, 17.0);
+    assert!(bench.samples("demo_pure_seconds_count", "natives").is_empty());
+    assert_eq!(bench.samples("demo_pure_seconds_count", "asked")[0].1, 101.0);
+    assert_eq!(bench.samples("m", "text")[0].1, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_scrapes_are_written_to_their_file() {
+    let (addr, dir) = (start_broken().await, tempfile::tempdir().unwrap());
+    let path = dir.path().join("failures.log");
+    let bench = Bench::new();
+    let more = format!("metrics_path: /500\nscrape_failure_log_file: {}", path.display());
+    bench.apply(&[job("a", &addr, &more)]);
+    bench.scraped("a").await;
+    let written = || String::from_utf8(DiskDir::anywhere().read(&path).unwrap_or_default()).unwrap();
+    bench.until("a line", |_| written().contains('\n')).await;
+    let line: serde_json::Value = serde_json::from_str(written().lines().next().unwrap()).unwrap();
+    assert_eq!(line["msg"], "server returned HTTP status 500 Internal Server Error");
+    assert_eq!((&line["job_name"], &line["level"]), (&"a".into(), &"ERROR".into()));
+    assert_eq!(line["target"], format!("http://{addr}/500"));
 }
 
 /// One broken target per path.

@@ -10,6 +10,7 @@ use wire::exposition::diff::Blocks;
 
 use super::*;
 
+mod natives;
 mod rows;
 mod starts;
 
@@ -40,6 +41,17 @@ impl Appender for NoRows<'_> {
 
     fn append_zero(&mut self, labels: &Labels, t_ms: i64, start_ms: i64) -> Result<(), AppendError> {
         self.0.append_zero(labels, t_ms, start_ms)
+    }
+
+    fn append_histogram(
+        &mut self,
+        known: Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        start_ms: i64,
+        histogram: &model::Histogram,
+    ) -> Result<SeriesRef, AppendError> {
+        self.0.append_histogram(known, labels, t_ms, start_ms, histogram)
     }
 
     fn commit(self: Box<Self>) -> Result<AppendStats, StorageError> {
@@ -82,6 +94,10 @@ impl Bench {
     }
 
     fn scrape_as(&mut self, t_ms: i64, page: &str, format: Format) -> Result<IngestStats, String> {
+        self.scrape_bytes(t_ms, page.as_bytes(), format)
+    }
+
+    fn scrape_bytes(&mut self, t_ms: i64, page: &[u8], format: Format) -> Result<IngestStats, String> {
         let options = IngestOptions { starts: self.starts, ..IngestOptions::new(&self.config, &self.labels) };
         let begin = || -> Box<dyn Appender + '_> {
             let appender = self.store.appender(t_ms);
@@ -89,7 +105,7 @@ impl Bench {
         };
         let mut appender = begin();
         let (cache, scratch) = (&mut self.cache, &mut self.scratch);
-        let result = ingest(page.as_bytes(), format, t_ms, cache, scratch, &mut *appender, &options);
+        let result = ingest(page, format, t_ms, cache, scratch, &mut *appender, &options);
         let mut result = result.map_err(|refused| refused.error.to_string());
         if result.is_err() {
             drop(appender);
@@ -122,6 +138,9 @@ impl Bench {
                 } else {
                     write!(text, " {t_ms}:{value}")
                 };
+            }
+            for sample in &series.histograms {
+                let _ = write!(text, " {}:{}", sample.t_ms, sample.histogram);
             }
             text.push('\n');
         }
@@ -412,7 +431,7 @@ mod properties {
         }
 
         #[test]
-        fn hostile_pages_never_panic(page: Vec<u8>, format in prop_oneof![Just(Format::Text004), Just(Format::OpenMetrics100)]) {
+        fn hostile_pages_never_panic(page: Vec<u8>, format in prop_oneof![Just(Format::Text004), Just(Format::OpenMetrics100), Just(Format::Protobuf)]) {
             let mut bench = Bench::new("{job_name: a, sample_limit: 3, label_limit: 9}");
             let _ = bench.scrape_as(1, &String::from_utf8_lossy(&page), format);
         }

@@ -2,14 +2,18 @@
 
 /// What is wrong with a page, at the first place where it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {message}")]
+#[error("{}: {message}", shown_place(*line, *column))]
 pub struct ParseError {
-    /// From 1.
+    /// From 1; 0 in a body without lines.
     pub line: usize,
-    /// From 1, in bytes.
+    /// From 1, in bytes; in a body without lines the byte where the message begins, from 0.
     pub column: usize,
     /// What is wrong, in words close to Prometheus'.
     pub message: String,
+}
+
+fn shown_place(line: usize, column: usize) -> String {
+    if line == 0 { format!("byte {column}") } else { format!("line {line}, column {column}") }
 }
 
 /// Longest excerpt of the page in a message, in bytes. Chosen: a line of a log.

@@ -9,6 +9,9 @@ pub enum Format {
     Text004,
     /// OpenMetrics text, 0.0.1 and 1.0.0.
     OpenMetrics100,
+    /// Delimited messages `io.prometheus.client.MetricFamily`. As text it is what [`super::translate_protobuf`] writes: OpenMetrics with
+    /// times in milliseconds, and units that need not be a name's end.
+    Protobuf,
 }
 
 /// Why a page's format is not known.
@@ -23,9 +26,6 @@ pub enum FormatError {
     /// The target named a type that is no exposition.
     #[error("received unsupported Content-Type {} and no fallback_scrape_protocol specified for target", quoted(.0))]
     Unsupported(String),
-    /// The target sent the protobuf format, which was not asked for.
-    #[error("received Content-Type {}, but the protobuf exposition format is not supported", quoted(.0))]
-    Protobuf(String),
 }
 
 impl Format {
@@ -35,6 +35,9 @@ impl Format {
         match self {
             Self::Text004 => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics100 => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 
@@ -52,8 +55,7 @@ impl Format {
             return Ok(Self::OpenMetrics100);
         }
         if media_type.eq_ignore_ascii_case("application/vnd.google.protobuf") {
-            // The body is what it says: a fallback could only misread it.
-            return Err(FormatError::Protobuf(header.to_owned()));
+            return Ok(Self::Protobuf);
         }
         fallback.ok_or_else(|| {
             if header.trim().is_empty() {
@@ -79,7 +81,7 @@ mod tests {
         assert!(
             format("text/html").is_err_and(|err| err.contains(r#"unsupported Content-Type "text/html""#))
         );
-        assert!(format("application/vnd.google.protobuf; encoding=delimited").is_err());
+        assert_eq!(format("application/vnd.google.protobuf; encoding=delimited"), Ok(Format::Protobuf));
         assert_eq!(Format::from_content_type("", Some(Format::Text004)), Ok(Format::Text004));
     }
 }

@@ -1,4 +1,4 @@
-//! The pages that targets expose: Prometheus text 0.0.4 and OpenMetrics 1.0.
+//! The pages that targets expose: Prometheus text 0.0.4, OpenMetrics 1.0, and protobuf, which is read as text.
 //!
 //! In from `scrape` (a whole body); out as [`Entry`] after entry, borrowed from the body. [`Writer`] goes the other way.
 //! As strict as Prometheus' own parsers, and as lax: unknown escapes stay as they are, families may interleave.
@@ -6,21 +6,27 @@
 //! the end, and a timestamp that does not fit in milliseconds is refused.
 //! Never allocates on the plain path; [`SampleEntry::fill_labels`] allocates for each new series only.
 
+mod custom;
 pub mod diff;
 mod error;
 mod format;
 mod labels;
+mod native;
 mod parser;
+mod protobuf;
 mod writer;
 
 use std::borrow::Cow;
 
 use model::metadata::MetricType;
 
+pub use custom::translate_text;
 pub use error::ParseError;
 pub use format::{Format, FormatError};
 pub use labels::{Exemplar, LABEL_BYTES_MAX, LABELS_MAX, SampleEntry};
+pub use native::{EXEMPLARS_MAX, HistogramOptions, Native, TEXT_BYTES_MAX, Translation};
 pub use parser::Parser;
+pub use protobuf::translate_protobuf;
 pub use writer::{Writer, write_om_float};
 
 /// One line of a page.

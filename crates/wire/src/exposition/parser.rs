@@ -87,7 +87,7 @@ impl<'a> Parser<'a> {
     pub(super) fn try_next(&mut self) -> Result<Option<Entry<'a>>, Fail> {
         match self.format {
             Format::Text004 => self.next_text(),
-            Format::OpenMetrics100 => self.next_openmetrics(),
+            Format::OpenMetrics100 | Format::Protobuf => self.next_openmetrics(),
         }
     }
 
@@ -96,7 +96,7 @@ impl<'a> Parser<'a> {
     pub(super) fn tail(&self, pos: usize) -> Result<Tail<'a>, Fail> {
         match self.format {
             Format::Text004 => self.text_tail(pos),
-            Format::OpenMetrics100 => self.openmetrics_tail(pos),
+            Format::OpenMetrics100 | Format::Protobuf => self.openmetrics_tail(pos),
         }
     }
 
@@ -300,7 +300,9 @@ impl<'a> Parser<'a> {
         match keyword {
             b"HELP" => Ok(Some(Entry::Help { name, text: unescape(text, true) })),
             b"UNIT" => {
-                let fits = text.is_empty() || name.strip_suffix(text).is_some_and(|base| base.ends_with('_'));
+                let fits = text.is_empty()
+                    || self.format == Format::Protobuf
+                    || name.strip_suffix(text).is_some_and(|base| base.ends_with('_'));
                 if !fits {
                     let (unit, name) = (model::labels::quoted(text), model::labels::quoted(&name));
                     return Err(Fail::new(
@@ -340,8 +342,9 @@ impl<'a> Parser<'a> {
         if self.byte(pos) == Some(b' ') && self.byte(pos + 1) != Some(b'#') {
             let at = pos + 1;
             let (seconds, end) = self.spaced_value(pos, "timestamp")?;
-            t_ms =
-                Some(to_ms(seconds).ok_or_else(|| Fail::new(at, format!("invalid timestamp {seconds:e}")))?);
+            t_ms = Some(
+                self.to_ms(seconds).ok_or_else(|| Fail::new(at, format!("invalid timestamp {seconds:e}")))?,
+            );
             pos = end;
         }
         let mut exemplar = None;
@@ -365,12 +368,20 @@ impl<'a> Parser<'a> {
         let mut t_ms = None;
         if self.byte(pos) == Some(b' ') {
             let (seconds, end) = self.spaced_value(pos, "exemplar timestamp")?;
-            let ms = to_ms(seconds)
+            let ms = self
+                .to_ms(seconds)
                 .ok_or_else(|| Fail::new(pos + 1, format!("invalid exemplar timestamp {seconds:e}")));
             t_ms = Some(ms?);
             pos = end;
         }
         Ok((Exemplar { labels, value, t_ms }, pos))
+    }
+
+    /// Milliseconds, cut towards zero as Prometheus cuts them; `None` when they are no number or do not fit.
+    fn to_ms(&self, time: f64) -> Option<i64> {
+        let ms = if self.format == Format::Protobuf { time } else { time * 1000.0 };
+        // Both bounds are exact as floats: -2^63 and 2^63.
+        (ms >= i64::MIN as f64 && ms < -(i64::MIN as f64)).then_some(ms as i64)
     }
 
     /// One space and a number.
@@ -394,13 +405,6 @@ fn openmetrics_type(text: &str) -> Option<MetricType> {
         "unknown" => MetricType::Unknown,
         _ => return None,
     })
-}
-
-/// Milliseconds, cut towards zero as Prometheus cuts them; `None` when they are no number or do not fit.
-fn to_ms(seconds: f64) -> Option<i64> {
-    let ms = seconds * 1000.0;
-    // Both bounds are exact as floats: -2^63 and 2^63.
-    (ms >= i64::MIN as f64 && ms < -(i64::MIN as f64)).then_some(ms as i64)
 }
 
 #[inline]

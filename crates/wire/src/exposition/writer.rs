@@ -93,15 +93,22 @@ impl Writer {
     }
 }
 
-fn push_escaped(out: &mut String, text: &str, quotes: bool) {
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            c => out.push(c),
-        }
+/// Adds `text` with its backslashes and line breaks escaped, and its `quotes` where they would end it.
+pub(super) fn push_escaped(out: &mut String, text: &str, quotes: bool) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr3(b'\\', b'\n', b'"', rest.as_bytes()) {
+        let (before, from) = rest.split_at(at);
+        let (special, after) = from.split_at(1);
+        out.push_str(before);
+        out.push_str(match special {
+            "\\" => "\\\\",
+            "\n" => "\\n",
+            _ if quotes => "\\\"",
+            quote => quote,
+        });
+        rest = after;
     }
+    out.push_str(rest);
 }
 
 /// A float as OpenMetrics writes it: Go's 'g' form, with `.0` when it would look like an integer.

@@ -29,15 +29,16 @@ pub struct Decoded {
 }
 
 /// One side as it stands in the message: counts come as differences or as they are, by the kind of the histogram.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Side {
     spans: Vec<Span>,
     deltas: Vec<i64>,
     counts: Vec<f64>,
 }
 
-#[derive(Debug, Default)]
-struct Raw {
+/// A histogram as it stands in a message, of remote write or of an exposition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Raw {
     count_int: u64,
     count_float: f64,
     is_float: bool,
@@ -103,7 +104,38 @@ impl Raw {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Histogram, HistogramError> {
+    /// As [`Raw::take`], of a histogram in the message `io.prometheus.client.Histogram`, but for what [`Raw::set_counts`] sets.
+    pub(crate) fn take_exposed(&mut self, field: &Field<'_>) -> Result<(), DecodeError> {
+        match field.number {
+            5 => self.schema = field.sint32()?,
+            6 => self.zero_threshold = field.double()?,
+            7 => self.zero_count_int = field.varint()?,
+            9 => self.is_too_large |= self.negative.take_span(field)?,
+            10 => self.is_too_large |= self.negative.take_deltas(field)?,
+            11 => self.is_too_large |= take_doubles(&mut self.negative.counts, field)?,
+            12 => self.is_too_large |= self.positive.take_span(field)?,
+            13 => self.is_too_large |= self.positive.take_deltas(field)?,
+            14 => self.is_too_large |= take_doubles(&mut self.positive.counts, field)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Count and sum; with a count of floats above zero, of all or of the zero bucket, it is a histogram of floats.
+    pub(crate) fn set_counts(&mut self, count: u64, sum: f64, (count_float, zero_float): (f64, f64)) {
+        (self.count_int, self.sum) = (count, sum);
+        (self.count_float, self.zero_count_float) = (count_float, zero_float);
+        self.is_float = count_float > 0.0 || zero_float > 0.0;
+    }
+
+    /// Whether an exposed histogram has native parts; an empty span is enough.
+    pub(crate) fn is_native(&self) -> bool {
+        let has_spans = !self.positive.spans.is_empty() || !self.negative.spans.is_empty();
+        has_spans || self.zero_threshold > 0.0 || self.zero_count_int > 0
+    }
+
+    /// The histogram, when it is one.
+    pub(crate) fn finish(mut self) -> Result<Histogram, HistogramError> {
         if self.is_too_large {
             return Err(HistogramError::TooMany);
         }

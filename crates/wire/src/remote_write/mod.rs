@@ -25,6 +25,7 @@ mod whole;
 
 pub use encode::{TimeSeries, compress, encode_metadata_v1, encode_v1, encode_v2};
 pub use error::{DecodeError, HistogramError, LabelsError};
+pub(crate) use histogram::Raw as HistogramParts;
 pub use histogram::{Decoded as HistogramSample, decode as decode_histogram};
 pub use memo::{HashSecret, MEMO_ENTRY_BYTES, SeriesMemo};
 pub use read::{
