@@ -9,7 +9,7 @@ use common::{BLOCK_MS, START_MS, labels, open, read_all};
 use model::{Matcher, TimeRange};
 use proptest::prelude::*;
 use stdx::MemDir;
-use storage::{AppendError, Appendable, Series, VecSeriesSet};
+use storage::{AppendError, Appendable, ColumnIdx, GroupRef, RowError, Series, VecSeriesSet};
 use tsdb::Db;
 
 const SERIES: usize = 0;
@@ -90,6 +90,8 @@ fn a_late_sample_is_not_hidden_by_one_that_a_restart_takes_as_in_order() {
 enum Step {
     /// A sample so long after the start, with this value.
     Append(i64, u8),
+    /// A row of one of the groups, with this value; whether the group has the series from now on.
+    Row { group: usize, at: i64, value: u8, joins: bool },
     /// A block of samples, one each so many steps from there on.
     Import(i64, u8),
     Seal,
@@ -100,6 +102,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (0i64..24, any::<u8>()).prop_map(|(at, value)| Step::Append(at, value)),
+        12 => (0usize..GROUPS, 0i64..24, any::<u8>(), any::<bool>())
+            .prop_map(|(group, at, value, joins)| Step::Row { group, at, value, joins }),
         2 => (0i64..24, any::<u8>()).prop_map(|(at, value)| Step::Import(at, value)),
         5 => Just(Step::Seal),
         2 => Just(Step::Maintain),
@@ -108,6 +112,63 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 const STEP_MS: i64 = BLOCK_MS / 6;
+/// Targets that the series goes back and forth between.
+const GROUPS: usize = 3;
+
+/// What the writer of a target remembers: a companion is column 0, and the series may be another.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    group: GroupRef,
+    column: Option<ColumnIdx>,
+    last: f64,
+}
+
+/// Appends a row; returns the value that the series was given, `None` for none.
+fn append_row(
+    db: &Db,
+    (now_ms, t_ms): (i64, i64),
+    target: &mut Option<Target>,
+    companion: usize,
+    (value, joins): (f64, bool),
+) -> Option<f64> {
+    let mut appender = db.appender(now_ms);
+    let mut next = match *target {
+        Some(known) => known,
+        None => {
+            let (group, _) = appender.add_columns(None, &[labels(companion)]).unwrap();
+            Target { group, column: None, last: 0.0 }
+        }
+    };
+    if joins && next.column.is_none() {
+        let (_, columns) = match appender.add_columns(Some(next.group), &[labels(SERIES)]) {
+            Ok(added) => added,
+            Err(RowError::UnknownGroup) => {
+                *target = None;
+                return None;
+            }
+            Err(err) => panic!("{err}"),
+        };
+        next.column = Some(columns[0].unwrap());
+    }
+    let mut changed = vec![(0, value)];
+    if let Some(column) = next.column.filter(|_| joins) {
+        changed.push((column, value));
+        next.last = value;
+    }
+    match appender.append_row(next.group, t_ms, &changed) {
+        Ok(outcome) => {
+            appender.commit().unwrap();
+            next.column = next.column.filter(|column| !outcome.moved.contains(column));
+        }
+        Err(RowError::UnknownGroup) => {
+            *target = None;
+            return None;
+        }
+        Err(_) => return None,
+    }
+    *target = Some(next);
+    next.column.map(|_| next.last)
+}
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -121,12 +182,21 @@ proptest! {
         let (mut db, _) = open(Arc::new(dir.clone()));
         let now_ms = START_MS + 24 * STEP_MS;
         let mut first = std::collections::BTreeMap::<i64, u64>::new();
+        let mut targets: [Option<Target>; GROUPS] = [None; GROUPS];
         for (idx, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Append(at, value) => {
                     let t_ms = START_MS + at * STEP_MS;
                     if append(&db, now_ms, t_ms, f64::from(value)).is_ok() {
                         first.entry(t_ms).or_insert(f64::from(value).to_bits());
+                    }
+                }
+                Step::Row { group, at, value, joins } => {
+                    let t_ms = START_MS + at * STEP_MS;
+                    let sample = (f64::from(value), joins);
+                    let given = append_row(&db, (now_ms, t_ms), &mut targets[group], 10 + group, sample);
+                    if let Some(value) = given {
+                        first.entry(t_ms).or_insert(value.to_bits());
                     }
                 }
                 Step::Import(at, value) => {
@@ -147,6 +217,7 @@ proptest! {
                 Step::Restart => {
                     drop(db);
                     db = open(Arc::new(dir.clone())).0;
+                    targets = [None; GROUPS];
                 }
             }
             let found = read_all(&db).remove(&labels(SERIES)).unwrap_or_default();

@@ -284,8 +284,19 @@ fn floats_of(
             values,
         }];
     }
-    for floats in found {
+    for mut floats in found {
+        put_firsts(sealing, series, &mut floats);
         put_floats(db, series, &floats, out);
+    }
+}
+
+/// Of two values at one time the one stored first goes into the block.
+fn put_firsts(sealing: &Sealing, series: u32, floats: &mut Floats) {
+    let firsts = sealing.side.iter().filter_map(|tables| tables.firsts.get(&series)).flatten();
+    for (t_ms, bits) in firsts {
+        if let Ok(row) = floats.times().binary_search(t_ms) {
+            floats.values[row] = f64::from_bits(*bits);
+        }
     }
 }
 

@@ -118,6 +118,11 @@ impl<'a> DbAppender<'a> {
         if let Some(have) = head.late_at(series, t_ms) {
             verdict = if have == bits { Verdict::Already } else { Verdict::Duplicate };
         }
+        if verdict == Verdict::Late
+            && let Some(have) = head.table.read().former_at(series, t_ms)
+        {
+            verdict = if have == bits { Verdict::Already } else { Verdict::Duplicate };
+        }
         let refused = match verdict {
             Verdict::Late if !head.takes_late() => AppendError::OutOfOrder,
             Verdict::Duplicate => AppendError::DuplicateForTimestamp,

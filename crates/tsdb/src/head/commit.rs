@@ -4,6 +4,7 @@
 //! only then is it applied, so that after a failed write nothing of it is visible. Only commits add to groups, so
 //! that the plan still holds when it is applied.
 
+mod firsts;
 mod follow;
 
 use std::sync::Arc;
@@ -103,6 +104,7 @@ struct GroupPlan {
     /// Columns, those of this batch included.
     n_columns: u32,
     newest_ms: i64,
+    elsewhere_ms: i64,
     n_rows: u32,
     /// By rising time.
     rows: Vec<Row>,
@@ -171,6 +173,8 @@ struct Plan<'a> {
     places: ByNumber<Place>,
     cohorts: ByNumber64,
     late: Vec<(u32, i64, u64)>,
+    /// What was stored before where a planned row has something else.
+    firsts: Vec<(u32, i64, u64)>,
     starts: Vec<(u32, i64, i64)>,
     histograms: Vec<(u32, i64, i64, Arc<Histogram>)>,
     exemplars: Vec<(u32, Exemplar)>,
@@ -195,8 +199,9 @@ pub(super) fn commit(
     {
         let table = db.head().table.read();
         ops.into_iter().for_each(|op| plan.take(&table, op));
+        plan.settle();
+        plan.find_firsts(&table);
     }
-    plan.settle();
     follow::tell(db, &plan, first_ms);
     let definitions = plan.definitions();
     let commit = plan.encode();
@@ -248,6 +253,7 @@ impl<'a> Plan<'a> {
             places: ByNumber::default(),
             cohorts: ByNumber64::default(),
             late: Vec::new(),
+            firsts: Vec::new(),
             starts: Vec::new(),
             histograms: Vec::new(),
             exemplars: Vec::new(),
@@ -328,6 +334,7 @@ impl<'a> Plan<'a> {
             is_new,
             n_columns: group.page.columns.len() as u32,
             newest_ms: group.newest_ms,
+            elsewhere_ms: group.elsewhere_ms,
             n_rows: group.n_rows(),
             rows: Vec::new(),
             joins: Vec::new(),
@@ -346,14 +353,17 @@ impl<'a> Plan<'a> {
         self.places.get(&series).copied().or_else(|| table.places.get(series))
     }
 
-    /// Ends the column that `series` has now, since it becomes one elsewhere.
-    fn leave(&mut self, table: &Table, series: u32, but_for: Option<Place>) {
+    /// Ends the column that `series` has now, since it becomes one elsewhere. Returns up to when it may have samples there, and before.
+    fn leave(&mut self, table: &Table, series: u32, but_for: Option<Place>) -> i64 {
         if let Some(place) = self.place_of(table, series)
             && Some(place) != but_for
             && let Some(idx) = self.touch(table, place.group)
         {
-            self.groups[idx].closes.push(place.column);
+            let plan = &mut self.groups[idx];
+            plan.closes.push(place.column);
+            return plan.newest_ms.max(plan.elsewhere_ms);
         }
+        i64::MIN
     }
 
     fn settle_at(&mut self, kind: GroupKind, series: u32, place: Place) {
@@ -384,7 +394,8 @@ impl<'a> Plan<'a> {
                 self.stats.n_refused += 1;
                 continue;
             };
-            self.leave(table, series, Some(place));
+            let elsewhere_ms = self.leave(table, series, Some(place));
+            self.groups[idx].elsewhere_ms = self.groups[idx].elsewhere_ms.max(elsewhere_ms);
             self.settle_at(GroupKind::Following, series, place);
         }
     }
@@ -446,7 +457,7 @@ impl<'a> Plan<'a> {
         let Some((idx, place)) = place.and_then(|place| Some((self.touch(table, place.group)?, place)))
         else {
             return if too_old {
-                self.take_late(series, t_ms, bits)
+                self.take_late(table, series, t_ms, bits)
             } else {
                 self.begin(table, series, t_ms, bits)
             };
@@ -456,7 +467,7 @@ impl<'a> Plan<'a> {
         match verdict {
             Verdict::Already => self.stats.n_samples += 1,
             Verdict::Duplicate => return None,
-            _ if too_old => return self.take_late(series, t_ms, bits),
+            _ if too_old => return self.take_late(table, series, t_ms, bits),
             Verdict::Row => {
                 if t_ms <= plan.newest_ms && plan.n_rows > 0 {
                     plan.shared.lock().turn_page(self.epoch);
@@ -469,7 +480,7 @@ impl<'a> Plan<'a> {
                 self.leave(table, series, None);
                 return self.begin(table, series, t_ms, bits);
             }
-            Verdict::Late => return self.take_late(series, t_ms, bits),
+            Verdict::Late => return self.take_late(table, series, t_ms, bits),
         }
         Some(())
     }
@@ -524,7 +535,11 @@ impl<'a> Plan<'a> {
         Some(())
     }
 
-    fn take_late(&mut self, series: u32, t_ms: i64, bits: u64) -> Option<()> {
+    fn take_late(&mut self, table: &Table, series: u32, t_ms: i64, bits: u64) -> Option<()> {
+        if let Some(have) = table.former_at(series, t_ms) {
+            self.stats.n_samples += u64::from(have == bits);
+            return (have == bits).then_some(());
+        }
         if !self.head.takes_late() || t_ms < self.head.floor_ms(self.now_ms) {
             return None;
         }
@@ -618,6 +633,9 @@ impl<'a> Plan<'a> {
         for (series, t_ms, bits) in &self.late {
             writer.late(*series, *t_ms, *bits);
         }
+        for (series, t_ms, bits) in &self.firsts {
+            writer.first(*series, *t_ms, *bits);
+        }
         for (series, t_ms, start_ms) in &self.starts {
             writer.start(*series, *t_ms, *start_ms);
         }
@@ -650,10 +668,13 @@ impl<'a> Plan<'a> {
         for new in &self.columns {
             columns.entry(new.group).or_default().push(*new);
         }
+        // Before their rows are seen.
+        apply_firsts(self.head, &self.firsts);
         let (mut first_ms, mut last_ms) = (i64::MAX, i64::MIN);
         for plan in self.groups {
             let mut group = plan.shared.lock();
             group.page.epoch = self.epoch;
+            group.elsewhere_ms = plan.elsewhere_ms;
             if plan.n_columns > 0 && plan.n_columns as usize > group.page.columns.len() {
                 let more = plan.n_columns as usize - group.page.columns.len();
                 group.page.columns.reserve_exact(if plan.kind == GroupKind::Following {
@@ -680,6 +701,7 @@ impl<'a> Plan<'a> {
                 self.stats.n_samples += group.apply(row);
             }
         }
+        self.stats.n_samples -= self.firsts.len() as u64;
         for (_, t_ms, ..) in &self.histograms {
             (first_ms, last_ms) = (first_ms.min(*t_ms), last_ms.max(*t_ms));
         }
@@ -731,6 +753,19 @@ fn encode_rows(plan: &mut GroupPlan, writer: &mut CommitWriter) {
             n_rows += 1;
         }
         mask.clone_from(&row.mask);
+    }
+}
+
+/// Applies what stands in place of values in rows; also used by replay.
+pub(super) fn apply_firsts(head: &Head, firsts: &[(u32, i64, u64)]) {
+    if firsts.is_empty() {
+        return;
+    }
+    head.has_side.store(true, Ordering::Release);
+    let mut side = head.side.lock();
+    for (series, t_ms, bits) in firsts {
+        head.newest_late_ms.fetch_max(*t_ms, Ordering::AcqRel);
+        side.put_first(*series, *t_ms, *bits);
     }
 }
 

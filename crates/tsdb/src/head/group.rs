@@ -62,6 +62,8 @@ pub(crate) struct Group {
     pub(crate) kind: GroupKind,
     /// Time of the newest row, also after its page is gone; `i64::MIN` for none.
     pub(crate) newest_ms: i64,
+    /// Its series may have samples in other groups up to this time; `i64::MIN` for never.
+    pub(crate) elsewhere_ms: i64,
     pub(crate) page: Page,
     /// Pages to be sealed, oldest first.
     pub(crate) closed: Vec<Arc<Page>>,
@@ -83,6 +85,7 @@ impl Group {
             id,
             kind,
             newest_ms: i64::MIN,
+            elsewhere_ms: i64::MIN,
             page: Page { epoch, times: Times::default(), columns: Vec::new() },
             closed: Vec::new(),
             mask: Vec::new(),

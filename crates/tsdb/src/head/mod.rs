@@ -88,6 +88,28 @@ impl Table {
         self.places.get(series).into_iter().chain(self.former.get(&series).into_iter().flatten().copied())
     }
 
+    /// The value of a series at `t_ms` in a column that it had before.
+    pub(crate) fn former_at(&self, series: u32, t_ms: i64) -> Option<u64> {
+        self.former.get(&series)?.iter().find_map(|place| self.value_at(*place, t_ms))
+    }
+
+    /// The value in a column at `t_ms`.
+    pub(crate) fn value_at(&self, place: Place, t_ms: i64) -> Option<u64> {
+        self.groups.get(&place.group)?.lock().value_at(place.column, t_ms)
+    }
+
+    /// Works out [`Group::elsewhere_ms`] of all groups.
+    fn look_elsewhere(&mut self) {
+        for (series, former) in &self.former {
+            let before = former.iter().filter_map(|place| Some(self.groups.get(&place.group)?.lock().newest_ms));
+            let newest_ms = before.max().unwrap_or(i64::MIN);
+            if let Some(group) = self.places.get(*series).and_then(|place| self.groups.get(&place.group)) {
+                let mut group = group.lock();
+                group.elsewhere_ms = group.elsewhere_ms.max(newest_ms);
+            }
+        }
+    }
+
     /// Puts a series into a column; where it was before is kept as long as samples are there.
     pub(crate) fn set_place(&mut self, series: u32, place: Place) {
         if let Some(before) = self.places.set(series, place)
@@ -113,7 +135,7 @@ pub(crate) struct Head {
     pub(crate) max_ms: AtomicI64,
     /// First row or histogram; late samples do not count.
     pub(crate) oldest_row_ms: AtomicI64,
-    /// Time of the newest late sample so far: what is newer need not be looked for among them.
+    /// Time of the newest late sample, or other than a row's, so far: what is newer need not be looked for among them.
     pub(crate) newest_late_ms: AtomicI64,
     /// Last sample in a block as of the last count; `i64::MIN` for none.
     pub(crate) sealed_max_ms: AtomicI64,

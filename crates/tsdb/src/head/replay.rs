@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::column::NO_SERIES;
-use super::commit::apply_beside;
+use super::commit::{apply_beside, apply_firsts};
 use super::group::{Group, GroupKind, Row};
 use super::{ByNumber, Column, Head, Place, SharedGroup};
 use crate::wal::{
@@ -97,6 +97,11 @@ impl<'a> Restore<'a> {
                         self.n_samples += 1;
                     }
                 }
+                Item::First { series, t_ms, bits } => {
+                    if let Some(series) = self.known(series, t_ms) {
+                        apply_firsts(self.head, &[(series, t_ms, bits)]);
+                    }
+                }
                 Item::Histogram { series, t_ms, start_ms, histogram } => {
                     if let Some(series) = self.known(series, t_ms) {
                         histograms.push((series, t_ms, start_ms, Arc::from(histogram)));
@@ -179,6 +184,7 @@ impl<'a> Restore<'a> {
     /// Ends the replay: numbers that were taken stay so.
     pub(crate) fn finish(self) -> (u64, u64) {
         let head = self.head;
+        head.table.get_mut().look_elsewhere();
         head.next_series.store(self.next_series, Ordering::Relaxed);
         head.next_group.store(self.next_group, Ordering::Relaxed);
         head.min_ms.store(self.span.0, Ordering::Release);

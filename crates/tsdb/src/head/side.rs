@@ -18,11 +18,13 @@ pub(crate) struct SideTables {
     /// By series and time; bits.
     pub(crate) late: ByNumber<BTreeMap<i64, u64>>,
     pub(crate) histograms: ByNumber<BTreeMap<i64, StoredHistogram>>,
+    /// What was stored first where a row has something else, by series and time; bits. Stands in place of the row's.
+    pub(crate) firsts: ByNumber<BTreeMap<i64, u64>>,
 }
 
 impl SideTables {
     pub(crate) fn is_empty(&self) -> bool {
-        self.late.is_empty() && self.histograms.is_empty()
+        self.late.is_empty() && self.histograms.is_empty() && self.firsts.is_empty()
     }
 }
 
@@ -65,8 +67,10 @@ impl Side {
         self.sealing.iter().map(|tables| &**tables).chain([&self.open])
     }
 
+    /// The sample beside the rows at this time, or in place of a row's.
     pub(crate) fn late_at(&self, series: u32, t_ms: i64) -> Option<u64> {
-        self.tables().find_map(|tables| tables.late.get(&series)?.get(&t_ms).copied())
+        let first = self.tables().find_map(|tables| tables.firsts.get(&series)?.get(&t_ms));
+        first.or_else(|| self.tables().find_map(|tables| tables.late.get(&series)?.get(&t_ms))).copied()
     }
 
     /// Time of the newest late sample of a series.
@@ -87,6 +91,12 @@ impl Side {
         parts.flatten().map(|(t_ms, bits)| (*t_ms, *bits)).collect()
     }
 
+    /// What stands in place of values in rows of a series.
+    pub(crate) fn firsts_of(&self, series: u32) -> BTreeMap<i64, u64> {
+        let parts = self.tables().filter_map(|tables| tables.firsts.get(&series));
+        parts.flatten().map(|(t_ms, bits)| (*t_ms, *bits)).collect()
+    }
+
     /// Histograms of a series.
     pub(crate) fn histograms_of(&self, series: u32) -> BTreeMap<i64, StoredHistogram> {
         let parts = self.tables().filter_map(|tables| tables.histograms.get(&series));
@@ -94,12 +104,19 @@ impl Side {
     }
 
     pub(crate) fn has_samples(&self, series: u32) -> bool {
-        self.tables()
-            .any(|tables| tables.late.contains_key(&series) || tables.histograms.contains_key(&series))
+        self.tables().any(|tables| {
+            tables.late.contains_key(&series)
+                || tables.histograms.contains_key(&series)
+                || tables.firsts.contains_key(&series)
+        })
     }
 
     pub(crate) fn put_late(&mut self, series: u32, t_ms: i64, bits: u64) {
         self.open.late.entry(series).or_default().entry(t_ms).or_insert(bits);
+    }
+
+    pub(crate) fn put_first(&mut self, series: u32, t_ms: i64, bits: u64) {
+        self.open.firsts.entry(series).or_default().entry(t_ms).or_insert(bits);
     }
 
     pub(crate) fn put_histogram(&mut self, series: u32, t_ms: i64, stored: StoredHistogram) {
@@ -152,7 +169,8 @@ impl Side {
         const LATE_BYTES: usize = 24;
         const HISTOGRAM_BYTES: usize = 600;
         let of = |tables: &SideTables| {
-            let late: usize = tables.late.values().map(|one| 64 + one.len() * LATE_BYTES).sum();
+            let floats = tables.late.values().chain(tables.firsts.values());
+            let late: usize = floats.map(|one| 64 + one.len() * LATE_BYTES).sum();
             let histograms: usize =
                 tables.histograms.values().map(|one| 64 + one.len() * HISTOGRAM_BYTES).sum();
             late + histograms

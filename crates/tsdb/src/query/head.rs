@@ -76,6 +76,8 @@ impl Held {
 #[derive(Default)]
 struct Beside {
     late: BTreeMap<i64, u64>,
+    /// In place of what rows say.
+    firsts: BTreeMap<i64, u64>,
     histograms: BTreeMap<i64, StoredHistogram>,
     starts: Option<Starts>,
 }
@@ -203,7 +205,8 @@ impl HeadSet {
             late.retain(|t_ms, _| self.range.contains(*t_ms));
             histograms.retain(|t_ms, _| self.range.contains(*t_ms));
             entry.has_any |= !late.is_empty() || !histograms.is_empty();
-            entry.beside = Some(Box::new(Beside { late, histograms, starts }));
+            let firsts = side.firsts_of(*series);
+            entry.beside = Some(Box::new(Beside { late, firsts, histograms, starts }));
         }
     }
 }
@@ -284,8 +287,13 @@ impl SeriesSet for HeadSet {
     }
 }
 
-/// At equal times the row's sample stays.
+/// At equal times the row's sample stays, but where another was first.
 fn add_beside(mut series: Series, beside: Beside) -> Series {
+    for (t_ms, bits) in beside.firsts {
+        if let Ok(row) = series.timestamps.binary_search(&t_ms) {
+            series.values[row] = f64::from_bits(bits);
+        }
+    }
     if !beside.late.is_empty() || !beside.histograms.is_empty() {
         let (times, values): (Vec<i64>, Vec<f64>) =
             beside.late.into_iter().map(|(t_ms, bits)| (t_ms, f64::from_bits(bits))).unzip();

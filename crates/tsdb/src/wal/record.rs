@@ -19,6 +19,7 @@ const ITEM_LATE: u8 = 3;
 const ITEM_HISTOGRAM: u8 = 4;
 const ITEM_START: u8 = 5;
 const ITEM_EXEMPLAR: u8 = 6;
+const ITEM_FIRST: u8 = 7;
 const ROW_FULL: u8 = 8;
 const ROW_JOIN: u8 = 16;
 const ROW_EXPLICIT: u8 = 32;
@@ -281,6 +282,12 @@ pub(crate) enum Item<'a> {
         t_ms: i64,
         bits: u64,
     },
+    /// Stands in place of what a row of this commit says.
+    First {
+        series: u32,
+        t_ms: i64,
+        bits: u64,
+    },
     Histogram {
         series: u32,
         t_ms: i64,
@@ -370,6 +377,11 @@ impl CommitWriter {
         put_value(out, f64::from_bits(bits));
     }
 
+    pub(crate) fn first(&mut self, series: u32, t_ms: i64, bits: u64) {
+        let out = self.stamped(ITEM_FIRST, series, t_ms);
+        put_value(out, f64::from_bits(bits));
+    }
+
     pub(crate) fn histogram(&mut self, series: u32, t_ms: i64, start_ms: i64, histogram: &Histogram) {
         let out = self.stamped(ITEM_HISTOGRAM, series, t_ms);
         varint::put_i64(out, start_ms);
@@ -427,6 +439,7 @@ fn get_stamped<'a>(head: u8, src: &mut &'a [u8]) -> Result<Item<'a>, BadRecord> 
     let t_ms = varint::get_i64(src).ok_or_else(bad)?;
     Ok(match head {
         ITEM_LATE => Item::Late { series, t_ms, bits: get_value(src).ok_or_else(bad)?.to_bits() },
+        ITEM_FIRST => Item::First { series, t_ms, bits: get_value(src).ok_or_else(bad)?.to_bits() },
         ITEM_HISTOGRAM => {
             let start_ms = varint::get_i64(src).ok_or_else(bad)?;
             Item::Histogram { series, t_ms, start_ms, histogram: Box::new(get_histogram(src)?) }
@@ -496,6 +509,7 @@ mod tests {
             let mut writer = CommitWriter::default();
             for (series, t_ms, bits, labels) in &items {
                 writer.late(*series, *t_ms, *bits);
+                writer.first(*series, *t_ms, *bits);
                 writer.start(*series, *t_ms, *bits as i64);
                 writer.exemplar(*series, &Exemplar { labels: labels.clone(), value: f64::from_bits(*bits), t_ms: *t_ms });
             }
@@ -503,7 +517,9 @@ mod tests {
             for payload in writer.finish() {
                 decode_commit(&payload, &mut |item| {
                     match item {
-                        Item::Late { series, t_ms, bits } => got.push((series, t_ms, bits, None)),
+                        Item::Late { series, t_ms, bits } | Item::First { series, t_ms, bits } => {
+                            got.push((series, t_ms, bits, None));
+                        }
                         Item::Start { series, t_ms, start_ms } => got.push((series, t_ms, start_ms as u64, None)),
                         Item::Exemplar { series, exemplar } => {
                             got.push((series, exemplar.t_ms, exemplar.value.to_bits(), Some(exemplar.labels)));
@@ -514,7 +530,8 @@ mod tests {
                 }).unwrap();
             }
             let sent: Vec<_> = items.into_iter().flat_map(|(series, t_ms, bits, labels)| {
-                [(series, t_ms, bits, None), (series, t_ms, bits, None), (series, t_ms, bits, Some(labels))]
+                let plain = (series, t_ms, bits, None);
+                [plain.clone(), plain.clone(), plain, (series, t_ms, bits, Some(labels))]
             }).collect();
             prop_assert_eq!(got, sent);
         }

@@ -91,6 +91,10 @@ impl Found<'_> {
         let (samples, columns) = spelled_out(self.plan, group, horizon_ms);
         for (t_ms, column, bits) in samples {
             if let Some(series) = columns.get(column as usize).filter(|series| **series != NO_SERIES) {
+                // What was stored first went out then.
+                if self.plan.firsts.iter().any(|(of, at_ms, _)| of == series && *at_ms == t_ms) {
+                    continue;
+                }
                 self.float(*series, t_ms, bits);
             }
         }
@@ -98,7 +102,7 @@ impl Found<'_> {
 }
 
 /// Time, column and bits of every sample of a group's planned rows up to the horizon, and which series its columns are.
-fn spelled_out(plan: &Plan<'_>, group: &GroupPlan, horizon_ms: i64) -> (Vec<(i64, u32, u64)>, Vec<u32>) {
+pub(super) fn spelled_out(plan: &Plan<'_>, group: &GroupPlan, horizon_ms: i64) -> (Vec<(i64, u32, u64)>, Vec<u32>) {
     let state = group.shared.lock();
     let mut columns: Vec<u32> = state.page.columns.iter().map(|column| column.series).collect();
     columns.resize(group.n_columns as usize, NO_SERIES);
