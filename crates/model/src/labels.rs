@@ -267,6 +267,9 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// Longest name or value that can be packed, in bytes. Who reads labels from outside keeps it.
+pub const TEXT_BYTES_MAX: usize = (char::MAX as u32 - SURROGATES) as usize;
+
 /// Code points from here on are shifted by [`SURROGATES`], since surrogates are not characters.
 const SURROGATES_START: u32 = 0xd800;
 const SURROGATES: u32 = 0x800;

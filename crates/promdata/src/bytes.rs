@@ -1,5 +1,6 @@
 //! Reading and writing big-endian numbers, varints and strings, with every length checked.
 
+use model::labels::TEXT_BYTES_MAX;
 use stdx::varint;
 
 /// What is left of a section. A `None` anywhere means that it ended early.
@@ -56,6 +57,11 @@ impl<'a> Cursor<'a> {
     pub(crate) fn text(&mut self) -> Option<&'a str> {
         let n_bytes = usize::try_from(self.uvarint()?).ok()?;
         std::str::from_utf8(self.take(n_bytes)?).ok()
+    }
+
+    /// A label's name or value, no longer than labels can be.
+    pub(crate) fn label(&mut self) -> Option<&'a str> {
+        self.text().filter(|text| text.len() <= TEXT_BYTES_MAX)
     }
 }
 

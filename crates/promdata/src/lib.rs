@@ -8,9 +8,12 @@ mod block;
 mod bytes;
 mod chunk;
 mod error;
+mod fuzz;
 mod wal;
 
 pub use block::{BlockMeta, BlockReader, BlockWriter, MetaCompaction, MetaStats, is_block_name};
 pub use chunk::{ChunkError, ChunkOut, Decoded, decode_chunk, encode_chunks};
 pub use error::PromDataError;
-pub use wal::{WalReport, read_wal};
+#[doc(hidden)]
+pub use fuzz::fuzz_block;
+pub use wal::{Beside, WalReport, read_wal, read_wal_beside};

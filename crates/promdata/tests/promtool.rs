@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::TimeRange;
-use promdata::{BlockReader, BlockWriter, is_block_name, read_wal};
+use promdata::{BlockReader, BlockWriter, is_block_name, read_wal, read_wal_beside};
 use stdx::{Dir, DiskDir};
 use storage::Series;
 
@@ -140,10 +140,9 @@ fn the_log_of_a_killed_prometheus_is_read_to_the_sample() {
         .spawn()
         .expect("prometheus is installed by cargo xtask install");
     let dir = DiskDir::open(work.path()).unwrap();
-    let wal = Path::new("data/wal");
     let deadline = Instant::now() + Duration::from_secs(30);
     let enough = || {
-        let read = dir.exists(wal).then(|| read_wal(&dir, wal, TimeRange::ALL));
+        let read = dir.exists(Path::new("data")).then(|| read_wal(&dir, Path::new("data"), TimeRange::ALL));
         read.is_some_and(|read| read.is_ok_and(|(_, report)| report.n_samples > 5_000))
     };
     while !enough() && Instant::now() < deadline {
@@ -151,8 +150,88 @@ fn the_log_of_a_killed_prometheus_is_read_to_the_sample() {
     }
     server.kill().unwrap();
     server.wait().unwrap();
-    let (series, report) = read_wal(&dir, wal, TimeRange::ALL).unwrap();
+    let (series, report) = read_wal(&dir, Path::new("data"), TimeRange::ALL).unwrap();
     assert!(report.damage.is_empty() && report.n_orphans == 0, "{report:?}");
     assert!(report.n_samples > 5_000, "{report:?}");
     assert_eq!(lines(&series), dump(&data));
+}
+
+/// A target whose samples go back and forth in time, with an exemplar.
+fn serve_page(listener: std::net::TcpListener) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    std::thread::spawn(move || {
+        for (scrape, stream) in listener.incoming().flatten().enumerate() {
+            let mut lines = BufReader::new(&stream).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let now_secs = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+            let t_secs = if scrape % 2 == 0 { now_secs } else { now_secs - 600.0 };
+            let body = format!(
+                "# TYPE jumps counter\n# HELP jumps of time\njumps_total {scrape} {t_secs:.3} # {{trace=\"t{scrape}\"}} 0.5\n# EOF\n"
+            );
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0\r\nConnection: close\r\n";
+            let _ = write!(&stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+}
+
+#[test]
+fn exemplars_and_samples_out_of_order_of_a_real_log_are_read() {
+    let work = tempfile::tempdir().unwrap();
+    let (config, data) = (work.path().join("p.yml"), work.path().join("data"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap();
+    serve_page(listener);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let jobs = format!("[{{job_name: own, static_configs: [{{targets: ['{target}']}}]}}]");
+    let storage = "storage: {tsdb: {out_of_order_time_window: 1h}}";
+    std::fs::write(
+        &config,
+        format!("global: {{scrape_interval: 100ms}}\n{storage}\nscrape_configs: {jobs}\n"),
+    )
+    .unwrap();
+    let mut server = Command::new("prometheus")
+        .args([
+            format!("--config.file={}", config.display()),
+            format!("--storage.tsdb.path={}", data.display()),
+            format!("--web.listen-address=127.0.0.1:{port}"),
+            "--enable-feature=exemplar-storage".to_owned(),
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("prometheus is installed by cargo xtask install");
+    let dir = DiskDir::open(work.path()).unwrap();
+    let folder = Path::new("data");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let read = || {
+        let (series, _) = read_wal(&dir, folder, TimeRange::ALL).unwrap();
+        let jumps = series.into_iter().find(|one| one.labels.get("__name__") == Some("jumps_total"));
+        jumps.map_or(0, |one| one.values.len())
+    };
+    while (!dir.exists(folder) || read() < 20) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(read() >= 20);
+    // The log alone has late samples as well, until Prometheus cuts it: then the folder beside it is all there is.
+    let only_late = work.path().join("late");
+    let records =
+        |name: &str| std::fs::read_dir(data.join(name)).unwrap().flatten().map(|entry| entry.path());
+    let n_late: u64 = records("wbl").map(|path| path.metadata().unwrap().len()).sum();
+    assert!(n_late > 0, "samples out of order were written");
+    std::fs::create_dir_all(only_late.join("wbl")).unwrap();
+    records("wbl")
+        .for_each(|path| drop(std::fs::copy(&path, only_late.join("wbl").join(path.file_name().unwrap()))));
+    let (_, report) = read_wal(&dir, Path::new("late"), TimeRange::ALL).unwrap();
+    assert!(report.damage.is_empty() && report.n_orphans >= 8, "{report:?}");
+    assert_eq!(report.n_orphans, report.n_samples_all);
+    assert_eq!(lines(&read_wal(&dir, folder, TimeRange::ALL).unwrap().0), dump(&data));
+
+    let found = read_wal_beside(&dir, folder).unwrap();
+    assert!(found.exemplars.len() >= 8, "{found:?}");
+    for (labels, exemplar) in &found.exemplars {
+        assert_eq!((labels.get("__name__"), exemplar.value), (Some("jumps_total"), 0.5));
+        assert!(exemplar.labels.get("trace").is_some_and(|trace| trace.starts_with('t')));
+    }
 }

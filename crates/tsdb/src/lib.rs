@@ -8,6 +8,8 @@ mod block;
 mod compact;
 mod db;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 pub mod index;
 pub mod inspect;

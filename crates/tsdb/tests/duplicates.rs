@@ -91,7 +91,12 @@ enum Step {
     /// A sample so long after the start, with this value.
     Append(i64, u8),
     /// A row of one of the groups, with this value; whether the group has the series from now on.
-    Row { group: usize, at: i64, value: u8, joins: bool },
+    Row {
+        group: usize,
+        at: i64,
+        value: u8,
+        joins: bool,
+    },
     /// A block of samples, one each so many steps from there on.
     Import(i64, u8),
     Seal,

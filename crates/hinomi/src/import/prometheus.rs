@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use model::TimeRange;
-use promdata::{BlockReader, PromDataError, is_block_name, read_wal};
+use promdata::{BlockReader, PromDataError, is_block_name, read_wal, read_wal_beside};
 use stdx::Dir;
 use storage::{QueryError, Series, SeriesSet, StorageError, VecSeriesSet};
 
@@ -90,9 +90,9 @@ pub(super) fn run(import: &Import<'_>, files: &Arc<dyn Dir>, on_item: &mut OnIte
     let entries = files.list(from).with_context(|| format!("cannot list {shown}"))?;
     let blocks: Vec<&str> =
         entries.iter().filter(|e| e.is_dir && is_block_name(&e.name)).map(|e| e.name.as_str()).collect();
-    let wal = from.join("wal");
+    let logs = ["wal", "wbl"].map(|name| from.join(name));
     let sizes: Vec<u64> = blocks.iter().map(|name| folder_bytes(&**files, &from.join(name))).collect();
-    let wal_bytes = folder_bytes(&**files, &wal);
+    let wal_bytes: u64 = logs.iter().map(|folder| folder_bytes(&**files, folder)).sum();
     tracker.update(|numbers| {
         numbers.n_items = blocks.len() as u64;
         numbers.bytes = sizes.iter().sum::<u64>() + wal_bytes;
@@ -130,10 +130,11 @@ pub(super) fn run(import: &Import<'_>, files: &Arc<dyn Dir>, on_item: &mut OnIte
             Err(Failed::Store(err)) => return Err(err),
         }
     }
-    if files.exists(&wal) {
-        return log(import, files, &wal, on_item);
+    if !logs.iter().any(|folder| files.exists(folder)) {
+        return Ok(Ended::Whole);
     }
-    Ok(Ended::Whole)
+    beside(import, files, on_item)?;
+    log(import, files, on_item)
 }
 
 /// Why a block was not imported.
@@ -163,11 +164,22 @@ fn one_block(
     Ok((walk.n_series, walk.n_samples))
 }
 
-fn log(import: &Import<'_>, files: &Arc<dyn Dir>, wal: &Path, on_item: &mut OnItem<'_>) -> Result<Ended> {
-    let tracker = import.tracker;
+/// Exemplars and metadata, which stand in the log only.
+fn beside(import: &Import<'_>, files: &Arc<dyn Dir>, on_item: &mut OnItem<'_>) -> Result<()> {
+    let found = read_wal_beside(&**files, import.path)?;
+    let n_families = found.metadata.len();
+    let n_exemplars = import.db.import_beside(&found.exemplars, &found.metadata)?;
+    if n_exemplars > 0 || n_families > 0 {
+        on_item("", &format!("log: {n_exemplars} exemplars, metadata of {n_families} metric families"))?;
+    }
+    Ok(())
+}
+
+fn log(import: &Import<'_>, files: &Arc<dyn Dir>, on_item: &mut OnItem<'_>) -> Result<Ended> {
+    let (tracker, from) = (import.tracker, import.path);
     tracker.update(|numbers| "log".clone_into(&mut numbers.current));
     // An empty range reads nothing but the totals.
-    let (_, found) = read_wal(&**files, wal, TimeRange::new(0, -1))?;
+    let (_, found) = read_wal(&**files, from, TimeRange::new(0, -1))?;
     for damage in &found.damage {
         eprintln!("log: {damage}");
         tracker.update(|numbers| numbers.failed.push(("a part of the log".to_owned(), damage.clone())));
@@ -186,7 +198,7 @@ fn log(import: &Import<'_>, files: &Arc<dyn Dir>, wal: &Path, on_item: &mut OnIt
             return Ok(Ended::Stopped);
         }
         let range = TimeRange::new(start_ms, start_ms + window_ms - 1);
-        let (series, report) = read_wal(&**files, wal, range)?;
+        let (series, report) = read_wal(&**files, from, range)?;
         let n_samples = report.n_samples;
         let source = format!("wal-{start_ms}-{}-{n_samples}", report.n_segments);
         let line = format!("log: part {window} of {n_windows}, {} series, {n_samples} samples", series.len());

@@ -1,5 +1,8 @@
 //! Parts of the index that reader and writer share: the table of contents.
 
+use stdx::varint;
+
+use super::{INDEX_MAGIC, INDEX_VERSION, SERIES_ALIGN};
 use crate::bytes::{Cursor, put_crc};
 
 /// Size of the table of contents at the end of the file.
@@ -55,4 +58,25 @@ impl Toc {
             .min()
             .unwrap_or(self.series)
     }
+}
+
+/// An index with these symbols and one series: for fuzzing.
+pub(crate) fn sealed_index(symbols: &[u8], entry: &[u8]) -> Vec<u8> {
+    let mut out = INDEX_MAGIC.to_be_bytes().to_vec();
+    out.push(INDEX_VERSION);
+    let symbols_at = out.len() as u64;
+    out.extend_from_slice(&(symbols.len() as u32).to_be_bytes());
+    let from = out.len();
+    out.extend_from_slice(symbols);
+    put_crc(&mut out, from);
+    out.resize(out.len().next_multiple_of(SERIES_ALIGN as usize), 0);
+    let series_at = out.len() as u64;
+    varint::put_u64(&mut out, entry.len() as u64);
+    let from = out.len();
+    out.extend_from_slice(entry);
+    put_crc(&mut out, from);
+    let postings_at = out.len() as u64;
+    let toc = Toc { symbols: symbols_at, series: series_at, postings: postings_at, ..Toc::default() };
+    out.extend_from_slice(&toc.encode());
+    out
 }

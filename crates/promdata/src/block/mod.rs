@@ -8,8 +8,10 @@ mod reader;
 mod tombstones;
 mod writer;
 
+pub(crate) use index::sealed_index;
 pub use meta::{BlockMeta, MetaCompaction, MetaStats};
 pub use reader::BlockReader;
+pub(crate) use tombstones::sealed as sealed_tombstones;
 pub use writer::BlockWriter;
 
 /// Bytes of a ULID's text.

@@ -244,7 +244,7 @@ fn read_symbols(index: &mut Windowed, toc: Toc) -> Result<Vec<Arc<str>>, PromDat
     };
     let mut cursor = Cursor::new(body);
     let symbols: Option<Vec<Arc<str>>> =
-        cursor.u32().and_then(|n| (0..n).map(|_| cursor.text().map(Arc::from)).collect());
+        cursor.u32().and_then(|n| (0..n).map(|_| cursor.label().map(Arc::from)).collect());
     symbols.ok_or_else(|| index.corrupt(at, "the symbols end early"))
 }
 

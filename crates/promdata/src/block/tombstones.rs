@@ -49,10 +49,15 @@ fn parse(bytes: &[u8]) -> Result<Tombstones, (usize, &'static str)> {
 
 /// A file without tombstones, which Prometheus' tools expect to be there.
 pub(super) fn empty() -> Vec<u8> {
+    sealed(&[])
+}
+
+/// A file with these tombstones.
+pub(crate) fn sealed(stones: &[u8]) -> Vec<u8> {
     let mut out = MAGIC.to_be_bytes().to_vec();
     out.push(VERSION);
-    let crc = crc32c::crc32c(&[]);
-    out.extend_from_slice(&crc.to_be_bytes());
+    out.extend_from_slice(stones);
+    out.extend_from_slice(&crc32c::crc32c(stones).to_be_bytes());
     out
 }
 
@@ -63,13 +68,11 @@ mod tests {
 
     #[test]
     fn intervals_come_back_and_flips_are_found() {
-        let mut bytes = empty();
-        bytes.truncate(5);
-        varint::put_u64(&mut bytes, 7);
-        varint::put_i64(&mut bytes, -5);
-        varint::put_i64(&mut bytes, 9);
-        let crc = crc32c::crc32c(&bytes[5..]);
-        bytes.extend_from_slice(&crc.to_be_bytes());
+        let mut stones = Vec::new();
+        varint::put_u64(&mut stones, 7);
+        varint::put_i64(&mut stones, -5);
+        varint::put_i64(&mut stones, 9);
+        let bytes = sealed(&stones);
         assert_eq!(parse(&bytes).unwrap()[&7], [TimeRange::new(-5, 9)]);
         assert!(parse(&empty()).unwrap().is_empty());
         for at in 0..bytes.len() {

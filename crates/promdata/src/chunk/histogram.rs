@@ -354,7 +354,7 @@ pub(super) fn encode(samples: &[HistogramSample], samples_max: usize) -> Vec<Chu
             min_ms: first.t_ms,
             max_ms: chunk[n - 1].t_ms,
             encoding: if is_integer { ENCODING_HISTOGRAM } else { ENCODING_FLOAT_HISTOGRAM },
-            data: if is_integer { encode_integer(chunk) } else { encode_float(chunk) },
+            data: if is_integer { encode_integer(chunk, |_, _| {}) } else { encode_float(chunk, |_, _| {}) },
             n_samples: n,
         });
         rest = after;
@@ -392,7 +392,8 @@ fn begin(samples: &[HistogramSample]) -> BitWriter {
     bits
 }
 
-fn encode_integer(samples: &[HistogramSample]) -> Vec<u8> {
+/// `after` each sample may write what stands behind it.
+fn encode_integer(samples: &[HistogramSample], mut after: impl FnMut(&mut BitWriter, usize)) -> Vec<u8> {
     let mut bits = begin(samples);
     let first = &samples[0].histogram;
     let buckets_of = |histogram: &Histogram| {
@@ -407,7 +408,8 @@ fn encode_integer(samples: &[HistogramSample]) -> Vec<u8> {
     let mut sums = XorState::after(first.sum);
     let mut buckets: Vec<Dod> = buckets_of(first).into_iter().map(at).collect();
     buckets.iter().for_each(|bucket| put_int(&mut bits, bucket.value));
-    for sample in &samples[1..] {
+    after(&mut bits, 0);
+    for (idx, sample) in samples.iter().enumerate().skip(1) {
         time.put(&mut bits, sample.t_ms);
         count.put(&mut bits, sample.histogram.count as u64 as i64);
         zero.put(&mut bits, sample.histogram.zero_count as u64 as i64);
@@ -415,11 +417,13 @@ fn encode_integer(samples: &[HistogramSample]) -> Vec<u8> {
         for (bucket, value) in buckets.iter_mut().zip(buckets_of(&sample.histogram)) {
             bucket.put(&mut bits, value);
         }
+        after(&mut bits, idx);
     }
     bits.finish()
 }
 
-fn encode_float(samples: &[HistogramSample]) -> Vec<u8> {
+/// As [`encode_integer`].
+fn encode_float(samples: &[HistogramSample], mut after: impl FnMut(&mut BitWriter, usize)) -> Vec<u8> {
     let mut bits = begin(samples);
     let columns_of = |histogram: &Histogram| {
         let facts = [histogram.count, histogram.zero_count, histogram.sum];
@@ -429,11 +433,13 @@ fn encode_float(samples: &[HistogramSample]) -> Vec<u8> {
     first.iter().for_each(|value| bits.put(value.to_bits(), 64));
     let mut states: Vec<XorState> = first.into_iter().map(XorState::after).collect();
     let mut time = Dod { value: samples[0].t_ms, delta: 0 };
-    for sample in &samples[1..] {
+    after(&mut bits, 0);
+    for (idx, sample) in samples.iter().enumerate().skip(1) {
         time.put(&mut bits, sample.t_ms);
         for (state, value) in states.iter_mut().zip(columns_of(&sample.histogram)) {
             state.put(&mut bits, value);
         }
+        after(&mut bits, idx);
     }
     bits.finish()
 }
@@ -441,8 +447,9 @@ fn encode_float(samples: &[HistogramSample]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::decode_chunk;
+    use crate::chunk::starts::StartsOut;
     use crate::chunk::tests::{bytes_of, shown};
+    use crate::chunk::{ENCODING_FLOAT_HISTOGRAM_ST, ENCODING_HISTOGRAM_ST, decode_chunk};
     use proptest::prelude::*;
 
     fn histogram(is_integer: bool, schema: i32, counts: &[u32], scale: f64) -> Histogram {
@@ -489,6 +496,40 @@ mod tests {
                 let expected = Histogram { reset_hint: hint, ..(*sample.histogram).clone() };
                 prop_assert_eq!((got.t_ms, &*got.histogram), (sample.t_ms, &expected));
             }
+        }
+
+        #[test]
+        fn histograms_with_start_timestamps_come_back(
+            is_integer in any::<bool>(),
+            rows in proptest::collection::vec((1i64..1_000_000, [0u32..99, 0..99, 0..99, 0..99], 0u8..4), 1..120),
+        ) {
+            let mut t_ms = 1_700_000_000_000;
+            let mut start_ms = 0;
+            let samples: Vec<HistogramSample> = rows.iter().map(|(delta_ms, counts, begins)| {
+                // Mostly the start before; sometimes another, or none any more.
+                start_ms = match begins {
+                    0 => t_ms + delta_ms / 2,
+                    1 if t_ms % 2 == 0 => 0,
+                    _ => start_ms,
+                };
+                t_ms += delta_ms;
+                let histogram = Arc::new(histogram(is_integer, 3, counts, 1.0));
+                HistogramSample { t_ms, start_ms, histogram }
+            }).collect();
+            let mut starts = StartsOut::new();
+            let after = |bits: &mut BitWriter, idx: usize| {
+                let before_ms = samples[idx.saturating_sub(1)].t_ms;
+                starts.put(bits, idx, samples[idx].t_ms, before_ms, samples[idx].start_ms);
+            };
+            let encoding = if is_integer { ENCODING_HISTOGRAM_ST } else { ENCODING_FLOAT_HISTOGRAM_ST };
+            let mut data = if is_integer { encode_integer(&samples, after) } else { encode_float(&samples, after) };
+            data[2] = starts.header;
+            let mut out = Decoded::default();
+            decode_chunk(encoding, &data, &mut out).unwrap();
+            let facts = |all: &[HistogramSample]| -> Vec<_> {
+                all.iter().map(|one| (one.t_ms, one.start_ms, one.histogram.positive_buckets.clone())).collect()
+            };
+            prop_assert_eq!(facts(&out.histograms), facts(&samples));
         }
 
         #[test]

@@ -1,9 +1,9 @@
-//! Records: series, samples, histograms, tombstones; the rest is passed over.
+//! Records: series, samples, histograms, tombstones, exemplars, metadata; markers are passed over.
 
 use std::sync::Arc;
 
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, ResetHint, Span};
-use model::{Histogram, Labels, TimeRange};
+use model::{Exemplar, Histogram, Labels, Metadata, MetricType, TimeRange};
 
 use crate::bytes::Cursor;
 
@@ -24,7 +24,9 @@ pub(super) enum Record {
     Samples(Vec<Sample<f64>>),
     Histograms(Vec<Sample<Histogram>>),
     Tombstones(Vec<(u64, TimeRange)>),
-    /// Exemplars, metadata, markers.
+    Exemplars(Vec<Sample<Exemplar>>),
+    Metadata(Vec<(u64, Metadata)>),
+    /// Markers.
     Other,
 }
 
@@ -65,7 +67,9 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, String> {
         SAMPLES_2 => chained(&mut cursor, |cursor| cursor.f64()).map(Record::Samples).ok_or_else(early),
         HISTOGRAMS_2 => chained(&mut cursor, integer_histogram).map(Record::Histograms).ok_or_else(early),
         FLOAT_HISTOGRAMS_2 => chained(&mut cursor, float_histogram).map(Record::Histograms).ok_or_else(early),
-        EXEMPLARS | MMAP_MARKERS | METADATA => Ok(Record::Other),
+        EXEMPLARS => exemplars(&mut cursor).map(Record::Exemplars).ok_or_else(early),
+        METADATA => all(&mut cursor, metadata).map(Record::Metadata).ok_or_else(early),
+        MMAP_MARKERS => Ok(Record::Other),
         other => Err(format!(
             "a record of kind {other}, which is not read: let Prometheus put its head into a block first (a snapshot by its admin API does)"
         )),
@@ -126,8 +130,43 @@ fn chained<T>(
 fn series(cursor: &mut Cursor<'_>) -> Option<(u64, Labels)> {
     let number = cursor.u64()?;
     let pairs: Option<Vec<(&str, &str)>> =
-        (0..cursor.count()?).map(|_| Some((cursor.text()?, cursor.text()?))).collect();
+        (0..cursor.count()?).map(|_| Some((cursor.label()?, cursor.label()?))).collect();
     Some((number, Labels::from_pairs(pairs?)))
+}
+
+fn exemplars(cursor: &mut Cursor<'_>) -> Option<Vec<Sample<Exemplar>>> {
+    let mut samples = based(cursor, |cursor| {
+        let value = cursor.f64()?;
+        let pairs: Option<Vec<(&str, &str)>> =
+            (0..cursor.count()?).map(|_| Some((cursor.label()?, cursor.label()?))).collect();
+        Some(Exemplar { labels: Labels::from_pairs(pairs?), value, t_ms: 0 })
+    })?;
+    samples.iter_mut().for_each(|sample| sample.value.t_ms = sample.t_ms);
+    Some(samples)
+}
+
+/// Fields of other names are of later versions.
+fn metadata(cursor: &mut Cursor<'_>) -> Option<(u64, Metadata)> {
+    let number = cursor.uvarint()?;
+    let metric_type = match cursor.u8()? {
+        1 => MetricType::Counter,
+        2 => MetricType::Gauge,
+        3 => MetricType::Histogram,
+        4 => MetricType::GaugeHistogram,
+        5 => MetricType::Summary,
+        6 => MetricType::Info,
+        7 => MetricType::StateSet,
+        _ => MetricType::Unknown,
+    };
+    let mut out = Metadata { metric_type, ..Metadata::default() };
+    for _ in 0..cursor.count()? {
+        match (cursor.text()?, cursor.text()?) {
+            ("HELP", help) => help.clone_into(&mut out.help),
+            ("UNIT", unit) => unit.clone_into(&mut out.unit),
+            _ => {}
+        }
+    }
+    Some((number, out))
 }
 
 fn tombstone(cursor: &mut Cursor<'_>) -> Option<(u64, TimeRange)> {
@@ -269,6 +308,46 @@ mod tests {
                 assert_eq!(one.value.positive_buckets, [2.0]);
                 assert_eq!(one.value.is_integer, kind == HISTOGRAMS_2);
             }
+        }
+    }
+
+    #[test]
+    fn exemplars_and_metadata_are_read_byte_by_byte() {
+        // From series 5 at 1000: series 6 at 1001, 1.5, {trace="x"}; series 5 at 999, 2.5, no labels.
+        let float = |number: f64| number.to_bits().to_be_bytes();
+        let bytes = [
+            &[EXEMPLARS][..],
+            &5u64.to_be_bytes(),
+            &1000u64.to_be_bytes(),
+            &[2, 2],
+            &float(1.5),
+            b"\x01\x05trace\x01x",
+            &[0, 1],
+            &float(2.5),
+            &[0],
+        ]
+        .concat();
+        let Ok(Record::Exemplars(found)) = decode(&bytes) else { panic!("exemplars were written") };
+        let facts: Vec<_> = found.iter().map(|one| (one.series, one.value.t_ms, one.value.value)).collect();
+        assert_eq!(facts, [(6, 1001, 1.5), (5, 999, 2.5)]);
+        assert_eq!(found[0].value.labels, Labels::from_pairs([("trace", "x")]));
+        // Series 300 is a counter of bytes; a field of a later version is read over. Series 1 is nothing known.
+        let bytes = b"\x06\xac\x02\x01\x03\x04HELP\x01h\x04UNIT\x05bytes\x03NEW\x01?\x01\x63\x00";
+        let Ok(Record::Metadata(found)) = decode(bytes) else { panic!("metadata was written") };
+        let counter =
+            Metadata { metric_type: MetricType::Counter, help: "h".to_owned(), unit: "bytes".to_owned() };
+        assert_eq!(found, [(300, counter), (1, Metadata::default())]);
+        for len in 1..bytes.len() - 3 {
+            assert!(decode(&bytes[..len]).is_err() || len == 1, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_label_longer_than_labels_can_be_is_refused() {
+        for (n_bytes, is_read) in [(1 << 20, true), (0x10_f7ff, true), (0x10_f800, false)] {
+            let mut bytes = [&[SERIES][..], &7u64.to_be_bytes(), &[1, 1, b'a']].concat();
+            varint::put_bytes(&mut bytes, &vec![b'x'; n_bytes]);
+            assert_eq!(decode(&bytes).is_ok(), is_read, "{n_bytes}");
         }
     }
 

@@ -2,16 +2,18 @@
 //!
 //! Writers are not held up: nothing of the head is touched. Where a block overlaps with others, readers and compaction join them.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::Histogram;
-use storage::{Series, SeriesSet};
+use model::{Exemplar, Histogram, Labels, Metadata};
+use storage::{Appender, Series, SeriesSet, StorageError};
 
 use super::Db;
 use crate::block::{BlockWriter, Compaction, PageIn, PageKind, TimesSlice};
 use crate::error::TsdbError;
+use crate::head::DbAppender;
 use crate::page;
 
 /// Rows of a page. Chosen: as many as two hours at 15 s have.
@@ -60,6 +62,36 @@ impl Db {
         let name = writer.finish(compaction)?;
         super::compact::publish(self, std::slice::from_ref(&name), &[])?;
         Ok(Some(name))
+    }
+}
+
+impl Db {
+    /// Takes over what stands beside samples elsewhere. Exemplars that are here are passed over, and so is metadata of families that a
+    /// writer has spoken of here. Exemplars stay while their series has samples in memory, or until the next seal. Returns how many
+    /// were taken.
+    ///
+    /// # Errors
+    /// When the log cannot be written: then no exemplar is taken.
+    pub fn import_beside(
+        &self,
+        exemplars: &[(Labels, Exemplar)],
+        metadata: &BTreeMap<String, Metadata>,
+    ) -> Result<u64, StorageError> {
+        {
+            let mut known = self.head().metadata.lock();
+            for (name, said) in metadata {
+                if !known.all().contains_key(name) {
+                    known.put(name, said);
+                }
+            }
+        }
+        let here: HashSet<(u32, i64)> =
+            self.head().exemplars.lock().iter().map(|(series, one)| (*series, one.t_ms)).collect();
+        let mut appender = DbAppender::new(self, 0);
+        let taken = exemplars.iter().filter(|(labels, one)| appender.take_exemplar(labels, one, &here));
+        let n_taken = taken.count() as u64;
+        Box::new(appender).commit()?;
+        Ok(n_taken)
     }
 }
 

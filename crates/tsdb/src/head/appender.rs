@@ -1,6 +1,6 @@
 //! One batch: judged at append, judged again at commit, written to the log, then applied and visible.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -89,6 +89,22 @@ impl<'a> DbAppender<'a> {
         self.new_series.insert(labels.clone(), series);
         self.kept.insert(series, labels.clone());
         Ok((series, None))
+    }
+
+    /// Adds an exemplar whose series may not be in the head, unless it is among those `here`. Whether it is taken.
+    pub(crate) fn take_exemplar(
+        &mut self,
+        labels: &Labels,
+        exemplar: &Exemplar,
+        here: &HashSet<(u32, i64)>,
+    ) -> bool {
+        let Ok((series, _)) = self.series_for(labels) else { return false };
+        let is_new = !here.contains(&(series, exemplar.t_ms));
+        if is_new {
+            self.kept.entry(series).or_insert_with(|| labels.clone());
+            self.ops.push(Op::Exemplar { series, exemplar: exemplar.clone() });
+        }
+        is_new
     }
 
     /// Whether a sample is taken, by what the head holds now.

@@ -101,7 +101,8 @@ impl Table {
     /// Works out [`Group::elsewhere_ms`] of all groups.
     fn look_elsewhere(&mut self) {
         for (series, former) in &self.former {
-            let before = former.iter().filter_map(|place| Some(self.groups.get(&place.group)?.lock().newest_ms));
+            let before =
+                former.iter().filter_map(|place| Some(self.groups.get(&place.group)?.lock().newest_ms));
             let newest_ms = before.max().unwrap_or(i64::MIN);
             if let Some(group) = self.places.get(*series).and_then(|place| self.groups.get(&place.group)) {
                 let mut group = group.lock();

@@ -5,6 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use model::Labels;
+use model::labels::TEXT_BYTES_MAX;
 use stdx::{File, varint};
 
 use super::cache::BlockCache;
@@ -112,7 +113,7 @@ impl PairLeaf {
             text.extend_from_within(shared);
             text.push_str(rest);
             // Sharing makes text longer than its leaf, but not without limit.
-            if text.len() > super::leaf::LEAF_BYTES_MAX {
+            if text.len() > super::leaf::LEAF_BYTES_MAX || text.len() - from > TEXT_BYTES_MAX {
                 return None;
             }
             ends.push(text.len() as u32);
@@ -236,6 +237,17 @@ impl BlockIndex {
             .collect();
         sections.push(("tables", self.toc.tables.iter().map(|table| table.len).sum()));
         sections
+    }
+
+    /// The first leaf of each section, and the table of names: for tests of damage.
+    #[cfg(test)]
+    pub(super) fn raw_leaves(&self) -> Result<Vec<Vec<u8>>, ReadError> {
+        let mut leaves = Vec::new();
+        for (section, name) in SECTION_NAMES.iter().enumerate().take(NAMES) {
+            leaves.push(self.table(section)?.fences[0].read(&*self.file, name)?);
+        }
+        leaves.push(self.read_table(NAMES)?);
+        Ok(leaves)
     }
 
     /// Memory of the tables read so far: for measuring.
@@ -404,7 +416,7 @@ fn parse_names(mut src: &[u8], n_pairs: u32) -> Option<Vec<NameEntry>> {
         let name: Box<str> = std::str::from_utf8(varint::get_bytes(src)?).ok()?.into();
         let n_values = u32::try_from(varint::get_u64(src)?).ok().filter(|n| *n > 0)?;
         let (n_series, value_bytes) = (varint::get_u64(src)?, varint::get_u64(src)?);
-        if names.last().is_some_and(|last| last.name >= name) {
+        if names.last().is_some_and(|last| last.name >= name) || name.len() > TEXT_BYTES_MAX {
             return None;
         }
         names.push(NameEntry { name, first_pair, n_values, n_series, value_bytes });

@@ -11,6 +11,7 @@ mod state;
 
 pub(crate) use make::{Stretch, roll_up};
 pub(crate) use read::{RolledUpSet, Source};
+pub(crate) use serve::fuzz_serve;
 pub(crate) use state::State;
 
 /// Folder of all tiers.

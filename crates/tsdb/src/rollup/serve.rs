@@ -209,6 +209,21 @@ fn counter(rows: &[Row], range_ms: i64, out: &mut Out) {
     }
 }
 
+/// For fuzzing: serves rows as they may stand in a damaged block; times, and the three values of each.
+pub(crate) fn fuzz_serve(rows: &[(i64, [f64; 3])], interval_ms: i64, range_ms: i64) {
+    let rows: Vec<Row> =
+        rows.iter().map(|(end_ms, values)| Row { end_ms: *end_ms, interval_ms, values: *values }).collect();
+    for function in
+        ["", "first_over_time", "min_over_time", "sum_over_time", "count_over_time", "avg_over_time", "rate"]
+    {
+        let hints = SelectHints { function: function.to_owned(), range_ms, ..SelectHints::default() };
+        for beside_raw in [false, true] {
+            let (times, values) = Need::of(&hints).samples(&rows, &hints, TimeRange::ALL, beside_raw);
+            assert_eq!(times.len(), values.len());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

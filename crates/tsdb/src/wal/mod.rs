@@ -40,6 +40,26 @@ pub fn fuzz_record(payload: &[u8]) -> bool {
     commit.is_ok() || decode_definitions(payload, &mut |_| {}).is_ok()
 }
 
+/// A first segment of `log` with these payloads: for fuzzing, which goes past the checksums.
+pub(crate) fn segment_of(log: Log, payloads: &[&[u8]]) -> Vec<u8> {
+    let header = frame::FileHeader { kind: log.segment_kind(), number: 1, previous_bytes: 0 };
+    let mut out = header.encode().to_vec();
+    payloads.iter().filter(|payload| !payload.is_empty()).for_each(|one| frame::put_record(&mut out, one));
+    out
+}
+
+/// The payloads of a segment.
+#[cfg(test)]
+pub(crate) fn payloads_of(segment: &[u8]) -> Vec<&[u8]> {
+    let mut rest = &segment[frame::FILE_HEADER_BYTES..];
+    std::iter::from_fn(|| {
+        let (payload, after) = frame::get_record(rest).expect("it was just written")?;
+        rest = after;
+        Some(payload)
+    })
+    .collect()
+}
+
 /// Folder of the log, in the data directory.
 pub(crate) const WAL_DIR: &str = "wal";
 

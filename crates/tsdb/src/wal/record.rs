@@ -2,6 +2,7 @@
 //!
 //! Pure: values in, bytes out, and back. Bytes from disk passed a checksum, and are still not trusted.
 
+use model::labels::TEXT_BYTES_MAX;
 use model::{Exemplar, Histogram, Labels};
 use stdx::varint;
 
@@ -453,9 +454,6 @@ fn get_stamped<'a>(head: u8, src: &mut &'a [u8]) -> Result<Item<'a>, BadRecord> 
         _ => return Err(BadRecord("unknown item in a commit record")),
     })
 }
-
-/// Longest name or value: what `Labels` can pack.
-const TEXT_BYTES_MAX: usize = 0x10_ffff - 0x800;
 
 fn get_text<'a>(src: &mut &'a [u8]) -> Result<&'a str, BadRecord> {
     let bytes = varint::get_bytes(src).ok_or(BadRecord("label ends early"))?;

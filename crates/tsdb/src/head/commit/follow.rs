@@ -102,7 +102,11 @@ impl Found<'_> {
 }
 
 /// Time, column and bits of every sample of a group's planned rows up to the horizon, and which series its columns are.
-pub(super) fn spelled_out(plan: &Plan<'_>, group: &GroupPlan, horizon_ms: i64) -> (Vec<(i64, u32, u64)>, Vec<u32>) {
+pub(super) fn spelled_out(
+    plan: &Plan<'_>,
+    group: &GroupPlan,
+    horizon_ms: i64,
+) -> (Vec<(i64, u32, u64)>, Vec<u32>) {
     let state = group.shared.lock();
     let mut columns: Vec<u32> = state.page.columns.iter().map(|column| column.series).collect();
     columns.resize(group.n_columns as usize, NO_SERIES);
