@@ -214,13 +214,14 @@ fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
     let (clock, metrics) = (Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
     attempts.spawn(async move {
         let began = clock.monotonic();
-        let name = integration.name();
+        let name = integration.name;
         // A task of its own, so that a panic of one receiver is one failed attempt.
         let attempt = tokio::spawn(async move { notifier.send(&integration, &notification, timeout).await });
         let outcome = attempt.await.unwrap_or_else(|err| Outcome::Failed {
             is_retryable: false,
             reason: Reason::Other,
             message: format!("the attempt broke off: {err}"),
+            wait_ms: 0,
         });
         let took = clock.monotonic().saturating_sub(began);
         metrics.latency.with(&[name]).observe(took.as_secs_f64());

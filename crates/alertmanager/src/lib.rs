@@ -1,6 +1,6 @@
 //! Groups, inhibits, silences, routes, notifies, remembers.
 //!
-//! In from rules ([`Handle::put_alerts`]) and from API v2; out to webhooks, mail servers and Slack.
+//! In from rules ([`Handle::put_alerts`]) and from API v2; out to mail servers, webhooks, chats and pagers ([`receiver`]).
 //! A sync core (`dispatch`) that knows neither clock nor socket, and a driver around it. Works without storage and
 //! without promql. Semantics are Alertmanager's; what differs is written in docs/user/alerting.md.
 
@@ -16,6 +16,7 @@ mod matcher;
 mod metrics;
 mod nflog;
 mod notify;
+mod receiver;
 mod route;
 mod silence;
 mod state;

@@ -2,20 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use model::labels::is_legacy_label_name;
 use model::yaml::YamlError;
 use model::{Duration, MatchOp, Matcher};
 use net::{HttpClientConfig, Secret};
 
-use super::raw::{
-    At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawReceiver, RawRoute,
-};
-use super::receivers::Source;
-use super::{Config, ConfigError, InhibitRuleConfig, Integration, Kind, Receiver, RouteConfig, render};
+use super::raw::{At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawRoute};
+use super::{Config, ConfigError, InhibitRuleConfig, Receiver, RouteConfig, render};
 use crate::interval::{self, Interval};
 use crate::matcher;
+use crate::receiver::{RawReceiver, Source};
 use crate::route::GroupBy;
 
 /// Upstream's default of `resolve_timeout`.
@@ -23,42 +20,48 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What is wrong and, when known, where.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     place: Option<(u64, u64)>,
     what: String,
 }
 
 impl Fault {
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
         Self { place: None, what: what.into() }
     }
 
-    pub(super) fn at<T>(at: &At<T>, what: impl Into<String>) -> Self {
+    pub(crate) fn at<T>(at: &At<T>, what: impl Into<String>) -> Self {
         Self { place: Some((at.line, at.column)), what: what.into() }
     }
 
     /// Keeps its own place, else takes that of `at`.
-    fn or_at<T>(self, at: &At<T>) -> Self {
+    pub(crate) fn or_at<T>(self, at: &At<T>) -> Self {
         Self { place: self.place.or(Some((at.line, at.column))), ..self }
     }
 }
 
 /// What the checks of receivers need to know.
-pub(super) struct Checker<'a> {
-    pub(super) global: &'a RawGlobal,
+pub(crate) struct Checker<'a> {
+    pub(crate) global: &'a RawGlobal,
     dir: &'a Path,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    /// With file names relative to where the program runs.
+    #[cfg(test)]
+    pub(crate) fn here(global: &'a RawGlobal) -> Self {
+        Self { global, dir: Path::new("") }
+    }
+
     /// A receiver's own client settings take the place of the global ones as a whole.
-    pub(super) fn http(&self, own: Option<&HttpClientConfig>) -> HttpClientConfig {
+    pub(crate) fn http(&self, own: Option<&HttpClientConfig>) -> HttpClientConfig {
         let mut http = own.or(self.global.http_config.as_ref()).cloned().unwrap_or_default();
         http.set_directory(self.dir);
         http
     }
 
     /// A secret in place or in a file, not both.
-    pub(super) fn one_of(
+    pub(crate) fn one_of(
         &self,
         inline: (&str, &Option<Secret>),
         file: (&str, &Option<PathBuf>),
@@ -73,6 +76,18 @@ impl Checker<'_> {
             (None, Some(path)) => Ok(Some(Source::File(path.clone()))),
             (None, None) => Ok(None),
         }
+    }
+
+    /// As [`Checker::one_of`], and what stands under `global` where the receiver says neither.
+    pub(crate) fn one_of_or_global(
+        &self,
+        inline: (&str, &Option<Secret>),
+        file: (&str, &Option<PathBuf>),
+        global: (&Option<Secret>, &Option<PathBuf>),
+    ) -> Result<Option<Source>, Fault> {
+        let own = self.one_of(inline, file)?;
+        let names = (format!("global {}", inline.0), format!("global {}", file.0));
+        Ok(own.or(self.one_of((&names.0, global.0), (&names.1, global.1))?))
     }
 }
 
@@ -144,41 +159,17 @@ fn check_receivers(raw: &[At<RawReceiver>], checker: &Checker<'_>) -> Result<Vec
         if receivers.iter().any(|known| known.name == name) {
             return Err(Fault::at(at, format!("notification config name {name:?} is not unique")));
         }
-        if let Some((key, place)) = at.value.unserved() {
-            return Err(Fault::at(place, format!("{key} is not served yet: use webhook, email or slack")));
+        if let Some(place) = &at.value.sns_configs {
+            return Err(Fault::at(place, "sns_configs is not served yet: use webhook_configs"));
         }
         let mut labels = at.value.labels.clone().unwrap_or_default();
         if labels.insert("name".to_owned(), name.clone()).is_some_and(|old| old != name) {
             return Err(Fault::at(at, "receiver label \"name\" must be the receiver's name"));
         }
-        let integrations = check_integrations(&name, &at.value, checker).map_err(|fault| fault.or_at(at))?;
+        let integrations = at.value.check(&name, checker).map_err(|fault| fault.or_at(at))?;
         receivers.push(Receiver { name, labels, integrations });
     }
     Ok(receivers)
-}
-
-fn check_integrations(
-    name: &str,
-    raw: &RawReceiver,
-    checker: &Checker<'_>,
-) -> Result<Vec<Arc<Integration>>, Fault> {
-    let mut integrations = Vec::new();
-    let mut push = |idx, sends_resolved, kind| {
-        integrations.push(Arc::new(Integration { receiver: name.to_owned(), idx, sends_resolved, kind }));
-    };
-    for (idx, at) in raw.webhook_configs.iter().flatten().enumerate() {
-        let webhook = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
-        push(idx, at.value.sends_resolved(), Kind::Webhook(Box::new(webhook)));
-    }
-    for (idx, at) in raw.email_configs.iter().flatten().enumerate() {
-        let email = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
-        push(idx, at.value.sends_resolved(), Kind::Email(Box::new(email)));
-    }
-    for (idx, at) in raw.slack_configs.iter().flatten().enumerate() {
-        let slack = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
-        push(idx, at.value.sends_resolved(), Kind::Slack(Box::new(slack)));
-    }
-    Ok(integrations)
 }
 
 fn check_root(root: &At<RawRoute>) -> Result<(), Fault> {

@@ -7,7 +7,6 @@
 mod check;
 mod load;
 mod raw;
-mod receivers;
 mod render;
 
 use std::collections::BTreeMap;
@@ -18,9 +17,11 @@ use model::Matcher;
 use model::yaml::YamlError;
 
 use crate::interval::Interval;
+use crate::receiver::Kind;
 use crate::route::GroupBy;
 
-pub(crate) use receivers::{Email, Slack, SlackAction, SlackField, Source, Webhook};
+pub(crate) use check::{Checker, Fault};
+pub(crate) use raw::At;
 
 /// What the program does without a file: one route by alert name, and a receiver that sends nowhere.
 const BUILTIN: &str = "route:\n  receiver: none\n  group_by: [alertname]\nreceivers:\n  - name: none\n";
@@ -112,29 +113,12 @@ pub(crate) struct Receiver {
 #[derive(Debug, Clone)]
 pub(crate) struct Integration {
     pub(crate) receiver: String,
+    /// Upstream's name of the kind, as in metrics.
+    pub(crate) name: &'static str,
     /// Place in the receiver's list of this kind.
     pub(crate) idx: usize,
     pub(crate) sends_resolved: bool,
-    pub(crate) kind: Kind,
-}
-
-/// The kinds that are served.
-#[derive(Debug, Clone)]
-pub(crate) enum Kind {
-    Webhook(Box<Webhook>),
-    Email(Box<Email>),
-    Slack(Box<Slack>),
-}
-
-impl Integration {
-    /// Upstream's name of the kind, as in metrics.
-    pub(crate) fn name(&self) -> &'static str {
-        match self.kind {
-            Kind::Webhook(_) => "webhook",
-            Kind::Email(_) => "email",
-            Kind::Slack(_) => "slack",
-        }
-    }
+    pub(crate) kind: Arc<dyn Kind>,
 }
 
 impl Config {

@@ -11,14 +11,14 @@ use net::{HttpClientConfig, Secret};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::receivers::{RawEmail, RawSlack, RawWebhook};
+use crate::receiver::RawReceiver;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) line: u64,
-    pub(super) column: u64,
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) line: u64,
+    pub(crate) column: u64,
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
@@ -41,194 +41,127 @@ impl<T: Serialize> Serialize for At<T> {
 /// The whole file.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawConfig {
-    pub(super) global: Option<RawGlobal>,
-    pub(super) route: Option<At<RawRoute>>,
-    pub(super) inhibit_rules: Option<Vec<Option<RawInhibitRule>>>,
-    pub(super) receivers: Option<Vec<At<RawReceiver>>>,
-    pub(super) templates: Option<Vec<String>>,
-    pub(super) mute_time_intervals: Option<Vec<At<RawNamedInterval>>>,
-    pub(super) time_intervals: Option<Vec<At<RawNamedInterval>>>,
+pub(crate) struct RawConfig {
+    pub(crate) global: Option<RawGlobal>,
+    pub(crate) route: Option<At<RawRoute>>,
+    pub(crate) inhibit_rules: Option<Vec<Option<RawInhibitRule>>>,
+    pub(crate) receivers: Option<Vec<At<RawReceiver>>>,
+    pub(crate) templates: Option<Vec<String>>,
+    pub(crate) mute_time_intervals: Option<Vec<At<RawNamedInterval>>>,
+    pub(crate) time_intervals: Option<Vec<At<RawNamedInterval>>>,
     #[serde(skip_serializing)]
-    pub(super) tracing: Option<At<IgnoredAny>>,
+    pub(crate) tracing: Option<At<IgnoredAny>>,
     #[serde(skip_serializing)]
-    pub(super) event_recorder: Option<At<IgnoredAny>>,
+    pub(crate) event_recorder: Option<At<IgnoredAny>>,
 }
 
-/// `global`. Keys of receivers that are not served are read, shown and otherwise without effect, since no receiver can
-/// use them.
+/// `global`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawGlobal {
-    pub(super) resolve_timeout: Option<Duration>,
-    pub(super) http_config: Option<HttpClientConfig>,
-    pub(super) smtp_from: Option<String>,
-    pub(super) smtp_hello: Option<String>,
-    pub(super) smtp_smarthost: Option<At<String>>,
-    pub(super) smtp_auth_username: Option<String>,
-    pub(super) smtp_auth_password: Option<Secret>,
-    pub(super) smtp_auth_password_file: Option<PathBuf>,
-    pub(super) smtp_auth_secret: Option<At<Secret>>,
-    pub(super) smtp_auth_secret_file: Option<At<PathBuf>>,
-    pub(super) smtp_auth_identity: Option<At<String>>,
-    pub(super) smtp_require_tls: Option<bool>,
-    pub(super) smtp_tls_config: Option<net::TlsConfig>,
-    pub(super) smtp_force_implicit_tls: Option<bool>,
-    pub(super) slack_api_url: Option<At<Secret>>,
-    pub(super) slack_api_url_file: Option<PathBuf>,
-    pub(super) slack_app_token: Option<At<Secret>>,
-    pub(super) slack_app_token_file: Option<At<PathBuf>>,
-    pub(super) slack_app_url: Option<String>,
-    pub(super) pagerduty_url: Option<String>,
-    pub(super) opsgenie_api_url: Option<String>,
-    pub(super) opsgenie_api_key: Option<Secret>,
-    pub(super) opsgenie_api_key_file: Option<PathBuf>,
-    pub(super) wechat_api_url: Option<String>,
-    pub(super) wechat_api_secret: Option<Secret>,
-    pub(super) wechat_api_secret_file: Option<PathBuf>,
-    pub(super) wechat_api_corp_id: Option<String>,
-    pub(super) victorops_api_url: Option<String>,
-    pub(super) victorops_api_key: Option<Secret>,
-    pub(super) victorops_api_key_file: Option<PathBuf>,
-    pub(super) telegram_api_url: Option<String>,
-    pub(super) telegram_bot_token: Option<Secret>,
-    pub(super) telegram_bot_token_file: Option<PathBuf>,
-    pub(super) webex_api_url: Option<String>,
-    pub(super) rocketchat_api_url: Option<String>,
-    pub(super) rocketchat_token: Option<Secret>,
-    pub(super) rocketchat_token_file: Option<PathBuf>,
-    pub(super) rocketchat_token_id: Option<Secret>,
-    pub(super) rocketchat_token_id_file: Option<PathBuf>,
-    pub(super) mattermost_webhook_url: Option<Secret>,
-    pub(super) mattermost_webhook_url_file: Option<PathBuf>,
-    pub(super) jira_api_url: Option<String>,
+pub(crate) struct RawGlobal {
+    pub(crate) resolve_timeout: Option<Duration>,
+    pub(crate) http_config: Option<HttpClientConfig>,
+    pub(crate) smtp_from: Option<String>,
+    pub(crate) smtp_hello: Option<String>,
+    pub(crate) smtp_smarthost: Option<At<String>>,
+    pub(crate) smtp_auth_username: Option<String>,
+    pub(crate) smtp_auth_password: Option<Secret>,
+    pub(crate) smtp_auth_password_file: Option<PathBuf>,
+    pub(crate) smtp_auth_secret: Option<At<Secret>>,
+    pub(crate) smtp_auth_secret_file: Option<At<PathBuf>>,
+    pub(crate) smtp_auth_identity: Option<At<String>>,
+    pub(crate) smtp_require_tls: Option<bool>,
+    pub(crate) smtp_tls_config: Option<net::TlsConfig>,
+    pub(crate) smtp_force_implicit_tls: Option<bool>,
+    pub(crate) slack_api_url: Option<Secret>,
+    pub(crate) slack_api_url_file: Option<PathBuf>,
+    pub(crate) slack_app_token: Option<Secret>,
+    pub(crate) slack_app_token_file: Option<PathBuf>,
+    pub(crate) slack_app_url: Option<String>,
+    pub(crate) pagerduty_url: Option<String>,
+    pub(crate) opsgenie_api_url: Option<String>,
+    pub(crate) opsgenie_api_key: Option<Secret>,
+    pub(crate) opsgenie_api_key_file: Option<PathBuf>,
+    pub(crate) wechat_api_url: Option<String>,
+    pub(crate) wechat_api_secret: Option<Secret>,
+    pub(crate) wechat_api_secret_file: Option<PathBuf>,
+    pub(crate) wechat_api_corp_id: Option<String>,
+    pub(crate) victorops_api_url: Option<String>,
+    pub(crate) victorops_api_key: Option<Secret>,
+    pub(crate) victorops_api_key_file: Option<PathBuf>,
+    pub(crate) telegram_api_url: Option<String>,
+    pub(crate) telegram_bot_token: Option<Secret>,
+    pub(crate) telegram_bot_token_file: Option<PathBuf>,
+    pub(crate) webex_api_url: Option<String>,
+    pub(crate) rocketchat_api_url: Option<String>,
+    pub(crate) rocketchat_token: Option<Secret>,
+    pub(crate) rocketchat_token_file: Option<PathBuf>,
+    pub(crate) rocketchat_token_id: Option<Secret>,
+    pub(crate) rocketchat_token_id_file: Option<PathBuf>,
+    pub(crate) mattermost_webhook_url: Option<Secret>,
+    pub(crate) mattermost_webhook_url_file: Option<PathBuf>,
+    pub(crate) jira_api_url: Option<String>,
 }
 
 /// One node of the route tree.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawRoute {
-    pub(super) receiver: Option<At<String>>,
-    pub(super) group_by: Option<At<Vec<String>>>,
+pub(crate) struct RawRoute {
+    pub(crate) receiver: Option<At<String>>,
+    pub(crate) group_by: Option<At<Vec<String>>>,
     #[serde(rename = "match")]
-    pub(super) equal: Option<BTreeMap<String, String>>,
-    pub(super) match_re: Option<BTreeMap<String, String>>,
-    pub(super) matchers: Option<Vec<At<String>>>,
-    pub(super) mute_time_intervals: Option<Vec<At<String>>>,
-    pub(super) active_time_intervals: Option<Vec<At<String>>>,
+    pub(crate) equal: Option<BTreeMap<String, String>>,
+    pub(crate) match_re: Option<BTreeMap<String, String>>,
+    pub(crate) matchers: Option<Vec<At<String>>>,
+    pub(crate) mute_time_intervals: Option<Vec<At<String>>>,
+    pub(crate) active_time_intervals: Option<Vec<At<String>>>,
     #[serde(rename = "continue")]
-    pub(super) is_continue: Option<bool>,
-    pub(super) routes: Option<Vec<At<RawRoute>>>,
-    pub(super) group_wait: Option<Duration>,
-    pub(super) group_interval: Option<Duration>,
-    pub(super) repeat_interval: Option<Duration>,
-    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(crate) is_continue: Option<bool>,
+    pub(crate) routes: Option<Vec<At<RawRoute>>>,
+    pub(crate) group_wait: Option<Duration>,
+    pub(crate) group_interval: Option<Duration>,
+    pub(crate) repeat_interval: Option<Duration>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
 }
 
 /// One inhibition rule.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawInhibitRule {
-    pub(super) name: Option<String>,
-    pub(super) source_match: Option<BTreeMap<String, String>>,
-    pub(super) source_match_re: Option<BTreeMap<String, String>>,
-    pub(super) source_matchers: Option<Vec<At<String>>>,
-    pub(super) target_match: Option<BTreeMap<String, String>>,
-    pub(super) target_match_re: Option<BTreeMap<String, String>>,
-    pub(super) target_matchers: Option<Vec<At<String>>>,
-    pub(super) equal: Option<Vec<String>>,
+pub(crate) struct RawInhibitRule {
+    pub(crate) name: Option<String>,
+    pub(crate) source_match: Option<BTreeMap<String, String>>,
+    pub(crate) source_match_re: Option<BTreeMap<String, String>>,
+    pub(crate) source_matchers: Option<Vec<At<String>>>,
+    pub(crate) target_match: Option<BTreeMap<String, String>>,
+    pub(crate) target_match_re: Option<BTreeMap<String, String>>,
+    pub(crate) target_matchers: Option<Vec<At<String>>>,
+    pub(crate) equal: Option<Vec<String>>,
 }
 
 /// A name for several intervals.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawNamedInterval {
-    pub(super) name: Option<String>,
-    pub(super) time_intervals: Option<Vec<At<RawInterval>>>,
+pub(crate) struct RawNamedInterval {
+    pub(crate) name: Option<String>,
+    pub(crate) time_intervals: Option<Vec<At<RawInterval>>>,
 }
 
 /// One interval.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawInterval {
-    pub(super) times: Option<Vec<At<RawTimes>>>,
-    pub(super) weekdays: Option<Vec<At<String>>>,
-    pub(super) days_of_month: Option<Vec<At<String>>>,
-    pub(super) months: Option<Vec<At<String>>>,
-    pub(super) years: Option<Vec<At<String>>>,
-    pub(super) location: Option<At<String>>,
+pub(crate) struct RawInterval {
+    pub(crate) times: Option<Vec<At<RawTimes>>>,
+    pub(crate) weekdays: Option<Vec<At<String>>>,
+    pub(crate) days_of_month: Option<Vec<At<String>>>,
+    pub(crate) months: Option<Vec<At<String>>>,
+    pub(crate) years: Option<Vec<At<String>>>,
+    pub(crate) location: Option<At<String>>,
 }
 
 /// From when to when of a day.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawTimes {
-    pub(super) start_time: Option<String>,
-    pub(super) end_time: Option<String>,
-}
-
-/// A receiver and all kinds that Alertmanager knows.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawReceiver {
-    pub(super) name: Option<String>,
-    pub(super) labels: Option<BTreeMap<String, String>>,
-    pub(super) webhook_configs: Option<Vec<At<RawWebhook>>>,
-    pub(super) email_configs: Option<Vec<At<RawEmail>>>,
-    pub(super) slack_configs: Option<Vec<At<RawSlack>>>,
-    #[serde(skip_serializing)]
-    pub(super) pagerduty_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) opsgenie_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) victorops_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) pushover_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) wechat_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) sns_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) telegram_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) discord_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) webex_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) msteams_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) msteamsv2_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) jira_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) rocketchat_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) mattermost_configs: Option<At<IgnoredAny>>,
-    #[serde(skip_serializing)]
-    pub(super) incidentio_configs: Option<At<IgnoredAny>>,
-}
-
-impl RawReceiver {
-    /// The first kind that is used and not served, with its place.
-    pub(super) fn unserved(&self) -> Option<(&'static str, &At<IgnoredAny>)> {
-        [
-            ("pagerduty_configs", &self.pagerduty_configs),
-            ("opsgenie_configs", &self.opsgenie_configs),
-            ("victorops_configs", &self.victorops_configs),
-            ("pushover_configs", &self.pushover_configs),
-            ("wechat_configs", &self.wechat_configs),
-            ("sns_configs", &self.sns_configs),
-            ("telegram_configs", &self.telegram_configs),
-            ("discord_configs", &self.discord_configs),
-            ("webex_configs", &self.webex_configs),
-            ("msteams_configs", &self.msteams_configs),
-            ("msteamsv2_configs", &self.msteamsv2_configs),
-            ("jira_configs", &self.jira_configs),
-            ("rocketchat_configs", &self.rocketchat_configs),
-            ("mattermost_configs", &self.mattermost_configs),
-            ("incidentio_configs", &self.incidentio_configs),
-        ]
-        .into_iter()
-        .find_map(|(name, place)| place.as_ref().map(|place| (name, place)))
-    }
+pub(crate) struct RawTimes {
+    pub(crate) start_time: Option<String>,
+    pub(crate) end_time: Option<String>,
 }

@@ -55,6 +55,8 @@ pub(crate) enum Outcome {
         reason: Reason,
         /// For the log.
         message: String,
+        /// How long the receiver asks to be left alone, in milliseconds.
+        wait_ms: i64,
     },
 }
 

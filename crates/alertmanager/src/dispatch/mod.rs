@@ -251,7 +251,7 @@ impl Core {
         let key_of = |integration: &Integration| NotifyKey {
             group_key: group_key.clone(),
             receiver: receiver.name.clone(),
-            integration: integration.name().to_owned(),
+            integration: integration.name.to_owned(),
             idx: integration.idx,
         };
         // After a reload an attempt of the old configuration may still run for the same key: wait for its outcome.
@@ -355,7 +355,7 @@ impl Core {
         };
         let id = JobId(self.next_job);
         self.next_job += 1;
-        self.metrics.notifications.with(&[integration.name()]).inc();
+        self.metrics.notifications.with(&[integration.name]).inc();
         self.busy.insert(key.clone(), id);
         let job = Job {
             epoch: self.epoch,
@@ -401,7 +401,7 @@ impl Core {
             *n_running += 1;
             job.is_in_flight = true;
             job.n_attempts += 1;
-            self.metrics.requests.with(&[job.integration.name()]).inc();
+            self.metrics.requests.with(&[job.integration.name]).inc();
             actions.push(Action::Send {
                 job: id,
                 integration: Arc::clone(&job.integration),
@@ -424,10 +424,10 @@ impl Core {
                 self.remember(key, firing, resolved, repeat_interval_ms, now_ms);
                 self.end_job(id, None);
             }
-            Outcome::Failed { is_retryable, reason, message } => {
-                let integration = job.integration.name();
+            Outcome::Failed { is_retryable, reason, message, wait_ms } => {
+                let integration = job.integration.name;
                 self.metrics.requests_failed.with(&[integration]).inc();
-                job.next_attempt_ms = now_ms.saturating_add(job.backoff_ms(id));
+                job.next_attempt_ms = now_ms.saturating_add(job.backoff_ms(id).max(*wait_ms));
                 // A job of an older configuration has nobody to retry for: the new groups decide.
                 let is_over = !is_retryable || job.next_attempt_ms >= job.deadline_ms || job.epoch != epoch;
                 // Once for the first failure and once for the end; a server that is down is not worth a line per try.
@@ -446,7 +446,7 @@ impl Core {
     fn end_job(&mut self, id: JobId, failed: Option<Reason>) {
         let Some(job) = self.forget_job(id) else { return };
         if let Some(reason) = failed {
-            self.metrics.failed.with(&[job.integration.name(), reason.text()]).inc();
+            self.metrics.failed.with(&[job.integration.name, reason.text()]).inc();
         }
         if job.epoch != self.epoch {
             return;

@@ -212,7 +212,12 @@ fn a_receiver_that_drops_is_told_later_and_the_other_not_twice() {
     let mut sim = Sim::new(&text);
     sim.answer = Box::new(|at_ms, who| {
         if who == "d/1" && at_ms < 4_500 {
-            return Outcome::Failed { is_retryable: false, reason: Reason::Client, message: "no".into() };
+            return Outcome::Failed {
+                is_retryable: false,
+                reason: Reason::Client,
+                message: "no".into(),
+                wait_ms: 0,
+            };
         }
         Outcome::Delivered
     });
@@ -235,7 +240,12 @@ fn a_server_in_trouble_is_tried_again_within_the_flush() {
     sim.answer = Box::new(move |_, _| {
         n_attempts += 1;
         if n_attempts <= 4 {
-            return Outcome::Failed { is_retryable: true, reason: Reason::Server, message: "503".into() };
+            return Outcome::Failed {
+                is_retryable: true,
+                reason: Reason::Server,
+                message: "503".into(),
+                wait_ms: 0,
+            };
         }
         Outcome::Delivered
     });
@@ -520,7 +530,7 @@ proptest! {
                 return Outcome::Delivered;
             }
             left.fetch_sub(1, SeqCst);
-            Outcome::Failed { is_retryable: at_ms % 2 == 0, reason: Reason::Server, message: "no".into() }
+            Outcome::Failed { is_retryable: at_ms % 2 == 0, reason: Reason::Server, message: "no".into(), wait_ms: 0 }
         });
         let mut at_ms = 1_000;
         for (wait_ms, event) in &history {

@@ -11,35 +11,35 @@ use crate::alert::{Fingerprint, ZERO_TIME_MS};
 /// The label that comes first in lists of pairs.
 const FIRST_LABEL: &str = "alertname";
 
-pub(super) type Kv = BTreeMap<String, String>;
+pub(crate) type Kv = BTreeMap<String, String>;
 
 /// One alert in a message.
 #[derive(Debug, Clone)]
-pub(super) struct AlertData {
-    pub(super) is_firing: bool,
-    pub(super) labels: Kv,
-    pub(super) annotations: Kv,
-    pub(super) starts_at_ms: i64,
+pub(crate) struct AlertData {
+    pub(crate) is_firing: bool,
+    pub(crate) labels: Kv,
+    pub(crate) annotations: Kv,
+    pub(crate) starts_at_ms: i64,
     /// Go's zero time while firing.
-    pub(super) ends_at_ms: i64,
-    pub(super) generator_url: String,
-    pub(super) fingerprint: Fingerprint,
+    pub(crate) ends_at_ms: i64,
+    pub(crate) generator_url: String,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// A message.
 #[derive(Debug, Clone)]
-pub(super) struct Data {
+pub(crate) struct Data {
     /// Quoted for use in a regular expression, as upstream has it.
-    pub(super) receiver: String,
-    pub(super) alerts: Vec<AlertData>,
-    pub(super) reason: &'static str,
-    pub(super) group_labels: Kv,
-    pub(super) common_labels: Kv,
-    pub(super) common_annotations: Kv,
-    pub(super) route_labels: Kv,
-    pub(super) external_url: String,
+    pub(crate) receiver: String,
+    pub(crate) alerts: Vec<AlertData>,
+    pub(crate) reason: &'static str,
+    pub(crate) group_labels: Kv,
+    pub(crate) common_labels: Kv,
+    pub(crate) common_annotations: Kv,
+    pub(crate) route_labels: Kv,
+    pub(crate) external_url: String,
     /// How many alerts a limit left out.
-    pub(super) n_truncated: usize,
+    pub(crate) n_truncated: usize,
 }
 
 fn kv(labels: &Labels) -> Kv {
@@ -63,7 +63,7 @@ fn quote_meta(text: &str) -> String {
 impl Data {
     /// Of `notification`; of more than `alerts_max` alerts (0: no limit) the first ones stay, and what is common is
     /// common to them.
-    pub(super) fn new(notification: &Notification, external_url: &str, alerts_max: usize) -> Self {
+    pub(crate) fn new(notification: &Notification, external_url: &str, alerts_max: usize) -> Self {
         let n_all = notification.alerts.len();
         let n_kept = if alerts_max == 0 { n_all } else { n_all.min(alerts_max) };
         let alerts: Vec<AlertData> = notification.alerts[..n_kept]
@@ -92,18 +92,18 @@ impl Data {
     }
 
     /// `firing` when any alert fires.
-    pub(super) fn status(&self) -> &'static str {
+    pub(crate) fn status(&self) -> &'static str {
         status(self.alerts.iter().any(|alert| alert.is_firing))
     }
 
     /// As templates see it.
-    pub(super) fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         Value::object(DataObject(self.clone()))
     }
 }
 
 /// The API's word.
-pub(super) fn status(is_firing: bool) -> &'static str {
+pub(crate) fn status(is_firing: bool) -> &'static str {
     if is_firing { "firing" } else { "resolved" }
 }
 
@@ -205,7 +205,7 @@ impl Object for AlertObject {
 }
 
 /// A set of labels or annotations.
-pub(super) fn kv_value(kv: &Kv) -> Value {
+pub(crate) fn kv_value(kv: &Kv) -> Value {
     Value::object(KvObject(kv.clone()))
 }
 
@@ -309,7 +309,7 @@ impl Object for Pair {
 
 /// A list of texts that can be joined.
 #[derive(Debug)]
-pub(super) struct Strings(pub(super) Vec<String>);
+pub(crate) struct Strings(pub(super) Vec<String>);
 
 impl Object for Strings {
     fn type_name(&self) -> &str {
@@ -336,7 +336,7 @@ impl Object for Strings {
 }
 
 /// A list of texts in any of its forms.
-pub(super) fn texts(value: &Value) -> Result<Vec<String>, String> {
+pub(crate) fn texts(value: &Value) -> Result<Vec<String>, String> {
     let text_of = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match value {
         Value::List(list) => Ok(list.iter().map(text_of).collect()),

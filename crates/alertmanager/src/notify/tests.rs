@@ -11,9 +11,9 @@ use super::data::Data;
 use super::*;
 use crate::alert::{Alert, Fingerprint};
 
-const T0: i64 = 1_763_676_000_000;
+pub(crate) const T0: i64 = 1_763_676_000_000;
 
-fn snapshot(labels: &[(&str, &str)], annotations: &[(&str, &str)], is_firing: bool) -> Snapshot {
+pub(crate) fn snapshot(labels: &[(&str, &str)], annotations: &[(&str, &str)], is_firing: bool) -> Snapshot {
     let labels = Labels::from_pairs(labels.iter().copied());
     Snapshot {
         fingerprint: Fingerprint::of(&labels),
@@ -30,7 +30,7 @@ fn snapshot(labels: &[(&str, &str)], annotations: &[(&str, &str)], is_firing: bo
     }
 }
 
-fn notification() -> Notification {
+pub(crate) fn notification() -> Notification {
     Notification {
         receiver: "team.x".to_owned(),
         group_key: r#"{}:{alertname="HostDown"}"#.to_owned(),
@@ -49,13 +49,22 @@ fn notification() -> Notification {
     }
 }
 
-fn notifier(receiver: &str) -> (Notifier, Arc<Integration>) {
+pub(crate) fn notifier(receiver: &str) -> (Notifier, Arc<Integration>) {
     let text = format!("route: {{receiver: r}}\nreceivers: [{{name: r, {receiver}}}]\n");
     let config = Config::parse("a.yml", &text).expect("good");
     let integration = Arc::clone(&config.receivers[0].integrations[0]);
     let notifier =
         Notifier::new(&config, "http://hinomi.example:9090", Arc::new(MemDir::new())).expect("good");
     (notifier, integration)
+}
+
+/// An attempt with five seconds.
+pub(crate) fn attempt<'a>(
+    notifier: &'a Notifier,
+    integration: &Integration,
+    notification: &'a Notification,
+) -> Attempt<'a> {
+    Attempt::new(notifier, integration, notification, Duration::from_secs(5)).expect("labels fill in")
 }
 
 #[test]
@@ -78,7 +87,8 @@ fn the_webhooks_body_is_alertmanagers_to_the_byte() {
     );
     let fingerprints: Vec<String> = data.alerts.iter().map(|alert| alert.fingerprint.to_string()).collect();
     let expected = expected.replace("FP0", &fingerprints[0]).replace("FP1", &fingerprints[1]);
-    assert_eq!(webhook::body(&data, r#"{}:{alertname="HostDown"}"#), expected);
+    let message = crate::receiver::webhook::Message::new(&data, r#"{}:{alertname="HostDown"}"#, "4");
+    assert_eq!(go_json(&message), expected);
     // What a limit leaves out has no say in what is common.
     let cut = Data::new(&notification(), "", 1);
     assert_eq!((cut.n_truncated, cut.common_labels.contains_key("instance")), (1, true));
@@ -149,30 +159,8 @@ fn route_labels_may_refer_to_each_other_but_not_in_circles() {
     assert!(fill(&[("a", r#"{{ routeLabels "b" }}"#), ("b", r#"{{ routeLabels "a" }}"#)]).is_err());
 }
 
-#[test]
-fn the_mail_is_one_message_in_two_forms() {
-    let (notifier, integration) = notifier(
-        "email_configs: [{to: 'Ann <a@x.example>, b@x.example', from: 'h@x.example', smarthost: 'm:25', headers: {Subject: '火の見: {{ .CommonLabels.alertname }} 알림', X-Team: \"a\\nBcc: evil@x.example\"}}]",
-    );
-    let Kind::Email(config) = &integration.kind else { panic!("an e-mail") };
-    let data = Data::new(&notification(), "http://hinomi.example:9090", 0);
-    let message = email::message(&notifier, config, &data, T0).expect("a message");
-    let text = String::from_utf8(message.formatted()).expect("ASCII");
-    assert!(text.is_ascii(), "{text}");
-    let (head, body) = text.split_once("\r\n\r\n").expect("head and body");
-    assert!(head.contains("Subject: =?utf-8?b?"), "{head}");
-    assert!(!head.contains("\r\nBcc"), "{head}");
-    assert!(head.contains("Content-Type: multipart/alternative"), "{head}");
-    assert!(head.contains("Date: Thu, 20 Nov 2025 22:00:00 +0000"), "{head}");
-    assert!(head.contains("Message-ID: <"), "{head}");
-    assert!(body.find("text/plain").expect("text") < body.find("text/html").expect("HTML"));
-    let html = notifier.templates.html(&config.html, &data, T0).expect("HTML");
-    assert!(html.contains("ホスト停止 &lt;b&gt;호스트"), "{html}");
-    assert!(html.contains("1 firing") && html.contains("b:9100"), "{html}");
-}
-
 /// Answers each connection with the next of `answers` and gives back the requests.
-async fn server(answers: Vec<&'static str>) -> (u16, tokio::task::JoinHandle<Vec<String>>) {
+pub(crate) async fn server(answers: Vec<&'static str>) -> (u16, tokio::task::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let task = tokio::spawn(async move {
@@ -202,7 +190,7 @@ async fn server(answers: Vec<&'static str>) -> (u16, tokio::task::JoinHandle<Vec
     (port, task)
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 #[tokio::test]
 async fn a_webhook_is_posted_with_its_credentials() {
@@ -238,7 +226,7 @@ async fn answers_decide_whether_to_try_again() {
         let (notifier, integration) =
             notifier(&format!("webhook_configs: [{{url: 'http://127.0.0.1:{port}/secret'}}]"));
         let outcome = notifier.send(&integration, &notification(), Duration::from_secs(5)).await;
-        let Outcome::Failed { is_retryable, reason, message } = outcome else {
+        let Outcome::Failed { is_retryable, reason, message, .. } = outcome else {
             panic!("{status}: delivered")
         };
         assert_eq!((is_retryable, reason), (expected_retry, expected_reason), "{status}");
@@ -263,34 +251,4 @@ async fn a_slow_webhook_ends_with_its_timeout() {
         matches!(outcome, Outcome::Failed { is_retryable: true, reason: Reason::Deadline, .. }),
         "{outcome:?}"
     );
-}
-
-#[tokio::test]
-async fn slack_gets_one_attachment_and_its_no_is_a_no() {
-    const NO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 39\r\nConnection: close\r\n\r\n{\"ok\":false,\"error\":\"channel_not_found\"}";
-    let (port, served) = server(vec![OK, NO]).await;
-    let (notifier, integration) = notifier(&format!(
-        "slack_configs: [{{api_url: 'http://127.0.0.1:{port}/x', channel: '#ops', title: 'T {{{{ .Status }}}}', text: 'x', \
-         fields: [{{title: a, value: '{{{{ .GroupLabels.alertname }}}}', short: true}}], \
-         actions: [{{type: button, text: Go, url: 'http://x/'}}]}}]"
-    ));
-    assert_eq!(
-        notifier.send(&integration, &notification(), Duration::from_secs(5)).await,
-        Outcome::Delivered
-    );
-    let outcome = notifier.send(&integration, &notification(), Duration::from_secs(5)).await;
-    let Outcome::Failed { is_retryable: false, message, .. } = outcome else { panic!("{outcome:?}") };
-    assert!(message.contains("channel_not_found"), "{message}");
-    let request = served.await.expect("served").remove(0);
-    let body = request.split_once("\r\n\r\n").expect("a body").1;
-    let expected = concat!(
-        r##"{"channel":"#ops","username":"Hinomi","attachments":[{"title":"T firing","##,
-        r#""title_link":"http://hinomi.example:9090/alerts?receiver=team%5C.x","text":"x","#,
-        r#""fallback":"[FIRING:1] HostDown (node) | http://hinomi.example:9090/alerts?receiver=team%5C.x","#,
-        r#""callback_id":"","fields":[{"title":"a","value":"HostDown","short":true}],"#,
-        r#""actions":[{"type":"button","text":"Go","url":"http://x/"}],"footer":"","color":"danger","#,
-        r#""mrkdwn_in":["fallback","pretext","text"]}]}"#,
-        "\n"
-    );
-    assert_eq!(body, expected);
 }

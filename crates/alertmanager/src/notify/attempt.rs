@@ -1,0 +1,166 @@
+//! One attempt at one message: what a kind of receiver may use to say it.
+
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use net::{HttpClient, Limits, Request, Response};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::{Data, Failure, Notification, Notifier};
+use crate::config::Integration;
+use crate::dispatch::Reason;
+use crate::receiver::Source;
+
+/// Longest answer of a receiver that is read, in bytes. Chosen: a search of Jira fits, and only the beginning is shown.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Data, templates and client of one attempt.
+pub(crate) struct Attempt<'a> {
+    notifier: &'a Notifier,
+    client: Option<&'a HttpClient>,
+    pub(crate) notification: &'a Notification,
+    pub(crate) data: Data,
+    pub(crate) timeout: Duration,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        notifier: &'a Notifier,
+        integration: &Integration,
+        notification: &'a Notification,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let mut data = Data::new(notification, &notifier.external_url, integration.kind.alerts_max());
+        let filled = notifier.templates.fill_route_labels(&mut data, notification.now_ms);
+        filled.map_err(|err| Failure::template(&err))?;
+        let key = (integration.receiver.clone(), integration.name, integration.idx);
+        Ok(Self { notifier, client: notifier.clients.get(&key), notification, data, timeout })
+    }
+
+    /// `template` filled in.
+    pub(crate) fn text(&self, template: &str) -> Result<String, Failure> {
+        let text = self.notifier.templates.text(template, &self.data, self.notification.now_ms);
+        text.map_err(|err| Failure::template(&err))
+    }
+
+    /// `template` filled in, values escaped for HTML.
+    pub(crate) fn html(&self, template: &str) -> Result<String, Failure> {
+        let html = self.notifier.templates.html(template, &self.data, self.notification.now_ms);
+        html.map_err(|err| Failure::template(&err))
+    }
+
+    /// Texts inside of a structure filled in, keys too. A text that then reads as a number, a list or another
+    /// structure becomes that, as upstream has it.
+    pub(crate) fn structure(&self, value: &Value) -> Result<Value, Failure> {
+        Ok(match value {
+            Value::String(template) => {
+                let text = self.text(template)?;
+                match model::yaml::parse::<Value>("payload", &text) {
+                    Ok(Value::String(_)) | Err(_) => Value::String(text),
+                    Ok(other) => other,
+                }
+            }
+            Value::Array(list) => {
+                Value::Array(list.iter().map(|item| self.structure(item)).collect::<Result<_, _>>()?)
+            }
+            Value::Object(map) => {
+                let entries = map.iter().map(|(key, value)| Ok((self.text(key)?, self.structure(value)?)));
+                Value::Object(entries.collect::<Result<_, Failure>>()?)
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// The text of a secret, now; white space around it in a file does not count.
+    pub(crate) fn secret(&self, source: &Source) -> Result<String, Failure> {
+        match source {
+            Source::Inline(secret) => Ok(secret.expose().to_owned()),
+            Source::File(path) => {
+                let bytes = self.notifier.files.read(path).map_err(|err| Failure::cannot_read(path, &err))?;
+                let text = String::from_utf8(bytes).map_err(|err| Failure::cannot_read(path, &err))?;
+                Ok(text.trim().to_owned())
+            }
+        }
+    }
+
+    /// Whether any of its alerts fires.
+    pub(crate) fn is_firing(&self) -> bool {
+        self.data.status() == "firing"
+    }
+
+    /// What names the group elsewhere: SHA-256 of its key, in hexadecimal, as upstream computes it.
+    pub(crate) fn group_hash(&self) -> String {
+        let digest = Sha256::digest(self.notification.group_key.as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// POSTs JSON to an address that may be a secret; an answer other than 2xx is a failure.
+    pub(crate) async fn post_json(&self, url: &str, body: &impl Serialize) -> Result<Response, Failure> {
+        let url = Url::parse(url)
+            .map_err(|err| Failure::fatal(format!("the receiver's URL is not a URL: {err}")))?;
+        self.send_json(Method::POST, url, HeaderMap::new(), body).await
+    }
+
+    /// As [`Attempt::post_json`] with all that can be said.
+    pub(crate) async fn send_json(
+        &self,
+        method: Method,
+        url: Url,
+        mut headers: HeaderMap,
+        body: &impl Serialize,
+    ) -> Result<Response, Failure> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let request = Request { method, url, headers, body: go_json(body).into() };
+        let response = self.request(request).await?;
+        Failure::check_status(&response)?;
+        Ok(response)
+    }
+
+    /// One request with the integration's client, whatever comes back. Errors never show the URL's path, which often
+    /// is the secret.
+    pub(crate) async fn request(&self, request: Request) -> Result<Response, Failure> {
+        let client = self.client.ok_or_else(|| Failure::fatal("the receiver has no HTTP client"))?;
+        let host = request.url.host_str().unwrap_or_default().to_owned();
+        let limits = Limits {
+            timeout: self.timeout,
+            body_bytes_max: ANSWER_BYTES_MAX,
+            decoded_bytes_max: ANSWER_BYTES_MAX,
+        };
+        let secret = request.url.to_string();
+        client.request(request, &limits).await.map_err(|err| Failure {
+            reason: if err.is_timeout() { Reason::Deadline } else { Reason::Other },
+            ..Failure::retryable(format!("{host}: {}", err.to_string().replace(&secret, "<redacted>")))
+        })
+    }
+}
+
+/// A header whose value is a secret.
+pub(crate) fn secret_header(name: HeaderName, value: &str) -> Result<HeaderMap, Failure> {
+    let value = HeaderValue::from_str(value);
+    let mut value = value.map_err(|_| Failure::fatal(format!("the secret for {name} cannot be a header")))?;
+    value.set_sensitive(true);
+    Ok(HeaderMap::from_iter([(name, value)]))
+}
+
+/// JSON as Go's encoder writes it: no raw `<`, `>`, `&`, and a newline at the end.
+pub(crate) fn go_json(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("texts, numbers and maps of texts always serialise");
+    let mut out = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        // These occur only inside of strings.
+        match c {
+            '<' => out.push_str("\\u003c"),
+            '>' => out.push_str("\\u003e"),
+            '&' => out.push_str("\\u0026"),
+            '\u{2028}' => out.push_str("\\u2028"),
+            '\u{2029}' => out.push_str("\\u2029"),
+            c => out.push(c),
+        }
+    }
+    out.push('\n');
+    out
+}

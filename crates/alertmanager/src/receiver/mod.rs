@@ -1,0 +1,132 @@
+//! The kinds of receivers: one file for each, with its keys, their checks, and what is sent.
+//!
+//! In from [`crate::config`] as keys; out to [`crate::notify`] as [`Kind`]s, each of which says one message in one
+//! [`Attempt`]. To add a kind: its file here, and its line in the table below.
+
+mod discord;
+mod email;
+mod incidentio;
+mod jira;
+mod mattermost;
+mod msteams;
+mod msteamsv2;
+mod opsgenie;
+mod pagerduty;
+mod pushover;
+mod rocketchat;
+mod slack;
+mod telegram;
+mod value;
+mod victorops;
+mod webex;
+pub(crate) mod webhook;
+mod wechat;
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use net::HttpClientConfig;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{At, Checker, Fault, Integration};
+use crate::notify::{Attempt, Failure};
+
+pub(crate) use value::Source;
+
+/// What an attempt comes to, later.
+pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// One way of telling, checked and ready.
+pub(crate) trait Kind: Debug + Send + Sync {
+    /// How it connects; `None` when not by HTTP.
+    fn http(&self) -> Option<&HttpClientConfig>;
+
+    /// Its own bound of an attempt; `None` for the group's.
+    fn timeout(&self) -> Option<std::time::Duration> {
+        None
+    }
+
+    /// How many alerts one message holds; 0 for all.
+    fn alerts_max(&self) -> usize {
+        0
+    }
+
+    /// Says the message once.
+    fn send<'a>(&'a self, attempt: &'a Attempt<'_>) -> Sending<'a>;
+}
+
+/// The keys of one kind as they stand in a file.
+pub(crate) trait Keys {
+    /// Whether it tells of resolved alerts when the file does not say.
+    const SENDS_RESOLVED: bool;
+
+    /// What the file says.
+    fn send_resolved(&self) -> Option<bool>;
+
+    /// Fills in what stands under `global` and checks the whole.
+    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault>;
+}
+
+/// The table of kinds: key of the file, name in metrics, module.
+macro_rules! kinds {
+    ($($key:ident $name:literal $module:ident),* $(,)?) => {
+        /// A receiver as it stands in a file.
+        #[derive(Debug, Default, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct RawReceiver {
+            pub(crate) name: Option<String>,
+            pub(crate) labels: Option<std::collections::BTreeMap<String, String>>,
+            $($key: Option<Vec<At<$module::Keys>>>,)*
+            #[serde(skip_serializing)]
+            pub(crate) sns_configs: Option<At<IgnoredAny>>,
+        }
+
+        impl RawReceiver {
+            /// All integrations of the receiver called `receiver`, in the table's order.
+            pub(crate) fn check(&self, receiver: &str, checker: &Checker<'_>) -> Result<Vec<Arc<Integration>>, Fault> {
+                let mut integrations = Vec::new();
+                $(for (idx, at) in self.$key.iter().flatten().enumerate() {
+                    integrations.push(check_one(receiver, $name, idx, at, checker)?);
+                })*
+                Ok(integrations)
+            }
+        }
+    };
+}
+
+kinds! {
+    webhook_configs "webhook" webhook,
+    email_configs "email" email,
+    slack_configs "slack" slack,
+    pagerduty_configs "pagerduty" pagerduty,
+    opsgenie_configs "opsgenie" opsgenie,
+    victorops_configs "victorops" victorops,
+    pushover_configs "pushover" pushover,
+    wechat_configs "wechat" wechat,
+    telegram_configs "telegram" telegram,
+    discord_configs "discord" discord,
+    webex_configs "webex" webex,
+    msteams_configs "msteams" msteams,
+    msteamsv2_configs "msteamsv2" msteamsv2,
+    jira_configs "jira" jira,
+    rocketchat_configs "rocketchat" rocketchat,
+    mattermost_configs "mattermost" mattermost,
+    incidentio_configs "incidentio" incidentio,
+}
+
+fn check_one<K: Keys>(
+    receiver: &str,
+    name: &'static str,
+    idx: usize,
+    at: &At<K>,
+    checker: &Checker<'_>,
+) -> Result<Arc<Integration>, Fault> {
+    let kind = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
+    let sends_resolved = at.value.send_resolved().unwrap_or(K::SENDS_RESOLVED);
+    Ok(Arc::new(Integration { receiver: receiver.to_owned(), name, idx, sends_resolved, kind }))
+}
+
+#[cfg(test)]
+mod tests;
