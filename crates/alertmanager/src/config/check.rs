@@ -12,7 +12,7 @@ use super::raw::{At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamed
 use super::{Config, ConfigError, InhibitRuleConfig, Receiver, RouteConfig, render};
 use crate::interval::{self, Interval};
 use crate::matcher;
-use crate::receiver::{RawReceiver, Source};
+use crate::receiver::{RawReceiver, SLACK_APP_URL, Source};
 use crate::route::GroupBy;
 
 /// Upstream's default of `resolve_timeout`.
@@ -86,8 +86,8 @@ impl<'a> Checker<'a> {
         global: (&Option<Secret>, &Option<PathBuf>),
     ) -> Result<Option<Source>, Fault> {
         let own = self.one_of(inline, file)?;
-        let names = (format!("global {}", inline.0), format!("global {}", file.0));
-        Ok(own.or(self.one_of((&names.0, global.0), (&names.1, global.1))?))
+        // Checked before: `global` has one of them at most.
+        Ok(own.or(self.one_of((inline.0, global.0), (file.0, global.1))?))
     }
 }
 
@@ -132,6 +132,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
 
     let global = raw.global.as_ref().expect("put there above");
     let checker = Checker { global, dir };
+    check_global(&checker)?;
     let receivers = check_receivers(raw.receivers.as_deref().unwrap_or_default(), &checker)?;
     let intervals = check_intervals(raw)?;
     let root = raw.route.as_ref().ok_or_else(|| Fault::new("no route provided in config"))?;
@@ -149,6 +150,35 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
         template_globs: raw.templates.clone().unwrap_or_default(),
         original,
     })
+}
+
+/// No secret may stand both in place and in a file, whether a receiver uses it or not.
+fn check_global(checker: &Checker<'_>) -> Result<(), Fault> {
+    let global = checker.global;
+    let one_of = |inline: &str, value: &Option<Secret>, file: &Option<PathBuf>| {
+        checker.one_of((inline, value), (&format!("{inline}_file"), file))
+    };
+    let slack_token = one_of("slack_app_token", &global.slack_app_token, &global.slack_app_token_file)?;
+    let slack_url = one_of("slack_api_url", &global.slack_api_url, &global.slack_api_url_file)?;
+    one_of("opsgenie_api_key", &global.opsgenie_api_key, &global.opsgenie_api_key_file)?;
+    one_of("victorops_api_key", &global.victorops_api_key, &global.victorops_api_key_file)?;
+    one_of("telegram_bot_token", &global.telegram_bot_token, &global.telegram_bot_token_file)?;
+    one_of("smtp_auth_password", &global.smtp_auth_password, &global.smtp_auth_password_file)?;
+    one_of("rocketchat_token", &global.rocketchat_token, &global.rocketchat_token_file)?;
+    one_of("rocketchat_token_id", &global.rocketchat_token_id, &global.rocketchat_token_id_file)?;
+    one_of("wechat_api_secret", &global.wechat_api_secret, &global.wechat_api_secret_file)?;
+    one_of("mattermost_webhook_url", &global.mattermost_webhook_url, &global.mattermost_webhook_url_file)?;
+    // An app's address may stand as the webhook's, which is how it was done before there was a key for the token.
+    let is_app_url = |url: &Source| {
+        let app_url = global.slack_app_url.as_deref().filter(|url| !url.is_empty());
+        matches!(url, Source::Inline(url) if url.expose() == app_url.unwrap_or(SLACK_APP_URL))
+    };
+    match slack_url {
+        Some(url) if slack_token.is_some() && !is_app_url(&url) => Err(Fault::new(
+            "at most one of slack_app_token/slack_app_token_file & slack_api_url/slack_api_url_file must be configured",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_receivers(raw: &[At<RawReceiver>], checker: &Checker<'_>) -> Result<Vec<Receiver>, Fault> {

@@ -249,6 +249,22 @@ fn receivers_are_checked_in_upstreams_words() {
 }
 
 #[test]
+fn secrets_stand_once_under_global() {
+    let global =
+        |body: &str| format!("global: {{{body}}}\nroute: {{receiver: r}}\nreceivers: [{{name: r}}]\n");
+    for name in
+        ["opsgenie_api_key", "telegram_bot_token", "smtp_auth_password", "wechat_api_secret", "slack_api_url"]
+    {
+        let expected = format!("a.yml: at most one of {name} & {name}_file must be configured");
+        check(&global(&format!("{name}: 'http://a', {name}_file: b")), &expected);
+    }
+    let both = "at most one of slack_app_token/slack_app_token_file & slack_api_url/slack_api_url_file must be configured";
+    check(&global("slack_app_token: a, slack_api_url: 'http://a'"), &format!("a.yml: {both}"));
+    let text = global("slack_app_token: a, slack_api_url: 'https://slack.com/api/chat.postMessage'");
+    assert!(Config::parse("a.yml", &text).is_ok());
+}
+
+#[test]
 fn wrong_intervals_are_refused() {
     let interval = |body: &str| {
         format!(

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{At, Checker, Fault, Integration};
 use crate::notify::{Attempt, Failure};
 
+pub(crate) use slack::APP_URL as SLACK_APP_URL;
 pub(crate) use value::Source;
 
 /// What an attempt comes to, later.

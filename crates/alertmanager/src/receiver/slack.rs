@@ -17,7 +17,7 @@ use crate::notify::{ANSWER_CHARS_MAX, Attempt, Failure};
 const TITLE_CHARS_MAX: usize = 1024;
 
 /// Where messages of Slack apps go.
-const APP_URL: &str = "https://slack.com/api/chat.postMessage";
+pub(crate) const APP_URL: &str = "https://slack.com/api/chat.postMessage";
 
 /// One field of a Slack attachment. Texts are templates.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
