@@ -21,6 +21,7 @@ use parking_lot::RwLock;
 use stdx::dir::{Dir, DiskDir};
 use url::Url;
 
+use crate::auth::{Authorizer, Signing};
 use crate::config::HttpClientConfig;
 use crate::connect::Connector;
 use crate::decompress;
@@ -121,6 +122,8 @@ pub struct HttpClient {
     config: HttpClientConfig,
     proxy: ProxyRules,
     dir: DiskDir,
+    /// Adds what only another server's answer can give.
+    authorizer: Option<Authorizer>,
     /// The pool, with the content of the TLS files it was made from.
     pool: RwLock<(TlsFiles, Pool)>,
 }
@@ -137,6 +140,14 @@ impl HttpClient {
     /// # Errors
     /// When a TLS file cannot be read or used.
     pub fn new(config: &HttpClientConfig) -> Result<Self, BuildError> {
+        Self::signed(config, None)
+    }
+
+    /// As [`HttpClient::new`], for a cloud that wants its requests signed.
+    ///
+    /// # Errors
+    /// When a TLS file cannot be read or used, or `signing` lacks what only the environment can tell.
+    pub fn signed(config: &HttpClientConfig, signing: Option<&Signing>) -> Result<Self, BuildError> {
         let proxy = ProxyRules::new(&config.proxy, |name| std::env::var(name).ok());
         let dir = DiskDir::anywhere();
         let files = match &config.tls_config {
@@ -148,7 +159,8 @@ impl HttpClient {
             None => TlsFiles::default(),
         };
         let pool = pool(config, files.clone(), proxy.clone());
-        Ok(Self { config: config.clone(), proxy, dir, pool: RwLock::new((files, pool)) })
+        let authorizer = Authorizer::new(config, signing)?;
+        Ok(Self { config: config.clone(), proxy, dir, authorizer, pool: RwLock::new((files, pool)) })
     }
 
     /// Its configuration.
@@ -197,6 +209,9 @@ impl HttpClient {
             let mut sent_headers = headers.clone();
             if is_trusted {
                 self.add_credentials(&mut sent_headers, &url)?;
+                if let Some(authorizer) = &self.authorizer {
+                    authorizer.authorize(&method, &url, &mut sent_headers, &body).await?;
+                }
             } else {
                 sent_headers.remove(AUTHORIZATION);
                 sent_headers.remove(http::header::COOKIE);
@@ -344,14 +359,23 @@ impl HttpClient {
     }
 
     fn read_secret(&self, what: &'static str, path: &Path) -> Result<String, BuildError> {
-        let bytes =
-            self.dir.read(path).map_err(|source| BuildError::File { what, path: path.to_owned(), source })?;
-        if bytes.len() > SECRET_FILE_BYTES_MAX {
-            let reason = format!("{} is larger than {SECRET_FILE_BYTES_MAX} bytes", path.display());
-            return Err(BuildError::Invalid { what, reason });
-        }
-        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        read_secret(&self.dir, what, path)
     }
+
+    /// Whether each request gets headers that are asked for elsewhere first.
+    pub(crate) fn is_authorized(&self) -> bool {
+        self.authorizer.is_some()
+    }
+}
+
+/// What stands in a file with a password, token or header, without the spaces around it.
+pub(crate) fn read_secret(dir: &dyn Dir, what: &'static str, path: &Path) -> Result<String, BuildError> {
+    let bytes = dir.read(path).map_err(|source| BuildError::File { what, path: path.to_owned(), source })?;
+    if bytes.len() > SECRET_FILE_BYTES_MAX {
+        let reason = format!("{} is larger than {SECRET_FILE_BYTES_MAX} bytes", path.display());
+        return Err(BuildError::Invalid { what, reason });
+    }
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 fn pool(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules) -> Pool {
@@ -367,7 +391,7 @@ pub(crate) fn basic_header(name: &str, password: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}")))
 }
 
-fn secret_value(text: &str) -> Result<HeaderValue, HttpError> {
+pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, HttpError> {
     let invalid =
         |_| HttpError::Invalid("a configured header or credential has characters HTTP forbids".to_owned());
     let mut value = HeaderValue::from_str(text).map_err(invalid)?;
@@ -460,4 +484,4 @@ fn cause_of(err: &(dyn std::error::Error + 'static)) -> Cause {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::Secret;
+pub use crate::auth::OAuth2;
 
 /// Headers that belong to other settings or to HTTP itself, and so cannot be set by `http_headers`.
 const RESERVED_HEADERS: [&str; 22] = [
@@ -47,6 +48,9 @@ pub struct HttpClientConfig {
     /// The `Authorization` header; `bearer_token` and `bearer_token_file` end up here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Authorization>,
+    /// Tokens from an authorization server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<OAuth2>,
     /// Certificates, and what of the server's is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_config: Option<TlsConfig>,
@@ -67,6 +71,7 @@ impl Default for HttpClientConfig {
         Self {
             basic_auth: None,
             authorization: None,
+            oauth2: None,
             tls_config: None,
             proxy: ProxyConfig::default(),
             follow_redirects: true,
@@ -86,6 +91,9 @@ impl HttpClientConfig {
         if let Some(auth) = &mut self.authorization {
             join(dir, &mut auth.credentials_file);
         }
+        if let Some(oauth2) = &mut self.oauth2 {
+            oauth2.set_directory(dir);
+        }
         if let Some(tls) = &mut self.tls_config {
             tls.set_directory(dir);
         }
@@ -103,15 +111,14 @@ pub(crate) fn join(dir: &Path, file: &mut Option<PathBuf>) {
     }
 }
 
-/// The keys as they stand in a file, for types that carry them inline beside their own (`scrape_configs`,
-/// `alertmanagers`): such a type lists the same fields and calls [`HttpClientConfig::try_from`].
+/// The keys as they stand in a file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "named as in the file, explained at HttpClientConfig")]
 pub struct HttpClientKeys {
     pub basic_auth: Option<BasicAuth>,
     pub authorization: Option<Authorization>,
-    pub oauth2: Option<serde::de::IgnoredAny>,
+    pub oauth2: Option<OAuth2>,
     pub bearer_token: Option<Secret>,
     pub bearer_token_file: Option<PathBuf>,
     pub tls_config: Option<TlsConfig>,
@@ -148,10 +155,8 @@ impl TryFrom<HttpClientKeys> for HttpClientConfig {
         if n_auth.into_iter().filter(|is_set| *is_set).count() > 1 {
             return Err("at most one of basic_auth, oauth2 & authorization must be configured".to_owned());
         }
-        if keys.oauth2.is_some() {
-            return Err("oauth2 is not served yet: use authorization with credentials_file, \
-                        and let another program renew the token in that file"
-                .to_owned());
+        if let Some(oauth2) = &keys.oauth2 {
+            oauth2.check()?;
         }
         let bearer = Authorization {
             credentials: bearer_token.unwrap_or_default(),
@@ -164,6 +169,7 @@ impl TryFrom<HttpClientKeys> for HttpClientConfig {
         Ok(Self {
             basic_auth: keys.basic_auth,
             authorization,
+            oauth2: keys.oauth2,
             tls_config: keys.tls_config,
             proxy: ProxyConfig::new(
                 keys.proxy_url,
@@ -449,7 +455,7 @@ pub struct ProxyConfig {
 }
 
 impl ProxyConfig {
-    fn new(
+    pub(crate) fn new(
         proxy_url: Option<Secret>,
         no_proxy: Option<String>,
         proxy_from_environment: bool,

@@ -207,10 +207,12 @@ impl HttpClient {
         })
     }
 
-    /// Whether a request goes straight to its host, without TLS.
+    /// Whether a request goes straight to its host, without TLS, and no token has to be asked for first.
     fn is_direct(&self, url: &Url) -> bool {
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
-        url.scheme() == "http" && self.proxy_of(false, host, port.unwrap_or_default()).is_none()
+        url.scheme() == "http"
+            && !self.is_authorized()
+            && self.proxy_of(false, host, port.unwrap_or_default()).is_none()
     }
 
     async fn exchange_direct(

@@ -46,6 +46,16 @@ pub enum HttpError {
     /// The configuration no longer makes a client, for instance because a file is gone.
     #[error("{0}")]
     Build(#[from] BuildError),
+    /// There are no credentials for the request, because who gives them out did not.
+    #[error("{way}: cannot get credentials from {from}: {reason}")]
+    Auth {
+        /// Which key asks for them.
+        way: &'static str,
+        /// Who was asked.
+        from: String,
+        /// What was the matter.
+        reason: String,
+    },
     /// More bytes than allowed, as sent or once decompressed.
     #[error("body size limit exceeded")]
     BodyTooLarge {

@@ -10,7 +10,7 @@ macro_rules! with_http_keys {
             $($body)*
             basic_auth: Option<$crate::config::BasicAuth>,
             authorization: Option<$crate::config::Authorization>,
-            oauth2: Option<serde::de::IgnoredAny>,
+            oauth2: Option<$crate::config::OAuth2>,
             bearer_token: Option<$crate::Secret>,
             bearer_token_file: Option<std::path::PathBuf>,
             tls_config: Option<$crate::config::TlsConfig>,
@@ -25,7 +25,7 @@ macro_rules! with_http_keys {
 
         impl $name {
             /// How to connect.
-            fn take_http(&mut self) -> Result<$crate::HttpClientConfig, String> {
+            $vis fn take_http(&mut self) -> Result<$crate::HttpClientConfig, String> {
                 $crate::HttpClientConfig::try_from($crate::config::HttpClientKeys {
                     basic_auth: self.basic_auth.take(),
                     authorization: self.authorization.take(),

@@ -4,6 +4,7 @@
 //! Knows nothing of samples. Every byte that comes in stands under a named limit.
 
 pub mod answer;
+pub mod auth;
 pub mod client;
 pub mod config;
 mod connect;

@@ -5,11 +5,11 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use stdx::dir::Dir;
@@ -17,6 +17,37 @@ use stdx::dir::Dir;
 use crate::config::{TlsConfig, TlsVersion};
 use crate::error::BuildError;
 use crate::web::der;
+
+/// The part of a certificate check that is the same whoever is checked: that the other side holds the certificate's key. For types with
+/// a field `provider`.
+macro_rules! signatures_by_provider {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &rustls_pki_types::CertificateDer<'_>,
+            dss: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            let known = &self.provider.signature_verification_algorithms;
+            rustls::crypto::verify_tls12_signature(message, cert, dss, known)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &rustls_pki_types::CertificateDer<'_>,
+            dss: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            let known = &self.provider.signature_verification_algorithms;
+            rustls::crypto::verify_tls13_signature(message, cert, dss, known)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            self.provider.signature_verification_algorithms.supported_schemes()
+        }
+    };
+}
+pub(crate) use signatures_by_provider;
 
 /// What the files of a `tls_config` hold.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -116,18 +147,19 @@ pub(crate) fn native_roots() -> Arc<RootCertStore> {
 /// its own authority, which the usual rules refuse to a server and Go does not.
 #[derive(Debug)]
 struct OwnAuthorities {
+    provider: Arc<CryptoProvider>,
     usual: Arc<WebPkiServerVerifier>,
     listed: Vec<CertificateDer<'static>>,
 }
 
 impl OwnAuthorities {
     fn from_pem(pem: &[u8], provider: Arc<CryptoProvider>) -> Result<Self, BuildError> {
-        let usual = WebPkiServerVerifier::builder_with_provider(roots_from_pem(pem)?, provider)
+        let usual = WebPkiServerVerifier::builder_with_provider(roots_from_pem(pem)?, Arc::clone(&provider))
             .build()
             .map_err(|err| BuildError::Invalid { what: "ca", reason: err.to_string() })?;
         // All of them were read a line above.
         let listed = CertificateDer::pem_slice_iter(pem).flatten().collect();
-        Ok(Self { usual, listed })
+        Ok(Self { provider, usual, listed })
     }
 
     fn verify_listed(
@@ -135,8 +167,7 @@ impl OwnAuthorities {
         server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let (from, to) = der::validity(cert).ok_or(CertificateError::BadEncoding)?;
-        if !(from..=to).contains(&now.as_secs().cast_signed()) {
+        if !der::is_valid_at(cert, now).ok_or(CertificateError::BadEncoding)? {
             return Err(CertificateError::Expired.into());
         }
         verify_server_name(&ParsedCertificate::try_from(cert)?, server_name)?;
@@ -159,27 +190,7 @@ impl ServerCertVerifier for OwnAuthorities {
         self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.usual.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.usual.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
+    signatures_by_provider!();
 }
 
 /// Takes any certificate (`insecure_skip_verify`), but still checks that the server holds its key.
@@ -200,27 +211,7 @@ impl ServerCertVerifier for AnyCertificate {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures_by_provider!();
 }
 
 /// A handshake's failure in the words Go users know, where there are such words.

@@ -9,6 +9,7 @@ use std::path::Path;
 use model::Duration;
 use model::relabel::RelabelConfig;
 use net::HttpClientConfig;
+use net::auth::{AzureAdConfig, GoogleIamConfig, SigV4Config, Signing};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -68,6 +69,8 @@ pub struct RemoteWriteConfig {
     pub failed_request_logging: bool,
     /// How to connect.
     pub http: HttpClientConfig,
+    /// How requests are signed, for clouds that want more than a password.
+    pub signing: Option<Signing>,
     /// How much at once, how often again.
     pub queue: QueueConfig,
     /// What is known of metric families.
@@ -78,6 +81,9 @@ impl RemoteWriteConfig {
     /// Takes relative file names as relative to `dir`, the configuration file's own directory.
     pub fn set_directory(&mut self, dir: &Path) {
         self.http.set_directory(dir);
+        if let Some(Signing::GoogleIam(google)) = &mut self.signing {
+            google.set_directory(dir);
+        }
     }
 }
 
@@ -177,7 +183,8 @@ impl Default for MetadataConfig {
     }
 }
 
-/// The keys as they stand in the file; those of [`net::config::HttpClientKeys`] are listed among them.
+net::with_http_keys! {
+/// The keys as they stand in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RemoteWriteKeys {
@@ -196,22 +203,10 @@ struct RemoteWriteKeys {
     queue_config: QueueConfig,
     #[serde(deserialize_with = "model::yaml::null_as_default")]
     metadata_config: MetadataConfig,
-    sigv4: Option<serde::de::IgnoredAny>,
-    azuread: Option<serde::de::IgnoredAny>,
-    google_iam: Option<serde::de::IgnoredAny>,
-    basic_auth: Option<net::BasicAuth>,
-    authorization: Option<net::Authorization>,
-    oauth2: Option<serde::de::IgnoredAny>,
-    bearer_token: Option<net::Secret>,
-    bearer_token_file: Option<std::path::PathBuf>,
-    tls_config: Option<net::TlsConfig>,
-    proxy_url: Option<net::Secret>,
-    no_proxy: Option<String>,
-    proxy_from_environment: Option<bool>,
-    proxy_connect_header: Option<BTreeMap<String, Vec<net::Secret>>>,
-    follow_redirects: Option<bool>,
-    enable_http2: Option<bool>,
-    http_headers: Option<BTreeMap<String, net::config::HeaderConfig>>,
+    sigv4: Option<SigV4Config>,
+    azuread: Option<AzureAdConfig>,
+    google_iam: Option<GoogleIamConfig>,
+}
 }
 
 /// `protobuf_message`, with Prometheus' words for others.
@@ -243,7 +238,9 @@ fn relabel_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Relab
 impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
     type Error = String;
 
-    fn try_from(keys: RemoteWriteKeys) -> Result<Self, String> {
+    fn try_from(mut keys: RemoteWriteKeys) -> Result<Self, String> {
+        keys.enable_http2.get_or_insert(false);
+        let http = keys.take_http();
         let url = keys.url.filter(|url| !url.is_empty()).ok_or("url for remote_write is empty")?;
         let url = Url::parse(&url).map_err(|err| format!("url {url:?} of remote_write: {err}"))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -254,27 +251,9 @@ impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
         }
         let headers = keys.headers.unwrap_or_default();
         check_headers(&headers)?;
-        check_unserved(&[
-            (keys.sigv4.is_some(), "sigv4"),
-            (keys.azuread.is_some(), "azuread"),
-            (keys.google_iam.is_some(), "google_iam"),
-            (keys.round_robin_dns == Some(true), "round_robin_dns"),
-        ])?;
-        let http = HttpClientConfig::try_from(net::config::HttpClientKeys {
-            basic_auth: keys.basic_auth,
-            authorization: keys.authorization,
-            oauth2: keys.oauth2,
-            bearer_token: keys.bearer_token,
-            bearer_token_file: keys.bearer_token_file,
-            tls_config: keys.tls_config,
-            proxy_url: keys.proxy_url,
-            no_proxy: keys.no_proxy,
-            proxy_from_environment: keys.proxy_from_environment,
-            proxy_connect_header: keys.proxy_connect_header,
-            follow_redirects: keys.follow_redirects,
-            enable_http2: Some(keys.enable_http2.unwrap_or(false)),
-            http_headers: keys.http_headers,
-        })?;
+        check_unserved(&[(keys.round_robin_dns == Some(true), "round_robin_dns")])?;
+        let http = http?;
+        let signing = signing_of(keys.sigv4, keys.azuread, keys.google_iam, &http)?;
         keys.queue_config.check()?;
         Ok(Self {
             url,
@@ -287,10 +266,38 @@ impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
             send_native_histograms: keys.send_native_histograms.unwrap_or(false),
             failed_request_logging: keys.failed_request_logging.unwrap_or(false),
             http,
+            signing,
             queue: keys.queue_config,
             metadata: keys.metadata_config,
         })
     }
+}
+
+/// At most one way to say who sends.
+fn signing_of(
+    sigv4: Option<SigV4Config>,
+    azuread: Option<AzureAdConfig>,
+    google_iam: Option<GoogleIamConfig>,
+    http: &HttpClientConfig,
+) -> Result<Option<Signing>, String> {
+    let given = [
+        (http.basic_auth.is_some(), "basic_auth"),
+        (http.authorization.is_some(), "authorization"),
+        (http.oauth2.is_some(), "oauth2"),
+        (sigv4.is_some(), "sigv4"),
+        (azuread.is_some(), "azuread"),
+        (google_iam.is_some(), "google_iam"),
+    ];
+    let given: Vec<_> = given.iter().filter(|(is_given, _)| *is_given).map(|(_, key)| *key).collect();
+    if given.len() > 1 {
+        return Err(format!(
+            "at most one of basic_auth, authorization, oauth2, sigv4, azuread or google_iam must be configured. \
+             Currently configured: [{}]",
+            given.join(" ")
+        ));
+    }
+    let sigv4 = sigv4.map(Signing::SigV4);
+    Ok(sigv4.or(azuread.map(Signing::AzureAd)).or(google_iam.map(Signing::GoogleIam)))
 }
 
 fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
@@ -362,7 +369,16 @@ mod tests {
         );
         check("- {url: 'http://h', protobuf_message: x}", "invalid protobuf_message value");
         check("- {url: 'http://h', write_relabel_configs: [null]}", "empty or null relabeling rule");
-        check("- {url: 'http://h', sigv4: {}}", "sigv4 is not served");
+        check("- {url: 'http://h', sigv4: {region: r}}", "");
+        check(
+            "- {url: 'http://h', sigv4: {access_key: a}}",
+            "must provide a AWS SigV4 Access key and Secret Key",
+        );
+        check(
+            "- {url: 'http://h', sigv4: {}, google_iam: {}, basic_auth: {username: u}}",
+            "must be configured. Currently configured: [basic_auth sigv4 google_iam]",
+        );
+        check("- {url: 'http://h', azuread: {}}", "must provide an Azure Managed Identity, Azure Workload");
         check("- {url: 'http://h', round_robin_dns: true}", "round_robin_dns is not served");
         check("- {url: 'http://h', nonsense: 1}", "nonsense");
     }

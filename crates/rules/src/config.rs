@@ -44,6 +44,8 @@ pub struct AlertmanagerConfig {
     pub timeout: Duration,
     /// How to connect.
     pub http: HttpClientConfig,
+    /// How requests are signed, for AWS.
+    pub signing: Option<net::auth::Signing>,
     /// Addresses with their labels.
     pub static_configs: Vec<StaticConfig>,
     /// Chooses and rewrites addresses.
@@ -80,7 +82,8 @@ refuse! {
     hetzner_sd_configs, eureka_sd_configs, nomad_sd_configs, marathon_sd_configs, digitalocean_sd_configs,
 }
 
-/// The keys as they stand in the file; those of [`net::config::HttpClientKeys`] are listed among them.
+net::with_http_keys! {
+/// The keys as they stand in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct AlertmanagerKeys {
@@ -94,20 +97,7 @@ struct AlertmanagerKeys {
     relabel_configs: Vec<RelabelConfig>,
     #[serde(deserialize_with = "model::yaml::null_as_default")]
     alert_relabel_configs: Vec<RelabelConfig>,
-    sigv4: Option<serde::de::IgnoredAny>,
-    basic_auth: Option<net::BasicAuth>,
-    authorization: Option<net::Authorization>,
-    oauth2: Option<serde::de::IgnoredAny>,
-    bearer_token: Option<net::Secret>,
-    bearer_token_file: Option<std::path::PathBuf>,
-    tls_config: Option<net::TlsConfig>,
-    proxy_url: Option<net::Secret>,
-    no_proxy: Option<String>,
-    proxy_from_environment: Option<bool>,
-    proxy_connect_header: Option<std::collections::BTreeMap<String, Vec<net::Secret>>>,
-    follow_redirects: Option<bool>,
-    enable_http2: Option<bool>,
-    http_headers: Option<std::collections::BTreeMap<String, net::config::HeaderConfig>>,
+    sigv4: Option<net::auth::SigV4Config>,
     #[serde(deserialize_with = "file_sd_configs")]
     file_sd_configs: (),
     #[serde(deserialize_with = "dns_sd_configs")]
@@ -141,13 +131,19 @@ struct AlertmanagerKeys {
     #[serde(deserialize_with = "digitalocean_sd_configs")]
     digitalocean_sd_configs: (),
 }
+}
 
 impl TryFrom<AlertmanagerKeys> for AlertmanagerConfig {
     type Error = String;
 
-    fn try_from(keys: AlertmanagerKeys) -> Result<Self, String> {
-        if keys.sigv4.is_some() {
-            return Err("sigv4 is not served yet: remove it".to_owned());
+    fn try_from(mut keys: AlertmanagerKeys) -> Result<Self, String> {
+        let http = keys.take_http()?;
+        let is_authorized =
+            http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some();
+        if keys.sigv4.is_some() && is_authorized {
+            return Err(
+                "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured".to_owned()
+            );
         }
         if let Some(version) = keys.api_version.filter(|version| version != "v2") {
             return Err(format!("expected Alertmanager api version to be one of [v2] but got {version}"));
@@ -160,26 +156,12 @@ impl TryFrom<AlertmanagerKeys> for AlertmanagerConfig {
         if timeout.is_zero() {
             return Err("timeout must be greater than 0".to_owned());
         }
-        let http = HttpClientConfig::try_from(net::config::HttpClientKeys {
-            basic_auth: keys.basic_auth,
-            authorization: keys.authorization,
-            oauth2: keys.oauth2,
-            bearer_token: keys.bearer_token,
-            bearer_token_file: keys.bearer_token_file,
-            tls_config: keys.tls_config,
-            proxy_url: keys.proxy_url,
-            no_proxy: keys.no_proxy,
-            proxy_from_environment: keys.proxy_from_environment,
-            proxy_connect_header: keys.proxy_connect_header,
-            follow_redirects: keys.follow_redirects,
-            enable_http2: keys.enable_http2,
-            http_headers: keys.http_headers,
-        })?;
         let config = Self {
             scheme,
             path_prefix: keys.path_prefix.unwrap_or_default(),
             timeout,
             http,
+            signing: keys.sigv4.map(net::auth::Signing::SigV4),
             static_configs: keys.static_configs,
             relabel_configs: keys.relabel_configs,
             alert_relabel_configs: keys.alert_relabel_configs,

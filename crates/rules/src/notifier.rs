@@ -134,8 +134,8 @@ impl Notifier {
     pub fn reload(&self, config: &AlertingConfig) -> Result<(), String> {
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
         for alertmanager in &config.alertmanagers {
-            let client =
-                HttpClient::new(&alertmanager.http).map_err(|err| format!("alertmanagers: {err}"))?;
+            let client = HttpClient::signed(&alertmanager.http, alertmanager.signing.as_ref())
+                .map_err(|err| format!("alertmanagers: {err}"))?;
             let client = Arc::new(client);
             for url in alertmanager.urls()? {
                 endpoints.push(Arc::new(Endpoint {

@@ -11,7 +11,6 @@ use model::labels::is_legacy_label_name;
 use model::relabel::RelabelConfig;
 use model::{Duration, Labels};
 use net::HttpClientConfig;
-use net::config::HttpClientKeys;
 use serde::{Deserialize, Deserializer};
 use wire::exposition::Format;
 
@@ -228,21 +227,7 @@ impl TryFrom<JobKeys> for ScrapeConfigFile {
                 return Err(format!("\"{address}\" is not a valid hostname"));
             }
         }
-        let http = HttpClientConfig::try_from(HttpClientKeys {
-            basic_auth: keys.basic_auth.take(),
-            authorization: keys.authorization.take(),
-            oauth2: keys.oauth2.take(),
-            bearer_token: keys.bearer_token.take(),
-            bearer_token_file: keys.bearer_token_file.take(),
-            tls_config: keys.tls_config.take(),
-            proxy_url: keys.proxy_url.take(),
-            no_proxy: keys.no_proxy.take(),
-            proxy_from_environment: keys.proxy_from_environment.take(),
-            proxy_connect_header: keys.proxy_connect_header.take(),
-            follow_redirects: keys.follow_redirects.take(),
-            enable_http2: keys.enable_http2.take(),
-            http_headers: keys.http_headers.take(),
-        })?;
+        let http = keys.take_http()?;
         Ok(Self { keys, sd, http })
     }
 }

@@ -3,13 +3,10 @@
 //! In from YAML; out to [`super::config`]. Kinds of discovery that are not served yet are refused by their crate, at their own line.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use model::Duration;
 use model::relabel::RelabelConfig;
 use model::yaml::null_as_default;
-use net::Secret;
-use net::config::{Authorization, BasicAuth, HeaderConfig, TlsConfig};
 use serde::Deserialize;
 
 use crate::config::{ByteSize, EscapingScheme, ScrapeProtocol, ValidationScheme};
@@ -94,19 +91,6 @@ pub(crate) mod job {
             pub(crate) relabel_configs: Vec<RelabelConfig>,
             #[serde(deserialize_with = "null_as_default")]
             pub(crate) metric_relabel_configs: Vec<RelabelConfig>,
-            pub(crate) basic_auth: Option<BasicAuth>,
-            pub(crate) authorization: Option<Authorization>,
-            pub(crate) oauth2: Option<serde::de::IgnoredAny>,
-            pub(crate) bearer_token: Option<Secret>,
-            pub(crate) bearer_token_file: Option<PathBuf>,
-            pub(crate) tls_config: Option<TlsConfig>,
-            pub(crate) proxy_url: Option<Secret>,
-            pub(crate) no_proxy: Option<String>,
-            pub(crate) proxy_from_environment: Option<bool>,
-            pub(crate) proxy_connect_header: Option<BTreeMap<String, Vec<Secret>>>,
-            pub(crate) follow_redirects: Option<bool>,
-            pub(crate) enable_http2: Option<bool>,
-            pub(crate) http_headers: Option<BTreeMap<String, HeaderConfig>>,
         }
     }
 }

@@ -121,10 +121,12 @@ macro_rules! table {
         }
 
         /// Adds the keys of all kinds to a struct that is read with `#[serde(default)]`, and a method `take_sd` that
-        /// gives what was read. Its crate needs `serde` and `model`.
+        /// gives what was read; and those of [`net::with_http_keys`], which stand wherever these do. Its crate needs
+        /// `serde`, `model` and `net`.
         #[macro_export]
         macro_rules! with_kinds {
             ($d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
+                net::with_http_keys! {
                 $d(#[$d meta])*
                 $d vis struct $d name {
                     $d($d body)*
@@ -139,6 +141,7 @@ macro_rules! table {
                         $later: $crate::kinds::refused::$later,
                     )*
                 }
+}
 
                 impl $d name {
                     /// Everything that finds targets, `static_configs` first.

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::server::{ServerMetrics, ServerOptions, serve};
 
-const LIMITS: Limits =
+pub(crate) const LIMITS: Limits =
     Limits { timeout: Duration::from_secs(20), body_bytes_max: 100_000, decoded_bytes_max: 100_000 };
 
-async fn start(router: Router) -> SocketAddr {
+pub(crate) async fn start(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let metrics = ServerMetrics::new(&Registry::new());

@@ -97,8 +97,15 @@ fn general_name(tag: u8, name: &[u8]) -> Option<String> {
     }
 }
 
+/// Whether `cert` has begun and not ended at `now`; `None` when it cannot be read. What the usual rules check of certificates that
+/// an authority signed, for those that a configuration names themselves.
+pub(crate) fn is_valid_at(cert: &[u8], now: rustls_pki_types::UnixTime) -> Option<bool> {
+    let (from, to) = validity(cert)?;
+    Some((from..=to).contains(&i64::try_from(now.as_secs()).unwrap_or(i64::MAX)))
+}
+
 /// From when to when the certificate is valid, Unix seconds.
-pub(crate) fn validity(der: &[u8]) -> Option<(i64, i64)> {
+fn validity(der: &[u8]) -> Option<(i64, i64)> {
     let mut times = Reader(after_issuer(der)?.only(SEQUENCE)?);
     let (from, to) = (times.next()?, times.next()?);
     Some((time(from.0, from.1)?, time(to.0, to.1)?))

@@ -2,16 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    CryptoProvider, SupportedKxGroup, ring, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    SupportedCipherSuite,
-};
+use rustls::{CertificateError, DistinguishedName, ServerConfig, SupportedCipherSuite};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use stdx::dir::Dir;
@@ -20,7 +14,7 @@ use super::config::{ClientAuth, TlsServer};
 use super::der;
 use crate::config::TlsVersion;
 use crate::error::BuildError;
-use crate::tls::{native_roots, roots_from_pem};
+use crate::tls::{native_roots, roots_from_pem, signatures_by_provider};
 
 /// What the files of a `tls_server_config` hold; inline values count as files.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -208,8 +202,7 @@ impl Chain {
         let Err(err) = verifier.verify_client_cert(end, intermediates, now) else { return Ok(()) };
         // webpki takes no authority as a client; people make a client's certificate sign itself and name it here.
         let is_named = self.authorities.iter().any(|authority| authority == end);
-        let now_secs = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let is_valid = der::validity(end).is_some_and(|(from, to)| (from..=to).contains(&now_secs));
+        let is_valid = der::is_valid_at(end, now) == Some(true);
         let is_ca = matches!(&err, rustls::Error::InvalidCertificate(CertificateError::Other(_)));
         if is_named && is_valid && is_ca { Ok(()) } else { Err(err) }
     }
@@ -242,25 +235,5 @@ impl ClientCertVerifier for ClientPolicy {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures_by_provider!();
 }
