@@ -1,7 +1,6 @@
 //! Discord: one embed through a webhook.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use net::{HttpClientConfig, Secret};
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ const GREEN: u32 = 0x2e_cc_71;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     webhook_url: Option<Secret>,
     webhook_url_file: Option<PathBuf>,
@@ -34,7 +33,7 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct Discord {
+pub(super) struct Discord {
     http: HttpClientConfig,
     url: Source,
     content: String,
@@ -44,15 +43,9 @@ struct Discord {
     avatar_url: String,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
-        Ok(Arc::new(Discord {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Discord, Fault> {
+        Ok(Discord {
             http: checker.http(self.http_config.as_ref()),
             url: check_webhook(checker, &self.webhook_url, &self.webhook_url_file)?,
             content: self.content.clone().unwrap_or_default(),
@@ -60,7 +53,7 @@ impl super::Keys for Keys {
             message: or_template(&self.message, "discord.default.message"),
             username: self.username.clone().unwrap_or_default(),
             avatar_url: non_empty(&self.avatar_url).unwrap_or_default(),
-        }))
+        })
     }
 }
 

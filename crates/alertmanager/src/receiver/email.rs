@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -27,7 +26,7 @@ use crate::time::api_rfc3339;
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     to: Option<String>,
     from: Option<String>,
     hello: Option<String>,
@@ -58,7 +57,7 @@ struct Threading {
 
 /// A checked e-mail receiver. Texts are templates.
 #[derive(Debug)]
-struct Email {
+pub(super) struct Email {
     to: String,
     from: String,
     hello: String,
@@ -88,20 +87,8 @@ enum Thread {
     Daily,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = false;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
-        Ok(Arc::new(self.checked(checker)?))
-    }
-}
-
 impl Keys {
-    fn checked(&self, checker: &Checker<'_>) -> Result<Email, Fault> {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Email, Fault> {
         let global = checker.global;
         let to = non_empty(&self.to).ok_or_else(|| Fault::new("missing to address in email config"))?;
         let from = non_empty(&self.from).or_else(|| non_empty(&global.smtp_from));
@@ -390,7 +377,7 @@ threading: {enabled: true, thread_by_date: daily}
     #[test]
     fn the_mail_is_one_message_in_two_forms() {
         let keys: Keys = model::yaml::parse("a.yml", KEYS).expect("good");
-        let email = keys.checked(&Checker::here(&Default::default())).expect("good");
+        let email = keys.check(&Checker::here(&Default::default())).expect("good");
         let (notifier, integration) = notifier("webhook_configs: [{url: 'http://h/'}]");
         let notification = notification();
         let attempt = attempt(&notifier, &integration, &notification);

@@ -1,7 +1,6 @@
 //! incident.io: the webhook's message, with a token.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -23,7 +22,7 @@ const MESSAGE_BYTES_MAX: usize = 512 << 10;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     url: Option<String>,
     url_file: Option<PathBuf>,
@@ -34,7 +33,7 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct IncidentIo {
+pub(super) struct IncidentIo {
     http: HttpClientConfig,
     url: Source,
     /// `None` when `http_config.authorization` says who we are.
@@ -43,14 +42,8 @@ struct IncidentIo {
     timeout: Option<Duration>,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<IncidentIo, Fault> {
         let url = self.url.as_deref().map(Secret::new);
         let url = checker.one_of(("url", &url), ("url_file", &self.url_file))?;
         let url = url.ok_or_else(|| Fault::new("one of url or url_file must be configured"))?;
@@ -72,13 +65,13 @@ impl super::Keys for Keys {
             )),
             _ => Ok(()),
         }?;
-        Ok(Arc::new(IncidentIo {
+        Ok(IncidentIo {
             http,
             url,
             token,
             alerts_max: usize::try_from(self.max_alerts.unwrap_or(0)).unwrap_or(usize::MAX),
             timeout: timeout_of(self.timeout),
-        }))
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! Jira: one issue for each group, found again by a label, updated, closed and opened again by transitions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, HeaderValue, Method};
@@ -24,7 +23,7 @@ const DESCRIPTION_CHARS_MAX: usize = 32_767;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_url: Option<String>,
     api_type: Option<String>,
@@ -70,7 +69,7 @@ impl Text {
 }
 
 #[derive(Debug)]
-struct Jira {
+pub(super) struct Jira {
     http: HttpClientConfig,
     url: Url,
     search_url: Url,
@@ -82,14 +81,8 @@ struct Jira {
     keys: Keys,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Jira, Fault> {
         let missing = |what| Fault::new(format!("missing {what} in jira_config"));
         let project = non_empty(&self.project).ok_or_else(|| missing("project"))?;
         let issue_type = non_empty(&self.issue_type).ok_or_else(|| missing("issue_type"))?;
@@ -103,7 +96,7 @@ impl super::Keys for Keys {
                 return Err(Fault::new("unknown api_type on jira_config, must be auto, cloud or datacenter"));
             }
         };
-        Ok(Arc::new(Jira {
+        Ok(Jira {
             http: checker.http(self.http_config.as_ref()),
             search_url: search_url(&url, is_cloud),
             url,
@@ -113,7 +106,7 @@ impl super::Keys for Keys {
             description: Text::of(&self.description, "jira.default.description"),
             priority: or_template(&self.priority, "jira.default.priority"),
             keys: self.clone(),
-        }))
+        })
     }
 }
 

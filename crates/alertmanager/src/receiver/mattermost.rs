@@ -1,7 +1,6 @@
 //! Mattermost: attachments through an incoming webhook.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use net::{HttpClientConfig, Secret};
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ const TEXT_CHARS_MAX: usize = 16_383;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     webhook_url: Option<Secret>,
     webhook_url_file: Option<PathBuf>,
@@ -111,7 +110,7 @@ struct Priority {
 }
 
 #[derive(Debug)]
-struct Mattermost {
+pub(super) struct Mattermost {
     http: HttpClientConfig,
     url: Source,
     username: String,
@@ -122,14 +121,8 @@ struct Mattermost {
     keys: Keys,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Mattermost, Fault> {
         let global = checker.global;
         let url = checker.one_of_or_global(
             ("webhook_url", &self.webhook_url),
@@ -151,7 +144,7 @@ impl super::Keys for Keys {
             }
         }
         let is_text_beside = !attachments.is_empty();
-        Ok(Arc::new(Mattermost {
+        Ok(Mattermost {
             http: checker.http(self.http_config.as_ref()),
             url,
             username: or_template(&self.username, "mattermost.default.username"),
@@ -159,7 +152,7 @@ impl super::Keys for Keys {
             attachments: if is_text_beside { attachments } else { vec![self.only_attachment()] },
             is_text_beside,
             keys: self.clone(),
-        }))
+        })
     }
 }
 

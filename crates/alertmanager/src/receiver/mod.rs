@@ -58,21 +58,10 @@ pub(crate) trait Kind: Debug + Send + Sync {
     fn send<'a>(&'a self, attempt: &'a Attempt<'_>) -> Sending<'a>;
 }
 
-/// The keys of one kind as they stand in a file.
-pub(crate) trait Keys {
-    /// Whether it tells of resolved alerts when the file does not say.
-    const SENDS_RESOLVED: bool;
-
-    /// What the file says.
-    fn send_resolved(&self) -> Option<bool>;
-
-    /// Fills in what stands under `global` and checks the whole.
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault>;
-}
-
-/// The table of kinds: key of the file, name in metrics, module.
+/// The table of kinds: key of the file, name in metrics, module, and whether it tells of resolved alerts when the file
+/// does not say.
 macro_rules! kinds {
-    ($($key:ident $name:literal $module:ident),* $(,)?) => {
+    ($($key:ident $name:literal $module:ident $sends_resolved:literal),* $(,)?) => {
         /// A receiver as it stands in a file.
         #[derive(Debug, Default, Deserialize, Serialize)]
         #[serde(default, deny_unknown_fields)]
@@ -89,7 +78,14 @@ macro_rules! kinds {
             pub(crate) fn check(&self, receiver: &str, checker: &Checker<'_>) -> Result<Vec<Arc<Integration>>, Fault> {
                 let mut integrations = Vec::new();
                 $(for (idx, at) in self.$key.iter().flatten().enumerate() {
-                    integrations.push(check_one(receiver, $name, idx, at, checker)?);
+                    let kind = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
+                    integrations.push(Arc::new(Integration {
+                        receiver: receiver.to_owned(),
+                        name: $name,
+                        idx,
+                        sends_resolved: at.value.send_resolved.unwrap_or($sends_resolved),
+                        kind: Arc::new(kind),
+                    }));
                 })*
                 Ok(integrations)
             }
@@ -98,35 +94,23 @@ macro_rules! kinds {
 }
 
 kinds! {
-    webhook_configs "webhook" webhook,
-    email_configs "email" email,
-    slack_configs "slack" slack,
-    pagerduty_configs "pagerduty" pagerduty,
-    opsgenie_configs "opsgenie" opsgenie,
-    victorops_configs "victorops" victorops,
-    pushover_configs "pushover" pushover,
-    wechat_configs "wechat" wechat,
-    telegram_configs "telegram" telegram,
-    discord_configs "discord" discord,
-    webex_configs "webex" webex,
-    msteams_configs "msteams" msteams,
-    msteamsv2_configs "msteamsv2" msteamsv2,
-    jira_configs "jira" jira,
-    rocketchat_configs "rocketchat" rocketchat,
-    mattermost_configs "mattermost" mattermost,
-    incidentio_configs "incidentio" incidentio,
-}
-
-fn check_one<K: Keys>(
-    receiver: &str,
-    name: &'static str,
-    idx: usize,
-    at: &At<K>,
-    checker: &Checker<'_>,
-) -> Result<Arc<Integration>, Fault> {
-    let kind = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
-    let sends_resolved = at.value.send_resolved().unwrap_or(K::SENDS_RESOLVED);
-    Ok(Arc::new(Integration { receiver: receiver.to_owned(), name, idx, sends_resolved, kind }))
+    webhook_configs "webhook" webhook true,
+    email_configs "email" email false,
+    slack_configs "slack" slack false,
+    pagerduty_configs "pagerduty" pagerduty true,
+    opsgenie_configs "opsgenie" opsgenie true,
+    victorops_configs "victorops" victorops true,
+    pushover_configs "pushover" pushover true,
+    wechat_configs "wechat" wechat false,
+    telegram_configs "telegram" telegram true,
+    discord_configs "discord" discord true,
+    webex_configs "webex" webex true,
+    msteams_configs "msteams" msteams true,
+    msteamsv2_configs "msteamsv2" msteamsv2 true,
+    jira_configs "jira" jira true,
+    rocketchat_configs "rocketchat" rocketchat false,
+    mattermost_configs "mattermost" mattermost true,
+    incidentio_configs "incidentio" incidentio true,
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Microsoft Teams by its old connectors: a message card.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use net::{HttpClientConfig, Secret};
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ const GREEN: &str = "2DC72D";
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     webhook_url: Option<Secret>,
     webhook_url_file: Option<PathBuf>,
@@ -28,7 +27,7 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct Teams {
+pub(super) struct Teams {
     http: HttpClientConfig,
     url: Source,
     title: String,
@@ -36,21 +35,15 @@ struct Teams {
     text: String,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
-        Ok(Arc::new(Teams {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Teams, Fault> {
+        Ok(Teams {
             http: checker.http(self.http_config.as_ref()),
             url: check_webhook(checker, &self.webhook_url, &self.webhook_url_file)?,
             title: or_template(&self.title, "msteams.default.title"),
             summary: or_template(&self.summary, "msteams.default.summary"),
             text: or_template(&self.text, "msteams.default.text"),
-        }))
+        })
     }
 }
 

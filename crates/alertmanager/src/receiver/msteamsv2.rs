@@ -1,7 +1,6 @@
 //! Microsoft Teams by its workflows: an adaptive card.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use net::{HttpClientConfig, Secret};
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use crate::notify::Attempt;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     webhook_url: Option<Secret>,
     webhook_url_file: Option<PathBuf>,
@@ -25,21 +24,15 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct Teams {
+pub(super) struct Teams {
     http: HttpClientConfig,
     url: Source,
     title: String,
     text: String,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Teams, Fault> {
         let mut http = checker.http(self.http_config.as_ref());
         // As upstream: own settings without a proxy take the global one.
         if let Some(own) = &self.http_config
@@ -47,12 +40,12 @@ impl super::Keys for Keys {
         {
             http.proxy = checker.http(None).proxy;
         }
-        Ok(Arc::new(Teams {
+        Ok(Teams {
             http,
             url: check_webhook(checker, &self.webhook_url, &self.webhook_url_file)?,
             title: or_template(&self.title, "msteamsv2.default.title"),
             text: or_template(&self.text, "msteamsv2.default.text"),
-        }))
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
@@ -25,7 +24,7 @@ const RESPONDER_TYPES: [&str; 5] = ["team", "teams", "user", "escalation", "sche
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_key: Option<Secret>,
     api_key_file: Option<PathBuf>,
@@ -58,7 +57,7 @@ struct Responder {
 }
 
 #[derive(Debug)]
-struct Opsgenie {
+pub(super) struct Opsgenie {
     http: HttpClientConfig,
     url: Url,
     key: Source,
@@ -69,14 +68,8 @@ struct Opsgenie {
     keys: Keys,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Opsgenie, Fault> {
         let global = checker.global;
         let key = checker.one_of_or_global(
             ("api_key", &self.api_key),
@@ -84,7 +77,7 @@ impl super::Keys for Keys {
             (&global.opsgenie_api_key, &global.opsgenie_api_key_file),
         )?;
         let responders = self.responders.iter().flatten().map(checked_responder);
-        Ok(Arc::new(Opsgenie {
+        Ok(Opsgenie {
             http: checker.http(self.http_config.as_ref()),
             url: api_url(&self.api_url, &global.opsgenie_api_url, API_URL)?,
             key: key
@@ -94,7 +87,7 @@ impl super::Keys for Keys {
             source: or_template(&self.source, "opsgenie.default.source"),
             responders: responders.collect::<Result<_, _>>()?,
             keys: self.clone(),
-        }))
+        })
     }
 }
 

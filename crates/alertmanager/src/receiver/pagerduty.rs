@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use net::{HttpClientConfig, Secret};
@@ -31,7 +30,7 @@ const SEVERITY: &str = "error";
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     service_key: Option<Secret>,
     service_key_file: Option<PathBuf>,
@@ -77,7 +76,7 @@ enum Version {
 }
 
 #[derive(Debug)]
-struct PagerDuty {
+pub(super) struct PagerDuty {
     http: HttpClientConfig,
     url: Url,
     version: Version,
@@ -88,20 +87,8 @@ struct PagerDuty {
     keys: Keys,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
-        Ok(Arc::new(self.checked(checker)?))
-    }
-}
-
 impl Keys {
-    fn checked(&self, checker: &Checker<'_>) -> Result<PagerDuty, Fault> {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<PagerDuty, Fault> {
         let routing = checker
             .one_of(("routing_key", &self.routing_key), ("routing_key_file", &self.routing_key_file))?;
         let service = checker
@@ -314,7 +301,7 @@ mod tests {
         let notification = notification();
         let attempt = attempt(&notifier, &integration, &notification);
         let keys: Keys = model::yaml::parse("a.yml", "{service_key: k}").expect("good");
-        let mut pager = keys.checked(&Checker::here(&Default::default())).expect("good");
+        let mut pager = keys.check(&Checker::here(&Default::default())).expect("good");
         let event = serde_json::to_value(pager.event(&attempt).expect("filled")).expect("JSON");
         assert_eq!(event["service_key"], "k");
         assert_eq!(event["event_type"], "trigger");

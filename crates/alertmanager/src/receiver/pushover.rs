@@ -1,7 +1,6 @@
 //! Pushover: one push message. All of it stands in the request's query, the token too.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use net::{HttpClientConfig, Request, Secret};
@@ -26,7 +25,7 @@ const EXPIRE: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     user_key: Option<Secret>,
     user_key_file: Option<PathBuf>,
@@ -47,7 +46,7 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct Pushover {
+pub(super) struct Pushover {
     http: HttpClientConfig,
     user: Source,
     token: Source,
@@ -58,20 +57,8 @@ struct Pushover {
     keys: Keys,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
-        Ok(Arc::new(self.checked(checker)?))
-    }
-}
-
 impl Keys {
-    fn checked(&self, checker: &Checker<'_>) -> Result<Pushover, Fault> {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Pushover, Fault> {
         let user = checker.one_of(("user_key", &self.user_key), ("user_key_file", &self.user_key_file))?;
         let token = checker.one_of(("token", &self.token), ("token_file", &self.token_file))?;
         if self.html == Some(true) && self.monospace == Some(true) {
@@ -158,7 +145,7 @@ mod tests {
         let attempt = attempt(&notifier, &integration, &notification);
         let check = |keys: &str, expected: &[(&str, &str)]| {
             let keys: Keys = model::yaml::parse("a.yml", keys).expect("good");
-            let pushover = keys.checked(&Checker::here(&Default::default())).expect("good");
+            let pushover = keys.check(&Checker::here(&Default::default())).expect("good");
             let url = pushover.address(&attempt).expect("an address");
             assert_eq!(url.host_str(), Some("api.pushover.net"));
             for (name, value) in expected {

@@ -1,7 +1,6 @@
 //! Rocket.Chat: one attachment through `chat.postMessage`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use http::{HeaderName, Method};
 use net::{HttpClientConfig, Secret};
@@ -22,7 +21,7 @@ const TITLE_CHARS_MAX: usize = 1024;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_url: Option<String>,
     token_id: Option<Secret>,
@@ -79,7 +78,7 @@ struct Action {
 }
 
 #[derive(Debug)]
-struct RocketChat {
+pub(super) struct RocketChat {
     http: HttpClientConfig,
     url: Url,
     token: Source,
@@ -93,14 +92,8 @@ struct RocketChat {
     keys: Keys,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = false;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<RocketChat, Fault> {
         let global = checker.global;
         let token = checker.one_of_or_global(
             ("token", &self.token),
@@ -117,7 +110,7 @@ impl super::Keys for Keys {
         let or_default =
             |own: &Option<String>, name: &str| or_template(own, &format!("rocketchat.default.{name}"));
         let color = || r#"{{ if eq .Status "firing" }}red{{ else }}green{{ end }}"#.to_owned();
-        Ok(Arc::new(RocketChat {
+        Ok(RocketChat {
             http: checker.http(self.http_config.as_ref()),
             url: api_url(&self.api_url, &global.rocketchat_api_url, API_URL)?,
             token_id: token_id.ok_or_else(|| missing("TokenID"))?,
@@ -129,7 +122,7 @@ impl super::Keys for Keys {
             emoji: or_default(&self.emoji, "emoji"),
             icon_url: or_default(&self.icon_url, "iconurl"),
             keys: self.clone(),
-        }))
+        })
     }
 }
 

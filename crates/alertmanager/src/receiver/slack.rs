@@ -1,7 +1,6 @@
 //! Slack: one attachment through an incoming webhook.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use net::config::Authorization;
@@ -56,7 +55,7 @@ pub(crate) struct SlackAction {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_url: Option<Secret>,
     api_url_file: Option<PathBuf>,
@@ -90,7 +89,7 @@ pub(crate) struct Keys {
 
 /// A checked Slack receiver.
 #[derive(Debug)]
-struct Slack {
+pub(super) struct Slack {
     http: HttpClientConfig,
     url: Source,
     timeout: Option<Duration>,
@@ -122,14 +121,8 @@ struct Texts {
     thumb_url: String,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = false;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Slack, Fault> {
         if let Some(at) = self.update_message.as_ref().filter(|at| at.value) {
             return Err(Fault::at(
                 at,
@@ -138,7 +131,7 @@ impl super::Keys for Keys {
         }
         let (url, http) = self.checked_address(checker)?;
         let mrkdwn_in = || ["fallback", "pretext", "text"].map(str::to_owned).to_vec();
-        Ok(Arc::new(Slack {
+        Ok(Slack {
             http,
             url,
             timeout: timeout_of(self.timeout),
@@ -149,7 +142,7 @@ impl super::Keys for Keys {
             link_names: self.link_names.unwrap_or(false),
             mrkdwn_in: self.mrkdwn_in.clone().unwrap_or_else(mrkdwn_in),
             actions: self.actions.iter().flatten().map(check_action).collect::<Result<_, _>>()?,
-        }))
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use net::{HttpClientConfig, Secret};
 use serde::{Deserialize, Serialize};
@@ -23,7 +22,7 @@ const SUBJECT_CHARS_MAX: usize = 1024;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_url: Option<String>,
     bot_token: Option<Secret>,
@@ -37,7 +36,7 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct Telegram {
+pub(super) struct Telegram {
     http: HttpClientConfig,
     url: Url,
     token: Source,
@@ -49,14 +48,8 @@ struct Telegram {
     parse_mode: String,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Telegram, Fault> {
         let global = checker.global;
         let token = checker.one_of_or_global(
             ("bot_token", &self.bot_token),
@@ -71,7 +64,7 @@ impl super::Keys for Keys {
                 "unknown parse_mode on telegram_config, must be Markdown, MarkdownV2, HTML or empty string",
             ));
         }
-        Ok(Arc::new(Telegram {
+        Ok(Telegram {
             http: checker.http(self.http_config.as_ref()),
             url: api_url(&self.api_url, &global.telegram_api_url, API_URL)?,
             token: token
@@ -82,7 +75,7 @@ impl super::Keys for Keys {
             message: or_template(&self.message, "telegram.default.message"),
             is_silent: self.disable_notifications.unwrap_or(false),
             parse_mode,
-        }))
+        })
     }
 }
 

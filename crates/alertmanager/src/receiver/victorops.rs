@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use net::{HttpClientConfig, Secret};
 use serde::{Deserialize, Serialize};
@@ -35,7 +34,7 @@ const RESERVED: [&str; 7] = [
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_key: Option<Secret>,
     api_key_file: Option<PathBuf>,
@@ -49,7 +48,7 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct VictorOps {
+pub(super) struct VictorOps {
     http: HttpClientConfig,
     url: Url,
     key: Source,
@@ -61,14 +60,8 @@ struct VictorOps {
     custom_fields: BTreeMap<String, String>,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<VictorOps, Fault> {
         let global = checker.global;
         let routing_key = non_empty(&self.routing_key);
         let routing_key = routing_key.ok_or_else(|| Fault::new("missing Routing key in VictorOps config"))?;
@@ -85,7 +78,7 @@ impl super::Keys for Keys {
         )?;
         let or_default =
             |own: &Option<String>, name: &str| or_template(own, &format!("victorops.default.{name}"));
-        Ok(Arc::new(VictorOps {
+        Ok(VictorOps {
             http: checker.http(self.http_config.as_ref()),
             url: api_url(&self.api_url, &global.victorops_api_url, API_URL)?,
             key: key.ok_or_else(|| Fault::new("no global VictorOps API Key set"))?,
@@ -95,7 +88,7 @@ impl super::Keys for Keys {
             entity_display_name: or_default(&self.entity_display_name, "entity_display_name"),
             monitoring_tool: or_default(&self.monitoring_tool, "monitoring_tool"),
             custom_fields,
-        }))
+        })
     }
 }
 

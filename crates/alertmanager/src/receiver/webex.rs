@@ -1,7 +1,5 @@
 //! Webex: a markdown message in a room.
 
-use std::sync::Arc;
-
 use net::HttpClientConfig;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -19,7 +17,7 @@ const MESSAGE_BYTES_MAX: usize = 7439;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_url: Option<String>,
     message: Option<String>,
@@ -27,32 +25,26 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct Webex {
+pub(super) struct Webex {
     http: HttpClientConfig,
     url: Url,
     message: String,
     room_id: String,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Webex, Fault> {
         let room_id = non_empty(&self.room_id);
         let room_id = room_id.ok_or_else(|| Fault::new("missing room_id on webex_config"))?;
         if self.http_config.as_ref().is_none_or(|http| http.authorization.is_none()) {
             return Err(Fault::new("missing webex_configs.http_config.authorization"));
         }
-        Ok(Arc::new(Webex {
+        Ok(Webex {
             http: checker.http(self.http_config.as_ref()),
             url: api_url(&self.api_url, &checker.global.webex_api_url, API_URL)?,
             message: or_template(&self.message, "webex.default.message"),
             room_id,
-        }))
+        })
     }
 }
 

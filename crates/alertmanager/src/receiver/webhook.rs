@@ -1,7 +1,6 @@
 //! Webhooks: the version 4 message as Alertmanager sends it, byte for byte.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use net::{HttpClientConfig, Secret};
@@ -17,7 +16,7 @@ use crate::time::go_rfc3339;
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     #[serde(serialize_with = "masked_url")]
     url: Option<Secret>,
@@ -45,7 +44,7 @@ fn masked_url<S: serde::Serializer>(url: &Option<Secret>, serializer: S) -> Resu
 
 /// A checked webhook.
 #[derive(Debug)]
-struct Webhook {
+pub(super) struct Webhook {
     http: HttpClientConfig,
     /// A URL or a template of one.
     url: Source,
@@ -55,26 +54,20 @@ struct Webhook {
     payload: Option<serde_json::Value>,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = true;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Webhook, Fault> {
         let url = checker.one_of(("url", &self.url), ("url_file", &self.url_file))?;
         let url = url.ok_or_else(|| Fault::new("one of url or url_file must be configured"))?;
         if let Source::Inline(url) = &url {
             check_url(url.expose())?;
         }
-        Ok(Arc::new(Webhook {
+        Ok(Webhook {
             http: checker.http(self.http_config.as_ref()),
             url,
             alerts_max: usize::try_from(self.max_alerts.unwrap_or(0)).unwrap_or(usize::MAX),
             timeout: timeout_of(self.timeout),
             payload: self.payload.clone(),
-        }))
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! WeChat Work: a message to users, parties or tags, with a token that is asked for and kept for two hours.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use net::{HttpClientConfig, Request, Secret};
 use parking_lot::Mutex;
@@ -24,7 +23,7 @@ const TOKEN_ENDED: i64 = 42_001;
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    send_resolved: Option<bool>,
+    pub(super) send_resolved: Option<bool>,
     http_config: Option<HttpClientConfig>,
     api_secret: Option<Secret>,
     api_secret_file: Option<PathBuf>,
@@ -39,7 +38,7 @@ pub(crate) struct Keys {
 }
 
 #[derive(Debug)]
-struct WeChat {
+pub(super) struct WeChat {
     http: HttpClientConfig,
     url: Url,
     secret: Source,
@@ -54,14 +53,8 @@ struct WeChat {
     token: Mutex<Option<(String, i64)>>,
 }
 
-impl super::Keys for Keys {
-    const SENDS_RESOLVED: bool = false;
-
-    fn send_resolved(&self) -> Option<bool> {
-        self.send_resolved
-    }
-
-    fn check(&self, checker: &Checker<'_>) -> Result<Arc<dyn Kind>, Fault> {
+impl Keys {
+    pub(super) fn check(&self, checker: &Checker<'_>) -> Result<WeChat, Fault> {
         let global = checker.global;
         let is_markdown = match non_empty(&self.message_type).as_deref() {
             None | Some("text") => false,
@@ -82,7 +75,7 @@ impl super::Keys for Keys {
         let corp_id = non_empty(&self.corp_id).or_else(|| non_empty(&global.wechat_api_corp_id));
         let or_default =
             |own: &Option<String>, name: &str| or_template(own, &format!("wechat.default.{name}"));
-        Ok(Arc::new(WeChat {
+        Ok(WeChat {
             http: checker.http(self.http_config.as_ref()),
             url: api_url(&self.api_url, &global.wechat_api_url, API_URL)?,
             secret,
@@ -94,7 +87,7 @@ impl super::Keys for Keys {
             to_tag: or_default(&self.to_tag, "to_tag"),
             agent_id: or_default(&self.agent_id, "agent_id"),
             token: Mutex::new(None),
-        }))
+        })
     }
 }
 
