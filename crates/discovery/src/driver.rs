@@ -104,8 +104,11 @@ pub fn refreshing<P: Provider>(context: Context, interval: Duration, mut provide
         context.metrics.refresh_failures.with(&[context.mechanism, &context.owner.config]);
         let mut backoff = Backoff::new(interval.as_std());
         loop {
+            let started = context.clock.monotonic();
             let is_good = context.refresh(&mut provider).await;
-            tokio::time::sleep(backoff.pause(is_good)).await;
+            let taken = context.clock.monotonic().saturating_sub(started);
+            // From start to start, as a ticker does; a look that takes longer is followed by the next.
+            tokio::time::sleep(backoff.pause(is_good).saturating_sub(taken)).await;
         }
     })
 }

@@ -77,6 +77,23 @@ impl From<GroupKeys> for TargetGroup {
     }
 }
 
+/// Sets a label for each pair, its name made of `prefix` and what the pair's name becomes as part of a label's name.
+pub fn set_all<N: AsRef<str>, V: AsRef<str>>(
+    builder: &mut LabelsBuilder,
+    prefix: &str,
+    pairs: impl IntoIterator<Item = (N, V)>,
+) {
+    for (name, value) in pairs {
+        builder.set(&format!("{prefix}{}", sanitized(name.as_ref())), value.as_ref());
+    }
+}
+
+/// `,a,b,` of `a` and `b`: separators around every element, so that a regular expression can match one of them.
+#[must_use]
+pub fn surrounded(values: &[String], separator: &str) -> String {
+    format!("{separator}{}{separator}", values.join(separator))
+}
+
 /// `a/b c` → `a_b_c`: what names of tags, labels and keys become in the name of a label.
 #[must_use]
 pub fn sanitized(name: &str) -> String {

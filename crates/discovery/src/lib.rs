@@ -5,6 +5,7 @@
 //! in [`kinds`], whose header says how to add one. Equal configurations share one watcher, and a reload leaves those that
 //! stay alone. Never decides what is scraped: relabelling belongs to the caller.
 
+pub mod dns_message;
 pub mod driver;
 mod error;
 pub mod glob;

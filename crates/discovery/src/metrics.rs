@@ -14,8 +14,23 @@ pub struct SdMetrics {
     pub(crate) sent_updates: Arc<Family<Counter>>,
     pub(crate) discovered_targets: Arc<Family<Gauge>>,
     pub(crate) file_read_errors: Arc<Counter>,
-    /// Failures of single kinds, by name of the metric: `prometheus_sd_<kind>_…failures_total`.
+    /// Of single kinds.
+    pub(crate) kinds: KindMetrics,
+}
+
+/// What single kinds count.
+#[derive(Debug)]
+pub struct KindMetrics {
+    pub(crate) consul_failures: Arc<Counter>,
+    pub(crate) consul_duration: Arc<Family<Histogram>>,
+    pub(crate) dns_lookups: Arc<Counter>,
+    pub(crate) dns_lookup_failures: Arc<Counter>,
     pub(crate) http_failures: Arc<Counter>,
+    pub(crate) kubernetes_events: Arc<Family<Counter>>,
+    pub(crate) kubernetes_failures: Arc<Counter>,
+    pub(crate) kuma_failures: Arc<Counter>,
+    pub(crate) kuma_skipped: Arc<Counter>,
+    pub(crate) nomad_failures: Arc<Counter>,
 }
 
 impl SdMetrics {
@@ -58,6 +73,41 @@ impl SdMetrics {
                 "prometheus_sd_file_read_errors_total",
                 "Files of targets that could not be read or understood.",
             ),
+            kinds: KindMetrics::new(registry),
+        }
+    }
+}
+
+impl KindMetrics {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            consul_failures: registry
+                .counter("prometheus_sd_consul_rpc_failures_total", "Questions to Consul that failed."),
+            consul_duration: registry.seconds(
+                "prometheus_sd_consul_rpc_duration_seconds",
+                "Of a question to Consul, waiting for a change included.",
+                &["endpoint", "call"],
+            ),
+            dns_lookups: registry.counter("prometheus_sd_dns_lookups_total", "Names looked up."),
+            dns_lookup_failures: registry
+                .counter("prometheus_sd_dns_lookup_failures_total", "Names that could not be looked up."),
+            kubernetes_events: registry.counters(
+                "prometheus_sd_kubernetes_events_total",
+                "Changes that the Kubernetes API told of.",
+                &["role", "event"],
+            ),
+            kubernetes_failures: registry.counter(
+                "prometheus_sd_kubernetes_failures_total",
+                "Lists and watches of the Kubernetes API that failed.",
+            ),
+            kuma_failures: registry
+                .counter("prometheus_sd_kuma_fetch_failures_total", "Questions to Kuma that failed."),
+            kuma_skipped: registry.counter(
+                "prometheus_sd_kuma_fetch_skipped_updates_total",
+                "Questions to Kuma after which nothing had changed.",
+            ),
+            nomad_failures: registry
+                .counter("prometheus_sd_nomad_failures_total", "Looks at nomad_sd_configs that failed."),
             http_failures: registry
                 .counter("prometheus_sd_http_failures_total", "Looks at http_sd_configs that failed."),
         }

@@ -198,8 +198,17 @@ impl HttpClient {
         }
     }
 
-    /// One request with its redirects.
+    /// One request with its redirects, and the whole body.
     async fn exchange(&self, request: Request, body_bytes_max: usize) -> Result<Response, HttpError> {
+        let (response, method, url) = self.follow(request).await?;
+        read_body(response, &method, &url, body_bytes_max).await
+    }
+
+    /// One request with its redirects, until the last one's headers are there; with what was asked at last.
+    pub(crate) async fn follow(
+        &self,
+        request: Request,
+    ) -> Result<(http::Response<Incoming>, Method, Url), HttpError> {
         let Request { mut method, mut url, mut headers, mut body } = request;
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let origin = url.clone();
@@ -219,10 +228,10 @@ impl HttpClient {
             let response = self.send_or_repeat(&pool, &method, &url, sent_headers, body.clone()).await?;
             let status = response.status();
             if !self.config.follow_redirects || !is_redirect(status) {
-                return read_body(response, &method, &url, body_bytes_max).await;
+                return Ok((response, method, url));
             }
             let Some(location) = response.headers().get(LOCATION) else {
-                return read_body(response, &method, &url, body_bytes_max).await;
+                return Ok((response, method, url));
             };
             let bad = || exchange_error(&method, &url, Cause::BadRedirect { status: status.as_u16() });
             let next = location.to_str().ok().and_then(|text| url.join(text).ok()).ok_or_else(bad)?;
@@ -413,7 +422,7 @@ fn may_see_credentials(origin: &Url, url: &Url) -> bool {
             || (is_upgrade && origin.port().is_none() && url.port().is_none()))
 }
 
-async fn read_body(
+pub(crate) async fn read_body(
     response: http::Response<Incoming>,
     method: &Method,
     url: &Url,
@@ -456,7 +465,7 @@ pub(crate) fn exchange_error(method: &Method, url: &Url, cause: Cause) -> HttpEr
 }
 
 /// Finds in hyper's chain of errors what a user can act upon.
-fn cause_of(err: &(dyn std::error::Error + 'static)) -> Cause {
+pub(crate) fn cause_of(err: &(dyn std::error::Error + 'static)) -> Cause {
     let mut next = Some(err);
     let mut last_text = String::new();
     while let Some(err) = next {

@@ -17,7 +17,9 @@ mod keys;
 mod proxy;
 mod secret;
 pub mod server;
+mod stream;
 mod tls;
+mod unix;
 mod web;
 
 pub use client::{HttpClient, Limits, Request, Response};
@@ -26,4 +28,6 @@ pub use direct::{Body, Buffers, Fetched, Line, Repeated};
 pub use error::{BuildError, HttpError};
 pub use gate::{Gate, GateError};
 pub use secret::Secret;
+pub use stream::Streaming;
+pub use unix::send_over_unix;
 pub use web::{WebConfig, WebConfigError, WebSummary, certificate_names};

@@ -72,7 +72,7 @@ impl Provider for Http {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SdError> {
         let answer = self.ask().await;
         if answer.is_err() {
-            self.context.metrics.http_failures.inc();
+            self.context.metrics.kinds.http_failures.inc();
         }
         answer
     }

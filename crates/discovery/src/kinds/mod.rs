@@ -12,8 +12,16 @@
 //!
 //! Names of labels, defaults and the words of refusals are Prometheus 3.14's.
 
+pub mod consul;
+pub mod dns;
+pub mod docker;
+pub mod dockerswarm;
 pub mod file;
 pub mod http;
+pub mod kubernetes;
+pub mod kuma;
+pub mod marathon;
+pub mod nomad;
 
 use std::path::Path;
 
@@ -162,29 +170,29 @@ macro_rules! table {
 table! {
     ($)
     served {
+        consul_sd_configs: Consul(consul),
+        dns_sd_configs: Dns(dns),
+        docker_sd_configs: Docker(docker),
+        dockerswarm_sd_configs: DockerSwarm(dockerswarm),
         file_sd_configs: File(file),
         http_sd_configs: Http(http),
+        kubernetes_sd_configs: Kubernetes(kubernetes),
+        kuma_sd_configs: Kuma(kuma),
+        marathon_sd_configs: Marathon(marathon),
+        nomad_sd_configs: Nomad(nomad),
     }
     refused {
         aws_sd_configs,
         azure_sd_configs,
-        consul_sd_configs,
         digitalocean_sd_configs,
-        dns_sd_configs,
-        docker_sd_configs,
-        dockerswarm_sd_configs,
         ec2_sd_configs,
         eureka_sd_configs,
         gce_sd_configs,
         hetzner_sd_configs,
         ionos_sd_configs,
-        kubernetes_sd_configs,
-        kuma_sd_configs,
         lightsail_sd_configs,
         linode_sd_configs,
-        marathon_sd_configs,
         nerve_sd_configs,
-        nomad_sd_configs,
         oci_sd_configs,
         openstack_sd_configs,
         outscale_sd_configs,
