@@ -189,9 +189,6 @@ fn check_receivers(raw: &[At<RawReceiver>], checker: &Checker<'_>) -> Result<Vec
         if receivers.iter().any(|known| known.name == name) {
             return Err(Fault::at(at, format!("notification config name {name:?} is not unique")));
         }
-        if let Some(place) = &at.value.sns_configs {
-            return Err(Fault::at(place, "sns_configs is not served yet: use webhook_configs"));
-        }
         let mut labels = at.value.labels.clone().unwrap_or_default();
         if labels.insert("name".to_owned(), name.clone()).is_some_and(|old| old != name) {
             return Err(Fault::at(at, "receiver label \"name\" must be the receiver's name"));

@@ -126,8 +126,6 @@ fn wrong_files_are_refused_with_the_known_words() {
 
 #[test]
 fn receivers_that_cannot_work_are_refused() {
-    let sns = "a.yml:4:16: sns_configs is not served yet: use webhook_configs";
-    check(&receiver("sns_configs: [{x: y}]"), sns);
     let field = "a.yml:4:3: field carrier_pigeon_configs not found";
     check(&receiver("carrier_pigeon_configs: []"), field);
     check(&receiver("webhook_configs: [{}]"), "a.yml:4:21: one of url or url_file must be configured");
@@ -168,6 +166,11 @@ fn receivers_that_cannot_work_are_refused() {
 
 /// What stands in a receiver, and how the error ends.
 const REFUSED: &[(&str, &str)] = &[
+    (
+        "sns_configs: [{topic_arn: a, phone_number: b}]",
+        "must provide either a Target ARN, Topic ARN, or Phone Number for SNS config",
+    ),
+    ("sns_configs: [{topic_arn: a}]", "region not configured in sns.sigv4.region"),
     ("pagerduty_configs: [{}]", "missing service or routing key in PagerDuty config"),
     (
         "pagerduty_configs: [{routing_key: a, routing_key_file: b}]",

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use net::auth::sign::{hex, sha256};
 use net::{HttpClient, Limits, Request, Response};
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{Data, Failure, Notification, Notifier};
@@ -94,8 +94,7 @@ impl<'a> Attempt<'a> {
 
     /// What names the group elsewhere: SHA-256 of its key, in hexadecimal, as upstream computes it.
     pub(crate) fn group_hash(&self) -> String {
-        let digest = Sha256::digest(self.notification.group_key.as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&sha256(self.notification.group_key.as_bytes()))
     }
 
     /// POSTs JSON to an address that may be a secret; an answer other than 2xx is a failure.

@@ -67,9 +67,8 @@ impl Notifier {
         let mut clients = HashMap::new();
         for integration in config.receivers.iter().flat_map(|receiver| &receiver.integrations) {
             let Some(http) = integration.kind.http() else { continue };
-            let client = HttpClient::new(http).map_err(|err| ConfigError::Client {
-                receiver: integration.receiver.clone(),
-                message: err.to_string(),
+            let client = HttpClient::signed(http, integration.kind.signing()).map_err(|err| {
+                ConfigError::Client { receiver: integration.receiver.clone(), message: err.to_string() }
             })?;
             clients.insert((integration.receiver.clone(), integration.name, integration.idx), client);
         }

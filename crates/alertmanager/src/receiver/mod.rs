@@ -15,6 +15,7 @@ mod pagerduty;
 mod pushover;
 mod rocketchat;
 mod slack;
+mod sns;
 mod telegram;
 mod value;
 mod victorops;
@@ -27,7 +28,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use net::HttpClientConfig;
-use serde::de::IgnoredAny;
+use net::auth::Signing;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{At, Checker, Fault, Integration};
@@ -43,6 +44,11 @@ pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> +
 pub(crate) trait Kind: Debug + Send + Sync {
     /// How it connects; `None` when not by HTTP.
     fn http(&self) -> Option<&HttpClientConfig>;
+
+    /// How its requests are signed, beyond what [`Kind::http`] says.
+    fn signing(&self) -> Option<&Signing> {
+        None
+    }
 
     /// Its own bound of an attempt; `None` for the group's.
     fn timeout(&self) -> Option<std::time::Duration> {
@@ -69,8 +75,6 @@ macro_rules! kinds {
             pub(crate) name: Option<String>,
             pub(crate) labels: Option<std::collections::BTreeMap<String, String>>,
             $($key: Option<Vec<At<$module::Keys>>>,)*
-            #[serde(skip_serializing)]
-            pub(crate) sns_configs: Option<At<IgnoredAny>>,
         }
 
         impl RawReceiver {
@@ -102,6 +106,7 @@ kinds! {
     victorops_configs "victorops" victorops true,
     pushover_configs "pushover" pushover true,
     wechat_configs "wechat" wechat false,
+    sns_configs "sns" sns true,
     telegram_configs "telegram" telegram true,
     discord_configs "discord" discord true,
     webex_configs "webex" webex true,

@@ -278,6 +278,28 @@ async fn credentials_go_where_they_belong() {
 }
 
 #[tokio::test]
+async fn sns_is_published_by_a_signed_form() {
+    let receiver = "sns_configs: [{api_url: 'http://127.0.0.1:PORT', topic_arn: 'arn:{{ .Status }}.fifo', subject: s, \
+         message: 'x & y', attributes: {severity: '{{ .Status }}'}, sigv4: {region: eu-west-1, access_key: id, secret_key: k}}]";
+    let (outcome, requests) = exchange(receiver, &notification(), vec![OK]).await;
+    assert_eq!(outcome, Outcome::Delivered);
+    let (head, body) = requests[0].split_once("\r\n\r\n").expect("head and body");
+    let head = head.to_lowercase();
+    assert!(head.starts_with("post / http/1.1\r\n"), "{head}");
+    assert!(
+        head.contains("authorization: aws4-hmac-sha256 credential=id/") && head.contains("/eu-west-1/sns/"),
+        "{head}"
+    );
+    let hash = group_hash(&notification());
+    let expected = format!(
+        "Action=Publish&Version=2010-03-31&MessageDeduplicationId={hash}&MessageGroupId={hash}&\
+         TopicArn=arn%3Afiring.fifo&Message=x+%26+y&Subject=s&MessageAttributes.entry.1.Name=severity&\
+         MessageAttributes.entry.1.Value.DataType=String&MessageAttributes.entry.1.Value.StringValue=firing"
+    );
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
 async fn a_no_in_a_200_is_a_no_and_tokens_are_not_told() {
     let rocket = "rocketchat_configs: [{token: t, token_id: i, api_url: 'http://127.0.0.1:PORT'}]";
     let no = ok_json(&json!({"success": false, "error": "no such channel"}));
