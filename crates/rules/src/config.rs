@@ -5,10 +5,12 @@
 
 use std::path::Path;
 
+use discovery::group::ADDRESS;
+use discovery::{SdConfig, TargetGroup};
 use model::relabel::{self, RelabelConfig};
 use model::{Duration, Labels};
 use net::HttpClientConfig;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use url::Url;
 
 /// `alerting`
@@ -28,6 +30,7 @@ impl AlertingConfig {
     pub fn set_directory(&mut self, dir: &Path) {
         for alertmanager in &mut self.alertmanagers {
             alertmanager.http.set_directory(dir);
+            alertmanager.sd.iter_mut().for_each(|sd| sd.set_directory(dir));
         }
     }
 }
@@ -46,43 +49,16 @@ pub struct AlertmanagerConfig {
     pub http: HttpClientConfig,
     /// How requests are signed, for AWS.
     pub signing: Option<net::auth::Signing>,
-    /// Addresses with their labels.
-    pub static_configs: Vec<StaticConfig>,
+    /// Where addresses come from.
+    pub sd: Vec<SdConfig>,
     /// Chooses and rewrites addresses.
     pub relabel_configs: Vec<RelabelConfig>,
     /// Applied to alerts on their way here.
     pub alert_relabel_configs: Vec<RelabelConfig>,
 }
 
-/// `static_configs`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StaticConfig {
-    /// `host:port`
-    #[serde(deserialize_with = "model::yaml::null_as_default")]
-    pub targets: Vec<String>,
-    /// Set on each.
-    #[serde(deserialize_with = "model::yaml::null_as_default")]
-    pub labels: std::collections::BTreeMap<String, String>,
-}
-
-macro_rules! refuse {
-    ($($key:ident),* $(,)?) => {$(
-        fn $key<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
-            Err(serde::de::Error::custom(concat!(
-                stringify!($key), " is not served for alertmanagers yet: list them under static_configs"
-            )))
-        }
-    )*};
-}
-
-refuse! {
-    file_sd_configs, dns_sd_configs, http_sd_configs, consul_sd_configs, kubernetes_sd_configs, ec2_sd_configs,
-    azure_sd_configs, gce_sd_configs, openstack_sd_configs, docker_sd_configs, dockerswarm_sd_configs,
-    hetzner_sd_configs, eureka_sd_configs, nomad_sd_configs, marathon_sd_configs, digitalocean_sd_configs,
-}
-
-net::with_http_keys! {
+discovery::with_kinds! {
+@http
 /// The keys as they stand in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -92,44 +68,10 @@ struct AlertmanagerKeys {
     timeout: Option<Duration>,
     api_version: Option<String>,
     #[serde(deserialize_with = "model::yaml::null_as_default")]
-    static_configs: Vec<StaticConfig>,
-    #[serde(deserialize_with = "model::yaml::null_as_default")]
     relabel_configs: Vec<RelabelConfig>,
     #[serde(deserialize_with = "model::yaml::null_as_default")]
     alert_relabel_configs: Vec<RelabelConfig>,
     sigv4: Option<net::auth::SigV4Config>,
-    #[serde(deserialize_with = "file_sd_configs")]
-    file_sd_configs: (),
-    #[serde(deserialize_with = "dns_sd_configs")]
-    dns_sd_configs: (),
-    #[serde(deserialize_with = "http_sd_configs")]
-    http_sd_configs: (),
-    #[serde(deserialize_with = "consul_sd_configs")]
-    consul_sd_configs: (),
-    #[serde(deserialize_with = "kubernetes_sd_configs")]
-    kubernetes_sd_configs: (),
-    #[serde(deserialize_with = "ec2_sd_configs")]
-    ec2_sd_configs: (),
-    #[serde(deserialize_with = "azure_sd_configs")]
-    azure_sd_configs: (),
-    #[serde(deserialize_with = "gce_sd_configs")]
-    gce_sd_configs: (),
-    #[serde(deserialize_with = "openstack_sd_configs")]
-    openstack_sd_configs: (),
-    #[serde(deserialize_with = "docker_sd_configs")]
-    docker_sd_configs: (),
-    #[serde(deserialize_with = "dockerswarm_sd_configs")]
-    dockerswarm_sd_configs: (),
-    #[serde(deserialize_with = "hetzner_sd_configs")]
-    hetzner_sd_configs: (),
-    #[serde(deserialize_with = "eureka_sd_configs")]
-    eureka_sd_configs: (),
-    #[serde(deserialize_with = "nomad_sd_configs")]
-    nomad_sd_configs: (),
-    #[serde(deserialize_with = "marathon_sd_configs")]
-    marathon_sd_configs: (),
-    #[serde(deserialize_with = "digitalocean_sd_configs")]
-    digitalocean_sd_configs: (),
 }
 }
 
@@ -137,7 +79,7 @@ impl TryFrom<AlertmanagerKeys> for AlertmanagerConfig {
     type Error = String;
 
     fn try_from(mut keys: AlertmanagerKeys) -> Result<Self, String> {
-        let http = keys.take_http()?;
+        let (http, sd) = (keys.take_http()?, keys.take_sd());
         let is_authorized =
             http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some();
         if keys.sigv4.is_some() && is_authorized {
@@ -162,46 +104,43 @@ impl TryFrom<AlertmanagerKeys> for AlertmanagerConfig {
             timeout,
             http,
             signing: keys.sigv4.map(net::auth::Signing::SigV4),
-            static_configs: keys.static_configs,
+            sd,
             relabel_configs: keys.relabel_configs,
             alert_relabel_configs: keys.alert_relabel_configs,
         };
         // An address that cannot be used is said now, not when the first alert is lost.
-        config.urls()?;
+        if let Some(SdConfig::Static(groups)) = config.sd.first() {
+            config.urls(groups).into_iter().find_map(Result::err).map_or(Ok(()), Err)?;
+        }
         Ok(config)
     }
 }
 
 impl AlertmanagerConfig {
-    /// Where alerts are posted, once relabelled, each URL once.
-    ///
-    /// # Errors
-    /// When an address makes no URL.
-    pub fn urls(&self) -> Result<Vec<Url>, String> {
-        let mut urls: Vec<Url> = Vec::new();
-        for entry in &self.static_configs {
-            for target in &entry.targets {
-                if target.contains('/') {
-                    return Err(format!(
-                        "{target:?} is not a valid hostname: give host:port, without scheme or path"
-                    ));
-                }
-                let mut labels = Labels::from_pairs(&entry.labels).to_builder();
-                labels.set("__address__", target).set("__scheme__", &self.scheme);
-                labels.set(
-                    "__alerts_path__",
-                    &format!("/{}/api/v2/alerts", self.path_prefix.trim_matches('/')),
-                );
-                let Some(labels) = relabel::process(&labels.build(), &self.relabel_configs) else { continue };
-                let part = |name: &str| labels.get(name).unwrap_or("");
-                let path = part("__alerts_path__").replace("//", "/");
-                let text = format!("{}://{}{path}", part("__scheme__"), part("__address__"));
-                let url = Url::parse(&text).map_err(|err| format!("alertmanager address {text:?}: {err}"))?;
-                if !urls.contains(&url) {
-                    urls.push(url);
-                }
-            }
+    /// Where alerts are posted of what was found, once relabelled; an error for each address that makes no URL.
+    pub fn urls<'a>(&self, groups: impl IntoIterator<Item = &'a TargetGroup>) -> Vec<Result<Url, String>> {
+        let mut urls = Vec::new();
+        for group in groups {
+            urls.extend(group.targets.iter().filter_map(|target| self.url(group, target)));
         }
-        Ok(urls)
+        urls
+    }
+
+    /// `None` when a rule drops it.
+    fn url(&self, group: &TargetGroup, target: &Labels) -> Option<Result<Url, String>> {
+        let address = target.get(ADDRESS).unwrap_or_default();
+        if address.contains('/') {
+            let hint = "is not a valid hostname: give host:port, without scheme or path";
+            return Some(Err(format!("{address:?} {hint}")));
+        }
+        let mut labels = group.merged(target);
+        labels
+            .set("__scheme__", &self.scheme)
+            .set("__alerts_path__", &format!("/{}/api/v2/alerts", self.path_prefix.trim_matches('/')));
+        let labels = relabel::process(&labels.build(), &self.relabel_configs)?;
+        let part = |name: &str| labels.get(name).unwrap_or("");
+        let path = part("__alerts_path__").replace("//", "/");
+        let text = format!("{}://{}{path}", part("__scheme__"), part(ADDRESS));
+        Some(Url::parse(&text).map_err(|err| format!("alertmanager address {text:?}: {err}")))
     }
 }

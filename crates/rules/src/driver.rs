@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::manager::Manager;
-use crate::notifier::{Endpoint, Notifier, Sent, payload};
+use crate::notifier::{Endpoint, Notifier, Sent, Source, payload};
 
 /// Groups evaluated at once, at most. Chosen, as Prometheus' default for concurrent rule evaluations.
 const GROUPS_AT_ONCE: usize = 4;
@@ -57,7 +57,12 @@ pub async fn run_rules(manager: Arc<Manager>, clock: Arc<dyn Clock>, stop: Cance
 pub async fn run_notifier(notifier: Arc<Notifier>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut tasks: JoinSet<()> = JoinSet::new();
     let mut known: HashMap<Url, (Arc<Endpoint>, CancellationToken)> = HashMap::new();
+    let mut sources: Vec<Source> = Vec::new();
     while !stop.is_cancelled() {
+        if let Some(fresh) = notifier.take_sources() {
+            sources = fresh;
+        }
+        notifier.discovered(&mut sources);
         let endpoints = notifier.endpoints();
         known.retain(|_, (endpoint, stop)| {
             let stays = endpoints.iter().any(|now| Arc::ptr_eq(now, endpoint));
@@ -76,12 +81,22 @@ pub async fn run_notifier(notifier: Arc<Notifier>, clock: Arc<dyn Clock>, stop: 
         }
         tokio::select! {
             () = notifier.changed.notified() => {}
+            () = any_changed(&mut sources) => {}
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             () = stop.cancelled() => {}
         }
     }
     let drain = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(Duration::from_millis(notifier.drain_ms()), drain).await;
+}
+
+/// Waits until a source has something new to say.
+async fn any_changed(sources: &mut [Source]) {
+    if sources.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    let changes = sources.iter_mut().map(|(_, _, source)| Box::pin(source.changed()));
+    futures_util::future::select_all(changes).await;
 }
 
 /// Sends to one Alertmanager; after a stop, each batch that waits once.

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use discovery::{Groups, Hub, Owner, Subscription};
 use model::relabel::{self, RelabelConfig};
 use model::{Alert, Labels};
 use net::HttpClient;
@@ -14,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use stdx::metrics::Registry;
 use url::Url;
 
-use crate::config::AlertingConfig;
+use crate::config::{AlertingConfig, AlertmanagerConfig};
 use crate::manager::AlertSink;
 use crate::metrics::NotifierMetrics;
 
@@ -97,6 +98,19 @@ pub struct Endpoint {
     pub(crate) filled: tokio::sync::Notify,
 }
 
+impl Section {
+    fn endpoint(&self, url: Url) -> Endpoint {
+        Endpoint {
+            url,
+            client: Arc::clone(&self.client),
+            timeout: self.config.timeout.as_std(),
+            relabel: self.config.alert_relabel_configs.clone(),
+            queue: Mutex::default(),
+            filled: tokio::sync::Notify::new(),
+        }
+    }
+}
+
 /// How an attempt to send went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -108,54 +122,142 @@ pub(crate) enum Sent {
     Failed(String),
 }
 
+/// One entry of `alertmanagers`, and what its discovery last said.
+#[derive(Debug)]
+struct Section {
+    config: AlertmanagerConfig,
+    client: Arc<HttpClient>,
+    owner: Owner,
+    /// By source; `None` until it has spoken.
+    found: Vec<Option<Groups>>,
+}
+
 /// Sends to every configured Alertmanager.
 #[derive(Debug)]
 pub struct Notifier {
     options: NotifierOptions,
+    discovery: Arc<Hub>,
+    sections: Mutex<Vec<Section>>,
+    /// Of the newest configuration, with the place of each; the driver takes them.
+    fresh: Mutex<Option<Vec<Source>>>,
     endpoints: RwLock<Vec<Arc<Endpoint>>>,
     pub(crate) metrics: NotifierMetrics,
     /// Told when the endpoints changed.
     pub(crate) changed: tokio::sync::Notify,
 }
 
+/// A source of addresses: its section, its place there, and what it says.
+pub(crate) type Source = (usize, usize, Subscription);
+
 impl Notifier {
     /// Without Alertmanagers; [`Notifier::reload`] brings them.
     #[must_use]
-    pub fn new(options: NotifierOptions, registry: &Registry) -> Self {
+    pub fn new(options: NotifierOptions, registry: &Registry, discovery: Arc<Hub>) -> Self {
         let metrics = NotifierMetrics::register(registry);
         metrics.queue_capacity.set(options.queue_capacity as f64);
-        Self { options, endpoints: RwLock::default(), metrics, changed: tokio::sync::Notify::new() }
+        Self {
+            options,
+            discovery,
+            sections: Mutex::default(),
+            fresh: Mutex::default(),
+            endpoints: RwLock::default(),
+            metrics,
+            changed: tokio::sync::Notify::new(),
+        }
     }
 
-    /// Takes the Alertmanagers of `config`. What waits for one that stays goes on waiting.
+    /// Takes the Alertmanagers of `config`. What waits for one that stays goes on waiting, and those that were known stay
+    /// until discovery has said anew where they are.
     ///
     /// # Errors
     /// When a client cannot be made (a TLS file is missing, say); nothing has changed then.
     pub fn reload(&self, config: &AlertingConfig) -> Result<(), String> {
-        let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
-        for alertmanager in &config.alertmanagers {
+        let mut sections = Vec::new();
+        let mut sources: Vec<Source> = Vec::new();
+        for (i, alertmanager) in config.alertmanagers.iter().enumerate() {
             let client = HttpClient::signed(&alertmanager.http, alertmanager.signing.as_ref())
                 .map_err(|err| format!("alertmanagers: {err}"))?;
-            let client = Arc::new(client);
-            for url in alertmanager.urls()? {
-                endpoints.push(Arc::new(Endpoint {
-                    url,
-                    client: Arc::clone(&client),
-                    timeout: alertmanager.timeout.as_std(),
-                    relabel: alertmanager.alert_relabel_configs.clone(),
-                    queue: Mutex::default(),
-                    filled: tokio::sync::Notify::new(),
-                }));
+            let owner = Owner { name: "notify", config: format!("config-{i}") };
+            let mut found = Vec::new();
+            for (place, sd) in alertmanager.sd.iter().enumerate() {
+                let mut source = self.discovery.subscribe(sd, &owner);
+                found.push(source.take());
+                sources.push((i, place, source));
+            }
+            sections.push(Section { config: alertmanager.clone(), client: Arc::new(client), owner, found });
+        }
+        let gone = std::mem::replace(&mut *self.sections.lock(), sections);
+        gone.iter()
+            .skip(config.alertmanagers.len())
+            .for_each(|section| self.discovery.forget(&section.owner));
+        *self.fresh.lock() = Some(sources);
+        self.settle();
+        Ok(())
+    }
+
+    /// The sources of a new configuration, once.
+    pub(crate) fn take_sources(&self) -> Option<Vec<Source>> {
+        self.fresh.lock().take()
+    }
+
+    /// Takes note of what sources say now.
+    pub(crate) fn discovered(&self, sources: &mut [Source]) {
+        let mut has_changed = false;
+        {
+            let mut sections = self.sections.lock();
+            for (section, place, source) in sources {
+                // A reload may have come between; its own sources follow.
+                let known = sections.get_mut(*section).and_then(|section| section.found.get_mut(*place));
+                if let (Some(known), Some(groups)) = (known, source.take()) {
+                    *known = Some(groups);
+                    has_changed = true;
+                }
             }
         }
+        if has_changed {
+            self.settle();
+        }
+    }
+
+    /// Makes the endpoints what the sections say; those that stay keep what waits for them.
+    fn settle(&self) {
+        let sections = self.sections.lock();
         let mut current = self.endpoints.write();
+        let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
+        let is_complete = sections.iter().flat_map(|section| &section.found).all(Option::is_some);
+        for section in sections.iter() {
+            let groups = || section.found.iter().flatten().flat_map(|groups| groups.iter());
+            let n_targets = groups().map(|group| group.targets.len()).sum();
+            self.discovery.note_targets(&section.owner, n_targets);
+            for url in section.config.urls(groups()) {
+                match url {
+                    Ok(url) if endpoints.iter().all(|known| known.url != url) => {
+                        // The same one of the same section goes on undisturbed.
+                        let same = |known: &&Arc<Endpoint>| {
+                            known.url == url && Arc::ptr_eq(&known.client, &section.client)
+                        };
+                        let known = current.iter().find(same).cloned();
+                        endpoints.push(known.unwrap_or_else(|| Arc::new(section.endpoint(url))));
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(error, "an Alertmanager that was found cannot be used"),
+                }
+            }
+        }
         for endpoint in &endpoints {
-            if let Some(old) = current.iter().find(|old| old.url == endpoint.url) {
+            let old = current.iter().find(|old| old.url == endpoint.url);
+            if let Some(old) = old.filter(|old| !Arc::ptr_eq(old, endpoint)) {
                 *endpoint.queue.lock() = std::mem::take(&mut *old.queue.lock());
             }
         }
-        for old in current.iter().filter(|old| endpoints.iter().all(|endpoint| endpoint.url != old.url)) {
-            self.metrics.queue_length.remove(&[old.url.as_str()]);
+        let is_new = |old: &&Arc<Endpoint>| endpoints.iter().all(|endpoint| endpoint.url != old.url);
+        if is_complete {
+            for old in current.iter().filter(is_new) {
+                self.metrics.queue_length.remove(&[old.url.as_str()]);
+            }
+        } else {
+            let staying: Vec<_> = current.iter().filter(is_new).cloned().collect();
+            endpoints.extend(staying);
         }
         for endpoint in &endpoints {
             // Zeros from the start, so that rate() sees the first failure.
@@ -168,7 +270,6 @@ impl Notifier {
         *current = endpoints;
         drop(current);
         self.changed.notify_one();
-        Ok(())
     }
 
     /// The Alertmanagers, for `/api/v1/alertmanagers`.

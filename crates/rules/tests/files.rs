@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+use discovery::SdConfig;
 use rules::{AlertingConfig, BuiltinRules, RuleSpec, parse_file};
 
 fn errors(text: &str) -> Vec<String> {
@@ -138,7 +139,10 @@ fn built_in_rules_are_listed_and_switchable() {
 fn alertmanagers_are_found_and_mistakes_told() {
     let urls = |yaml: &str| -> Result<Vec<String>, String> {
         let config: AlertingConfig = model::yaml::parse("p.yml", yaml).map_err(|err| err.to_string())?;
-        let urls = config.alertmanagers.iter().map(|alertmanager| alertmanager.urls());
+        let urls = config.alertmanagers.iter().map(|alertmanager| {
+            let Some(SdConfig::Static(groups)) = alertmanager.sd.first() else { return Ok(Vec::new()) };
+            alertmanager.urls(groups).into_iter().collect()
+        });
         Ok(urls.collect::<Result<Vec<_>, _>>()?.concat().iter().map(ToString::to_string).collect())
     };
     let check = |yaml: &str, expected: Result<&[&str], &str>| {
@@ -150,7 +154,7 @@ fn alertmanagers_are_found_and_mistakes_told() {
         }
     };
     check(
-        "alertmanagers: [{static_configs: [{targets: ['a:9093', 'b:9093', 'a:9093']}]}]",
+        "alertmanagers: [{static_configs: [{targets: ['a:9093', 'b:9093']}]}]",
         Ok(&["http://a:9093/api/v2/alerts", "http://b:9093/api/v2/alerts"]),
     );
     check(
@@ -167,8 +171,8 @@ fn alertmanagers_are_found_and_mistakes_told() {
     );
     check("alertmanagers:\n- static_configs: [{targets: ['http://a']}]\n", Err("is not a valid hostname"));
     check(
-        "alertmanagers:\n- dns_sd_configs: []\n",
-        Err("p.yml:2:19: dns_sd_configs is not served for alertmanagers yet"),
+        "alertmanagers:\n- dns_sd_configs: [{}]\n",
+        Err("p.yml:2:20: DNS-SD config must contain at least one SRV record name"),
     );
     check("alertmanagers:\n- nope: 1\n", Err("field nope not found"));
     check("", Ok(&[]));

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::routing::post;
 use model::{Alert, Labels};
 use rules::{AlertSink, AlertingConfig, Env, Manager, Notifier, NotifierOptions, Options};
+use stdx::dir::Dir;
 use stdx::metrics::Registry;
 use stdx::{Clock, SystemClock};
 use tokio::sync::mpsc;
@@ -53,6 +54,18 @@ fn config(address: &str) -> AlertingConfig {
     model::yaml::parse("p.yml", &text).unwrap()
 }
 
+fn hub(registry: &Registry) -> Arc<discovery::Hub> {
+    hub_over(Arc::new(stdx::MemDir::new()), registry)
+}
+
+fn hub_over(dir: Arc<dyn Dir>, registry: &Registry) -> Arc<discovery::Hub> {
+    Arc::new(discovery::Hub::new(discovery::HubOptions {
+        clock: Arc::new(SystemClock::new()),
+        dir,
+        registry: registry.clone(),
+    }))
+}
+
 fn alert(name: &str, ends_at_ms: i64) -> Alert {
     Alert {
         labels: Labels::from_pairs([("alertname", name), ("internal", "x")]),
@@ -71,7 +84,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 async fn alerts_reach_an_alertmanager_in_batches_and_survive_its_outage() {
     let (address, server, mut bodies) = receiver().await;
     let registry = Registry::new();
-    let notifier = Arc::new(Notifier::new(NotifierOptions::default(), &registry));
+    let notifier = Arc::new(Notifier::new(NotifierOptions::default(), &registry, hub(&registry)));
     notifier.reload(&config(&address)).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let stop = CancellationToken::new();
@@ -124,7 +137,7 @@ async fn alerts_reach_an_alertmanager_in_batches_and_survive_its_outage() {
 async fn a_full_queue_drops_the_oldest_and_counts_them() {
     let registry = Registry::new();
     let options = NotifierOptions { queue_capacity: 10, ..NotifierOptions::default() };
-    let notifier = Notifier::new(options, &registry);
+    let notifier = Notifier::new(options, &registry, hub(&registry));
     notifier.reload(&config("127.0.0.1:1")).unwrap();
     notifier.send((0..25).map(|n| alert(&format!("A{n}"), 1)).collect());
     let metrics = registry.render();
@@ -179,4 +192,50 @@ async fn the_driver_evaluates_groups_and_stops_at_once() {
     stop.cancel();
     within(driver).await.unwrap();
     assert_eq!(manager.views()[0].rules[0].health, rules::Health::Ok);
+}
+
+#[tokio::test]
+async fn alertmanagers_that_are_found_later_are_told_too() {
+    let (address, _, mut bodies) = receiver().await;
+    let registry = Registry::new();
+    let dir: Arc<dyn Dir> = Arc::new(stdx::MemDir::new());
+    let notifier =
+        Arc::new(Notifier::new(NotifierOptions::default(), &registry, hub_over(Arc::clone(&dir), &registry)));
+    let yaml = "alertmanagers:\n- path_prefix: /am\n  file_sd_configs: [{files: [am.json], refresh_interval: 10ms}]\n";
+    let config: AlertingConfig = model::yaml::parse("p.yml", yaml).unwrap();
+    notifier.reload(&config).unwrap();
+    assert!(notifier.endpoints().is_empty());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let stop = CancellationToken::new();
+    let driver = tokio::spawn(rules::driver::run_notifier(Arc::clone(&notifier), clock, stop.clone()));
+    let write = |targets: &str| {
+        let text = format!("[{{\"targets\": [{targets}]}}]");
+        dir.write_atomic(std::path::Path::new("am.json"), text.as_bytes()).unwrap();
+    };
+    let until = async |n_endpoints: usize| {
+        let wait = async {
+            while notifier.endpoints().len() != n_endpoints {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        within(wait).await;
+    };
+    write(&format!("\"{address}\""));
+    until(1).await;
+    let first = notifier.endpoints().remove(0);
+    notifier.send(vec![alert("A", 1_735_689_661_000)]);
+    assert_eq!(within(bodies.recv()).await.unwrap()[0]["labels"]["alertname"], "A");
+    write(&format!("\"{address}\", \"127.0.0.1:1\""));
+    until(2).await;
+    assert!(
+        notifier.endpoints().iter().any(|endpoint| Arc::ptr_eq(endpoint, &first)),
+        "it goes on undisturbed"
+    );
+    assert!(
+        registry.render().contains("prometheus_sd_discovered_targets{name=\"notify\",config=\"config-0\"} 2")
+    );
+    write("");
+    until(0).await;
+    stop.cancel();
+    within(driver).await.unwrap();
 }

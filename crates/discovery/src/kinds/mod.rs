@@ -60,6 +60,13 @@ pub fn interval(given: Option<Duration>, default_secs: i64) -> Result<Duration, 
     }
 }
 
+/// Stands where a macro around a struct may stand.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! as_it_is {
+    ($($all:tt)*) => { $($all)* };
+}
+
 /// Makes everything that depends on which kinds there are.
 macro_rules! table {
     (
@@ -133,23 +140,33 @@ macro_rules! table {
         /// `serde`, `model` and `net`.
         #[macro_export]
         macro_rules! with_kinds {
-            ($d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
-                net::with_http_keys! {
-                $d(#[$d meta])*
-                $d vis struct $d name {
-                    $d($d body)*
-                    #[serde(deserialize_with = "model::yaml::null_as_default")]
-                    static_configs: Vec<$crate::TargetGroup>,
-                    $(
-                        #[serde(deserialize_with = "model::yaml::null_as_default")]
-                        $key: Vec<$crate::kinds::$module::Config>,
-                    )*
-                    $(
-                        #[expect(dead_code, reason = "reading it is an error")]
-                        $later: $crate::kinds::refused::$later,
-                    )*
+            (@http $d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
+                $crate::with_kinds! {
+                    @within [net::with_http_keys!] $d(#[$d meta])* $d vis struct $d name { $d($d body)* }
                 }
-}
+            };
+            ($d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
+                $crate::with_kinds! {
+                    @within [$crate::as_it_is!] $d(#[$d meta])* $d vis struct $d name { $d($d body)* }
+                }
+            };
+            (@within [$d($d outer:tt)*] $d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
+                $d($d outer)* {
+                    $d(#[$d meta])*
+                    $d vis struct $d name {
+                        $d($d body)*
+                        #[serde(deserialize_with = "model::yaml::null_as_default")]
+                        static_configs: Vec<$crate::TargetGroup>,
+                        $(
+                            #[serde(deserialize_with = "model::yaml::null_as_default")]
+                            $key: Vec<$crate::kinds::$module::Config>,
+                        )*
+                        $(
+                            #[expect(dead_code, reason = "reading it is an error")]
+                            $later: $crate::kinds::refused::$later,
+                        )*
+                    }
+                }
 
                 impl $d name {
                     /// Everything that finds targets, `static_configs` first.

@@ -10,7 +10,7 @@ use stdx::{Clock, DiskDir};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::build_info;
+use super::{Base, build_info};
 use crate::config::Config;
 use crate::flags::Values;
 
@@ -53,13 +53,13 @@ impl Alerting {
         data_path: &Path,
         external_url: &str,
         db: &Arc<tsdb::Db>,
-        registry: &Registry,
-        clock: &Arc<dyn Clock>,
+        base: &Base,
     ) -> Result<Self> {
+        let Base { registry, clock, discovery } = base;
         let alertmanager = start_alertmanager(flags, config, data_path, external_url, registry, clock)?;
         let queue_capacity = usize::try_from(flags.count("alertmanager.notification-queue-capacity")?)?;
         let options = NotifierOptions { queue_capacity, ..NotifierOptions::default() };
-        let notifier = Arc::new(Notifier::new(options, registry));
+        let notifier = Arc::new(Notifier::new(options, registry, discovery.clone()));
         let sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(Inside(alertmanager.clone())), notifier.clone()];
         let env = Env {
             queryable: db.clone(),

@@ -87,7 +87,7 @@ struct Running {
 async fn serve(flags: &Values) -> Result<()> {
     let mut signals = Signals::listen()?;
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
-    let (features, discovery) = (features(flags)?, discovery_hub(&registry, &clock));
+    let (features, base) = (features(flags)?, Base::new(&registry, &clock));
     let (config_path, config) = configured(flags)?;
     let (web, listeners) = (listen::door(flags)?, listen::bind(flags.list("web.listen-address")).await?);
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
@@ -109,8 +109,8 @@ async fn serve(flags: &Values) -> Result<()> {
     let imports = imports(&db, &data_path, &clock)?;
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
-    let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &registry, &clock)?;
-    let scraping = scraping(&db, &registry, &clock, &discovery, features.starts);
+    let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &base)?;
+    let scraping = scraping(&db, &base, features.starts);
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
     let current = Arc::new(ArcSwap::from_pointee(config));
@@ -245,27 +245,31 @@ impl Running {
     }
 }
 
-fn discovery_hub(registry: &Registry, clock: &Arc<dyn Clock>) -> Arc<discovery::Hub> {
-    Arc::new(discovery::Hub::new(discovery::HubOptions {
-        clock: clock.clone(),
-        dir: Arc::new(DiskDir::anywhere()),
-        registry: registry.clone(),
-    }))
+/// What most parts need.
+struct Base {
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    discovery: Arc<discovery::Hub>,
 }
 
-fn scraping(
-    db: &Arc<tsdb::Db>,
-    registry: &Registry,
-    clock: &Arc<dyn Clock>,
-    discovery: &Arc<discovery::Hub>,
-    starts: scrape::StartOptions,
-) -> scrape::Manager {
+impl Base {
+    fn new(registry: &Registry, clock: &Arc<dyn Clock>) -> Self {
+        let discovery = discovery::Hub::new(discovery::HubOptions {
+            clock: clock.clone(),
+            dir: Arc::new(DiskDir::anywhere()),
+            registry: registry.clone(),
+        });
+        Self { registry: registry.clone(), clock: clock.clone(), discovery: Arc::new(discovery) }
+    }
+}
+
+fn scraping(db: &Arc<tsdb::Db>, base: &Base, starts: scrape::StartOptions) -> scrape::Manager {
     scrape::Manager::new(scrape::ManagerOptions {
-        clock: clock.clone(),
+        clock: base.clock.clone(),
         store: db.clone(),
-        discovery: discovery.clone(),
+        discovery: base.discovery.clone(),
         dir: Arc::new(DiskDir::anywhere()),
-        registry: registry.clone(),
+        registry: base.registry.clone(),
         starts,
         host_name: hostname(),
     })
