@@ -58,7 +58,6 @@ pub struct AlertmanagerConfig {
 }
 
 discovery::with_kinds! {
-@http
 /// The keys as they stand in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -16,6 +16,7 @@ pub mod consul;
 pub mod dns;
 pub mod docker;
 pub mod dockerswarm;
+pub mod eureka;
 pub mod file;
 pub mod http;
 pub mod kubernetes;
@@ -58,13 +59,6 @@ pub fn interval(given: Option<Duration>, default_secs: i64) -> Result<Duration, 
         Some(given) if given.is_zero() => Err("refresh_interval must be greater than 0".to_owned()),
         given => Ok(given.unwrap_or(Duration::from_secs(default_secs))),
     }
-}
-
-/// Stands where a macro around a struct may stand.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! as_it_is {
-    ($($all:tt)*) => { $($all)* };
 }
 
 /// Makes everything that depends on which kinds there are.
@@ -140,33 +134,23 @@ macro_rules! table {
         /// `serde`, `model` and `net`.
         #[macro_export]
         macro_rules! with_kinds {
-            (@http $d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
-                $crate::with_kinds! {
-                    @within [net::with_http_keys!] $d(#[$d meta])* $d vis struct $d name { $d($d body)* }
-                }
-            };
             ($d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
-                $crate::with_kinds! {
-                    @within [$crate::as_it_is!] $d(#[$d meta])* $d vis struct $d name { $d($d body)* }
-                }
-            };
-            (@within [$d($d outer:tt)*] $d(#[$d meta:meta])* $d vis:vis struct $d name:ident { $d($d body:tt)* }) => {
-                $d($d outer)* {
-                    $d(#[$d meta])*
-                    $d vis struct $d name {
-                        $d($d body)*
+                net::with_http_keys! {
+                $d(#[$d meta])*
+                $d vis struct $d name {
+                    $d($d body)*
+                    #[serde(deserialize_with = "model::yaml::null_as_default")]
+                    static_configs: Vec<$crate::TargetGroup>,
+                    $(
                         #[serde(deserialize_with = "model::yaml::null_as_default")]
-                        static_configs: Vec<$crate::TargetGroup>,
-                        $(
-                            #[serde(deserialize_with = "model::yaml::null_as_default")]
-                            $key: Vec<$crate::kinds::$module::Config>,
-                        )*
-                        $(
-                            #[expect(dead_code, reason = "reading it is an error")]
-                            $later: $crate::kinds::refused::$later,
-                        )*
-                    }
+                        $key: Vec<$crate::kinds::$module::Config>,
+                    )*
+                    $(
+                        #[expect(dead_code, reason = "reading it is an error")]
+                        $later: $crate::kinds::refused::$later,
+                    )*
                 }
+}
 
                 impl $d name {
                     /// Everything that finds targets, `static_configs` first.
@@ -191,6 +175,7 @@ table! {
         dns_sd_configs: Dns(dns),
         docker_sd_configs: Docker(docker),
         dockerswarm_sd_configs: DockerSwarm(dockerswarm),
+        eureka_sd_configs: Eureka(eureka),
         file_sd_configs: File(file),
         http_sd_configs: Http(http),
         kubernetes_sd_configs: Kubernetes(kubernetes),
@@ -203,7 +188,6 @@ table! {
         azure_sd_configs,
         digitalocean_sd_configs,
         ec2_sd_configs,
-        eureka_sd_configs,
         gce_sd_configs,
         hetzner_sd_configs,
         ionos_sd_configs,
