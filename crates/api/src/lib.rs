@@ -26,7 +26,9 @@ pub use json::Json;
 pub use otlp::{OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
 pub use routes::router;
-pub use state::{BuildInfo, Command, ConfigStatus, ExemplarsOf, MetricsPage, Options, Services, Shell};
+pub use state::{
+    BuildInfo, Command, ConfigStatus, ExemplarsOf, FeatureTable, MetricsPage, Options, Services, Shell,
+};
 pub use v1::import::{ImportKind, ImportState, ImportStatus, Importer};
 pub use v1::read::ReadLimits;
 pub use write::{Receiver, ReceiverOptions, WriteMessage};

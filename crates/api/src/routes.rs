@@ -73,6 +73,7 @@ fn v1() -> Router<Arc<Shell>> {
             "/admin/tsdb/import",
             get(import::status).post(import::start).put(import::start).delete(import::cancel),
         )
+        .route("/features", get(status::features))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/flags", get(status::flags))

@@ -59,11 +59,16 @@ pub struct ConfigStatus {
     pub external_labels: model::Labels,
 }
 
+/// What a server can do, by category and name.
+pub type FeatureTable = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
+
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Every flag with its value.
     pub flags: BTreeMap<String, String>,
+    /// What this server can do and whether it is on, by category, for `features`.
+    pub features: FeatureTable,
     /// What `buildinfo` says.
     pub build: BuildInfo,
     /// `--web.page-title`

@@ -61,6 +61,10 @@ impl Server {
         clock.jump_wall_ms(NOW_MS);
         let options = Options {
             flags: BTreeMap::from([("config.file".to_owned(), "a.yml".to_owned())]),
+            features: BTreeMap::from([(
+                "promql_operators",
+                BTreeMap::from([(">/", true), ("limitk", false)]),
+            )]),
             build: BuildInfo { version: "0.1.0", ..BuildInfo::default() },
             page_title: "Hinomi".to_owned(),
             route_prefix: "/".to_owned(),
@@ -227,6 +231,7 @@ async fn queries_answer_as_prometheus_does() {
     check("label/job/values?match[]=up{job=%22prometheus%22}&match[]=nope", r#"["prometheus"]"#).await;
     check("query_exemplars?query=up", "[]").await;
     check("status/walreplay", r#"{"min":0,"max":0,"current":0}"#).await;
+    check("features", r#"{"promql_operators":{">/":true,"limitk":false}}"#).await;
     check("status/flags", r#"{"config.file":"a.yml"}"#).await;
     check("scrape_pools", r#"{"scrapePools":[]}"#).await;
     check("targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#).await;

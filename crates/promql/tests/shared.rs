@@ -88,8 +88,14 @@ fn the_store_is_asked_once_for_what_stands_twice() {
         ("rate(a_total[5m]) / ignoring(x) (1 + rate(a_total[5m]))", 1, 1),
         ("sum(rate(a_total[5m])) / sum(rate(a_total[5m]))", 1, 1),
         ("rate(a_total[5m]) / on (job) group_left () sum by (job) (rate(a_total[5m]))", 1, 1),
-        // Streamed both times: kept for one moment only.
-        ("sum(rate(a_total[5m])) / count(rate(a_total[5m]))", 1, 2),
+        // One pass feeds all that take series one by one.
+        ("sum(rate(a_total[5m])) / count(rate(a_total[5m]))", 1, 1),
+        ("sum(b) / on () (count(b) + (max by (job) (b) - on () group_left () min((b))))", 1, 1),
+        ("sum by (job) (b) / on (job) (1 + sum by (job) (b)) / on (job) stddev by (job) (b)", 1, 1),
+        ("sum by (job) (a_total) / on (job) group_right () a_total", 1, 1),
+        ("max_over_time((sum(b) / count(b))[5m:1m])", 1, 1),
+        // What has something to say says it at each of its places.
+        ("sum(rate(b[5m])) / count(rate(b[5m]))", 2, 2),
         ("max_over_time(rate(a_total[2m])[10m:1m]) - min_over_time(rate(a_total[2m])[10m:1m])", 1, 1),
         // Not the same: another moment, other steps, other series.
         ("b - (b offset 1m)", 2, 2),
@@ -129,8 +135,14 @@ fn part() -> impl Strategy<Value = String> {
     ];
     leaf.prop_map(str::to_owned).prop_recursive(3, 8, 2, |inner| {
         let op = prop_oneof![Just("+"), Just("-"), Just("> bool"), Just("and"), Just("unless"), Just("or")];
-        let aggregate =
-            prop_oneof![Just("sum"), Just("max by (host)"), Just("topk(1, "), Just("count without (host)")];
+        let aggregate = prop_oneof![
+            Just("sum"),
+            Just("max by (host)"),
+            Just("topk(1, "),
+            Just("count without (host)"),
+            Just("avg by (job)"),
+            Just("stddev")
+        ];
         prop_oneof![
             (inner.clone(), op, inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
             (aggregate, inner.clone()).prop_map(|(op, a)| match op.strip_suffix("(1, ") {
@@ -148,11 +160,13 @@ proptest! {
 
     /// Counted queries share nothing.
     #[test]
-    fn sharing_changes_no_answer(part in part(), other in part(), form in 0usize..4, step_ms in prop_oneof![Just(None), Just(Some(45_000)), Just(Some(GAP_MS))]) {
+    fn sharing_changes_no_answer(part in part(), other in part(), form in 0usize..6, step_ms in prop_oneof![Just(None), Just(Some(45_000)), Just(Some(GAP_MS))]) {
         let store = store();
         let query = match form {
             0 => format!("{part} + {part}"),
             1 => format!("{part} / on (host) group_left () max by (host) ({part})"),
+            3 => format!("sum by (host) ({part}) / on (host) count by (host) ({part})"),
+            4 => format!("max ({part}) - on () min ({part}) or on () avg by (host, job) ({part}) + sum ({other})"),
             2 => format!("({other} + {part}) or ({part} - {other})"),
             _ => format!("max_over_time(({part})[2m:30s]) - ({part}) + min_over_time(({part})[2m:30s])"),
         };

@@ -62,6 +62,21 @@ pub(crate) async fn flags(State(shell): State<Arc<Shell>>, _: Shared) -> Respons
     })
 }
 
+/// `GET /api/v1/features`
+pub(crate) async fn features(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
+    success(|json| {
+        json.object(|json| {
+            for (category, features) in &shell.options.features {
+                json.key(category).object(|json| {
+                    for (name, is_on) in features {
+                        json.key(name).bool(*is_on);
+                    }
+                });
+            }
+        });
+    })
+}
+
 /// `GET /api/v1/status/config`
 pub(crate) async fn config(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
     let config = shell.config.load();

@@ -76,6 +76,9 @@ macro_rules! table {
             $($variant(Box<$module::Config>),)*
         }
 
+        /// Which kinds are served, by the keys without `_sd_configs`.
+        pub const SERVED: &[&str] = &["static", $(<$module::Config as Kind>::NAME),*];
+
         $(impl From<$module::Config> for SdConfig {
             fn from(config: $module::Config) -> Self {
                 Self::$variant(Box::new(config))

@@ -56,7 +56,7 @@ const FEATURES: &[(&str, Effect)] = &[
     ("promql-duration-expr", Always("duration expressions are always there")),
     ("promql-experimental-functions", Switch(|on| on.language.experimental_functions = true)),
     ("promql-extended-range-selectors", Switch(|on| on.language.extended_range_selectors = true)),
-    ("promql-per-step-stats", Missing("statistics of a query are of the whole query")),
+    ("promql-per-step-stats", Always("stats=all counts each step already")),
     ("search-api", Missing("/api/v1/search/ is not there yet")),
     ("st-storage", Switch(|on| on.starts.stored = true)),
     ("st-synthesis", Missing("starts are those that targets say")),

@@ -4,6 +4,7 @@
 //! Order of stop: scraping, rules, Alertmanager, API, store; within five seconds, a second signal ends at once.
 
 mod alerting;
+mod features;
 mod listen;
 mod maintenance;
 mod open_files;
@@ -434,6 +435,7 @@ fn web_options(
     };
     Ok(api::Options {
         flags: flags.all(),
+        features: features::table(flags)?,
         build: build_info(),
         page_title: flags.text("web.page-title").to_owned(),
         route_prefix,

@@ -9,7 +9,7 @@ use model::labels::METRIC_NAME;
 use super::column::{Column, Grid, only};
 use super::evaluator::{Evaluator, Result};
 use super::gather::Gather;
-use super::{newest, top};
+use super::{newest, passes, top};
 use crate::annotations::texts;
 use crate::error::EvalError;
 use crate::func::sum::quantile;
@@ -74,9 +74,8 @@ pub(crate) fn eval(
         if let Some(columns) = newest::gathered(ev, op, grouping, inner, span, grid)? {
             return Ok(columns);
         }
-        let mut gather = Gather::new(op, grouping, span, grid);
-        ev.stream(inner, grid, &mut |ev, column| gather.add(ev, &column))?;
-        return Ok(gather.finish(ev));
+        let gather = Gather::new(op, grouping, span, grid);
+        return passes::gathered(ev, gather, inner, agg_span, grid);
     }
     let param_span = param.map_or_else(Span::default, |param| param.unwrapped().span);
     if matches!(op, AggregateOp::Topk | AggregateOp::Bottomk)

@@ -38,7 +38,7 @@ const FROM_ROWS: [&str; 12] = [
 ];
 
 /// A part of what a query may hold, for values of parts that are met again. Chosen.
-const SHARED_PART: u64 = 4;
+pub(super) const SHARED_PART: u64 = 4;
 
 pub(crate) type Result<T> = std::result::Result<T, EvalError>;
 
@@ -174,6 +174,12 @@ impl Evaluator<'_> {
         if self.annotations.n_said() != n_said {
             self.shared.is_noisy(number);
         }
+        self.keep_shared(number, key, &value);
+        Ok(value)
+    }
+
+    /// Keeps the value of a part that will be met again, if there is room.
+    pub(super) fn keep_shared(&mut self, number: usize, key: Key, value: &Evaluated) {
         let n_samples = value.n_samples();
         let limit = self.options.samples_max.min(self.options.memory_bytes_max / SAMPLE_BYTES);
         if self.shared.wants(number, n_samples, limit / SHARED_PART) {
@@ -182,7 +188,12 @@ impl Evaluator<'_> {
                 Err(_) => self.query_options.meter.release(n_samples),
             }
         }
-        Ok(value)
+    }
+
+    /// Counts `n` samples less in memory.
+    pub(super) fn let_go(&mut self, n: u64) {
+        self.n_samples = self.n_samples.saturating_sub(n);
+        self.query_options.meter.release(n);
     }
 
     fn eval_alone(&mut self, expr: &Expr, grid: Grid) -> Result<Evaluated> {
@@ -332,12 +343,13 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Whether a part that could be streamed is better taken whole, because it was evaluated before or, at one moment, will be met again:
-    /// over many steps keeping it would take more memory than streaming twice takes time.
+    /// Whether a part that could be streamed is better taken whole: because it was evaluated before, or will be met where it is needed whole, or,
+    /// at one moment, will be met at all. Over many steps keeping it would take more memory than streaming twice takes time.
     fn is_met_whole(&mut self, expr: &Expr, grid: Grid) -> bool {
         let Some(number) = self.shared.number_of(expr) else { return false };
         let key = Key::new(grid, self.buckets);
-        let is_whole = grid.is_instant() || self.shared.has(number, key);
+        let is_whole =
+            grid.is_instant() || self.shared.has(number, key) || self.shared.is_needed_whole(number);
         if !is_whole {
             let _ = self.shared.meet(number, key);
         }

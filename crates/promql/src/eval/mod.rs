@@ -13,6 +13,7 @@ mod histograms;
 mod join;
 mod mixed;
 mod newest;
+mod passes;
 pub(crate) mod range;
 pub(crate) mod scan;
 pub(crate) mod selector;

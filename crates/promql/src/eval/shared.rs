@@ -4,11 +4,13 @@
 //! Never changes an answer: what a part said beside its value (annotations) keeps it from being shared, since each place says it for itself,
 //! and what is kept has a limit of its own, so that no query fails for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::column::{Evaluated, Grid};
 use super::evaluator::Buckets;
-use crate::parse::ast::{Expr, ExprKind};
+use super::passes::{Member, PASS_MAX};
+use crate::func;
+use crate::parse::ast::{Expr, ExprKind, Span};
 
 /// Longest text of a part that is looked at. Chosen: longer than what people and dashboards repeat.
 const TEXT_BYTES_MAX: usize = 4 << 10;
@@ -21,6 +23,8 @@ pub(crate) struct Shared {
     /// The number of the part that stands at a place of the query.
     numbers: HashMap<(usize, usize), usize>,
     parts: Vec<Part>,
+    /// Aggregations of the same series, by passes over these.
+    passes: Vec<Vec<Member>>,
     n_samples: u64,
 }
 
@@ -30,6 +34,8 @@ struct Part {
     n_left: usize,
     /// It said something beside its value.
     is_noisy: bool,
+    /// Somewhere all of its series are needed at once.
+    is_needed_whole: bool,
     value: Option<(Key, Evaluated)>,
 }
 
@@ -59,15 +65,25 @@ impl Shared {
         let mut texts = Texts::default();
         texts.count(expr, "");
         let mut numbers: HashMap<String, usize> = HashMap::new();
-        shared.choose(expr, "", &texts, &mut numbers);
+        shared.choose((expr, false), "", &texts, &mut numbers);
         for part in &mut shared.parts {
             // Met once outside of larger parts that are shared themselves.
             part.is_noisy = part.n_left < 2;
         }
+        let mut inputs = Inputs::default();
+        inputs.find(expr, "");
+        shared.make_passes(inputs);
         shared
     }
 
-    fn choose(&mut self, expr: &Expr, within: &str, texts: &Texts, numbers: &mut HashMap<String, usize>) {
+    /// Numbers what stands several times in `expr`, of which its place takes the series one by one or not.
+    fn choose(
+        &mut self,
+        (expr, is_streamed): (&Expr, bool),
+        within: &str,
+        texts: &Texts,
+        numbers: &mut HashMap<String, usize>,
+    ) {
         if let Some(text) = text_of(expr, within)
             && texts.counted.get(&text).is_some_and(|n| *n > 1)
         {
@@ -76,10 +92,55 @@ impl Shared {
                 self.parts.len() - 1
             });
             self.parts[number].n_left += 1;
+            self.parts[number].is_needed_whole |= !is_streamed;
             self.numbers.insert((expr.span.start, expr.span.end), number);
             return;
         }
-        each_child(expr, within, &mut |child, within| self.choose(child, within, texts, numbers));
+        let are_streamed =
+            Member::of(expr, 0).is_some() || is_streamed && matches!(expr.kind, ExprKind::Paren(_));
+        each_child(expr, within, &mut |child, within| {
+            self.choose((child, are_streamed), within, texts, numbers);
+        });
+    }
+
+    /// One pass for those aggregations that are not the same, but take the same.
+    fn make_passes(&mut self, inputs: Inputs) {
+        for (_, mut aggregations) in inputs.by_text {
+            aggregations.truncate(PASS_MAX);
+            if aggregations.len() < 2 {
+                continue;
+            }
+            let mut members = Vec::new();
+            for Aggregation { mut member, places, .. } in aggregations {
+                let known = places.iter().find_map(|place| self.numbers.get(place).copied());
+                member.number = known.unwrap_or_else(|| {
+                    self.parts.push(Part { n_left: places.len(), ..Part::default() });
+                    self.parts.len() - 1
+                });
+                self.parts[member.number].is_noisy = false;
+                for place in places {
+                    self.numbers.entry(place).or_insert(member.number);
+                }
+                members.push(member);
+            }
+            self.passes.push(members);
+        }
+    }
+
+    /// The other aggregations of the pass in which the one at `span` is, as far as nobody knows their values.
+    pub(super) fn others_of_pass(&self, span: Span) -> Vec<Member> {
+        let Some(number) = self.numbers.get(&(span.start, span.end)) else { return Vec::new() };
+        let pass = self.passes.iter().find(|pass| pass.iter().any(|member| member.number == *number));
+        let is_wanted = |member: &&Member| {
+            let part = &self.parts[member.number];
+            member.number != *number && part.n_left > 0 && !part.is_noisy && part.value.is_none()
+        };
+        pass.into_iter().flatten().filter(is_wanted).cloned().collect()
+    }
+
+    /// Whether all series of a part will be needed at once somewhere.
+    pub(super) fn is_needed_whole(&self, number: usize) -> bool {
+        self.parts[number].is_needed_whole
     }
 
     /// The number of the part that `expr` is, if it is one.
@@ -126,6 +187,49 @@ impl Shared {
     /// The part says something beside its value, which each of its places must say.
     pub(crate) fn is_noisy(&mut self, number: usize) {
         self.parts[number].is_noisy = true;
+    }
+}
+
+/// Aggregations that take series one by one, by the text of what they take.
+#[derive(Default)]
+struct Inputs {
+    by_text: BTreeMap<String, Vec<Aggregation>>,
+    n_bytes: usize,
+}
+
+/// An aggregation, and all places where it stands.
+struct Aggregation {
+    text: String,
+    member: Member,
+    places: Vec<(usize, usize)>,
+}
+
+impl Inputs {
+    fn find(&mut self, expr: &Expr, within: &str) {
+        if let (Some(member), ExprKind::Aggregate { expr: inner, .. }) = (Member::of(expr, 0), &expr.kind)
+            && let Some(input) = text_of(inner.unwrapped(), within)
+            && is_stream(inner.unwrapped())
+            && let Some(text) = text_of(expr, within)
+            && self.n_bytes <= TEXTS_BYTES_MAX
+        {
+            self.n_bytes += input.len() + text.len();
+            let place = (expr.span.start, expr.span.end);
+            let all = self.by_text.entry(input).or_default();
+            match all.iter_mut().find(|known| known.text == text) {
+                Some(known) => known.places.push(place),
+                None => all.push(Aggregation { text, member, places: vec![place] }),
+            }
+        }
+        each_child(expr, within, &mut |child, within| self.find(child, within));
+    }
+}
+
+/// Whether the series of `expr` come one by one.
+fn is_stream(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Vector(selector) => selector.extension.is_none(),
+        ExprKind::Call { func, args } => func::is_streamed(func, args),
+        _ => false,
     }
 }
 

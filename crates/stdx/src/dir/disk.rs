@@ -3,10 +3,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::{Dir, DirEntry, DirLock, File, Space};
+
+/// What the kernel reads for one piece of advice at least; of longer ones it may leave out the rest. From Linux: the usual window of
+/// read-ahead.
+const ADVICE_BYTES_MAX: u64 = 128 << 10;
 
 /// A directory on disk; all paths are taken relative to its root.
 #[derive(Debug, Clone)]
@@ -168,6 +173,20 @@ impl File for DiskFile {
             }
         }
         Ok(n_read)
+    }
+
+    fn will_need(&self, offset_bytes: u64, n_bytes: u64) {
+        let end = offset_bytes.saturating_add(n_bytes);
+        let mut from = offset_bytes;
+        while let Some(left) = NonZeroU64::new(end.saturating_sub(from).min(ADVICE_BYTES_MAX)) {
+            // A file system that takes no advice reads later.
+            let _ = rustix::fs::fadvise(&self.file, from, Some(left), rustix::fs::Advice::WillNeed);
+            from += left.get();
+        }
+    }
+
+    fn reads_at_random(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::Random);
     }
 
     fn sync(&mut self) -> io::Result<()> {

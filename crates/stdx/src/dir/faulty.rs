@@ -136,6 +136,14 @@ impl File for FaultyFile {
         self.inner.read_at(buf, offset_bytes)
     }
 
+    fn will_need(&self, offset_bytes: u64, n_bytes: u64) {
+        self.inner.will_need(offset_bytes, n_bytes);
+    }
+
+    fn reads_at_random(&self) {
+        self.inner.reads_at_random();
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.state.step()?;
         self.inner.sync()

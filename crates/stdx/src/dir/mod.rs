@@ -116,6 +116,12 @@ pub trait File: Send + Sync + std::fmt::Debug {
     /// Fills as much of `buf` as the file holds from `offset_bytes` on; returns how much.
     fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<usize>;
 
+    /// Says that `n_bytes` from `offset_bytes` on are read soon, so that the disk may begin now. Never waits for them, and changes nothing but time.
+    fn will_need(&self, _offset_bytes: u64, _n_bytes: u64) {}
+
+    /// Says that reads go here and there, so that nothing beyond them is worth reading but what [`File::will_need`] names.
+    fn reads_at_random(&self) {}
+
     /// Makes the content durable (fdatasync).
     fn sync(&mut self) -> io::Result<()>;
 

@@ -2,6 +2,7 @@
 //!
 //! In from `compact` and from sealing through [`BlockWriter`]; out to `query` through [`Block`].
 
+mod ahead;
 mod meta;
 mod newest;
 mod open;
@@ -13,6 +14,7 @@ mod tombstones;
 mod writer;
 
 pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent, RolledUpFrom, is_block_name};
+pub(crate) use newest::NewestOfBlock;
 pub(crate) use open::{open_all, quarantine, remove_block};
 pub(crate) use pages::{Columns, PageReader, damaged_page};
 pub(crate) use reader::{Block, Deleted, Problem};

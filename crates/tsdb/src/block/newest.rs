@@ -16,7 +16,7 @@ use super::select::{BlockSet, ReadOrFail, fail};
 use super::{Block, PageKind};
 use crate::index::{BlockIndex, PageCursor, PageRef, ReadError};
 use crate::page::{self, PointBuffer};
-use crate::query::GroupNumbers;
+use crate::query::{GroupNumbers, Pairs, Part, Translation};
 
 /// Places remembered. Chosen: more than there are targets.
 const SPOTS_MAX: usize = 4096;
@@ -27,7 +27,7 @@ enum Spot {
     /// Not in the range.
     Nowhere,
     /// In a row of a page of floats.
-    At { page: usize, row: usize, n_rows: usize },
+    At { page: usize, row: usize, n_rows: usize, t_ms: i64 },
     /// To be read as a whole.
     Unclear,
 }
@@ -61,7 +61,7 @@ impl Keep {
 }
 
 /// See the module.
-pub(super) struct NewestOfBlock {
+pub(crate) struct NewestOfBlock {
     set: BlockSet,
     block: Arc<Block>,
     pages: PageCursor,
@@ -73,6 +73,10 @@ pub(super) struct NewestOfBlock {
     key: Vec<u32>,
     last_key: Vec<u32>,
     last_spot: Spot,
+    /// From pair numbers of the block to those of who reads other parts too.
+    translation: Translation,
+    /// The pairs of the series that came last, so numbered.
+    numbers: Vec<u32>,
 }
 
 impl NewestOfBlock {
@@ -93,10 +97,13 @@ impl NewestOfBlock {
             key: Vec::new(),
             last_key: Vec::new(),
             last_spot: Spot::Nowhere,
+            translation: Translation::default(),
+            numbers: Vec::new(),
         })
     }
 
-    fn read(&mut self, number: u32) -> Result<Option<NewestSample>, ReadOrFail> {
+    /// When, and what.
+    fn read(&mut self, number: u32) -> Result<Option<(i64, NewestSample)>, ReadOrFail> {
         if self.set.has_deletions(number) {
             return self.whole(number);
         }
@@ -120,25 +127,25 @@ impl NewestOfBlock {
             };
             std::mem::swap(&mut self.key, &mut self.last_key);
         }
-        let (page, row, n_rows) = match self.last_spot {
+        let (page, row, n_rows, t_ms) = match self.last_spot {
             Spot::Nowhere => return Ok(None),
             Spot::Unclear => return self.whole(number),
-            Spot::At { page, row, n_rows } => (page, row, n_rows),
+            Spot::At { page, row, n_rows, t_ms } => (page, row, n_rows, t_ms),
         };
         let place = &pages[page].place;
         if let Ok(bytes) = self.set.page(&self.block, place, here)? {
             if self.presence && page::has_only_numbers(bytes, n_rows) {
-                return Ok(Some(NewestSample::Float(0.0)));
+                return Ok(Some((t_ms, NewestSample::Float(0.0))));
             }
             if let Ok(value) = page::value_at(bytes, row, n_rows, &mut self.buffer) {
-                return Ok(Some(NewestSample::Float(value)));
+                return Ok(Some((t_ms, NewestSample::Float(value))));
             }
         }
         self.whole(number)
     }
 
-    fn whole(&mut self, number: u32) -> Result<Option<NewestSample>, ReadOrFail> {
-        Ok(self.set.read(number)?.map(|series| NewestSample::Whole(Box::new(series))))
+    fn whole(&mut self, number: u32) -> Result<Option<(i64, NewestSample)>, ReadOrFail> {
+        Ok(self.set.read(number)?.map(|series| (0, NewestSample::Whole(Box::new(series)))))
     }
 
     fn group_of(&mut self, number: u32) -> Result<u32, ReadError> {
@@ -149,9 +156,43 @@ impl NewestOfBlock {
         Ok(self.groups.of(pairs.iter().copied().filter(|pair| self.keep.keeps(*pair))))
     }
 
-    fn read_one(&mut self, series: u32) -> Result<Option<Newest>, ReadOrFail> {
-        let Some(sample) = self.read(series)? else { return Ok(None) };
-        Ok(Some(Newest { series, group: self.group_of(series)?, sample }))
+    fn read_one(&mut self, series: u32, pairs: Option<&mut Pairs>) -> Result<Option<Part>, ReadOrFail> {
+        let Some((t_ms, sample)) = self.read(series)? else { return Ok(None) };
+        if let Some(pairs) = pairs {
+            self.number(series, pairs)?;
+        }
+        Ok(Some(Part { series, group: self.group_of(series)?, t_ms, sample }))
+    }
+
+    /// Numbers the label pairs of a series.
+    fn number(&mut self, series: u32, pairs: &mut Pairs) -> Result<(), ReadError> {
+        let index = self.block.index();
+        self.numbers.clear();
+        self.numbers.extend_from_slice(self.set.cursor().pairs(index, series)?);
+        for number in &mut self.numbers {
+            let own = *number;
+            *number = self.translation.get(own, || {
+                Ok::<_, ReadError>(pairs.number_of(&self.set.cursor().labels_of(index, &[own])?))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The next series that has a sample in the range; with `pairs` for [`NewestOfBlock::numbers`] to be asked.
+    pub(crate) fn next_part(&mut self, mut pairs: Option<&mut Pairs>) -> Result<Option<Part>, QueryError> {
+        while let Some(number) = self.set.next_number() {
+            match self.read_one(number, pairs.as_deref_mut()) {
+                Ok(Some(part)) => return Ok(Some(part)),
+                Ok(None) => {}
+                Err(err) => self.set.pass_over(number, err)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The label pairs of the series that came last, as they were numbered.
+    pub(crate) fn numbers(&self) -> &[u32] {
+        &self.numbers
     }
 
     fn labels_of(&mut self, pairs: &[u32]) -> Result<Labels, QueryError> {
@@ -166,23 +207,19 @@ fn spot_of(set: &mut BlockSet, block: &Arc<Block>, pages: &[PageRef]) -> Result<
         return Ok(Spot::Unclear);
     }
     let last = plan.parts.iter().rev().find(|part| part.kind == PageKind::Floats);
+    let t_ms = plan.last_ms().unwrap_or(0);
     Ok(last.map_or(Spot::Nowhere, |part| Spot::At {
         page: part.page,
         row: part.skip + part.take - 1,
         n_rows: part.n_rows,
+        t_ms,
     }))
 }
 
 impl NewestSet for NewestOfBlock {
     fn next(&mut self) -> Result<Option<Newest>, QueryError> {
-        while let Some(number) = self.set.next_number() {
-            match self.read_one(number) {
-                Ok(Some(newest)) => return Ok(Some(newest)),
-                Ok(None) => {}
-                Err(err) => self.set.pass_over(number, err)?,
-            }
-        }
-        Ok(None)
+        let part = self.next_part(None)?;
+        Ok(part.map(|Part { series, group, sample, .. }| Newest { series, group, sample }))
     }
 
     fn group_labels(&mut self, group: u32) -> Result<Labels, QueryError> {

@@ -8,21 +8,42 @@ use crate::error::TsdbError;
 use crate::index::{ColumnHead, PAGE_CRC_BYTES, PagePlace, ReadError};
 use crate::page;
 
-/// Bytes read at once when reading goes from one place to the next. Chosen: one read for a thousand pages.
-const AHEAD_BYTES: u64 = 256 << 10;
+/// Bytes read at once when reading goes from one place to the next. Chosen: one read for hundreds of pages, and little to wait for where the
+/// disk has to fetch it.
+const AHEAD_BYTES: u64 = 64 << 10;
+/// Bytes behind those that the disk is told to fetch meanwhile. Chosen: what takes it a millisecond.
+const TOLD_BYTES: u64 = 512 << 10;
 /// Bytes read at once for one series. Chosen.
 const AT_ONCE_BYTES: u64 = 1 << 20;
 /// Timestamps remembered in decoded columns. Chosen: 8 MB.
 const TIMES_MAX: usize = 1 << 20;
 
 /// Reads pages, forward best.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PageReader {
     buffer: Vec<u8>,
     start: u64,
+    /// Behind this no page is needed.
+    end_max: u64,
+}
+
+impl Default for PageReader {
+    fn default() -> Self {
+        Self::up_to(u64::MAX)
+    }
 }
 
 impl PageReader {
+    /// One that reads ahead up to `end_max`.
+    pub(super) fn up_to(end_max: u64) -> Self {
+        Self { buffer: Vec::new(), start: 0, end_max }
+    }
+
+    /// Another for the same pages.
+    pub(super) fn another(&self) -> Self {
+        Self::up_to(self.end_max)
+    }
+
     fn end(&self) -> u64 {
         self.start + self.buffer.len() as u64
     }
@@ -36,7 +57,11 @@ impl PageReader {
         // Close behind what was read last: more of the same will follow.
         let forward = !self.buffer.is_empty() && from >= self.start && from <= self.end() + AHEAD_BYTES / 4;
         let to = to.min(from.saturating_add(AT_ONCE_BYTES));
-        let to = if forward { to.max(from + AHEAD_BYTES) } else { to }.min(limit);
+        let to = if forward { to.max(self.end_max.min(from + AHEAD_BYTES)) } else { to }.min(limit);
+        if forward {
+            // The disk reads what comes next while this is decoded.
+            block.will_need(to..self.end_max.min(to.saturating_add(TOLD_BYTES)));
+        }
         let n_bytes = to.saturating_sub(from) as usize;
         self.buffer.resize(n_bytes, 0);
         self.start = from;

@@ -1,5 +1,6 @@
 //! An open block: its pages read in place, its index through the cache, and what was deleted of it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,18 +9,27 @@ use model::{Matcher, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use stdx::{Dir, File};
-use storage::{FirstTexts, NewestAsk, NewestSet, QueryError, SelectHints, SeriesSet, StorageError};
+use storage::{FirstTexts, NewestAsk, QueryError, SelectHints, SeriesSet, StorageError};
 
+use super::ahead::Ahead;
 use super::newest::NewestOfBlock;
 use super::select::BlockSet;
 use super::{
     BlockMeta, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageKind, TOMBSTONES_FILE, Tombstones,
 };
 use crate::error::TsdbError;
-use crate::index::{BlockCache, BlockIndex, ReadError, Toc};
+use crate::index::{BlockCache, BlockIndex, PageCursor, ReadError, Toc};
 
 /// Reasons kept for the report. Chosen: the first few tell which disk it is.
 const REASONS_MAX: usize = 8;
+
+/// Fewer series are not worth asking for in advance: they are read at once. Chosen.
+const SERIES_AHEAD_MIN: u64 = 8;
+/// Nor is a stretch of which less than one part in so many is read. Chosen.
+const SPARSE_AHEAD_MAX: u64 = 4;
+/// Asked for before the first series is read; the reader asks for what follows as it comes to it. Chosen: little, so that of several blocks
+/// all have their first pages soon.
+const SELECT_AHEAD_BYTES: u64 = 128 << 10;
 
 /// Deletions, and the series of which nothing is left.
 #[derive(Debug, Default)]
@@ -50,6 +60,7 @@ pub(crate) struct Block {
     /// Something in it was found damaged; compaction leaves it alone.
     damaged: AtomicBool,
     reasons: Mutex<Vec<String>>,
+    ahead: Ahead,
 }
 
 impl Block {
@@ -114,6 +125,7 @@ impl Block {
         }
         let pages_path = path.join(PAGES_FILE);
         let pages = found(&pages_path, |path| dir.open(path))?;
+        pages.reads_at_random();
         match check_pages(&*pages, &pages_path, index.toc()) {
             Err(TsdbError::Corrupt { reason, .. }) => problems.push(Problem::Pages(reason)),
             other => other?,
@@ -139,6 +151,7 @@ impl Block {
             deleted: RwLock::default(),
             damaged: AtomicBool::new(false),
             reasons: Mutex::default(),
+            ahead: Ahead::default(),
         };
         block.set_deleted(tombstones);
         Ok((block, problems))
@@ -210,6 +223,31 @@ impl Block {
         self.pages.read_at(buf, offset).map_err(TsdbError::io("read", &self.path.join(PAGES_FILE)))
     }
 
+    /// Says that these bytes of the file `pages` are read soon.
+    pub(crate) fn will_need(&self, pages: Range<u64>) {
+        self.ahead.ask(&*self.pages, pages.start..pages.end.min(self.index.toc().pages_bytes));
+    }
+
+    /// Has the disk begin with the pages of `numbers`, if most of what lies between the first and the last of them will be read: a reader of
+    /// several blocks then waits for all of them at once. Returns where the last of them end.
+    fn will_select(&self, numbers: &RoaringBitmap, range: TimeRange) -> u64 {
+        let (Some(first), Some(last)) = (numbers.min(), numbers.max()) else { return u64::MAX };
+        if numbers.len() < SERIES_AHEAD_MIN {
+            return u64::MAX;
+        }
+        // Damage shows when it is read.
+        let Ok(span) = PageCursor::default().span(&self.index, first, last) else { return u64::MAX };
+        let own = self.range();
+        let length = |range: TimeRange| range.end_ms.saturating_sub(range.start_ms).max(0) as u64;
+        let asked = TimeRange::new(own.start_ms.max(range.start_ms), own.end_ms.min(range.end_ms));
+        if u64::from(last - first) < numbers.len() * SPARSE_AHEAD_MAX
+            && length(asked).saturating_mul(SPARSE_AHEAD_MAX) >= length(own)
+        {
+            self.will_need(span.start..span.end.min(span.start.saturating_add(SELECT_AHEAD_BYTES)));
+        }
+        span.end
+    }
+
     /// What is deleted now.
     pub(crate) fn deleted(&self) -> Arc<Deleted> {
         Arc::clone(&self.deleted.read())
@@ -271,17 +309,18 @@ impl Block {
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
         let numbers = self.or_nothing(self.numbers(matchers))?.unwrap_or_default();
-        Ok(Box::new(BlockSet::new(Arc::clone(self), numbers, range, hints)))
+        let pages_end = if hints.labels_only { u64::MAX } else { self.will_select(&numbers, range) };
+        let set = BlockSet::new(Arc::clone(self), numbers, range, hints);
+        Ok(Box::new(set.with_pages_end(pages_end)))
     }
 
     /// The newest sample of each series that matches. `None` when the index cannot be read.
     pub(crate) fn newest(
         self: &Arc<Self>,
         ask: &NewestAsk<'_>,
-    ) -> Result<Option<Box<dyn NewestSet>>, QueryError> {
+    ) -> Result<Option<Box<NewestOfBlock>>, QueryError> {
         let Some(numbers) = self.or_nothing(self.numbers(ask.matchers))? else { return Ok(None) };
-        let set = self.or_nothing(NewestOfBlock::new(self, numbers, ask))?;
-        Ok(set.map(|set| -> Box<dyn NewestSet> { Box::new(set) }))
+        self.or_nothing(NewestOfBlock::new(self, numbers, ask).map(Box::new))
     }
 
     /// As [`Block::select`], of one column of a block of roll-ups, handed out as floats.

@@ -48,6 +48,13 @@ pub(super) struct Plan {
     pub(super) lost: Option<String>,
 }
 
+impl Plan {
+    /// When the last float is.
+    pub(super) fn last_ms(&self) -> Option<i64> {
+        self.times.last().copied()
+    }
+}
+
 /// See the module.
 pub(super) struct BlockSet {
     block: Arc<Block>,
@@ -107,6 +114,12 @@ impl BlockSet {
             n_plan_times: 0,
             key: Vec::new(),
         }
+    }
+
+    /// The same that reads nothing ahead from here on.
+    pub(super) fn with_pages_end(mut self, pages_end: u64) -> Self {
+        self.reader = PageReader::up_to(pages_end);
+        self
     }
 
     /// The same of another column of roll-ups.
@@ -608,6 +621,7 @@ impl SeriesSet for BlockSet {
                 deleted: Arc::clone(&self.deleted),
                 summarised_for: self.summarised_for.clone(),
                 column: self.column,
+                reader: self.reader.another(),
                 ..Self::over(Arc::clone(&self.block), self.range, self.labels_only)
             })
         };

@@ -13,7 +13,7 @@ use super::log::LogPair;
 use super::syncs::Syncs;
 use super::tiers::Tiers;
 use super::{Db, maintain, seal, sweep};
-use crate::block::{open_all, quarantine};
+use crate::block::{Block, open_all, quarantine};
 use crate::error::TsdbError;
 use crate::head::{Head, Restore};
 use crate::index::BlockCache;
@@ -38,6 +38,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     let cache_bytes = usize::try_from(options.index_cache_bytes).unwrap_or(usize::MAX);
     let cache = Arc::new(BlockCache::new(cache_bytes, &options.registry));
     let (blocks, mut set_aside) = open_all(&dir, &cache)?;
+    warm_up(&blocks, options.index_cache_bytes);
     let tiers = Tiers::open(&dir, &options, &cache, &mut set_aside)?;
     let mut report = OpenReport { n_blocks: blocks.len(), quarantined: set_aside, ..OpenReport::default() };
     set_version_1_aside(&*dir, &mut report)?;
@@ -72,6 +73,21 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     db.metrics.quarantined.add(report.quarantined.len() as u64);
     maintain::update_gauges(&db);
     Ok((db, report))
+}
+
+/// Has the disk begin with the indexes of the newest blocks while the log is replayed: the first queries after a boot then need not wait for
+/// one part of each after the other. As much as will be held of them.
+fn warm_up(blocks: &[Block], bytes_max: u64) {
+    let mut newest: Vec<&Block> = blocks.iter().collect();
+    newest.sort_by_key(|block| std::cmp::Reverse(block.range().end_ms));
+    let mut n_bytes = 0u64;
+    for block in newest {
+        n_bytes = n_bytes.saturating_add(block.index().n_bytes());
+        if n_bytes > bytes_max {
+            return;
+        }
+        block.index().will_need();
+    }
 }
 
 fn check_options(options: &Options) -> Result<(), TsdbError> {

@@ -2,6 +2,7 @@
 //!
 //! What is damaged is found when it is read, and costs what is in it.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use model::Labels;
@@ -10,7 +11,7 @@ use stdx::{File, varint};
 
 use super::cache::BlockCache;
 use super::codec::{
-    N_TABLES, PageRef, PagesState, TOC_BYTES, Toc, get_pages, get_restart, get_runs, get_set,
+    N_TABLES, PagePlace, PageRef, PagesState, TOC_BYTES, Toc, get_pages, get_restart, get_runs, get_set,
 };
 use super::leaf::{ReadError, RestartLeaf, Table, damaged, read_checked};
 use super::writer::INDEX_HEADER;
@@ -228,6 +229,11 @@ impl BlockIndex {
     /// Length of the file.
     pub(crate) fn n_bytes(&self) -> u64 {
         self.n_bytes
+    }
+
+    /// Says that it will be read soon.
+    pub(crate) fn will_need(&self) {
+        self.file.will_need(0, self.n_bytes);
     }
 
     /// Stored bytes of each section, and of the tables.
@@ -535,6 +541,23 @@ pub(crate) struct PageCursor {
 }
 
 impl PageCursor {
+    /// Where in the file `pages` those of series `first` begin and those of `last` end.
+    pub(crate) fn span(
+        &mut self,
+        index: &BlockIndex,
+        first: u32,
+        last: u32,
+    ) -> Result<Range<u64>, ReadError> {
+        let (pages, _) = self.pages(index, first)?;
+        let in_file = pages.iter().find_map(|page| match page.place {
+            PagePlace::File(offset, _) => Some(offset),
+            PagePlace::Here(..) => None,
+        });
+        let from = in_file.unwrap_or(self.state.offset);
+        self.pages(index, last)?;
+        Ok(from..self.state.offset)
+    }
+
     /// The pages of series `number`, and the bytes that [`super::codec::PagePlace::Here`] refers to.
     pub(crate) fn pages(
         &mut self,

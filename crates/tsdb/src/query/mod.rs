@@ -17,7 +17,7 @@ use crate::db::Db;
 use crate::db::tiers::{FromTiers, RawSet};
 pub(crate) use groups::GroupNumbers;
 use head::HeadSet;
-pub(crate) use newest::newest;
+pub(crate) use newest::{Pairs, Part, Translation, newest};
 
 /// The answer to a selection; blocks first, then the head, so that of equal times the block's sample stays.
 struct MergedSeries {

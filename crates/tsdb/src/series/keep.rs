@@ -24,6 +24,11 @@ impl SeriesTable {
         }
     }
 
+    /// The label pairs of a series in the order of their names; none of a series that is not there.
+    pub fn pairs_of(&self, id: SeriesId) -> impl Iterator<Item = u32> + '_ {
+        sets::pairs(self.sets.get(id).unwrap_or_default())
+    }
+
     /// The labels that are these pairs, which a series has.
     #[must_use]
     pub fn labels_of(&self, pairs: &[u32]) -> Labels {
