@@ -6,6 +6,7 @@ use std::time::Duration as StdDuration;
 
 use http::header::{ACCEPT, HeaderName, HeaderValue};
 use model::Duration;
+use net::auth::Signing;
 use net::{HttpClient, HttpClientConfig, Limits, Request, Response};
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -34,7 +35,20 @@ impl Api {
     /// # Errors
     /// When a TLS file cannot be read or used.
     pub fn new(config: &HttpClientConfig, timeout: Duration) -> Result<Self, SdError> {
-        Ok(Self { client: HttpClient::new(config)?, timeout: timeout.as_std(), headers: Vec::new() })
+        Self::signed(config, timeout, None)
+    }
+
+    /// As [`Api::new`], for a cloud that wants its requests signed.
+    ///
+    /// # Errors
+    /// When a TLS file cannot be read or used, or what signs is not known.
+    pub fn signed(
+        config: &HttpClientConfig,
+        timeout: Duration,
+        signing: Option<&Signing>,
+    ) -> Result<Self, SdError> {
+        let client = HttpClient::signed(config, signing)?;
+        Ok(Self { client, timeout: timeout.as_std(), headers: Vec::new() })
     }
 
     /// The same, sending one more header with every request.

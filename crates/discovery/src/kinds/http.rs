@@ -103,7 +103,7 @@ impl Http {
 }
 
 /// `application/json`, with or without `charset=utf-8`.
-fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let lower = content_type.trim().to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("application/json") else { return false };
     let charset = rest.strip_prefix(';').map(str::trim_start);

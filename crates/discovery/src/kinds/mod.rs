@@ -12,19 +12,38 @@
 //!
 //! Names of labels, defaults and the words of refusals are Prometheus 3.14's.
 
+pub mod aws;
+pub mod azure;
+mod cloud;
 pub mod consul;
+pub mod digitalocean;
 pub mod dns;
 pub mod docker;
 pub mod dockerswarm;
 pub mod eureka;
 pub mod file;
+pub mod gce;
+pub mod hetzner;
 pub mod http;
+pub mod ionos;
 pub mod kubernetes;
 pub mod kuma;
+pub mod linode;
 pub mod marathon;
 pub mod nomad;
+pub mod openstack;
+pub mod outscale;
+pub mod ovhcloud;
+pub mod puppetdb;
+pub mod scaleway;
+pub mod stackit;
+pub mod triton;
+pub mod uyuni;
+pub mod vultr;
 
 use std::path::Path;
+
+pub use aws::{ec2, lightsail};
 
 use model::Duration;
 
@@ -174,39 +193,39 @@ macro_rules! table {
 table! {
     ($)
     served {
+        aws_sd_configs: Aws(aws),
+        azure_sd_configs: Azure(azure),
         consul_sd_configs: Consul(consul),
+        digitalocean_sd_configs: DigitalOcean(digitalocean),
         dns_sd_configs: Dns(dns),
         docker_sd_configs: Docker(docker),
         dockerswarm_sd_configs: DockerSwarm(dockerswarm),
+        ec2_sd_configs: Ec2(ec2),
         eureka_sd_configs: Eureka(eureka),
         file_sd_configs: File(file),
+        gce_sd_configs: Gce(gce),
+        hetzner_sd_configs: Hetzner(hetzner),
         http_sd_configs: Http(http),
+        ionos_sd_configs: Ionos(ionos),
         kubernetes_sd_configs: Kubernetes(kubernetes),
         kuma_sd_configs: Kuma(kuma),
+        lightsail_sd_configs: Lightsail(lightsail),
+        linode_sd_configs: Linode(linode),
         marathon_sd_configs: Marathon(marathon),
         nomad_sd_configs: Nomad(nomad),
+        openstack_sd_configs: OpenStack(openstack),
+        outscale_sd_configs: Outscale(outscale),
+        ovhcloud_sd_configs: OvhCloud(ovhcloud),
+        puppetdb_sd_configs: PuppetDb(puppetdb),
+        scaleway_sd_configs: Scaleway(scaleway),
+        stackit_sd_configs: Stackit(stackit),
+        triton_sd_configs: Triton(triton),
+        uyuni_sd_configs: Uyuni(uyuni),
+        vultr_sd_configs: Vultr(vultr),
     }
     refused {
-        aws_sd_configs,
-        azure_sd_configs,
-        digitalocean_sd_configs,
-        ec2_sd_configs,
-        gce_sd_configs,
-        hetzner_sd_configs,
-        ionos_sd_configs,
-        lightsail_sd_configs,
-        linode_sd_configs,
         nerve_sd_configs,
         oci_sd_configs,
-        openstack_sd_configs,
-        outscale_sd_configs,
-        ovhcloud_sd_configs,
-        puppetdb_sd_configs,
-        scaleway_sd_configs,
         serverset_sd_configs,
-        stackit_sd_configs,
-        triton_sd_configs,
-        uyuni_sd_configs,
-        vultr_sd_configs,
     }
 }

@@ -214,6 +214,38 @@ impl Profiles {
     }
 }
 
+fn profile_of(config: &SigV4Config, around: &Surroundings) -> String {
+    let own = Some(config.profile.clone()).filter(|name| !name.is_empty());
+    own.or_else(|| around.var("AWS_PROFILE")).unwrap_or_else(|| "default".to_owned())
+}
+
+/// What configuration, environment and shared files say; empty when they say nothing.
+fn known_region(config: &SigV4Config, around: &Surroundings) -> String {
+    Some(config.region.clone())
+        .filter(|region| !region.is_empty())
+        .or_else(|| around.var("AWS_REGION"))
+        .or_else(|| around.var("AWS_DEFAULT_REGION"))
+        .unwrap_or_else(|| Profiles::read(around).get(&profile_of(config, around), "region").to_owned())
+}
+
+/// The region to ask, for discovery: as [`known_region`], else the one this machine stands in.
+///
+/// # Errors
+/// When nobody knows.
+pub async fn aws_region(config: &SigV4Config) -> Result<String, HttpError> {
+    let around = Surroundings::new(&crate::config::HttpClientConfig::default())?;
+    region_in(config, &around).await
+}
+
+pub(super) async fn region_in(config: &SigV4Config, around: &Surroundings) -> Result<String, HttpError> {
+    let region = known_region(config, around);
+    if !region.is_empty() {
+        return Ok(region);
+    }
+    let machine = Machine::open(around).await?;
+    Ok(String::from_utf8_lossy(&machine.get(around, "meta-data/placement/region").await?).trim().to_owned())
+}
+
 /// Signs.
 pub(crate) struct Signer {
     config: SigV4Config,
@@ -223,24 +255,14 @@ pub(crate) struct Signer {
 impl Signer {
     /// Finds the region, which must be known from the start.
     pub(crate) fn new(config: &SigV4Config, around: &Surroundings) -> Result<Self, BuildError> {
-        let signer = Self { config: config.clone(), region: config.region.clone() };
-        let region = Some(config.region.clone())
-            .filter(|region| !region.is_empty())
-            .or_else(|| around.var("AWS_REGION"))
-            .or_else(|| around.var("AWS_DEFAULT_REGION"))
-            .unwrap_or_else(|| Profiles::read(around).get(&signer.profile(around), "region").to_owned());
+        let region = known_region(config, around);
         if region.is_empty() {
             return Err(BuildError::Invalid {
                 what: WAY,
                 reason: "region not configured in sigv4 or in default credentials chain".to_owned(),
             });
         }
-        Ok(Self { region, ..signer })
-    }
-
-    fn profile(&self, around: &Surroundings) -> String {
-        let own = Some(self.config.profile.clone()).filter(|name| !name.is_empty());
-        own.or_else(|| around.var("AWS_PROFILE")).unwrap_or_else(|| "default".to_owned())
+        Ok(Self { config: config.clone(), region })
     }
 
     /// Adds the signature to `headers`.
@@ -291,7 +313,7 @@ impl Signer {
             }
         }
         let profiles = Profiles::read(around);
-        let profile = self.profile(around);
+        let profile = profile_of(config, around);
         if let Some(keys) = self.of_profile(around, &profiles, &profile).await? {
             return Ok(keys);
         }
@@ -450,7 +472,8 @@ impl Signer {
 }
 
 /// Below which domain a region's services live.
-pub(crate) fn dns_suffix(region: &str) -> &'static str {
+#[must_use]
+pub fn dns_suffix(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
@@ -485,36 +508,50 @@ async fn of_container(around: &Surroundings) -> Result<Option<Credentials>, Http
     Credentials::from_json(&body, around.clock.now_ms()).map(Some).map_err(|err| failed(WAY, url, err))
 }
 
-/// Keys of the machine this process runs on, by the second version of its metadata service.
-async fn of_machine(around: &Surroundings) -> Result<Credentials, HttpError> {
-    if around.var("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-        let places = "the configuration, the environment and the shared files";
-        return Err(failed(WAY, places, "there are none"));
+/// The metadata service of the machine this process runs on, in its second version.
+struct Machine {
+    base: String,
+    session: HeaderValue,
+}
+
+impl Machine {
+    async fn open(around: &Surroundings) -> Result<Self, HttpError> {
+        if around.var("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+            let places = "the configuration, the environment and the shared files";
+            return Err(failed(WAY, places, "there are none"));
+        }
+        let base = around.var("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let base = base.unwrap_or_else(|| "http://169.254.169.254".to_owned());
+        let base = format!("{}/latest/", base.trim_end_matches('/'));
+        let mut request = Request { method: Method::PUT, ..Request::get(url_of(&base, "api/token")?) };
+        let seconds = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+        request.headers.insert(seconds, HeaderValue::from_static("21600"));
+        let session = metadata(around, request).await?;
+        Ok(Self { session: secret_value(String::from_utf8_lossy(&session).trim())?, base })
     }
-    let base = around.var("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-    let base = base.unwrap_or_else(|| "http://169.254.169.254".to_owned());
-    let base = base.trim_end_matches('/');
-    let url = |path: &str| {
-        let text = format!("{base}/latest/{path}");
-        Url::parse(&text).map_err(|err| failed(WAY, text, err))
-    };
-    let mut request = Request { method: Method::PUT, ..Request::get(url("api/token")?) };
-    let seconds = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
-    request.headers.insert(seconds, HeaderValue::from_static("21600"));
-    let token = metadata(around, request).await?;
-    let token = secret_value(String::from_utf8_lossy(&token).trim())?;
-    let get = |path: &str| -> Result<Request, HttpError> {
-        let mut request = Request::get(url(path)?);
-        request.headers.insert(HeaderName::from_static("x-aws-ec2-metadata-token"), token.clone());
-        Ok(request)
-    };
+
+    async fn get(&self, around: &Surroundings, path: &str) -> Result<Bytes, HttpError> {
+        let mut request = Request::get(url_of(&self.base, path)?);
+        request.headers.insert(HeaderName::from_static("x-aws-ec2-metadata-token"), self.session.clone());
+        metadata(around, request).await
+    }
+}
+
+fn url_of(base: &str, path: &str) -> Result<Url, HttpError> {
+    let text = format!("{base}{path}");
+    Url::parse(&text).map_err(|err| failed(WAY, text, err))
+}
+
+/// Keys of the machine this process runs on.
+async fn of_machine(around: &Surroundings) -> Result<Credentials, HttpError> {
+    let machine = Machine::open(around).await?;
     let folder = "meta-data/iam/security-credentials/";
-    let roles = metadata(around, get(folder)?).await?;
+    let roles = machine.get(around, folder).await?;
     let roles = String::from_utf8_lossy(&roles);
     let role = roles.lines().next().unwrap_or_default().trim();
     if role.is_empty() {
-        return Err(failed(WAY, base, "the machine has no role"));
+        return Err(failed(WAY, machine.base, "the machine has no role"));
     }
-    let body = metadata(around, get(&format!("{folder}{role}"))?).await?;
-    Credentials::from_json(&body, around.clock.now_ms()).map_err(|err| failed(WAY, base, err))
+    let body = machine.get(around, &format!("{folder}{role}")).await?;
+    Credentials::from_json(&body, around.clock.now_ms()).map_err(|err| failed(WAY, machine.base, err))
 }

@@ -331,7 +331,14 @@ impl Source {
             file => file.to_owned(),
         };
         let token = read_secret(&around.dir, "token_file_path", Path::new(&file))?;
-        self.ask(around, tenant_id, client_id, assertion(token)).await
+        // Discovery may leave them to the environment, where Azure puts them beside the token.
+        let or_env = |id: &str, name: &str| match id {
+            "" => around.var(name).unwrap_or_default(),
+            id => id.to_owned(),
+        };
+        let (tenant_id, client_id) =
+            (or_env(tenant_id, "AZURE_TENANT_ID"), or_env(client_id, "AZURE_CLIENT_ID"));
+        self.ask(around, &tenant_id, &client_id, assertion(token)).await
     }
 
     /// As Microsoft's default: a secret or a pod's token from the environment, then the machine.

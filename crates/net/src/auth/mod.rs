@@ -23,7 +23,7 @@ use stdx::clock::{Clock, SystemClock};
 use stdx::dir::DiskDir;
 use url::Url;
 
-pub use aws::SigV4Config;
+pub use aws::{SigV4Config, aws_region, dns_suffix as aws_dns_suffix};
 pub use azure::{AzureAdConfig, AzureCredential};
 pub use google::GoogleIamConfig;
 pub use oauth2::OAuth2;

@@ -321,6 +321,7 @@ async fn aws_services() -> std::net::SocketAddr {
     let router = Router::new()
         .route("/", post(sts))
         .route("/container", get(container))
+        .route("/latest/meta-data/placement/region", get(|| async { "here\n" }))
         .route("/latest/api/token", put(|| async { "session" }))
         .route(roles, get(|| async { "role" }))
         .route(&format!("{roles}role"), any(keys("MACHINE")));
@@ -378,6 +379,8 @@ async fn aws_keys_are_found_where_aws_tools_find_them() {
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(signer_of(yaml, &vars).await, expected, "{yaml}");
     }
+    let region = aws::region_in(&SigV4Config::default(), &surroundings(&with(&[]))).await;
+    assert_eq!(region.unwrap(), "here");
     let err = signer_of("", &with(&env)).await.unwrap_err();
     assert_eq!(err, "invalid sigv4: region not configured in sigv4 or in default credentials chain");
 }

@@ -98,8 +98,8 @@ fn every_harmless_key_is_read() {
 #[test]
 fn what_is_not_served_is_refused_by_name() {
     check_refused(
-        &with("uyuni_sd_configs: [{}]"),
-        "p.yml:3:21: uyuni_sd_configs is not served yet: use file_sd_configs",
+        &with("oci_sd_configs: [{}]"),
+        "p.yml:3:19: oci_sd_configs is not served yet: use file_sd_configs",
     );
     check_refused(&with("scrape_protocols: []"), "p.yml:2:3: scrape_protocols cannot be empty");
 }
