@@ -31,6 +31,7 @@ pub mod kuma;
 pub mod linode;
 pub mod marathon;
 pub mod nomad;
+pub mod oci;
 pub mod openstack;
 pub mod outscale;
 pub mod ovhcloud;
@@ -213,6 +214,7 @@ table! {
         linode_sd_configs: Linode(linode),
         marathon_sd_configs: Marathon(marathon),
         nomad_sd_configs: Nomad(nomad),
+        oci_sd_configs: Oci(oci),
         openstack_sd_configs: OpenStack(openstack),
         outscale_sd_configs: Outscale(outscale),
         ovhcloud_sd_configs: OvhCloud(ovhcloud),
@@ -225,7 +227,6 @@ table! {
     }
     refused {
         nerve_sd_configs,
-        oci_sd_configs,
         serverset_sd_configs,
     }
 }

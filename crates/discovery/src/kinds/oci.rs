@@ -1,0 +1,403 @@
+//! `oci_sd_configs`: compute instances of Oracle Cloud.
+//!
+//! Core Services and Identity APIs of 2016-09-18, with Oracle's request signature (an RSA signature of date, target and host).
+
+use std::collections::{HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use base64::Engine as _;
+use http::header::{AUTHORIZATION, DATE, HeaderName, HeaderValue};
+use model::{Duration, Labels};
+use net::auth::sign;
+use net::{HttpClientConfig, Request, Secret};
+use serde::Deserialize;
+use serde_json::Value;
+use stdx::clock::Clock;
+use stdx::dir::Dir;
+use url::{Position, Url};
+
+use super::Kind;
+use super::cloud::{Target, items, pairs, text, texts};
+use crate::SdError;
+use crate::driver::{Context, Provider, Task, refreshing};
+use crate::group::{TargetGroup, sanitized};
+use crate::http::{Api, PAGES_MAX, json};
+
+/// Requests of one look that go out without a pause, and the pause between later ones. From Prometheus: Oracle refuses more.
+const BURST: usize = 50;
+const PAUSE: StdDuration = StdDuration::from_millis(100);
+
+/// One element of `oci_sd_configs`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Keys")]
+pub struct Config {
+    tenancy: String,
+    user: String,
+    fingerprint: String,
+    key_file: PathBuf,
+    compartments: Vec<String>,
+    port: u16,
+    refresh_interval: Duration,
+    http: HttpClientConfig,
+    /// Elsewhere in tests only.
+    compute: String,
+    identity: String,
+}
+
+net::with_http_keys! {
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Keys {
+        auth: Option<String>,
+        tenancy: String,
+        user: String,
+        fingerprint: String,
+        key_file: PathBuf,
+        key_passphrase: Secret,
+        key_passphrase_file: Option<String>,
+        region: String,
+        compartments: Option<Vec<String>>,
+        port: Option<u16>,
+        refresh_interval: Option<Duration>,
+    }
+}
+
+impl TryFrom<Keys> for Config {
+    type Error = String;
+
+    fn try_from(mut keys: Keys) -> Result<Self, String> {
+        let require =
+            |is_there: bool, what: &str| if is_there { Ok(()) } else { Err(format!("oci_sd: {what}")) };
+        require(!keys.region.is_empty(), "region is required")?;
+        match keys.auth.as_deref().unwrap_or("api_key") {
+            "api_key" => {}
+            "instance_principal" => {
+                return Err("auth: instance_principal is not served yet: use api_key".to_owned());
+            }
+            other => {
+                let known = "expected \"api_key\" or \"instance_principal\"";
+                return Err(format!("oci_sd: unknown auth method {other:?}, {known}"));
+            }
+        }
+        require(!keys.tenancy.is_empty(), "api_key auth requires tenancy")?;
+        require(!keys.user.is_empty(), "api_key auth requires user")?;
+        require(!keys.fingerprint.is_empty(), "api_key auth requires fingerprint")?;
+        require(!keys.key_file.as_os_str().is_empty(), "api_key auth requires key_file")?;
+        if !keys.key_passphrase.is_empty()
+            || keys.key_passphrase_file.as_ref().is_some_and(|file| !file.is_empty())
+        {
+            return Err("key_passphrase and key_passphrase_file are not served: write the key without one \
+                        (openssl rsa -in key.pem -out plain.pem)"
+                .to_owned());
+        }
+        let compartments = keys.compartments.take().unwrap_or_default();
+        if let Some(i) = compartments.iter().position(String::is_empty) {
+            return Err(format!("oci_sd: compartments[{i}] must not be empty"));
+        }
+        let domain = domain_of(&keys.region);
+        Ok(Self {
+            compute: format!("https://iaas.{}.{domain}/20160918/", keys.region),
+            identity: format!("https://identity.{}.{domain}/20160918/", keys.region),
+            compartments,
+            port: keys.port.unwrap_or(80),
+            refresh_interval: super::interval(keys.refresh_interval, 60)?,
+            http: keys.take_http()?,
+            tenancy: keys.tenancy,
+            user: keys.user,
+            fingerprint: keys.fingerprint,
+            key_file: keys.key_file,
+        })
+    }
+}
+
+/// Below which domain a region's services live.
+fn domain_of(region: &str) -> &'static str {
+    match region {
+        "us-langley-1" | "us-luke-1" => "oraclegovcloud.com",
+        region if region.starts_with("us-gov-") => "oraclegovcloud.com",
+        region if region.starts_with("uk-gov-") => "oraclegovcloud.uk",
+        _ => "oraclecloud.com",
+    }
+}
+
+impl Kind for Config {
+    const NAME: &'static str = "oci";
+
+    fn set_directory(&mut self, dir: &Path) {
+        self.http.set_directory(dir);
+        self.key_file = dir.join(&self.key_file);
+    }
+
+    fn start(&self, context: Context) -> Result<Task, SdError> {
+        let oci = Oci::new(self, Arc::clone(&context.dir), Arc::clone(&context.clock))?;
+        Ok(refreshing(context, self.refresh_interval, oci))
+    }
+}
+
+#[derive(Debug)]
+struct Oci {
+    config: Config,
+    api: Api,
+    dir: Arc<dyn Dir>,
+    clock: Arc<dyn Clock>,
+    n_asked: usize,
+}
+
+/// The signature of a GET, as in Oracle's «Request Signatures».
+fn authorization(config: &Config, key_pem: &[u8], url: &Url, date: &str) -> Result<String, String> {
+    let target = &url[Position::BeforePath..Position::AfterQuery];
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    let text = format!("date: {date}\n(request-target): get {target}\nhost: {host}");
+    let signature = sign::rsa("RS256", key_pem, text.as_bytes())?;
+    let signature = base64::engine::general_purpose::STANDARD.encode(signature);
+    let key_id = format!("{}/{}/{}", config.tenancy, config.user, config.fingerprint);
+    Ok(format!(
+        "Signature version=\"1\",keyId=\"{key_id}\",algorithm=\"rsa-sha256\",\
+         headers=\"date (request-target) host\",signature=\"{signature}\""
+    ))
+}
+
+impl Oci {
+    fn new(config: &Config, dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Result<Self, SdError> {
+        let api = Api::new(&config.http, config.refresh_interval)?;
+        Ok(Self { config: config.clone(), api, dir, clock, n_asked: 0 })
+    }
+
+    /// An answer, and the name of the next page.
+    async fn get(&mut self, url: &Url) -> Result<(Value, String), SdError> {
+        self.n_asked += 1;
+        if self.n_asked > BURST {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let file = &self.config.key_file;
+        let key = self.dir.read(file);
+        let key = key.map_err(|err| SdError::other(format!("reading OCI key file {file:?}: {err}")))?;
+        let now = jiff::Timestamp::from_millisecond(self.clock.now_ms()).unwrap_or_default();
+        let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let signed = authorization(&self.config, &key, url, &date).map_err(SdError::other)?;
+        let mut request = Request::get(url.clone());
+        for (name, value) in [(DATE, date), (AUTHORIZATION, signed)] {
+            let mut value = HeaderValue::from_str(&value).map_err(SdError::other)?;
+            value.set_sensitive(true);
+            request.headers.insert(name, value);
+        }
+        let response = self.api.send(request).await?;
+        Ok((json(url, &response)?, response.header(&HeaderName::from_static("opc-next-page")).to_owned()))
+    }
+
+    /// All pages of a list.
+    async fn list(&mut self, base: &str, name: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, SdError> {
+        let mut all = Vec::new();
+        let mut page = String::new();
+        for _ in 0..PAGES_MAX {
+            let mut url = Url::parse(&format!("{base}{name}")).map_err(SdError::other)?;
+            url.query_pairs_mut().extend_pairs(query).append_pair("limit", "100");
+            if !page.is_empty() {
+                url.query_pairs_mut().append_pair("page", &page);
+            }
+            let (answer, next) = self.get(&url).await?;
+            all.extend_from_slice(items(&answer, ""));
+            page = next;
+            if page.is_empty() {
+                return Ok(all);
+            }
+        }
+        Err(SdError::other(format!("more than {PAGES_MAX} pages of {name}")))
+    }
+
+    /// Those configured, or all that can be reached from the tenancy's root.
+    async fn compartments(&mut self) -> Vec<String> {
+        if !self.config.compartments.is_empty() {
+            return self.config.compartments.clone();
+        }
+        let identity = self.config.identity.clone();
+        let mut queue = VecDeque::from([self.config.tenancy.clone()]);
+        let (mut known, mut all) = (HashSet::new(), Vec::new());
+        while let Some(id) = queue.pop_front() {
+            if !known.insert(id.clone()) {
+                continue;
+            }
+            let query = [
+                ("compartmentId", id.as_str()),
+                ("accessLevel", "ACCESSIBLE"),
+                ("compartmentIdInSubtree", "false"),
+            ];
+            match self.list(&identity, "compartments", &query).await {
+                Ok(children) => {
+                    let active = children.iter().filter(|child| text(child, "/lifecycleState") == "ACTIVE");
+                    queue.extend(active.map(|child| text(child, "/id")).filter(|id| !id.is_empty()));
+                }
+                Err(error) => {
+                    tracing::warn!(compartment = id, error = %error, "compartments below cannot be listed and are left out");
+                }
+            }
+            all.push(id);
+        }
+        all
+    }
+
+    /// The interface that is an instance's first one.
+    async fn primary_vnic(&mut self, instance: &Value) -> Result<Value, SdError> {
+        let compute = self.config.compute.clone();
+        let (compartment, id) = (text(instance, "/compartmentId"), text(instance, "/id"));
+        let query = [("compartmentId", compartment.as_str()), ("instanceId", &id)];
+        for attachment in self.list(&compute, "vnicAttachments", &query).await? {
+            let vnic = text(&attachment, "/vnicId");
+            if vnic.is_empty() || text(&attachment, "/lifecycleState") != "ATTACHED" {
+                continue;
+            }
+            let url = Url::parse(&compute).map_err(SdError::other)?;
+            let (vnic, _) = self.get(&crate::http::with_path(&url, ["vnics", &vnic])?).await?;
+            if vnic.pointer("/isPrimary").and_then(Value::as_bool) == Some(true) {
+                return Ok(vnic);
+            }
+        }
+        Ok(Value::Null)
+    }
+
+    /// `None` for an instance without addresses.
+    fn target(&self, instance: &Value, vnic: &Value) -> Option<Labels> {
+        let mut ipv6 = texts(vnic, "/ipv6Addresses");
+        ipv6.sort();
+        let addresses = [text(vnic, "/privateIp"), text(vnic, "/publicIp")];
+        let address = addresses.iter().chain(&ipv6).find(|address| !address.is_empty())?;
+        let mut target = Target::new("__meta_oci_");
+        target.take(
+            instance,
+            &[
+                ("instance_id", "/id"),
+                ("instance_name", "/displayName"),
+                ("instance_state", "/lifecycleState"),
+                ("instance_shape", "/shape"),
+                ("availability_domain", "/availabilityDomain"),
+                ("fault_domain", "/faultDomain"),
+                ("region", "/region"),
+                ("compartment_id", "/compartmentId"),
+                ("image_id", "/imageId"),
+            ],
+        );
+        let of_vnic = [
+            ("vnic_id", "/id"),
+            ("private_ip", "/privateIp"),
+            ("public_ip", "/publicIp"),
+            ("hostname_label", "/hostnameLabel"),
+        ];
+        target.take(vnic, &of_vnic).set("tenancy_id", &self.config.tenancy).list("ipv6_addresses", &ipv6);
+        for (name, value) in pairs(instance, "/freeformTags") {
+            target.tag("tag_", name, value.as_str().unwrap_or_default());
+        }
+        for (space, tags) in pairs(instance, "/definedTags") {
+            for (name, value) in pairs(tags, "") {
+                let value = match value {
+                    // All numbers of JSON are floats to Go.
+                    Value::Number(number) => {
+                        number.as_f64().map_or_else(String::new, |number| number.to_string())
+                    }
+                    value => text(value, ""),
+                };
+                target.set(&format!("defined_tag_{}_{}", sanitized(space), sanitized(name)), value);
+            }
+        }
+        Some(target.address(address, self.config.port).build())
+    }
+}
+
+impl Provider for Oci {
+    async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SdError> {
+        self.n_asked = 0;
+        let compute = self.config.compute.clone();
+        let mut targets = Vec::new();
+        for compartment in self.compartments().await {
+            let instances = self.list(&compute, "instances", &[("compartmentId", &compartment)]).await;
+            let instances = instances.map_err(|err| {
+                SdError::other(format!("listing OCI instances in compartment {compartment}: {err}"))
+            })?;
+            for instance in &instances {
+                match self.primary_vnic(instance).await {
+                    Ok(vnic) => targets.extend(self.target(instance, &vnic)),
+                    Err(error) => {
+                        let id = text(instance, "/id");
+                        tracing::warn!(instance = id, error = %error, "an instance's addresses cannot be read; it is left out");
+                    }
+                }
+            }
+        }
+        Ok(vec![TargetGroup::new("OCI", targets)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{self, Fake};
+
+    fn oci(fake: &Fake, more: &str) -> Oci {
+        let key = concat!(env!("CARGO_MANIFEST_DIR"), "/../net/src/auth/testdata/rsa.pem");
+        let text = format!("{{tenancy: t, user: u, fingerprint: f, key_file: '{key}', region: r{more}}}");
+        let mut config: Config = fake::config(&text).unwrap();
+        (config.compute, config.identity) = (fake.url.to_string(), fake.url.to_string());
+        let dir = Arc::new(stdx::dir::DiskDir::anywhere());
+        Oci::new(&config, dir, Arc::new(stdx::clock::TestClock::new())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn instances_of_all_compartments_become_targets() {
+        let instance = r#"[{"id": "i1", "compartmentId": "c1", "displayName": "web", "lifecycleState": "RUNNING", "shape": "VM.1", "availabilityDomain": "AD-1",
+            "faultDomain": "FD-1", "region": "r", "imageId": "img", "freeformTags": {"a-b": "c"}, "definedTags": {"Ops": {"Cost": 42, "x": null}}}]"#;
+        let vnic = r#"{"id": "v1", "isPrimary": true, "privateIp": "10.0.0.2", "publicIp": "1.2.3.4", "hostnameLabel": "web",
+            "ipv6Addresses": ["2001:db8::2", "2001:db8::1"]}"#;
+        let sub =
+            r#"[{"id": "c1", "lifecycleState": "ACTIVE"}, {"id": "gone", "lifecycleState": "DELETED"}]"#;
+        let below = "accessLevel=ACCESSIBLE&compartmentIdInSubtree=false&limit=100";
+        let fake = Fake::start(&[
+            (&format!("/compartments?compartmentId=t&{below}"), sub),
+            ("/instances?compartmentId=t&limit=100&page=two", "[]"),
+            ("/instances?compartmentId=c1&limit=100", instance),
+            (
+                "/vnicAttachments?compartmentId=c1&instanceId=i1&limit=100",
+                r#"[{"vnicId": "v1", "lifecycleState": "ATTACHED"}]"#,
+            ),
+            ("/vnics/v1", vnic),
+        ])
+        .await;
+        fake.answer("/instances?compartmentId=t&limit=100", 200, &[("opc-next-page", "two")], "[]");
+        let expected = concat!(
+            r#"{__address__="10.0.0.2:80", __meta_oci_availability_domain="AD-1", __meta_oci_compartment_id="c1", __meta_oci_defined_tag_Ops_Cost="42", "#,
+            r#"__meta_oci_fault_domain="FD-1", __meta_oci_hostname_label="web", __meta_oci_image_id="img", __meta_oci_instance_id="i1", "#,
+            r#"__meta_oci_instance_name="web", __meta_oci_instance_shape="VM.1", __meta_oci_instance_state="RUNNING", "#,
+            r#"__meta_oci_ipv6_addresses=",2001:db8::1,2001:db8::2,", __meta_oci_private_ip="10.0.0.2", __meta_oci_public_ip="1.2.3.4", "#,
+            r#"__meta_oci_region="r", __meta_oci_tag_a_b="c", __meta_oci_tenancy_id="t", __meta_oci_vnic_id="v1"}"#,
+        );
+        assert_eq!(fake::labels(&oci(&fake, "").refresh().await.unwrap()), [expected]);
+        let headers = fake.asked()[0].headers.clone();
+        assert_eq!(headers["date"], "Wed, 01 Jan 2025 00:00:00 GMT");
+        let signed = headers["authorization"].to_str().unwrap();
+        assert!(
+            signed.starts_with("Signature version=\"1\",keyId=\"t/u/f\",algorithm=\"rsa-sha256\","),
+            "{signed}"
+        );
+        fake.answer("/instances?compartmentId=c1&limit=100", 429, &[], "slow down");
+        let err = oci(&fake, ", compartments: [c1]").refresh().await.unwrap_err().to_string();
+        assert!(err.starts_with("listing OCI instances in compartment c1: "), "{err}");
+    }
+
+    #[test]
+    fn configurations_are_checked_as_prometheus_does() {
+        for (text, expected) in [
+            ("{}", "oci_sd: region is required"),
+            ("{region: r}", "oci_sd: api_key auth requires tenancy"),
+            (
+                "{region: r, auth: x}",
+                "oci_sd: unknown auth method \"x\", expected \"api_key\" or \"instance_principal\"",
+            ),
+            (
+                "{region: r, tenancy: t, user: u, fingerprint: f, key_file: k, compartments: [a, '']}",
+                "oci_sd: compartments[1] must not be empty",
+            ),
+        ] {
+            assert_eq!(fake::config::<Config>(text).unwrap_err(), format!("p.yml: {expected}"));
+        }
+    }
+}
