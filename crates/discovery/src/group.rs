@@ -94,6 +94,16 @@ pub fn surrounded(values: &[String], separator: &str) -> String {
     format!("{separator}{}{separator}", values.join(separator))
 }
 
+/// `static_configs`, of which none may be empty.
+///
+/// # Errors
+/// As the format's, and for an entry without anything.
+pub fn read_static<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<TargetGroup>, D::Error> {
+    let entries: Option<Vec<Option<TargetGroup>>> = Option::deserialize(deserializer)?;
+    let entries: Option<Vec<TargetGroup>> = entries.unwrap_or_default().into_iter().collect();
+    entries.ok_or_else(|| serde::de::Error::custom("empty or null section in static_configs"))
+}
+
 /// `a/b c` → `a_b_c`: what names of tags, labels and keys become in the name of a label.
 #[must_use]
 pub fn sanitized(name: &str) -> String {

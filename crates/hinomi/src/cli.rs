@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::check::{self, args::CheckArgs};
 use crate::data_dir::{self, TsdbCommand};
 use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
 use crate::query::{self, QueryArgs};
@@ -15,12 +16,8 @@ use crate::unit_test;
 pub(crate) enum Invocation {
     /// Run the server.
     Server(Values),
-    /// Look at configuration files.
-    CheckConfig(Vec<PathBuf>),
-    /// Look at rule files.
-    CheckRules(Vec<PathBuf>),
-    /// Look at web configuration files.
-    CheckWebConfig(Vec<PathBuf>),
+    /// Look at files, or at a server.
+    Check(CheckArgs),
     /// Run unit tests of rules.
     TestRules(unit_test::Args),
     /// Ask a server.
@@ -48,21 +45,6 @@ pub(crate) fn command() -> Command {
             .required(true)
             .value_parser(clap::value_parser!(PathBuf))
     };
-    let check = Command::new("check")
-        .about("Checks files without running anything")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(
-            Command::new("config")
-                .about("Checks configuration files and the rule files they name")
-                .arg(files("Prometheus configuration file")),
-        )
-        .subcommand(Command::new("rules").about("Checks rule files").arg(files("Rule file")))
-        .subcommand(
-            Command::new("web-config")
-                .about("Checks web configuration files and the certificates they name")
-                .arg(files("Web configuration file, as for --web.config.file")),
-        );
     Command::new("hinomi")
         .about(ABOUT)
         .after_help(AFTER_HELP)
@@ -72,7 +54,7 @@ pub(crate) fn command() -> Command {
         .subcommand_precedence_over_arg(true)
         .args(server_args())
         .subcommand(server_command())
-        .subcommand(check)
+        .subcommand(check::args::command())
         .subcommand(test_command(files("Unit test file, in promtool's format")))
         .subcommand(query::command())
         .subcommand(data_dir::command())
@@ -177,12 +159,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
     let matches = command().try_get_matches_from(args)?;
     Ok(match matches.subcommand() {
         Some(("server", sub)) => Invocation::Server(values(sub)),
-        Some(("check", sub)) => match sub.subcommand() {
-            Some(("rules", sub)) => Invocation::CheckRules(paths(sub)),
-            Some(("web-config", sub)) => Invocation::CheckWebConfig(paths(sub)),
-            Some((_, sub)) => Invocation::CheckConfig(paths(sub)),
-            None => Invocation::CheckConfig(Vec::new()),
-        },
+        Some(("check", sub)) => Invocation::Check(check::args::parse(sub)),
         Some(("test", sub)) => Invocation::TestRules(test_args(sub)),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),
         Some(("tsdb", sub)) => Invocation::Tsdb(

@@ -51,17 +51,16 @@ fn main() -> ExitCode {
         Invocation::Query(args) => query::run(&args),
         Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::TestRules(args) => unit_test::run(&args),
-        Invocation::CheckConfig(files) => check::config(&files),
-        Invocation::CheckRules(files) => check::rules(&files),
-        Invocation::CheckWebConfig(files) => check::web_config(&files),
+        Invocation::Check(args) => return ended(check::run(&args)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(err) => {
-            eprintln!("error: {err:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|err| {
+        eprintln!("error: {err:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn usage(message: &str) -> ExitCode {

@@ -127,19 +127,20 @@ impl AlertmanagerConfig {
 
     /// `None` when a rule drops it.
     fn url(&self, group: &TargetGroup, target: &Labels) -> Option<Result<Url, String>> {
-        let address = target.get(ADDRESS).unwrap_or_default();
-        if address.contains('/') {
-            let hint = "is not a valid hostname: give host:port, without scheme or path";
-            return Some(Err(format!("{address:?} {hint}")));
-        }
         let mut labels = group.merged(target);
         labels
             .set("__scheme__", &self.scheme)
             .set("__alerts_path__", &format!("/{}/api/v2/alerts", self.path_prefix.trim_matches('/')));
         let labels = relabel::process(&labels.build(), &self.relabel_configs)?;
         let part = |name: &str| labels.get(name).unwrap_or("");
+        // Rules may have made an address of what was a URL.
+        let address = part(ADDRESS);
+        if address.contains('/') {
+            let hint = "is not a valid hostname: give host:port, without scheme or path";
+            return Some(Err(format!("{address:?} {hint}")));
+        }
         let path = part("__alerts_path__").replace("//", "/");
-        let text = format!("{}://{}{path}", part("__scheme__"), part(ADDRESS));
+        let text = format!("{}://{address}{path}", part("__scheme__"));
         Some(Url::parse(&text).map_err(|err| format!("alertmanager address {text:?}: {err}")))
     }
 }

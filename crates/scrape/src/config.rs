@@ -506,7 +506,7 @@ impl EscapingScheme {
     }
 }
 
-/// A size with an optional unit, `10MB`; units are powers of 1,024, with or without the `i`.
+/// A size with a unit, `10MB`; only 0 may go without. Units are powers of 1,024, with or without the `i`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ByteSize {
     /// In bytes.
@@ -522,6 +522,8 @@ impl std::str::FromStr for ByteSize {
         let (number, unit) = text.split_at(digits);
         let unit = unit.trim();
         let shift = match unit.trim_end_matches(['B', 'b']).trim_end_matches('i') {
+            // `100` was meant as something; Prometheus asks as what.
+            "" if unit.is_empty() && number != "0" => return Err(format!("units: unknown unit  in {text}")),
             "" => 0,
             "K" | "k" => 10,
             "M" => 20,

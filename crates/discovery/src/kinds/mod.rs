@@ -162,7 +162,7 @@ macro_rules! table {
                 $d(#[$d meta])*
                 $d vis struct $d name {
                     $d($d body)*
-                    #[serde(deserialize_with = "model::yaml::null_as_default")]
+                    #[serde(deserialize_with = "discovery::group::read_static")]
                     static_configs: Vec<$crate::TargetGroup>,
                     $(
                         #[serde(deserialize_with = "model::yaml::null_as_default")]

@@ -53,6 +53,15 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
+/// How far a configuration is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// The file itself.
+    Syntax,
+    /// The files with rules and jobs that it names, too.
+    AllFiles,
+}
+
 /// What `hinomi:` sets, or what holds without it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Own {
@@ -96,11 +105,16 @@ impl Config {
 
     /// Reads the file at `path` and the files it names.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::load_to(path, Depth::AllFiles)
+    }
+
+    /// Reads the file at `path`, and what it names as far as `depth` says.
+    pub(crate) fn load_to(path: &Path, depth: Depth) -> Result<Self, ConfigErrors> {
         let name = path.display().to_string();
         let disk = DiskDir::anywhere();
         let text = read(&disk, path).map_err(|why| ConfigErrors(vec![format!("{name}: {why}")]))?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&name, &text, dir, &disk)
+        Self::parse_to(&name, &text, (dir, &disk), depth)
     }
 
     /// A number that changes when the text of the file at `path` does, or that of a file it names.
@@ -129,11 +143,22 @@ impl Config {
 
     /// From the text of a file in `dir`, whose other files are read through `disk`.
     pub(crate) fn parse(name: &str, text: &str, dir: &Path, disk: &dyn Dir) -> Result<Self, ConfigErrors> {
+        Self::parse_to(name, text, (dir, disk), Depth::AllFiles)
+    }
+
+    fn parse_to(
+        name: &str,
+        text: &str,
+        (dir, disk): (&Path, &dyn Dir),
+        depth: Depth,
+    ) -> Result<Self, ConfigErrors> {
         let file: ConfigFile = yaml::parse(name, text)?;
+        let is_read = |_: &PathBuf| depth == Depth::AllFiles;
         let shown = show::masked(name, text)?;
         let mut found = Findings::default();
         let mut jobs = file.scrape_configs;
-        for path in expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found) {
+        let more = expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found);
+        for path in more.into_iter().filter(is_read) {
             let shown = path.display().to_string();
             let parsed = read(disk, &path)
                 .map_err(|why| format!("{shown}: {why}"))
@@ -144,7 +169,8 @@ impl Config {
             }
         }
         let mut groups = Vec::new();
-        for path in expand("rule_files", &file.rule_files, dir, disk, &mut found) {
+        let named = expand("rule_files", &file.rule_files, dir, disk, &mut found);
+        for path in named.into_iter().filter(is_read) {
             match rule_groups(disk, &path) {
                 Ok(more) => groups.extend(more),
                 Err(errors) => found.errors.extend(errors.0),
@@ -216,7 +242,8 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
         let full = dir.join(pattern).display().to_string();
         let files: Vec<_> =
             discovery::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
-        if files.is_empty() {
+        // A pattern that fits nothing yet is usual: conf.d/*.yml.
+        if files.is_empty() && !pattern.contains('*') {
             found.warnings.push(format!("{key}: {full} names no file that is there"));
         }
         paths.extend(files);

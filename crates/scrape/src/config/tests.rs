@@ -167,11 +167,11 @@ fn environment_fills_external_labels_only() {
 #[test]
 fn sizes_have_units() {
     for (text, expected) in
-        [("0", Ok(0)), ("10", Ok(10)), ("1KB", Ok(1_024)), ("1.5MiB", Ok(1_572_864)), ("2G", Ok(2 << 30))]
+        [("0", Ok(0)), ("10B", Ok(10)), ("1KB", Ok(1_024)), ("1.5MiB", Ok(1_572_864)), ("2G", Ok(2 << 30))]
     {
         assert_eq!(text.parse::<ByteSize>().map(|size| size.bytes), expected);
     }
-    for text in ["", "x", "1XB", "-1", "99999999EB"] {
+    for text in ["", "x", "10", "1XB", "-1", "99999999EB"] {
         assert!(text.parse::<ByteSize>().is_err(), "{text}");
     }
 }

@@ -1,0 +1,70 @@
+//! `hinomi check rules`: rule files, or one on standard input, and rules that stand there twice.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use ::rules::{GroupSpec, RuleSpec};
+
+use super::args::Rules;
+use super::report::Report;
+use crate::config::{ConfigErrors, read_rules};
+
+/// Largest rule file on standard input, in bytes: as of files. Chosen.
+const STDIN_BYTES_MAX: u64 = 64 << 20;
+
+/// A report for each file.
+pub(super) fn check(args: &Rules) -> Vec<Report> {
+    if args.files.is_empty() {
+        return vec![report("standard input".to_owned(), from_stdin(), args)];
+    }
+    let one = |file: &PathBuf| report(file.display().to_string(), read_rules(file), args);
+    args.files.iter().map(one).collect()
+}
+
+fn from_stdin() -> Result<Vec<GroupSpec>, ConfigErrors> {
+    let mut text = String::new();
+    let read = std::io::stdin().take(STDIN_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|err| ConfigErrors(vec![format!("standard input: {err}")]))?;
+    let groups = ::rules::parse_file("standard input", &text);
+    groups.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
+}
+
+fn report(name: String, groups: Result<Vec<GroupSpec>, ConfigErrors>, args: &Rules) -> Report {
+    let mut report = Report::new(name);
+    match groups {
+        Ok(groups) => {
+            report.found("rules", count(&groups));
+            if args.lint.duplicate_rules {
+                report.lints = duplicates(&groups);
+            }
+        }
+        Err(errors) => report.errors = errors.0,
+    }
+    report
+}
+
+/// Rules of all groups.
+pub(super) fn count(groups: &[GroupSpec]) -> usize {
+    groups.iter().map(|group| group.rules.len()).sum()
+}
+
+/// Rules of one file that write the same series, each once. Kind does not matter, as in promtool.
+pub(super) fn duplicates(groups: &[GroupSpec]) -> Vec<String> {
+    let mut seen: BTreeMap<(&str, &str, &BTreeMap<String, String>), usize> = BTreeMap::new();
+    for group in groups {
+        for rule in &group.rules {
+            *seen.entry((&group.file, rule.name(), RuleSpec::labels(rule))).or_default() += 1;
+        }
+    }
+    let twice = seen.into_iter().filter(|(_, times)| *times > 1);
+    twice
+        .map(|((file, name, labels), times)| {
+            let labels = labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+            format!(
+                "{file}: duplicate rule {name}{{{}}} stands there {times} times; might cause inconsistency while recording expressions",
+                labels.collect::<Vec<_>>().join(", ")
+            )
+        })
+        .collect()
+}
