@@ -12,7 +12,8 @@ use http::StatusCode;
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
 use crate::v1::{
-    admin, exemplars, import, influx, otlp, queries, query, read, rules, series, status, targets, write,
+    admin, exemplars, import, influx, openapi, otlp, queries, query, read, rules, series, status, targets,
+    write,
 };
 use crate::{federate, lifecycle, metrics, ui};
 
@@ -83,6 +84,7 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/status/queries", get(queries::list))
         .route("/status/queries/{id}", delete(queries::cancel))
         .route("/status/queries/{id}/cancel", post(queries::cancel))
+        .route("/openapi.yaml", get(openapi::document))
 }
 
 async fn unknown_endpoint(State(_): State<Arc<Shell>>, uri: http::Uri) -> Response {

@@ -5,6 +5,7 @@ pub(crate) mod ast;
 pub(crate) mod exemplars;
 pub(crate) mod import;
 pub(crate) mod influx;
+pub(crate) mod openapi;
 pub(crate) mod otlp;
 pub(crate) mod queries;
 pub(crate) mod query;

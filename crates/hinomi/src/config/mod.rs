@@ -159,11 +159,7 @@ impl Config {
         let mut jobs = file.scrape_configs;
         let more = expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found);
         for path in more.into_iter().filter(is_read) {
-            let shown = path.display().to_string();
-            let parsed = read(disk, &path)
-                .map_err(|why| format!("{shown}: {why}"))
-                .and_then(|text| yaml::parse::<ScrapeFile>(&shown, &text).map_err(|err| err.to_string()));
-            match parsed {
+            match scrape_file(disk, &path) {
                 Ok(more) => jobs.extend(more.scrape_configs),
                 Err(why) => found.errors.push(why),
             }
@@ -256,6 +252,13 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
 struct Findings {
     errors: Vec<String>,
     warnings: Vec<String>,
+}
+
+/// Reads a file of `scrape_config_files`.
+fn scrape_file(disk: &dyn Dir, path: &Path) -> Result<ScrapeFile, String> {
+    let shown = path.display().to_string();
+    let text = read(disk, path).map_err(|why| format!("{shown}: {why}"))?;
+    yaml::parse(&shown, &text).map_err(|err| err.to_string())
 }
 
 /// Reads one rule file.

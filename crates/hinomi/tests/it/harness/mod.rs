@@ -165,12 +165,10 @@ impl Hinomi {
 fn spawn(folder: &Path, base: &str, args: &[String]) -> Process {
     let address = base.trim_start_matches("http://");
     let mut command = binary();
-    command
-        .arg("server")
-        .arg(format!("--web.listen-address={address}"))
-        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-        .args(args)
-        .current_dir(folder);
+    command.arg("server").arg(format!("--web.listen-address={address}")).args(args).current_dir(folder);
+    if !args.iter().any(|arg| arg.starts_with("--storage.tsdb.path=")) {
+        command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+    }
     Process::start(&mut command, &folder.join("hinomi.log"))
 }
 
