@@ -28,6 +28,11 @@ const DIFFERENCES: &[(&str, bool, &str)] = &[
         false,
         "its URL has no scheme that can be sent to",
     ),
+    (
+        "config/testdata/kubernetes_selectors_incorrect_selector.bad.yml",
+        true,
+        "the API server judges selectors",
+    ),
     ("rules/fixtures/rules_multi_doc.yaml", false, "a second document would be ignored"),
     ("model/rulefmt/testdata/legacy_validation_annotation.bad.yaml", true, "bad under legacy names only"),
 ];
