@@ -14,6 +14,7 @@ pub mod http;
 pub mod hub;
 pub mod kinds;
 pub mod metrics;
+mod zookeeper;
 
 #[cfg(test)]
 mod fake;

@@ -31,6 +31,7 @@ pub struct KindMetrics {
     pub(crate) kuma_failures: Arc<Counter>,
     pub(crate) kuma_skipped: Arc<Counter>,
     pub(crate) nomad_failures: Arc<Counter>,
+    pub(crate) zookeeper_failures: Arc<Counter>,
 }
 
 impl SdMetrics {
@@ -105,6 +106,10 @@ impl KindMetrics {
             kuma_skipped: registry.counter(
                 "prometheus_sd_kuma_fetch_skipped_updates_total",
                 "Questions to Kuma after which nothing had changed.",
+            ),
+            zookeeper_failures: registry.counter(
+                "prometheus_treecache_zookeeper_failures_total",
+                "Sessions with ZooKeeper that failed.",
             ),
             nomad_failures: registry
                 .counter("prometheus_sd_nomad_failures_total", "Looks at nomad_sd_configs that failed."),

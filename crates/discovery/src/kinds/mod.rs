@@ -30,6 +30,7 @@ pub mod kubernetes;
 pub mod kuma;
 pub mod linode;
 pub mod marathon;
+pub mod nerve;
 pub mod nomad;
 pub mod oci;
 pub mod openstack;
@@ -37,6 +38,7 @@ pub mod outscale;
 pub mod ovhcloud;
 pub mod puppetdb;
 pub mod scaleway;
+pub mod serverset;
 pub mod stackit;
 pub mod triton;
 pub mod uyuni;
@@ -213,6 +215,7 @@ table! {
         lightsail_sd_configs: Lightsail(lightsail),
         linode_sd_configs: Linode(linode),
         marathon_sd_configs: Marathon(marathon),
+        nerve_sd_configs: Nerve(nerve),
         nomad_sd_configs: Nomad(nomad),
         oci_sd_configs: Oci(oci),
         openstack_sd_configs: OpenStack(openstack),
@@ -220,13 +223,12 @@ table! {
         ovhcloud_sd_configs: OvhCloud(ovhcloud),
         puppetdb_sd_configs: PuppetDb(puppetdb),
         scaleway_sd_configs: Scaleway(scaleway),
+        serverset_sd_configs: Serverset(serverset),
         stackit_sd_configs: Stackit(stackit),
         triton_sd_configs: Triton(triton),
         uyuni_sd_configs: Uyuni(uyuni),
         vultr_sd_configs: Vultr(vultr),
     }
     refused {
-        nerve_sd_configs,
-        serverset_sd_configs,
     }
 }
