@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{BLOCK_MS, Content, START_MS, commit, contains, open, options, read_all};
 use stdx::dir::Fault;
@@ -235,4 +236,41 @@ fn after_a_failed_sync_everything_is_written_anew() {
         check_image(inner.power_loss_image(), &content, &content, "after a failed sync");
     }
     assert_eq!(n_seen, 2, "the series log's sync and the rows'");
+}
+
+#[test]
+fn a_start_on_a_full_disk_serves_what_is_there_and_takes_more_once_there_is_room() {
+    for n_steps in [1, 4, 16] {
+        let (disk, is_full) = (MemDir::new(), Arc::new(AtomicBool::new(false)));
+        let dir = FaultyDir::full_while(Arc::new(disk.clone()), Arc::clone(&is_full));
+        let open = || Db::open(Arc::new(dir.clone()), small_segments(Durability::Interval), START_MS);
+        let mut promise = Promise::default();
+        {
+            let (db, _) = open().unwrap();
+            live(&db, &mut promise, n_steps, |_| {});
+            is_full.store(true, Ordering::SeqCst);
+            // The last commit is torn in the middle.
+            assert!(commit(&db, START_MS + BLOCK_MS * 30, &[(0, 5.0)], &mut promise.tried).is_err());
+        }
+        for _ in 0..2 {
+            let (db, report) = open().unwrap();
+            assert!(report.quarantined.is_empty(), "{report:?}");
+            assert_eq!(read_all(&db), promise.acknowledged, "{n_steps} steps");
+            let t_ms = START_MS + BLOCK_MS * 31;
+            assert!(commit(&db, t_ms, &[(0, 5.0)], &mut Content::new()).is_err());
+            assert_eq!(read_all(&db), promise.acknowledged, "{n_steps} steps");
+        }
+        let (db, _) = open().unwrap();
+        is_full.store(false, Ordering::SeqCst);
+        let t_ms = START_MS + BLOCK_MS * 32;
+        for step in 0..3 {
+            commit(&db, t_ms + step, &[(0, 7.0), (5, 1.0)], &mut promise.acknowledged).unwrap();
+        }
+        db.sync().unwrap();
+        let image = disk.power_loss_image();
+        check_image(image, &promise.acknowledged, &promise.acknowledged, "synced after the disk was full");
+        db.maintain(t_ms + BLOCK_MS * 3).unwrap();
+        assert_eq!(read_all(&db), promise.acknowledged);
+        check_image(disk.kill_image(), &promise.acknowledged, &promise.acknowledged, "the disk was full");
+    }
 }

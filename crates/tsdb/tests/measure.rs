@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Labels, Matcher, TimeRange};
+use model::{Labels, MatchOp, Matcher, TimeRange};
 use stdx::{Dir, DiskDir, MemDir};
 use storage::{Appendable, GroupRef, Queryable, SelectHints, SeriesRef};
 use tsdb::{Db, Options};
@@ -249,4 +249,57 @@ fn samples_by_reference() {
         assert_eq!(appender.commit().unwrap().n_samples, refs.len() as u64);
     }
     println!("append_ref: {:.1} ns a sample", (cpu() - from).as_nanos() as f64 / (19 * refs.len()) as f64);
+}
+
+/// Selections by regular expression over 100,000 values of one label, in memory and in a block.
+#[test]
+#[ignore = "a measurement"]
+fn regular_expressions_over_many_values() {
+    const N: usize = 100_000;
+    let (db, _) = Db::open(Arc::new(MemDir::new()), Options::default(), START_MS).unwrap();
+    let labels = |idx: usize| {
+        let name = if idx.is_multiple_of(1_000) { "rare" } else { "common" };
+        let instance = format!("host-{idx:06}.rack-{}.example:9100", idx % 97);
+        Labels::from_pairs([("__name__", name), ("instance", &instance), ("job", "node")])
+    };
+    let mut appender = db.appender(START_MS);
+    for idx in 0..N {
+        appender.append(None, &labels(idx), START_MS, 1.0).unwrap();
+    }
+    appender.commit().unwrap();
+    let regex = |pattern: &str| Matcher::new(MatchOp::Regex, "instance", pattern).unwrap();
+    let several =
+        (0..20).map(|idx| format!("host-{:06}.rack-{}.example:9100", idx * 4_999, idx * 4_999 % 97));
+    let several = several.collect::<Vec<_>>().join("|").replace('.', "\\.");
+    let rare = || Matcher::equal("__name__", "rare");
+    let cases: [(&str, Vec<Matcher>, usize); 8] = [
+        ("one of 20", vec![regex(&several)], 20),
+        ("prefix", vec![regex("host-0123.*")], 100),
+        ("prefix and more", vec![regex("host-0123.*rack-5\\..*")], 1),
+        ("contains", vec![regex(".*rack-53.*")], 1_031),
+        ("contains, within 100 series", vec![rare(), regex(".*rack-53.*")], 1),
+        ("suffix", vec![regex(".*-53\\.example:9100")], 1_031),
+        ("an automaton", vec![regex(".*9{3}.rack.*")], 100),
+        ("an automaton, within 100 series", vec![rare(), regex(".*0{3}.rack.*")], 100),
+    ];
+    let hints = SelectHints { labels_only: true, ..SelectHints::default() };
+    for place in ["in memory", "in a block"] {
+        for (what, matchers, expected) in &cases {
+            let mut times: Vec<f64> = Vec::new();
+            for _ in 0..7 {
+                let from = cpu();
+                let mut set = db.select(matchers, TimeRange::ALL, &hints).unwrap();
+                let mut n = 0;
+                while set.next().unwrap().is_some() {
+                    n += 1;
+                }
+                assert_eq!(n, *expected, "{what}");
+                times.push((cpu() - from).as_secs_f64() * 1e6);
+            }
+            times.sort_by(f64::total_cmp);
+            println!("{place}, {what}: {:.0} µs for {expected} series", times[3]);
+        }
+        db.delete_series(&[Matcher::equal("__name__", "none")], TimeRange::ALL).unwrap();
+        db.maintain(START_MS + 24 * 3_600_000).unwrap();
+    }
 }

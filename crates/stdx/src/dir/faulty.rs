@@ -1,12 +1,12 @@
 //! A [`Dir`] whose chosen operation fails, as full disks and failing ones do.
 //!
 //! Operations that change the disk are counted from 0; those from `first` on, `n` of them, fail. A failing append
-//! writes half of its bytes first, as a full disk does.
+//! writes half of its bytes first, as a full disk does. Or the disk is full for as long as somebody says so.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Dir, DirEntry, DirLock, File, Space};
 
@@ -31,6 +31,8 @@ pub struct FaultyDir {
 #[derive(Debug)]
 struct State {
     fault: Fault,
+    /// Whatever needs room fails.
+    is_full: Arc<AtomicBool>,
     n_ops: AtomicU64,
 }
 
@@ -40,13 +42,26 @@ impl State {
         let failing = op >= self.fault.first && op - self.fault.first < self.fault.n_ops;
         if failing { Err(io::Error::from_raw_os_error(self.fault.errno)) } else { Ok(()) }
     }
+
+    /// An operation that needs room.
+    fn grow(&self) -> io::Result<()> {
+        self.step()?;
+        if self.is_full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
 }
 
 impl FaultyDir {
     /// `inner`, with `fault`.
     #[must_use]
     pub fn new(inner: Arc<dyn Dir>, fault: Fault) -> Self {
-        Self { inner, state: Arc::new(State { fault, n_ops: AtomicU64::new(0) }) }
+        Self { inner, state: Arc::new(State { fault, is_full: Arc::default(), n_ops: AtomicU64::new(0) }) }
+    }
+
+    /// `inner`, without room while `is_full`.
+    #[must_use]
+    pub fn full_while(inner: Arc<dyn Dir>, is_full: Arc<AtomicBool>) -> Self {
+        let fault = Fault { first: 0, n_ops: 0, errno: 0 };
+        Self { inner, state: Arc::new(State { fault, is_full, n_ops: AtomicU64::new(0) }) }
     }
 
     /// How many changing operations were asked for so far.
@@ -62,7 +77,7 @@ impl FaultyDir {
 
 impl Dir for FaultyDir {
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.state.step()?;
+        self.state.grow()?;
         Ok(self.wrap(self.inner.create(path)?))
     }
 
@@ -75,7 +90,7 @@ impl Dir for FaultyDir {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.state.step()?;
+        self.state.grow()?;
         self.inner.create_dir_all(path)
     }
 
@@ -125,7 +140,7 @@ struct FaultyFile {
 
 impl File for FaultyFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(err) = self.state.step() {
+        if let Err(err) = self.state.grow() {
             self.inner.append(&bytes[..bytes.len() / 2])?;
             return Err(err);
         }

@@ -5,7 +5,7 @@
 //! before anything else is written.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ pub(crate) struct WalWriter {
 }
 
 impl WalWriter {
-    /// Begins segment `number` of `log` after `previous_bytes` valid bytes of the one before it.
+    /// Begins segment `number` of `log` after `previous_bytes` valid bytes of the one before it. On a full disk the one before is gone on
+    /// with, so that what is there is served, and written to once there is room.
     pub(crate) fn begin(
         dir: Arc<dyn Dir>,
         log: Log,
@@ -50,8 +51,17 @@ impl WalWriter {
         previous_bytes: u64,
         older: BTreeMap<u64, u64>,
     ) -> Result<Self, TsdbError> {
-        let (file, handle) = make_segment(&*dir, log, number, previous_bytes)
-            .map_err(TsdbError::io("create", &log.segment_path(number)))?;
+        let (file, handle) = match make_segment(&*dir, log, number, previous_bytes) {
+            Ok(made) => made,
+            Err(source) => {
+                let is_full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+                let before = number.checked_sub(1).filter(|before| is_full && older.contains_key(before));
+                return match before {
+                    Some(before) => Self::go_on(dir, log, segment_bytes, (before, previous_bytes), older),
+                    None => Err(TsdbError::io("create", &log.segment_path(number))(source)),
+                };
+            }
+        };
         Ok(Self {
             dir,
             log,
@@ -62,6 +72,33 @@ impl WalWriter {
             len_bytes: FILE_HEADER_BYTES as u64,
             tail_dirty: false,
             next_half_made: false,
+            suspect: None,
+            older,
+        })
+    }
+
+    /// Goes on with a segment and its valid bytes, after which another may have been begun.
+    fn go_on(
+        dir: Arc<dyn Dir>,
+        log: Log,
+        segment_bytes: u64,
+        (number, len_bytes): (u64, u64),
+        mut older: BTreeMap<u64, u64>,
+    ) -> Result<Self, TsdbError> {
+        older.remove(&number);
+        let path = log.segment_path(number);
+        let open = || dir.open(&path).map_err(TsdbError::io("open", &path));
+        let (file, handle) = (open()?, Arc::new(Mutex::new(open()?)));
+        Ok(Self {
+            dir,
+            log,
+            segment_bytes,
+            number,
+            file,
+            handle,
+            len_bytes,
+            tail_dirty: true,
+            next_half_made: true,
             suspect: None,
             older,
         })
