@@ -1,7 +1,7 @@
 // The same pages in the dark, on a phone, and in Japanese and Korean.
 import { assert, drawn, fits, hostLink, until } from "./help.mjs";
 
-const PATHS = [["explore", "/explore?g0.expr=node_load1"], ["alerts", "/alerts"], ["targets", "/targets"], ["status", "/status"], ["notfound", "/nowhere"]];
+const PATHS = [["explore", "/explore?g0.expr=node_load1"], ["alerts", "/alerts"], ["rules", "/rules"], ["targets", "/targets"], ["discovery", "/service-discovery"], ["status", "/status"], ["tsdb", "/tsdb-status"], ["config", "/config"], ["flags", "/flags"], ["alertmanagers", "/alertmanager-discovery"], ["notfound", "/nowhere"]];
 
 export async function looks({ step, base }) {
   await step("dark and light from the menu, kept over a reload", async ({ open, shot }) => {
@@ -80,9 +80,15 @@ export async function looks({ step, base }) {
       await shot(page, `${lang}-host`);
       await page.goto(`${base}/alerts`);
       await page.getByTestId("nav-navAlerts").getByText(alerts, { exact: true }).waitFor();
-      await page.waitForSelector("[data-testid=rule-row]");
       await fits(page);
       await shot(page, `${lang}-alerts`);
+      for (const [name, path] of PATHS.slice(2)) {
+        await page.goto(base + path);
+        await page.waitForSelector(`[data-testid=page-${name}]`);
+        await page.waitForTimeout(500);
+        await fits(page);
+        await shot(page, `${lang}-${name}`);
+      }
       await page.goto(`${base}/`);
       await page.waitForSelector("[data-testid=host-row]");
     }

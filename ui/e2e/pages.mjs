@@ -1,7 +1,7 @@
 // Every page, clicked through.
 import { assert, drawn, hostLink, until } from "./help.mjs";
 
-export async function pages({ step, base }) {
+export async function pages({ step, base, title }) {
   await step("overview lists hosts with state as shape and word", async ({ open, shot }) => {
     const page = await open();
     await hostLink(page, base);
@@ -131,17 +131,81 @@ export async function pages({ step, base }) {
     await page.waitForSelector("[data-testid=page-targets]");
     await page.waitForSelector("[data-testid=target-row]");
     await shot(page, "targets");
-    await page.locator("[data-testid=target-row] .linkbtn").first().click();
-    await page.getByText("Before relabelling").waitFor();
+    const row = page.locator("[data-testid=target-row]").first();
+    await row.locator(".linkbtn").click();
+    await page.getByTestId("target-labels").waitFor();
+    assert(page.url().includes("open="), "the open row is not in the URL");
+    if ((await row.getAttribute("data-health")) === "down") assert((await page.getByTestId("target-error").innerText()).length > 10, "no error in full");
+    await shot(page, "targets-open");
+    await page.reload();
+    await page.getByTestId("target-labels").waitFor();
+    await page.getByTestId("pool-row").first().locator("button").click();
+    await until("the folded job in the URL", () => page.url().includes("fold="));
     await page.getByTestId("filter-targets").fill("zzz-none");
     await page.getByText("Nothing matches the filter").waitFor();
+  });
+
+  await step("service discovery: kept, dropped, and the rule that dropped", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/targets`);
+    await page.getByTestId("tab-service-discovery").click();
+    await page.waitForSelector("[data-testid=page-discovery]");
+    await page.waitForSelector("[data-testid=found-row]");
+    await page.locator("[data-testid=found-row][data-state=kept] .linkbtn").first().click();
+    await page.getByTestId("found-labels").waitFor();
+    await page.getByTestId("relabel-steps").waitFor();
+    await shot(page, "discovery");
+    const dropped = page.locator("[data-testid=found-row][data-state=dropped] .linkbtn").first();
+    if ((await dropped.count()) === 0) return;
+    await page.getByTestId("state-dropped").click();
+    await until("dropped ones alone", async () => (await page.locator("[data-testid=found-row][data-state=kept]").count()) === 0);
+    await dropped.click();
+    await page.locator("[data-testid=relabel-step][data-dropped=true]").getByText("This rule drops the target").waitFor();
+    await shot(page, "discovery-dropped");
+  });
+
+  await step("rules: health, filter, a rule opened leads to Explore", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/rules`);
+    await page.waitForSelector("[data-testid=rule-row]");
+    assert((await page.getByTestId("group-row").first().innerText()).includes("every"), "no interval");
+    const wrong = page.getByTestId("health-err");
+    if ((await wrong.count()) > 0) {
+      await wrong.click();
+      await until("broken ones alone", async () => (await page.locator("[data-testid=rule-row]:not([data-health=err])").count()) === 0);
+      await page.locator("[data-testid=rule-row] .linkbtn").first().click();
+      assert((await page.getByTestId("rule-error").innerText()).length > 10, "no error in full");
+      await shot(page, "rules-error");
+      await wrong.click();
+    }
+    await page.getByTestId("filter-rules").fill("zzz-none");
+    await page.getByText("Nothing matches the filter").waitFor();
+    await page.goto(`${base}/rules?q=TargetDown`);
+    await page.locator("[data-testid=rule-row] .linkbtn").first().click();
+    await shot(page, "rules");
+    await page.getByTestId("rule-details").getByText("Open in Explore").click();
+    await page.waitForSelector("[data-testid=page-explore]");
+  });
+
+  await step("alerts by rule, as Prometheus shows them", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/alerts`);
+    await page.getByTestId("by-rule").click();
+    await until("the view in the URL", () => page.url().includes("by=rule"));
+    await page.waitForSelector("[data-testid=rule-row]");
+    await shot(page, "alerts-by-rule");
+    const firing = page.locator("[data-testid=rule-row][data-state=firing] .linkbtn").first();
+    if ((await firing.count()) === 0) return;
+    await firing.click();
+    await page.getByTestId("active-alerts").first().waitFor();
+    await shot(page, "alerts-by-rule-open");
   });
 
   await step("alerts: a silence is made, ended, undone", async ({ open, shot }) => {
     const page = await open();
     await page.goto(`${base}/alerts`);
     await page.waitForSelector("[data-testid=page-alerts]");
-    await page.waitForSelector("[data-testid=rule-row]");
+    await page.locator("[data-testid=alert-row], .empty").first().waitFor();
     await shot(page, "alerts");
     const name = `BrowserTest${Date.now()}`;
     await page.getByTestId("new-silence").click();
@@ -168,7 +232,7 @@ export async function pages({ step, base }) {
   await step("alerts: silencing a firing alert shows what it hides", async ({ open, shot }) => {
     const page = await open();
     await page.goto(`${base}/alerts`);
-    await page.waitForSelector("[data-testid=rule-row]");
+    await page.locator("[data-testid=alert-row], .empty").first().waitFor();
     const button = page.getByTestId("silence-alert").first();
     if ((await button.count()) === 0) {
       assert((await page.getByText("All quiet").count()) + (await page.locator("[data-state=pending],[data-state=silenced]").count()) > 0, "neither an alert nor the word that there is none");
@@ -180,15 +244,79 @@ export async function pages({ step, base }) {
     await shot(page, "silence-preview");
   });
 
-  await step("status: build, configuration, flags, cardinality", async ({ open, shot }) => {
+  await step("status: build, configuration, flags, cardinality, Alertmanager", async ({ open, shot }) => {
     const page = await open();
     await page.goto(`${base}/status`);
     await page.waitForSelector("[data-testid=page-status]");
-    await page.waitForSelector("[data-testid=config-yaml]");
-    await page.waitForSelector("[data-testid=flags] tr");
-    await page.getByText("Metrics by series").waitFor();
     await page.getByText("No query runs right now.").waitFor();
     await shot(page, "status", true);
+    await page.getByTestId("tab-tsdb-status").click();
+    await page.getByText("Metrics by series").waitFor();
+    await page.getByText("What to do about it").first().click();
+    await page.getByTestId("tsdb-limit").selectOption("20");
+    await until("the number in the URL", () => page.url().includes("limit=20"));
+    await shot(page, "cardinality", true);
+    await page.getByTestId("tab-config").click();
+    await page.waitForSelector("[data-testid=config-yaml]");
+    await shot(page, "config");
+    await page.getByTestId("tab-flags").click();
+    await page.getByTestId("filter-flags").fill("external-url");
+    await until("one flag", async () => (await page.locator("[data-testid=flags] tr").count()) === 1);
+    await shot(page, "flags");
+    await page.getByTestId("tab-alertmanager-discovery").click();
+    await page.getByText("Alerts are sent to").waitFor();
+    await shot(page, "alertmanagers");
+    await page.goto(`${base}/status#config`);
+    await page.waitForSelector("[data-testid=page-config]");
+  });
+
+  await step("a slow query is seen and stopped", async ({ open, shot }) => {
+    const page = await open();
+    page.expected.push(/422|503|499/);
+    await page.goto(`${base}/status`);
+    const now = Date.now() / 1000;
+    // Sorting millions of values thousands of times: it would take minutes.
+    const slow = new URLSearchParams({ query: "quantile_over_time(0.5, vector(time())[20m:1ms])", start: String(now - 10_000), end: String(now), step: "1" });
+    const answer = page.evaluate((url) => fetch(url).then((r) => r.status, () => 0), `${base}/api/v1/query_range?${slow}`);
+    const row = page.locator("[data-testid=query-row]", { hasText: "quantile_over_time" });
+    await row.waitFor();
+    await shot(page, "queries");
+    await row.getByTestId("stop-query").click();
+    await row.waitFor({ state: "detached" });
+    assert((await answer) !== 200, "the query was not stopped");
+  });
+
+  await step("deleting series asks for the selector first", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/tsdb-status`);
+    await page.getByText("Metrics by series").waitFor();
+    const button = page.getByTestId("delete-series").first();
+    if ((await button.count()) === 0) {
+      await page.getByText("--web.enable-admin-api").waitFor();
+      return;
+    }
+    await button.click();
+    await page.getByTestId("delete-form").waitFor();
+    assert(await page.getByTestId("delete-go").isDisabled(), "nothing was typed");
+    const selector = await page.getByTestId("delete-confirm").getAttribute("placeholder");
+    await page.getByTestId("delete-confirm").fill(selector);
+    assert(!(await page.getByTestId("delete-go").isDisabled()), "the selector was typed");
+    await shot(page, "delete-series");
+    await page.keyboard.press("Escape");
+    await page.getByTestId("delete-form").waitFor({ state: "detached" });
+  });
+
+  await step("notices are shown live, and go", async ({ open, shot }) => {
+    const page = await open();
+    // The real stream says nothing while all is well: this one does.
+    const at = new Date().toISOString();
+    const event = (active) => `data: ${JSON.stringify({ text: "Configuration reload has failed.", date: at, active })}\n\n`;
+    let turn = 0;
+    await page.route("**/api/v1/notifications/live", (route) => route.fulfill({ contentType: "text/event-stream", body: `retry: 300\n${event(turn++ < 3)}` }));
+    await page.goto(`${base}/targets`);
+    await page.getByTestId("notice").getByText("could not be reloaded").waitFor();
+    await shot(page, "notice");
+    await page.getByTestId("notice").waitFor({ state: "detached" });
   });
 
   await step("keyboard: palette, help, g a, j, filter", async ({ open, shot }) => {
@@ -228,11 +356,40 @@ export async function pages({ step, base }) {
     await page.goto(`${base}/graph?g0.expr=up&g0.tab=1&g0.range_input=6h`);
     await page.waitForSelector("[data-testid=result-table]");
     assert(page.url().includes("/explore?from=now-6h"), page.url());
-    for (const [path, id] of [["/rules", "page-alerts"], ["/config", "page-status"], ["/flags", "page-status"], ["/tsdb-status", "page-status"]]) {
+    for (const [path, id] of [["/rules", "page-rules"], ["/config", "page-config"], ["/flags", "page-flags"], ["/tsdb-status", "page-tsdb"], ["/service-discovery", "page-discovery"], ["/alertmanager-discovery", "page-alertmanagers"], ["/classic/targets", "page-targets"], ["/classic/rules", "page-rules"], ["/classic/alerts", "page-alerts"], ["/classic/status", "page-status"], ["/alerts#rules", "page-rules"], ["/agent", "page-status"]]) {
       await page.goto(`${base}${path}`);
       await page.waitForSelector(`[data-testid=${id}]`);
     }
     await page.goto(`${base}/hosts/no.such.host:9100`);
     await page.getByText("No host is called no.such.host:9100").waitFor();
+  });
+
+  await step("every page from its address, whatever stands before it", async ({ open }) => {
+    const page = await open();
+    const prefix = new URL(base).pathname.replace(/\/$/, "");
+    for (const path of ["/", "/explore", "/alerts", "/rules", "/targets", "/service-discovery", "/status", "/tsdb-status", "/config", "/flags", "/alertmanager-discovery", "/hosts/no.such.host:9100", "/classic/graph"]) {
+      await page.goto(`${base}${path}`);
+      await page.locator("[data-testid^=page-]").first().waitFor();
+      const links = await page.locator("nav.rail a").evaluateAll((list) => list.map((a) => new URL(a.href).pathname));
+      assert(links.length > 0 && links.every((l) => l.startsWith(`${prefix}/`)), `${path}: ${links}`);
+      assert(title === "" || (await page.title()).endsWith(` · ${title}`), `${path}: ${await page.title()}`);
+    }
+    // A proxy that takes a path off before it passes a request on: the server knows nothing of it.
+    const { origin } = new URL(base);
+    await page.route(`${origin}/behind/a/proxy/**`, async (route) => {
+      const url = route.request().url().replace("/behind/a/proxy", prefix);
+      if (url.endsWith("/live")) return route.fulfill({ status: 204 });
+      return route.fulfill({ response: await route.fetch({ url }) });
+    });
+    for (const path of ["/targets", "/hosts/no.such.host:9100", "/"]) {
+      await page.goto(`${origin}/behind/a/proxy${path}`);
+      await page.locator("[data-testid^=page-]").first().waitFor();
+      const link = await page.getByTestId("nav-navStatus").getAttribute("href");
+      assert(link.startsWith("/behind/a/proxy/"), `${path}: ${link}`);
+    }
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    // Without the slash at the end the page's files would be looked for one folder too high.
+    await page.goto(base);
+    await page.locator("[data-testid^=page-]").first().waitFor();
   });
 }

@@ -1,11 +1,12 @@
 // Browser tests: a real Chromium opens every page of a running server and uses it like a person.
-// node e2e/run.mjs --base http://127.0.0.1:9090 --out DIR [--chromium /usr/bin/chromium] [--only WORD]
+// node e2e/run.mjs --base http://127.0.0.1:9090 --out DIR [--chromium /usr/bin/chromium] [--only WORD] [--title TITLE]
 // Writes screenshots into DIR; ends with "N passed, M failed" and the exit code.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { pages } from "./pages.mjs";
 import { looks } from "./looks.mjs";
+import { many } from "./many.mjs";
 
 const arg = (name, fallback) => {
   const i = process.argv.indexOf(`--${name}`);
@@ -63,7 +64,8 @@ async function step(name, run) {
   }
 }
 
-await pages({ step, base });
+await pages({ step, base, title: arg("title", "") });
+await many({ step, base });
 await looks({ step, base });
 await step("no console error, no fault, no request outside", async () => {
   if (faults.length > 0) throw new Error([...new Set(faults)].slice(0, 10).join("\n"));

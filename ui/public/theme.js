@@ -1,5 +1,8 @@
-// Before the first paint: the reader's theme, so that a dark page does not flash white.
+// Before the first paint: the base address, which the server says relative to the page that was asked for, and must stay where it is
+// when the page changes its address; and the reader's theme, so that a dark page does not flash white.
 (function () {
+  var base = document.querySelector("base");
+  base.setAttribute("href", base.href);
   var theme = "auto";
   try {
     theme = JSON.parse(localStorage.getItem("hinomi.settings") || "{}").theme || "auto";

@@ -1,6 +1,7 @@
 /** Routes. Each page but the first is loaded when it is opened. */
 import { Component, type ReactNode, Suspense, lazy } from "react";
-import { Redirect, Route, Switch, useLocation, useSearch } from "wouter";
+import { Redirect, Route, Switch, useLocation } from "wouter";
+import { useSearch } from "wouter/use-browser-location";
 import { Frame } from "./frame/Frame";
 import { classicRedirect } from "./lib/urlstate";
 import { ErrorBox, Waiting } from "./parts/parts";
@@ -10,7 +11,13 @@ const Host = lazy(() => import("./pages/Host"));
 const Explore = lazy(() => import("./pages/Explore"));
 const Alerts = lazy(() => import("./pages/Alerts"));
 const Targets = lazy(() => import("./pages/Targets"));
+const Discovery = lazy(() => import("./pages/Discovery"));
+const Rules = lazy(() => import("./pages/Rules"));
 const Status = lazy(() => import("./pages/Status"));
+const Cardinality = lazy(() => import("./pages/Cardinality"));
+const Config = lazy(() => import("./pages/Config"));
+const Flags = lazy(() => import("./pages/Flags"));
+const Alertmanagers = lazy(() => import("./pages/Alertmanagers"));
 const NotFound = lazy(() => import("./pages/NotFound"));
 
 /** A fault on one page must not take the frame with it. */
@@ -46,7 +53,13 @@ export function App() {
             <Route path="/explore"><Explore /></Route>
             <Route path="/alerts"><Alerts /></Route>
             <Route path="/targets"><Targets /></Route>
+            <Route path="/service-discovery"><Discovery /></Route>
+            <Route path="/rules"><Rules /></Route>
             <Route path="/status"><Status /></Route>
+            <Route path="/tsdb-status"><Cardinality /></Route>
+            <Route path="/config"><Config /></Route>
+            <Route path="/flags"><Flags /></Route>
+            <Route path="/alertmanager-discovery"><Alertmanagers /></Route>
             <Route><Other /></Route>
           </Switch>
         </Suspense>

@@ -3,7 +3,9 @@
  */
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo } from "react";
-import { useLocation, useSearch } from "wouter";
+import { useLocation } from "wouter";
+// As it stands in the address: the other hook of this name decodes it first, and "+" and "&" in values are lost.
+import { useSearch } from "wouter/use-browser-location";
 import { type Range, type RangeSpec, absoluteSpec, isRelative, parseDuration, resolveRange } from "./lib/time";
 import { carried, rangeFrom, rangeParams, refreshFrom, withParams, type Params } from "./lib/urlstate";
 import { clock, settings, useStore } from "./state";

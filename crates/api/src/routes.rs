@@ -15,7 +15,7 @@ use crate::v1::{
     admin, exemplars, import, influx, openapi, otlp, queries, query, read, rules, series, status, targets,
     write,
 };
-use crate::{federate, lifecycle, metrics, ui};
+use crate::{federate, lifecycle, metrics, notices, ui};
 
 /// All routes, below the route prefix.
 pub fn router(shell: Arc<Shell>) -> Router {
@@ -59,6 +59,7 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/label/{name}/values", get(series::label_values))
         .route("/targets", get(targets::targets))
         .route("/targets/metadata", get(targets::target_metadata))
+        .route("/targets/relabel_steps", get(targets::relabel_steps))
         .route("/scrape_pools", get(targets::scrape_pools))
         .route("/metadata", get(targets::metadata))
         .route("/rules", get(rules::rules))
@@ -81,6 +82,8 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/status/config", get(status::config))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/walreplay", get(status::wal_replay))
+        .route("/notifications", get(notices::list))
+        .route("/notifications/live", get(notices::live))
         .route("/status/queries", get(queries::list))
         .route("/status/queries/{id}", delete(queries::cancel))
         .route("/status/queries/{id}/cancel", post(queries::cancel))

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::notices::{Notices, STARTING, STOPPING};
 use crate::params::{FORM_BYTES_MAX, Params};
 use crate::respond::text_response;
 
@@ -93,6 +94,8 @@ pub struct Options {
     pub retention: String,
     /// When the process began, Unix milliseconds.
     pub started_at_ms: i64,
+    /// Live streams of notices at once.
+    pub notice_subscribers_max: usize,
 }
 
 /// Writes the page of our own metrics in the text format 0.0.4.
@@ -113,6 +116,7 @@ pub struct Shell {
     pub(crate) services: OnceLock<Arc<Services>>,
     pub(crate) is_stopping: AtomicBool,
     pub(crate) metrics: Metrics,
+    pub(crate) notices: Arc<Notices>,
 }
 
 impl Shell {
@@ -127,20 +131,31 @@ impl Shell {
         commands: mpsc::Sender<Command>,
     ) -> Arc<Self> {
         let metrics = Metrics::register(registry);
+        let notices = Arc::new(Notices::new(clock.clone(), options.notice_subscribers_max, registry));
+        notices.raise(STARTING);
         let (services, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
-        Arc::new(Self { options, clock, page, config, commands, services, is_stopping, metrics })
+        Arc::new(Self { options, clock, page, config, commands, services, is_stopping, metrics, notices })
     }
 
     /// From now on requests are answered. Only the first call counts.
     pub fn set_ready(&self, services: Services) {
         let _ = self.services.set(Arc::new(services));
+        self.notices.clear(STARTING);
         self.metrics.ready.set(1.0);
     }
 
     /// From now on requests are refused with 503.
     pub fn set_stopping(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
+        self.notices.raise(STOPPING);
+        self.notices.hang_up();
         self.metrics.ready.set(0.0);
+    }
+
+    /// What everybody who looks at the page is told.
+    #[must_use]
+    pub fn notices(&self) -> &Arc<Notices> {
+        &self.notices
     }
 
     /// How this server is reached from outside, without a slash at the end.

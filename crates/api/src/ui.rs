@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::extract::{OriginalUri, Request, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -57,8 +57,11 @@ pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> 
     if is_file || path.starts_with("-/") || path.starts_with("debug/") {
         return text_response(StatusCode::NOT_FOUND, "404 page not found\n");
     }
+    if let Some(home) = home_with_slash(&request) {
+        return Redirect::permanent(&home).into_response();
+    }
     match find(PAGE) {
-        Some(page) => send_page(page, &shell),
+        Some(page) => send_page(page, &shell, &way_back(path)),
         None => text_response(StatusCode::NOT_FOUND, "this build has no web page\n"),
     }
 }
@@ -67,12 +70,25 @@ fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
 
-/// The page with its base path and title filled in, so that it works under a route prefix.
-fn send_page(page: &Asset, shell: &Shell) -> Response {
-    let prefix = shell.options.route_prefix.trim_end_matches('/');
+/// `x/` for `/a/x` when the route prefix is `/a/x`: the page's base is relative, and without the slash it would be one folder too high.
+fn home_with_slash(request: &Request) -> Option<String> {
+    let OriginalUri(uri) = request.extensions().get::<OriginalUri>()?;
+    let last = uri.path().rsplit('/').next().filter(|last| !last.is_empty())?;
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    request.uri().path().trim_start_matches('/').is_empty().then(|| format!("{last}/{query}"))
+}
+
+/// From a page's path back to where the routes begin. Relative, so that it holds under a route prefix, behind a proxy that adds one or
+/// takes one off, and for those who come past the proxy.
+fn way_back(path: &str) -> String {
+    format!("./{}", "../".repeat(path.matches('/').count()))
+}
+
+/// The page with its base path and title filled in.
+fn send_page(page: &Asset, shell: &Shell, base: &str) -> Response {
     let title = escape(&shell.options.page_title);
     let text = String::from_utf8_lossy(page.plain)
-        .replacen("<base href=\"/\"", &format!("<base href=\"{}/\"", escape(prefix)), 1)
+        .replacen("<base href=\"/\"", &format!("<base href=\"{base}\""), 1)
         .replacen("<title>Hinomi</title>", &format!("<title>{title}</title>"), 1);
     let mut response = typed_response(StatusCode::OK, page.content_type, text);
     let headers = response.headers_mut();
@@ -125,6 +141,14 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_back_is_as_long_as_the_path() {
+        for (path, expected) in [("", "./"), ("targets", "./"), ("hosts/a:1", "./../"), ("a/b/c", "./../../")]
+        {
+            assert_eq!(way_back(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn gzip_is_sent_to_those_who_ask() {

@@ -23,8 +23,12 @@ mod admin;
 mod exemplars;
 #[path = "v1/influx.rs"]
 mod influx;
+#[path = "v1/notices.rs"]
+mod notices;
 #[path = "v1/otlp.rs"]
 mod otlp;
+#[path = "v1/relabel_steps.rs"]
+mod relabel_steps;
 #[path = "v1/write.rs"]
 mod write;
 
@@ -52,6 +56,8 @@ struct Server {
     clock: Arc<TestClock>,
     registry: Registry,
     guard: promql::Guard,
+    /// What is scraped: one job as the configuration has it, or nothing.
+    job: &'static str,
 }
 
 impl Server {
@@ -77,6 +83,7 @@ impl Server {
             hostname: "h".to_owned(),
             retention: "15d".to_owned(),
             started_at_ms: NOW_MS,
+            notice_subscribers_max: 1,
         };
         let registry = Registry::new();
         let config = Arc::new(ArcSwap::from_pointee(ConfigStatus::default()));
@@ -88,11 +95,15 @@ impl Server {
         let shell = Shell::new(options, clock.clone(), &registry, page, config, commands);
         let store = Arc::new(MemStore::new());
         let guard = promql::Guard::default();
-        Self { router: api::router(shell.clone()), shell, store, clock, registry, guard }
+        Self { router: api::router(shell.clone()), shell, store, clock, registry, guard, job: "" }
     }
 
     fn start() -> Self {
-        let server = Self::starting();
+        Self::start_with("")
+    }
+
+    fn start_with(job: &'static str) -> Self {
+        let server = Self { job, ..Self::starting() };
         let mut batch = server.store.appender(NOW_MS);
         for (job, value) in [("prometheus", 1.0), ("a<b>&\"", 0.0)] {
             let labels = Labels::from_pairs([("__name__", "up"), ("job", job)]);
@@ -119,6 +130,12 @@ impl Server {
             starts: scrape::StartOptions::default(),
             host_name: "h".to_owned(),
         });
+        if !self.job.is_empty() {
+            let global = scrape::GlobalConfig::default();
+            let file: scrape::ScrapeConfigFile = model::yaml::parse("a.yml", self.job).unwrap();
+            let job = file.resolve(&global, std::path::Path::new("")).unwrap();
+            scraping.apply_config(&[job], &global).unwrap();
+        }
         let alertmanager = alertmanager::spawn(alertmanager::Options {
             config: alertmanager::Config::builtin(),
             dir: Arc::new(stdx::MemDir::new()),

@@ -187,6 +187,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "Take metrics that others send to /write and /api/v2/write by Influx line protocol",
     ),
     flag("web.max-connections", NUMBER, "512", "Most connections at once"),
+    flag(
+        "web.max-notifications-subscribers",
+        NUMBER,
+        "16",
+        "Most live streams of notices at once; further pages ask now and then",
+    ),
     flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
     flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
     flag("web.cors.origin", Kind::Value("REGEX"), ".*", "Origins whose pages may read the API"),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::relabel::RelabelConfig;
 use model::{Duration, Labels, Metadata};
 
 use crate::driver::Shared;
@@ -100,6 +101,13 @@ impl View {
         let mut names: Vec<String> = self.shared.all_pools().iter().map(|pool| pool.job.clone()).collect();
         names.dedup();
         names
+    }
+
+    /// The relabel rules of a job's targets; `None` when there is no such job.
+    #[must_use]
+    pub fn relabel_configs(&self, scrape_pool: &str) -> Option<Vec<RelabelConfig>> {
+        let pool = self.pools(Some(scrape_pool)).pop()?;
+        Some(pool.settings.load().config.relabel_configs.clone())
     }
 
     /// Targets being scraped, by job, then by URL; of one job when `scrape_pool` is given.

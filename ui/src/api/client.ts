@@ -1,7 +1,7 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, QueryData, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
+import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, Notice, QueryData, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
 export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
@@ -117,14 +117,44 @@ export async function v2<T>(method: "GET" | "POST" | "DELETE", path: string, opt
   return body as T;
 }
 
+/** Groups of rules asked for at once: an answer of some megabytes at most. */
+const GROUPS_PER_PAGE = 1000;
+
+/** All rules. Few servers have more groups than fit into one answer. */
+async function rulesInPages(signal?: AbortSignal): Promise<Answer<{ groups: RuleGroup[] }>> {
+  const groups: RuleGroup[] = [];
+  let took = 0;
+  for (let token: string | undefined; ; ) {
+    const page: Answer<{ groups: RuleGroup[]; groupNextToken?: string }> = await v1("rules", { group_limit: String(GROUPS_PER_PAGE), group_next_token: token }, signal);
+    groups.push(...page.data.groups);
+    took += page.took;
+    token = page.data.groupNextToken;
+    if (token === undefined || token === "") return { ...page, data: { groups }, took };
+  }
+}
+
+/** Something to do on the server; the answer has no body. */
+async function command(path: string, params: Record<string, string>): Promise<void> {
+  const p = new URLSearchParams(params);
+  const { response, text, curl } = await send("POST", `/api/v1/${path}`, { params: p });
+  if (response.ok) return;
+  const env = parse(text) as Envelope<never> | undefined;
+  throw new ApiError(env?.error ?? (text.trim().slice(0, 400) || response.statusText), response.status, env?.errorType ?? "http", env?.hint ?? "", curl);
+}
+
 export const api = {
   query: (query: string, time: number | undefined, signal?: AbortSignal) => v1<QueryData>("query", { query, time: time?.toString() }, signal),
   queryRange: (query: string, start: number, end: number, step: number, signal?: AbortSignal) =>
     v1<MatrixData>("query_range", { query, start: start.toString(), end: end.toString(), step: step.toString() }, signal),
   series: (match: readonly string[], start: number, end: number, signal?: AbortSignal) => v1<LabelMap[]>("series", { "match[]": match, start: start.toString(), end: end.toString() }, signal),
   labelValues: (label: string, match?: readonly string[], signal?: AbortSignal) => v1<string[]>(`label/${encodeURIComponent(label)}/values`, { "match[]": match }, signal),
-  targets: (signal?: AbortSignal) => v1<TargetsData>("targets", { state: "active" }, signal),
-  rules: (signal?: AbortSignal) => v1<{ groups: RuleGroup[] }>("rules", {}, signal),
+  targets: (state: "active" | "any", signal?: AbortSignal) => v1<TargetsData>("targets", { state }, signal),
+  relabelSteps: (scrapePool: string, labels: LabelMap, signal?: AbortSignal) => v1<{ steps: RelabelStep[] }>("targets/relabel_steps", { scrapePool, labels: JSON.stringify(labels) }, signal),
+  rules: (signal?: AbortSignal) => rulesInPages(signal),
+  notices: (signal?: AbortSignal) => v1<Notice[]>("notifications", {}, signal),
+  alertmanagers: (signal?: AbortSignal) => v1<ActiveAlertmanagers>("alertmanagers", {}, signal),
+  deleteSeries: (match: string) => command("admin/tsdb/delete_series", { "match[]": match }),
+  cleanTombstones: () => command("admin/tsdb/clean_tombstones", {}),
   alerts: (signal?: AbortSignal) => v1<{ alerts: ApiAlert[] }>("alerts", {}, signal),
   metadata: (signal?: AbortSignal) => v1<Record<string, MetricMeta[]>>("metadata", {}, signal),
   buildinfo: (signal?: AbortSignal) => v1<BuildInfo>("status/buildinfo", {}, signal),
@@ -133,7 +163,7 @@ export const api = {
   config: (signal?: AbortSignal) => v1<{ yaml: string }>("status/config", {}, signal),
   queries: (signal?: AbortSignal) => v1<{ queries: RunningQuery[] }>("status/queries", {}, signal),
   cancelQuery: (id: number) => v1<unknown>(`status/queries/${id}`, {}, undefined, "DELETE"),
-  tsdb: (signal?: AbortSignal) => v1<TsdbStatus>("status/tsdb", {}, signal),
+  tsdb: (limit: number, signal?: AbortSignal) => v1<TsdbStatus>("status/tsdb", { limit: String(limit) }, signal),
   amAlerts: (filters: readonly string[] = [], signal?: AbortSignal) => {
     const params = new URLSearchParams();
     for (const f of filters) params.append("filter", f);

@@ -11,9 +11,18 @@ import { api } from "./client";
 
 const GC = 60_000;
 
-export function useTargets() {
+/**
+ * Targets; with `dropped` those that relabelling took away, too. An answer about tens of thousands takes a while to read:
+ * then it is asked for less often, so that the page stays quick under the hand. Their times change always: nothing to share.
+ */
+export function useTargets(dropped = false) {
   const { every } = useView();
-  return useQuery({ queryKey: ["targets"], queryFn: ({ signal }) => api.targets(signal), refetchInterval: every });
+  return useQuery({
+    queryKey: ["targets", dropped],
+    queryFn: ({ signal }) => api.targets(dropped ? "any" : "active", signal),
+    refetchInterval: (q) => (every === false ? false : Math.max(every, 20 * (q.state.data?.took ?? 0))),
+    structuralSharing: false,
+  });
 }
 
 export function useRules() {

@@ -61,9 +61,37 @@ export interface ActiveTarget {
   scrapeTimeout: string;
 }
 
+export interface DroppedTarget {
+  discoveredLabels: LabelMap;
+  scrapePool: string;
+}
+
+export interface RelabelRule {
+  source_labels?: string[];
+  separator: string;
+  regex: string;
+  modulus?: number;
+  target_label?: string;
+  replacement: string;
+  action: string;
+}
+
+export interface RelabelStep {
+  rule: RelabelRule;
+  /** Labels after the rule; empty once dropped. */
+  output: LabelMap;
+  keep: boolean;
+}
+
+export interface Notice {
+  text: string;
+  date: string;
+  active: boolean;
+}
+
 export interface TargetsData {
   activeTargets: ActiveTarget[];
-  droppedTargets?: { discoveredLabels: LabelMap }[] | null;
+  droppedTargets?: DroppedTarget[] | null;
   droppedTargetCounts?: Record<string, number> | null;
 }
 
@@ -97,6 +125,8 @@ export interface RuleGroup {
   name: string;
   file: string;
   interval: number;
+  /** Most series or alerts of one rule; 0 for any. */
+  limit?: number;
   rules: ApiRule[];
   evaluationTime?: number;
   lastEvaluation?: string;
@@ -119,11 +149,17 @@ export interface RunningQuery {
   query: string;
   /** Who asked over HTTP; a rule's query has its group instead. */
   client?: string;
+  userAgent?: string;
   ruleGroup?: { file: string; name: string };
   state: string;
   startedAt: string;
   samplesRead: number;
   memoryBytes: number;
+}
+
+export interface ActiveAlertmanagers {
+  activeAlertmanagers: { url: string }[];
+  droppedAlertmanagers: { url: string }[];
 }
 
 export interface NameValue {

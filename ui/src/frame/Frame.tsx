@@ -3,30 +3,44 @@
  */
 import { Menu } from "@mantine/core";
 import { useIsFetching } from "@tanstack/react-query";
-import { type ReactNode, Suspense, lazy, useEffect, useState } from "react";
+import { type ReactNode, Suspense, lazy, useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useAlertRows } from "../api/hooks";
 import { type Key, LANGUAGES, useT } from "../i18n";
-import { Icon, type IconName, Logo } from "../parts/icons";
+import { Icon, Logo } from "../parts/icons";
 import { Jump, Shape } from "../parts/parts";
 import { type Theme, change, clock, dismiss, settings, toasts, useStore } from "../state";
 import { useLinkTo, useTicking } from "../view";
+import { Notices } from "./Notices";
 import { useKeyboard } from "./keyboard";
+import { PAGES, isAt, wordOf } from "./pages";
 import { TimeRange } from "./TimeRange";
 
 const Palette = lazy(() => import("./Palette"));
 const Help = lazy(() => import("./Help"));
 
-const PAGES: readonly { path: string; icon: IconName; word: Key }[] = [
-  { path: "/", icon: "overview", word: "navOverview" },
-  { path: "/explore", icon: "explore", word: "navExplore" },
-  { path: "/alerts", icon: "alerts", word: "navAlerts" },
-  { path: "/targets", icon: "targets", word: "navTargets" },
-  { path: "/status", icon: "status", word: "navStatus" },
-];
+/** What `--web.page-title` says, before a page has put its own name before it. */
+const TITLE = document.title;
 
-function active(path: string, page: string): boolean {
-  return page === "/" ? path === "/" || path.startsWith("/hosts/") : path === page || path.startsWith(`${page}/`);
+/** The further pages of the one that is open. */
+function Tabs() {
+  const [path] = useLocation();
+  const t = useT();
+  const to = useLinkTo();
+  const row = useRef<HTMLElement>(null);
+  // On a phone the last ones stand outside of the window.
+  useEffect(() => {
+    row.current?.querySelector(".on")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [path, t]);
+  const page = PAGES.find((p) => isAt(path, p));
+  if (!page?.tabs) return null;
+  return (
+    <nav ref={row} className="tabs" aria-label={t(page.word)}>
+      {page.tabs.map(([tab, word]) => (
+        <Link key={tab} href={to(tab)} className={path === tab ? "on" : ""} aria-current={path === tab ? "page" : undefined} data-testid={`tab-${tab.slice(1)}`}>{t(word)}</Link>
+      ))}
+    </nav>
+  );
 }
 
 function Progress() {
@@ -47,7 +61,8 @@ function Crumbs() {
   const [path] = useLocation();
   const t = useT();
   const to = useLinkTo();
-  const page = PAGES.find((p) => active(path, p.path));
+  const word = wordOf(path);
+  const page = PAGES.find((p) => isAt(path, p));
   const host = /^\/hosts\/(.+)$/.exec(path);
   return (
     <nav className="crumbs" aria-label={t("breadcrumbs")}>
@@ -63,7 +78,15 @@ function Crumbs() {
           <span className="crumb-now mono">{decodeURIComponent(host[1] ?? "")}</span>
         </>
       ) : (
-        <span className="crumb-now">{page ? t(page.word) : t("notFound")}</span>
+        <>
+          {page && page.word !== word ? (
+            <>
+              <Link href={to(page.path)}>{t(page.word)}</Link>
+              <span className="faint" aria-hidden="true">/</span>
+            </>
+          ) : null}
+          <span className="crumb-now">{t(word ?? "notFound")}</span>
+        </>
       )}
     </nav>
   );
@@ -161,9 +184,8 @@ export function Frame({ children }: { children: ReactNode }) {
   const refresh = useTicking();
   useKeyboard({ search: () => setOpen("search"), help: () => setOpen("help") });
   useEffect(() => {
-    const page = PAGES.find((p) => active(path, p.path));
     const host = /^\/hosts\/(.+)$/.exec(path);
-    document.title = `${host ? decodeURIComponent(host[1] ?? "") : page ? t(page.word) : t("notFound")} · Hinomi`;
+    document.title = `${host ? decodeURIComponent(host[1] ?? "") : t(wordOf(path) ?? "notFound")} · ${TITLE}`;
   }, [path, t]);
   return (
     <div className={`frame${s.rail ? "" : " narrow"}${s.dense ? "" : " comfort"}`}>
@@ -171,7 +193,7 @@ export function Frame({ children }: { children: ReactNode }) {
       <Progress />
       <nav className="rail" aria-label={t("pages")}>
         {PAGES.map((p) => (
-          <Link key={p.path} href={to(p.path)} className={`rail-item${active(path, p.path) ? " on" : ""}`} aria-current={active(path, p.path) ? "page" : undefined} title={t(p.word)} data-testid={`nav-${p.word}`}>
+          <Link key={p.path} href={to(p.path)} className={`rail-item${isAt(path, p) ? " on" : ""}`} aria-current={isAt(path, p) ? "page" : undefined} title={t(p.word)} data-testid={`nav-${p.word}`}>
             <Icon name={p.icon} />
             <span>{t(p.word)}</span>
             {p.path === "/alerts" ? <AlertCount /> : null}
@@ -194,6 +216,8 @@ export function Frame({ children }: { children: ReactNode }) {
         <TimeRange onRefresh={refresh} />
       </header>
       <main id="content" tabIndex={-1}>
+        <Notices />
+        <Tabs />
         {children}
       </main>
       <Toasts />

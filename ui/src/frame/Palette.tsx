@@ -2,7 +2,8 @@
 import { Modal } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import { useLocation, useSearch } from "wouter";
+import { useLocation } from "wouter";
+import { useSearch } from "wouter/use-browser-location";
 import { api } from "../api/client";
 import { type Key, useT } from "../i18n";
 import { matchesFilter, natural } from "../lib/labels";
@@ -33,7 +34,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
 
   const items = useMemo<Item[]>(() => {
     const pages: Item[] = (
-      [["navOverview", "/"], ["navExplore", "/explore"], ["navAlerts", "/alerts"], ["silences", "/alerts#silences"], ["rules", "/alerts#rules"], ["navTargets", "/targets"], ["navStatus", "/status"], ["configuration", "/status#config"]] as const
+      [["navOverview", "/"], ["navExplore", "/explore"], ["navAlerts", "/alerts"], ["silences", "/alerts#silences"], ["rules", "/rules"], ["navTargets", "/targets"], ["discovery", "/service-discovery"], ["navStatus", "/status"], ["queries", "/status#queries"], ["tsdb", "/tsdb-status"], ["configuration", "/config"], ["flags", "/flags"], ["alertmanager", "/alertmanager-discovery"]] as const
     ).map(([word, path]) => ({ kind: "page", text: t(word), detail: path, href: to(path) }));
     const seen = new Map<string, string>();
     const result = hosts.data?.data.resultType === "vector" ? hosts.data.data.result : [];

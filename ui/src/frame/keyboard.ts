@@ -3,7 +3,7 @@ import { useEffect, useRef } from "react";
 import { useLocation } from "wouter";
 import { useLinkTo } from "../view";
 
-export const GOTO: Readonly<Record<string, string>> = { h: "/", e: "/explore", a: "/alerts", t: "/targets", s: "/status" };
+export const GOTO: Readonly<Record<string, string>> = { h: "/", e: "/explore", a: "/alerts", t: "/targets", d: "/service-discovery", r: "/rules", s: "/status", c: "/tsdb-status" };
 
 function typing(e: KeyboardEvent): boolean {
   const el = e.target as HTMLElement | null;

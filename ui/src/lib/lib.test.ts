@@ -96,10 +96,14 @@ describe("the view in the URL", () => {
     ["/graph", "?g0.expr=up&g0.tab=1&g0.range_input=6h", "/explore?from=now-6h&to=now&g0.expr=up&g0.tab=table"],
     ["/query", "?g0.expr=up&g0.tab=graph", "/explore?g0.expr=up&g0.tab=graph"],
     ["/graph", "?g0.expr=up&g0.range_input=1h&g0.end_input=2026-11-20%2012:00:00", "/explore?from=2026-11-20T11:00:00Z&to=2026-11-20T12:00:00Z&g0.expr=up&g0.tab=graph"],
-    ["/rules", "", "/alerts#rules"],
-    ["/config", "", "/status#config"],
-    ["/flags/", "", "/status#flags"],
-    ["/tsdb-status", "", "/status#tsdb"],
+    ["/classic/graph", "?g0.expr=up&g0.tab=1", "/explore?g0.expr=up&g0.tab=table"],
+    ["/rules", "", undefined],
+    ["/flags/", "", "/flags"],
+    ["/classic/rules", "", "/rules"],
+    ["/classic/targets", "?search=a", "/targets?search=a"],
+    ["/new/tsdb-status", "", "/tsdb-status"],
+    ["/classic", "", "/"],
+    ["/agent", "", "/status"],
     ["/nowhere", "", undefined],
   ])("%s%s", (path, search, want) => expect(classicRedirect(path, search)).toBe(want));
 });

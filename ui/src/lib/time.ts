@@ -44,6 +44,7 @@ export function humanDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";
   const s = Math.abs(seconds);
   const sign = seconds < 0 ? "-" : "";
+  if (s > 0 && s < 0.0005) return `${sign}${Math.max(1, Math.round(s * 1_000_000))}µs`;
   if (s < 1) return `${sign}${Math.round(s * 1000)}ms`;
   if (s < 10) return `${sign}${Math.floor(s * 10) / 10}s`;
   if (s < 60) return `${sign}${Math.floor(s)}s`;

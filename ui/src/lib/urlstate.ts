@@ -16,6 +16,22 @@ export function withParams(search: string, changes: Params): string {
   return encode(p);
 }
 
+/** A list in one parameter: commas between, those within written otherwise. */
+export function listFrom(search: string, name: string): string[] {
+  const text = new URLSearchParams(search).get(name) ?? "";
+  return text === "" ? [] : text.split(",").map((x) => x.replace(/~([~c])/g, (_, c: string) => (c === "c" ? "," : "~")));
+}
+
+export function listInto(list: Iterable<string>): string | undefined {
+  const text = [...list].map((x) => x.replace(/~/g, "~~").replace(/,/g, "~c")).join(",");
+  return text === "" ? undefined : text;
+}
+
+/** The list with `one` added, or taken away if it was there. */
+export function flipped(list: readonly string[], one: string): string[] {
+  return list.includes(one) ? list.filter((x) => x !== one) : [...list, one];
+}
+
 /** Like URLSearchParams.toString, but leaves `:` `,` and `/` readable. */
 export function encode(p: URLSearchParams): string {
   return p.toString().replace(/%3A/g, ":").replace(/%2C/g, ",").replace(/%2F/g, "/");
@@ -108,11 +124,11 @@ export function exploreLink(expr: string | readonly string[], search: string, ta
 
 /** Prometheus' own paths and parameters → ours; undefined if the path is none of them. */
 export function classicRedirect(path: string, search: string): string | undefined {
-  switch (path.replace(/\/+$/, "")) {
+  // The page before the one before had its name in front, and the one that was tried after it, too.
+  const plain = path.replace(/\/+$/, "").replace(/^\/(classic|new)(?=\/|$)/, "");
+  switch (plain) {
     case "/graph":
-    case "/query":
-    case "/classic/graph":
-    case "/new/graph": {
+    case "/query": {
       const p = new URLSearchParams(search);
       const input = p.get("g0.range_input");
       const end = p.get("g0.end_input");
@@ -127,20 +143,22 @@ export function classicRedirect(path: string, search: string): string | undefine
       // In the classic page tab 1 was the table and a missing tab the table too; a link with only an expression shows both well as a graph.
       return `/explore?${panelsInto(withParams("", rangeParams(range)), panels)}`;
     }
-    case "/rules":
-      return "/alerts#rules";
     case "/silences":
       return "/alerts#silences";
-    case "/config":
-      return "/status#config";
-    case "/flags":
-      return "/status#flags";
-    case "/tsdb-status":
-      return "/status#tsdb";
+    case "/alerts":
+    case "/rules":
+    case "/targets":
     case "/service-discovery":
-      return "/targets";
+    case "/status":
+    case "/config":
+    case "/flags":
+    case "/tsdb-status":
     case "/alertmanager-discovery":
-      return "/status#alertmanager";
+      // Only with the old name in front, or a slash at the end: these are pages of ours.
+      return plain === path ? undefined : `${plain}${search === "" ? "" : `?${search.replace(/^\?/, "")}`}`;
+    case "/agent":
+      return "/status";
+    case "":
     case "/hosts":
     case "/index.html":
       return "/";

@@ -1,23 +1,24 @@
 /** Alerts: what is wrong now, what is silenced, and which rules watch. */
-import { type MouseEvent, useEffect, useMemo, useState } from "react";
+import { type MouseEvent, useDeferredValue, useEffect, useMemo, useState } from "react";
 import { useQueryClient } from "@tanstack/react-query";
-import { useLocation } from "wouter";
+import { Redirect, useLocation } from "wouter";
 import { api } from "../api/client";
-import type { AmSilence, ApiRule, RuleGroup } from "../api/types";
+import type { AmSilence, RuleGroup } from "../api/types";
 import { useAlertRows, useRules, useSilences } from "../api/hooks";
 import { Link } from "wouter";
 import { useT } from "../i18n";
 import { type AlertRow, matcherText, matchersOf } from "../lib/alerts";
 import { matchesFilter } from "../lib/labels";
+import { countRules, ruleRows, worstFirst } from "../lib/rules";
 import { SEVERITY } from "../lib/state";
-import { humanDuration } from "../lib/time";
-import { exploreLink } from "../lib/urlstate";
+import { exploreLink, listFrom } from "../lib/urlstate";
 import { showText } from "../lib/units";
 import { Icon } from "../parts/icons";
-import { Ago, CopyButton, Empty, ErrorBox, FilterBox, Instant, LabelList, Shape, StateMark, Waiting, useStateWord } from "../parts/parts";
+import { Ago, Empty, ErrorBox, FilterBox, Instant, LabelList, Shape, StateMark, Waiting, useStateWord } from "../parts/parts";
 import { toast } from "../state";
 import { useLinkTo, useView } from "../view";
 import { hostPath } from "./Overview";
+import { RULE_STATES, RuleList } from "./RuleList";
 import { SilenceForm } from "./SilenceForm";
 
 /** Rows drawn at once; more on request. A storm must not stop the page. */
@@ -27,6 +28,7 @@ export default function Alerts() {
   const t = useT();
   const view = useView();
   const [, navigate] = useLocation();
+  const to = useLinkTo();
   const { rows, rules, am, loaded } = useAlertRows();
   const silences = useSilences();
   const ruleGroups = useRules();
@@ -34,6 +36,7 @@ export default function Alerts() {
   const filter = params.get("q") ?? "";
   const only = params.get("state");
   const silenceText = params.get("silence");
+  const byRule = params.get("by") === "rule";
   const shown = useMemo(
     () => rows.filter((r) => (only === null || r.state === only) && matchesFilter(filter, `${r.name} ${r.state} ${r.severity} ${r.summary} ${Object.entries(r.labels).map(([k, v]) => `${k}=${v} ${k}="${v}"`).join(" ")}`)),
     [rows, filter, only],
@@ -44,11 +47,16 @@ export default function Alerts() {
     if (id !== "" && loaded) document.getElementById(id)?.scrollIntoView();
   }, [loaded]);
   const nRules = ruleGroups.data?.data.groups.reduce((n, g) => n + g.rules.length, 0) ?? 0;
+  if (location.hash === "#rules") return <Redirect to={to("/rules")} replace />;
   return (
     <div className="page" data-testid="page-alerts">
       <h1 className="offscreen">{t("navAlerts")}</h1>
       <div className="toolbar">
-        <Counts rows={rows} only={only} pick={(state) => view.set({ state }, true)} />
+        <span className="seg" role="group" aria-label={t("layout")}>
+          <button type="button" aria-pressed={!byRule} onClick={() => view.set({ by: undefined, state: undefined }, true)}>{t("asList")}</button>
+          <button type="button" aria-pressed={byRule} onClick={() => view.set({ by: "rule", state: undefined }, true)} data-testid="by-rule">{t("byRule")}</button>
+        </span>
+        {byRule ? null : <Counts rows={rows} only={only} pick={(state) => view.set({ state }, true)} />}
         <FilterBox value={filter} onChange={(q) => view.set({ q }, true)} placeholder={t("filterAlerts")} testid="filter-alerts" />
         <span className="gap" />
         <button type="button" className="btn" onClick={() => openSilence(filter !== "" && /[=~]/.test(filter) ? filter : "alertname=\"\"")} data-testid="new-silence">
@@ -57,7 +65,8 @@ export default function Alerts() {
       </div>
       {rules.error ? <ErrorBox error={rules.error} title={t("errRules")} /> : null}
       {am.error ? <ErrorBox error={am.error} title={t("errAlertmanager")} /> : null}
-      <section aria-label={t("wrongNow")} id="now">
+      {byRule ? <ByRule groups={ruleGroups.data?.data.groups} filter={filter} only={only} error={ruleGroups.error} /> : null}
+      <section aria-label={t("wrongNow")} id="now" hidden={byRule}>
         {!loaded ? (
           <Waiting />
         ) : shown.length === 0 ? (
@@ -70,6 +79,7 @@ export default function Alerts() {
           ) : (
             <Empty title={t("allQuiet")} why={t("allQuietWhy", { n: nRules })}>
               <LastEvaluation groups={ruleGroups.data?.data.groups ?? []} />
+              <p><Link className="textlink" href={to("/rules")}>{t("rules")}</Link></p>
             </Empty>
           )
         ) : (
@@ -77,7 +87,6 @@ export default function Alerts() {
         )}
       </section>
       <SilenceList silences={silences.data} error={silences.error} rows={rows} edit={(text) => openSilence(text)} />
-      <Rules groups={ruleGroups.data?.data.groups} error={ruleGroups.error} filter={filter} />
       {silenceText !== null ? <SilenceForm initial={silenceText} onClose={() => { view.set({ silence: undefined }, true); void navigate; }} /> : null}
     </div>
   );
@@ -279,55 +288,41 @@ function SilenceList({ silences, error, rows, edit }: { silences: readonly AmSil
   );
 }
 
-function ruleState(r: ApiRule) {
-  if (r.health === "err") return "critical" as const;
-  if (r.health === "unknown") return "unknown" as const;
-  return "ok" as const;
-}
-
-function Rules({ groups, error, filter }: { groups: readonly RuleGroup[] | undefined; error: unknown; filter: string }) {
+/** Prometheus' view of the same: every alerting rule, and the alerts that are active of it. */
+function ByRule({ groups, filter, only, error }: { groups: readonly RuleGroup[] | undefined; filter: string; only: string | null; error: unknown }) {
   const t = useT();
-  const to = useLinkTo();
-  void to;
-  const { search } = useView();
-  const n = groups?.reduce((sum, g) => sum + g.rules.length, 0) ?? 0;
+  const view = useView();
+  const foldedText = new URLSearchParams(view.search).get("fold") ?? "";
+  const wanted = useDeferredValue(filter);
+  const rows = useMemo(
+    () => ruleRows(worstFirst(groups ?? []), { filter: wanted, type: "alerting", state: only, folded: new Set(listFrom(`fold=${encodeURIComponent(foldedText)}`, "fold")) }),
+    [groups, wanted, only, foldedText],
+  );
+  const counts = useMemo(() => countRules(groups ?? [], (r) => (r.type === "alerting" ? r.state : undefined)), [groups]);
+  const total = Object.values(counts).reduce((a, b) => a + b, 0);
   return (
-    <section className="section" id="rules" aria-label={t("rules")}>
-      <h2>{t("rules")} <span className="faint">{n}</span></h2>
-      {error ? <ErrorBox error={error} /> : null}
-      {groups?.length === 0 ? <p className="note">{t("noRulesWhy")}</p> : null}
-      {(groups ?? []).map((g) => {
-        const rules = g.rules.filter((r) => matchesFilter(filter, `${g.name} ${r.name} ${r.query} ${Object.entries(r.labels ?? {}).map(([k, v]) => `${k}=${v}`).join(" ")}`));
-        if (rules.length === 0) return null;
-        return (
-          <div key={`${g.file}${g.name}`} className="rulegroup">
-            <h3>
-              {g.name} <span className="faint">{g.file}</span> <span className="faint">{t("everyInterval", { interval: humanDuration(g.interval) })}</span>
-            </h3>
-            <table className="tbl rules" data-testid="rule-table">
-              <colgroup><col className="col-state" /><col className="col-name" /><col className="phone-hide" /><col className="col-num phone-hide" /><col className="col-num" /><col className="col-actions" /></colgroup>
-              <thead className="offscreen">
-                <tr><th scope="col">{t("state")}</th><th scope="col">{t("rule")}</th><th scope="col">{t("query")}</th><th scope="col">{t("for")}</th><th scope="col">{t("alertsFiring")}</th><th scope="col">{t("actions")}</th></tr>
-              </thead>
-              <tbody>
-                {rules.map((r, i) => (
-                  <tr key={`${r.name}${i}`} data-testid="rule-row">
-                    <td className="c-state"><StateMark state={ruleState(r)} word={t(r.health === "ok" ? "healthOk" : r.health === "err" ? "healthErr" : "healthUnknown")} /></td>
-                    <td className="rulename"><b>{r.name}</b><span className="faint"> {r.type === "recording" ? t("recording") : (r.labels?.severity ?? "")}</span></td>
-                    <td className="mono wrap phone-hide">
-                      {r.query}
-                      {r.lastError ? <div className="st-critical wrap">{r.lastError}</div> : null}
-                    </td>
-                    <td className="r phone-hide">{r.duration !== undefined && r.duration > 0 ? humanDuration(r.duration) : ""}</td>
-                    <td className="r">{r.alerts && r.alerts.length > 0 ? <span className="mini"><Shape state={r.state === "firing" ? "warning" : "pending"} size={10} /> {r.alerts.length}</span> : null}</td>
-                    <td className="actions"><Link className="textlink" href={exploreLink(r.query, search)}>{t("navExplore")}</Link><CopyButton text={r.query} label={t("copyPromql")} /></td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        );
-      })}
+    <section aria-label={t("byRule")} data-testid="alerts-by-rule">
+      {error ? <ErrorBox error={error} title={t("errRules")} /> : null}
+      <div className="toolbar">
+        <div className="counts" role="group" aria-label={t("alertsByState")}>
+          {RULE_STATES.map(([state, shape, word]) => (
+            <button type="button" key={state} className={`countbtn st-${shape}`} aria-pressed={only === state} onClick={() => view.set({ state: only === state ? undefined : state }, true)} data-testid={`state-${state}`}>
+              <Shape state={shape} /> <b>{counts[state] ?? 0}</b> {t(word)}
+            </button>
+          ))}
+        </div>
+      </div>
+      {groups === undefined ? (
+        error ? null : <Waiting />
+      ) : total === 0 ? (
+        <Empty title={t("noRules")} why={t("noRulesWhy")} code={"rule_files:\n  - rules.yml"} />
+      ) : rows.length === 0 ? (
+        <Empty title={t("noMatch")} why={t("noMatchRules", { n: total })}>
+          <button type="button" className="btn" onClick={() => view.set({ q: undefined, state: undefined }, true)}>{t("clearFilter")}</button>
+        </Empty>
+      ) : (
+        <RuleList rows={rows} />
+      )}
     </section>
   );
 }

@@ -16,6 +16,8 @@ export default function NotFound() {
           <Link className="btn" href={to("/explore")}>{t("navExplore")}</Link>
           <Link className="btn" href={to("/alerts")}>{t("navAlerts")}</Link>
           <Link className="btn" href={to("/targets")}>{t("navTargets")}</Link>
+          <Link className="btn" href={to("/rules")}>{t("rules")}</Link>
+          <Link className="btn" href={to("/service-discovery")}>{t("discovery")}</Link>
           <Link className="btn" href={to("/status")}>{t("navStatus")}</Link>
         </p>
       </Empty>

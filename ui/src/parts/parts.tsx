@@ -80,13 +80,13 @@ function useSecond(): number {
   return now;
 }
 
-/** "3m 4s ago", the instant on hover. */
-export function Ago({ at, now }: { at: number | undefined; now?: number }) {
+/** "3m 4s ago", the instant on hover. What is `ahead` may lie in the future; anything else that seems to is a clock's fault. */
+export function Ago({ at, now, ahead = false }: { at: number | undefined; now?: number; ahead?: boolean }) {
   const t = useT();
   const { zone } = useStore(settings);
   const own = useSecond();
   if (at === undefined || !Number.isFinite(at) || at <= 0) return <span className="faint">–</span>;
-  const exact = Math.round(((now ?? Math.max(own, at)) - at) / 1000);
+  const exact = Math.round(((now ?? (ahead ? own : Math.max(own, at))) - at) / 1000);
   // Seconds say nothing about what is older than ten minutes, and would move all the time.
   const coarse = Math.abs(exact) >= 86_400 ? 3600 : Math.abs(exact) >= 600 ? 60 : 1;
   const s = Math.trunc(exact / coarse) * coarse;

@@ -1,9 +1,10 @@
-//! `targets`, `targets/metadata`, `scrape_pools`, `metadata`, `alertmanagers`: what is scraped and what it says.
+//! `targets`, `targets/metadata`, `targets/relabel_steps`, `scrape_pools`, `metadata`: what is scraped and what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::response::Response;
-use model::{Matcher, Metadata};
+use model::relabel::{self, RelabelConfig};
+use model::{Labels, Matcher, Metadata};
 use scrape::{ActiveTarget, DroppedTarget, TargetMetadata, View};
 
 use crate::error::ApiError;
@@ -67,6 +68,60 @@ fn push_counts(json: &mut Json, view: &View) {
         for (pool, count) in view.dropped_target_counts() {
             json.data_key(&pool).int(count as i64);
         }
+    });
+}
+
+/// `GET /api/v1/targets/relabel_steps`: what the rules of a job make of `labels`, one by one.
+pub(crate) async fn relabel_steps(Shared(api): Shared, params: Params) -> Result<Response, ApiError> {
+    let pool = params.get("scrapePool");
+    if pool.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let text = params.get("labels");
+    if text.is_empty() {
+        return Err(ApiError::bad_data("no labels parameter provided"));
+    }
+    let pairs: BTreeMap<String, String> = serde_json::from_str(text)
+        .map_err(|err| ApiError::bad_data(format!("error parsing labels: {err}")))?;
+    let rules = api.targets.relabel_configs(pool).ok_or_else(|| {
+        let pool = model::labels::quoted(pool);
+        ApiError::bad_data(format!("error retrieving scrape config: scrape pool {pool} not found"))
+    })?;
+    let mut builder = Labels::from_pairs(&pairs).to_builder();
+    let mut keep = true;
+    Ok(success(|json| {
+        json.object(|json| {
+            json.key("steps").array(|json| {
+                for rule in &rules {
+                    keep = keep && relabel::process_builder(&mut builder, std::slice::from_ref(rule));
+                    let output = if keep { builder.build() } else { Labels::default() };
+                    json.object(|json| {
+                        push_rule(json.key("rule"), rule);
+                        json.key("output").labels(&output);
+                        json.key("keep").bool(keep);
+                    });
+                }
+            });
+        });
+    }))
+}
+
+/// As Prometheus writes a rule: what is empty or zero is left out where it does so.
+fn push_rule(json: &mut Json, rule: &RelabelConfig) {
+    json.object(|json| {
+        if !rule.source_labels.is_empty() {
+            json.key("source_labels").texts(&rule.source_labels);
+        }
+        json.key("separator").text(&rule.separator);
+        json.key("regex").text(rule.regex.pattern());
+        if rule.modulus > 0 {
+            json.key("modulus").int(rule.modulus);
+        }
+        if !rule.target_label.is_empty() {
+            json.key("target_label").text(&rule.target_label);
+        }
+        json.key("replacement").text(&rule.replacement);
+        json.key("action").text(rule.action.as_str());
     });
 }
 

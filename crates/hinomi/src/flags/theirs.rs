@@ -73,7 +73,6 @@ pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
     ("storage.tsdb.wal-segment-size", Value, OWN_LOG),
     ("web.console.libraries", Value, CONSOLES),
     ("web.console.templates", Value, CONSOLES),
-    ("web.max-notifications-subscribers", Value, "the page asks for notices itself"),
     ("web.user-assets", Value, "the web page is inside the binary"),
 ];
 

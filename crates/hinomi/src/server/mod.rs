@@ -106,7 +106,7 @@ async fn serve(flags: &Values) -> Result<()> {
         // Reading the log again may take a while; ending in the middle harms nothing.
         () = signals.next_stop() => bail!("ended by a signal while the data directory was being opened"),
     };
-    let maintenance = maintenance::spawn(db.clone(), clock.clone());
+    let maintenance = maintenance::spawn(db.clone(), clock.clone(), data_dir(&data_path)?, shell.notices());
     let imports = imports(&db, &data_path, &clock)?;
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
@@ -144,7 +144,7 @@ async fn serve(flags: &Values) -> Result<()> {
         alerting,
         remote,
         status,
-        metrics: ReloadMetrics::register(&registry),
+        metrics: ReloadMetrics::register(&registry, shell.notices()),
         current,
     };
     running.apply(running.current.load_full(), flags)?;
@@ -292,9 +292,12 @@ fn exemplars(db: &Arc<tsdb::Db>) -> api::ExemplarsOf {
 }
 
 fn imports(db: &Arc<tsdb::Db>, data_path: &Path, clock: &Arc<dyn Clock>) -> Result<Arc<Imports>> {
-    let dir = DiskDir::open(data_path)
-        .with_context(|| format!("cannot use data directory {}", data_path.display()))?;
-    Ok(Imports::start(db.clone(), Arc::new(dir), clock.clone()))
+    Ok(Imports::start(db.clone(), data_dir(data_path)?, clock.clone()))
+}
+
+fn data_dir(path: &Path) -> Result<Arc<DiskDir>> {
+    let dir = DiskDir::open(path).with_context(|| format!("cannot use data directory {}", path.display()))?;
+    Ok(Arc::new(dir))
 }
 
 /// Takes remote write, if that is switched on.
@@ -448,6 +451,7 @@ fn web_options(
         hostname: hostname(),
         retention,
         started_at_ms: clock.now_ms(),
+        notice_subscribers_max: usize::try_from(flags.count("web.max-notifications-subscribers")?)?,
     })
 }
 

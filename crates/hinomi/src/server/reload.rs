@@ -17,14 +17,18 @@ use super::{Running, load_config};
 use crate::config::Config;
 use crate::flags::Values;
 
-/// What dashboards and alerts about reloading look for.
+/// What the page says then, in Prometheus' words.
+const RELOAD_FAILED: &str = "Configuration reload has failed.";
+
+/// What dashboards, alerts and people who look at the page learn of reloading.
 pub(super) struct ReloadMetrics {
     success: Arc<Gauge>,
     success_seconds: Arc<Gauge>,
+    notices: Arc<api::Notices>,
 }
 
 impl ReloadMetrics {
-    pub(super) fn register(registry: &Registry) -> Self {
+    pub(super) fn register(registry: &Registry, notices: &Arc<api::Notices>) -> Self {
         Self {
             success: registry.gauge(
                 "prometheus_config_last_reload_successful",
@@ -34,6 +38,7 @@ impl ReloadMetrics {
                 "prometheus_config_last_reload_success_timestamp_seconds",
                 "Timestamp of the last successful configuration reload.",
             ),
+            notices: notices.clone(),
         }
     }
 }
@@ -99,6 +104,7 @@ impl Running {
                 let why = format!("{err:#}");
                 error!(error = %why, "configuration not reloaded, the old one stays");
                 self.metrics.success.set(0.0);
+                self.metrics.notices.raise(RELOAD_FAILED);
                 let old = self.status.load_full();
                 self.status.store(Arc::new(api::ConfigStatus { reload_success: false, ..(*old).clone() }));
                 Err(why)
@@ -135,6 +141,7 @@ impl Running {
         self.status.store(Arc::new(status));
         self.current.store(config);
         self.metrics.success.set(1.0);
+        self.metrics.notices.clear(RELOAD_FAILED);
         self.metrics.success_seconds.set(now_ms as f64 / 1_000.0);
         Ok(())
     }

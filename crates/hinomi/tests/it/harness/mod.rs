@@ -129,6 +129,18 @@ impl Hinomi {
         server
     }
 
+    /// Starts below a path, as behind a proxy that passes it on.
+    pub fn start_under(prefix: &str, extra_args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let base = format!("http://127.0.0.1:{}{prefix}", free_port());
+        let mut args = vec![format!("--web.external-url={base}")];
+        args.extend(extra_args.iter().map(|arg| (*arg).to_owned()));
+        let process = spawn(folder.path(), &base, &args);
+        let server = Self { process, folder, base, args };
+        server.wait_ready();
+        server
+    }
+
     /// Starts again on the same data and port after [`Process::kill9`] or a stop.
     pub fn restart(&mut self) {
         self.process = spawn(self.folder.path(), &self.base, &self.args);
@@ -163,7 +175,7 @@ impl Hinomi {
 }
 
 fn spawn(folder: &Path, base: &str, args: &[String]) -> Process {
-    let address = base.trim_start_matches("http://");
+    let address = base.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let mut command = binary();
     command.arg("server").arg(format!("--web.listen-address={address}")).args(args).current_dir(folder);
     if !args.iter().any(|arg| arg.starts_with("--storage.tsdb.path=")) {

@@ -1,0 +1,42 @@
+/** The pages: in the rail, and within some of them further ones as tabs. */
+import type { Key } from "../i18n";
+import type { IconName } from "../parts/icons";
+
+export interface Page {
+  path: string;
+  icon: IconName;
+  word: Key;
+  /** The first is the page itself. */
+  tabs?: readonly (readonly [path: string, word: Key])[];
+}
+
+export const PAGES: readonly Page[] = [
+  { path: "/", icon: "overview", word: "navOverview" },
+  { path: "/explore", icon: "explore", word: "navExplore" },
+  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/rules", "rules"]] },
+  { path: "/targets", icon: "targets", word: "navTargets", tabs: [["/targets", "navTargets"], ["/service-discovery", "discovery"]] },
+  {
+    path: "/status",
+    icon: "status",
+    word: "navStatus",
+    tabs: [["/status", "server"], ["/tsdb-status", "tsdb"], ["/config", "configuration"], ["/flags", "flags"], ["/alertmanager-discovery", "alertmanager"]],
+  },
+];
+
+const under = (path: string, page: string) => path === page || path.startsWith(`${page}/`);
+
+/** Whether the page of the rail is the one at `path`. */
+export function isAt(path: string, page: Page): boolean {
+  if (page.path === "/") return path === "/" || path.startsWith("/hosts/");
+  return under(path, page.path) || (page.tabs ?? []).some(([tab]) => under(path, tab));
+}
+
+/** What the page at `path` is called. */
+export function wordOf(path: string): Key | undefined {
+  for (const page of PAGES) {
+    const tab = (page.tabs ?? []).slice(1).find(([p]) => under(path, p));
+    if (tab) return tab[1];
+    if (isAt(path, page)) return page.word;
+  }
+  return undefined;
+}
