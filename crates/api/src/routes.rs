@@ -43,8 +43,10 @@ pub fn router(shell: Arc<Shell>) -> Router {
         return routes.with_state(shell);
     }
     let home = format!("{prefix}/");
-    let root = move || std::future::ready(Redirect::to(&home));
-    Router::new().nest(&prefix, routes).route("/", get(root)).with_state(shell)
+    let to_home = home.clone();
+    let root = move || std::future::ready(Redirect::to(&to_home));
+    // A router within another is not asked for the path that is nothing but its prefix and a slash.
+    Router::new().nest(&prefix, routes).route(&home, get(ui::home)).route("/", get(root)).with_state(shell)
 }
 
 fn v1() -> Router<Arc<Shell>> {

@@ -60,8 +60,17 @@ pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> 
     if let Some(home) = home_with_slash(&request) {
         return Redirect::permanent(&home).into_response();
     }
+    page(&shell, &way_back(path))
+}
+
+/// The page itself, at the route prefix.
+pub(crate) async fn home(State(shell): State<Arc<Shell>>) -> Response {
+    page(&shell, &way_back(""))
+}
+
+fn page(shell: &Shell, base: &str) -> Response {
     match find(PAGE) {
-        Some(page) => send_page(page, &shell, &way_back(path)),
+        Some(page) => send_page(page, shell, base),
         None => text_response(StatusCode::NOT_FOUND, "this build has no web page\n"),
     }
 }

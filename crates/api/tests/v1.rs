@@ -63,6 +63,11 @@ struct Server {
 impl Server {
     /// A server that is still starting.
     fn starting() -> Self {
+        Self::starting_under("/")
+    }
+
+    /// The same below a path.
+    fn starting_under(route_prefix: &str) -> Self {
         let clock = Arc::new(TestClock::new());
         clock.jump_wall_ms(NOW_MS);
         let options = Options {
@@ -73,7 +78,7 @@ impl Server {
             )]),
             build: BuildInfo { version: "0.1.0", ..BuildInfo::default() },
             page_title: "Hinomi".to_owned(),
-            route_prefix: "/".to_owned(),
+            route_prefix: route_prefix.to_owned(),
             external_url: "http://example.org:9090/".parse().unwrap(),
             listen_port: 9090,
             allow_reload: false,
@@ -204,6 +209,16 @@ impl Server {
     async fn check_error(&self, path: &str, status: u16, kind: &str, message: &str) {
         let expected = format!(r#"{{"status":"error","errorType":"{kind}","error":"{message}"}}"#);
         self.check(path, status, &expected).await;
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_at_the_route_prefix_and_below() {
+    let server = Server::starting_under("/a/b");
+    for (path, status) in
+        [("/a/b/", 200), ("/a/b/targets", 200), ("/a/b", 308), ("/", 303), ("/targets", 404)]
+    {
+        assert_eq!(server.get(path).await.0, status, "{path}");
     }
 }
 
