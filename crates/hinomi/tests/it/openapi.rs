@@ -114,7 +114,10 @@ fn every_path_answers_as_it_is_described() {
     let text = server.get("/api/v1/openapi.yaml").body;
     let document: Value = model::yaml::parse("openapi.yaml", &text).unwrap();
     let (mut wrong, mut n_asked) = (Vec::new(), 0);
-    for (path, operations) in document["paths"].as_object().unwrap() {
+    // A stream without end answers elsewhere.
+    let paths =
+        document["paths"].as_object().unwrap().iter().filter(|(path, _)| *path != "/notifications/live");
+    for (path, operations) in paths {
         for (method, operation) in operations.as_object().unwrap() {
             let (status, body) = asked(&server, method, &filled(path, operation));
             n_asked += 1;
