@@ -1,4 +1,4 @@
-//! What the tests need from Debian's packages: real peers, a real browser, a real mail server.
+//! What the tests need from others: real peers, a real browser and a real mail server from Debian, real senders from PyPI.
 
 use std::process::Command;
 
@@ -13,6 +13,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter"),
     ("prometheus-blackbox-exporter", "/usr/bin/prometheus-blackbox-exporter"),
     ("python3-aiosmtpd", "/usr/lib/python3/dist-packages/aiosmtpd/__init__.py"),
+    ("python3-venv", "/usr/bin/python3"),
     ("openssl", "/usr/bin/openssl"),
     ("chromium", "/usr/bin/chromium"),
     ("fonts-noto-cjk", "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
@@ -41,6 +42,35 @@ pub fn debian_packages() -> Result<bool> {
         bail!("installing packages failed ({status}); run by hand:\n  {install}");
     }
     Ok(true)
+}
+
+/// Senders that are not in Debian, in a virtual environment below `target`; pinned, so that a test that fails failed by our change.
+const PYTHON_PACKAGES: &[&str] = &[
+    "opentelemetry-sdk==1.45.2",
+    "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
+    "opentelemetry-exporter-otlp-proto-http==1.45.2",
+    "influxdb==5.3.2",
+    "influxdb-client==1.50.0",
+];
+
+/// Installs them, unless they are there.
+pub fn python_packages() -> Result<()> {
+    let folder = run::root().join("target/test-python");
+    let list = folder.join("installed");
+    let wanted = PYTHON_PACKAGES.join("\n");
+    if std::fs::read_to_string(&list).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status()?;
+    if !made.success() {
+        bail!("python3 cannot make a virtual environment in {}", folder.display());
+    }
+    let installed =
+        Command::new(folder.join("bin/pip")).args(["install", "--quiet"]).args(PYTHON_PACKAGES).status()?;
+    if !installed.success() {
+        bail!("pip cannot install {}", PYTHON_PACKAGES.join(" "));
+    }
+    Ok(std::fs::write(list, wanted)?)
 }
 
 /// Whether Node.js and npm are there; the web page is built with them.

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let outcome = match args.first().map(String::as_str) {
         Some("test") => stages::test(rest),
         Some("tidy") => tidy::run().map(|report| report.print()),
-        Some("install") => install::debian_packages(),
+        Some("install") => install::debian_packages().and_then(|_| install::python_packages()).map(|()| true),
         Some("promqltest") => stages::promqltest(rest),
         Some("differential") => stages::differential(rest),
         Some("bench") => bench::main(rest),

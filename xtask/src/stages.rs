@@ -141,6 +141,7 @@ fn ui() -> Result<Counts> {
 /// The binary as people run it: release build, page included, against real peers.
 fn integration() -> Result<Counts> {
     install::debian_packages()?;
+    install::python_packages()?;
     install::check_node()?;
     // One at a time: the tests measure time and memory, and two cores are not many.
     let tests = ["--no-fail-fast", "--test", "cli", "--test", "it", "--", "--test-threads", "1"];

@@ -7,12 +7,14 @@
 mod error;
 mod federate;
 mod influx;
+mod influx_udp;
 mod json;
 mod lifecycle;
 mod metrics;
 mod notices;
 mod otlp;
 mod params;
+mod push;
 mod respond;
 mod routes;
 mod state;
@@ -23,14 +25,17 @@ mod write;
 
 pub use error::{ApiError, ErrorKind};
 pub use influx::{InfluxOptions, InfluxReceiver};
+pub use influx_udp::serve_influx_udp;
 pub use json::Json;
 pub use notices::Notices;
 pub use otlp::{OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
+pub use push::{PushOptions, PushReceiver};
 pub use routes::router;
 pub use state::{
     BuildInfo, Command, ConfigStatus, ExemplarsOf, FeatureTable, MetricsPage, Options, Services, Shell,
 };
 pub use v1::import::{ImportKind, ImportState, ImportStatus, Importer};
+pub use v1::otlp_grpc::grpc_router;
 pub use v1::read::ReadLimits;
 pub use write::{Receiver, ReceiverOptions, WriteMessage};

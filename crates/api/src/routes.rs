@@ -6,14 +6,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 use http::StatusCode;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Shell;
 use crate::v1::{
-    admin, exemplars, import, influx, openapi, otlp, queries, query, read, rules, series, status, targets,
-    write,
+    admin, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, series, status,
+    targets, write,
 };
 use crate::{federate, lifecycle, metrics, notices, ui};
 
@@ -35,6 +35,8 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .route("/-/reload", reload)
         .route("/-/quit", quit)
         .route("/metrics", get(metrics::page))
+        .route("/metrics/job/{*rest}", any(push::group))
+        .route("/metrics/job@base64/{*rest}", any(push::group))
         .route("/federate", get(federate::page))
         .fallback(ui::serve)
         .layer(from_fn_with_state(shell.clone(), metrics::count));
@@ -69,6 +71,8 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/alertmanagers", get(rules::alertmanagers))
         .route("/write", post(write::write))
         .route("/otlp/v1/metrics", post(otlp::metrics))
+        .route("/metrics", get(push::metrics))
+        .route("/admin/wipe", put(push::wipe))
         .route("/read", post(read::read))
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))

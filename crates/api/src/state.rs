@@ -220,6 +220,8 @@ pub struct Services {
     pub read_limits: Arc<crate::ReadLimits>,
     /// Takes Influx line protocol; `None` without `--web.enable-influx-receiver`.
     pub influx: Option<Arc<crate::InfluxReceiver>>,
+    /// Keeps pushed groups; `None` without `--web.enable-pushgateway`.
+    pub push: Option<Arc<crate::PushReceiver>>,
     /// The store's own hands; `None` without `--web.enable-admin-api`.
     pub admin: Option<Arc<tsdb::Db>>,
     /// Imports while serving; `None` without `--web.enable-admin-api`.

@@ -180,6 +180,7 @@ impl Server {
             receiver: None,
             otlp: None,
             influx: None,
+            push: None,
             admin: None,
             importer: None,
             read_limits: Arc::new(api::ReadLimits {

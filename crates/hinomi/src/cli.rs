@@ -147,6 +147,7 @@ fn no_name(flag: &Flag) -> &'static str {
         "web.enable-remote-write-receiver" => "no-web.enable-remote-write-receiver",
         "web.enable-otlp-receiver" => "no-web.enable-otlp-receiver",
         "web.enable-influx-receiver" => "no-web.enable-influx-receiver",
+        "web.enable-pushgateway" => "no-web.enable-pushgateway",
         name => unreachable!("switch {name} has no negative form in the table"),
     }
 }

@@ -181,10 +181,28 @@ pub(crate) const SERVER: &[Flag] = &[
         "Take metrics that others send to /api/v1/otlp/v1/metrics by OTLP",
     ),
     flag(
+        "web.otlp-grpc.listen-address",
+        Kind::Value("HOST:PORT"),
+        "",
+        "Where to take OTLP over gRPC too, for instance 127.0.0.1:4317; needs --web.enable-otlp-receiver",
+    ),
+    flag(
+        "web.influx-udp.listen-address",
+        Kind::Value("HOST:PORT"),
+        "",
+        "Where to take Influx line protocol by UDP too, for instance 127.0.0.1:8089; needs --web.enable-influx-receiver",
+    ),
+    flag(
         "web.enable-influx-receiver",
         Kind::Switch,
         "false",
         "Take metrics that others send to /write and /api/v2/write by Influx line protocol",
+    ),
+    flag(
+        "web.enable-pushgateway",
+        Kind::Switch,
+        "false",
+        "Take metrics that jobs push to /metrics/job/..., as a Pushgateway does, and store them at every scrape interval",
     ),
     flag("web.max-connections", NUMBER, "512", "Most connections at once"),
     flag(

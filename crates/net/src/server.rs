@@ -1,6 +1,7 @@
 //! Serves a router on a socket: connection cap, TLS and users, header and body caps, read timeout, gzip, graceful stop.
 //!
-//! In from sockets; out to an axum [`Router`]. Speaks HTTP/1.1, and HTTP/2 to clients that agree on it within TLS.
+//! In from sockets; out to an axum [`Router`]. Speaks HTTP/1.1, and HTTP/2 to clients that agree on it within TLS, or by
+//! [`ServerOptions::http2_only`].
 //! Invariant: after `stop` is cancelled, [`serve`] returns within [`ServerOptions::drain_timeout`].
 
 mod lenient;
@@ -59,6 +60,8 @@ pub struct ServerOptions {
     pub read_timeout: Duration,
     /// How long open requests may go on after the stop.
     pub drain_timeout: Duration,
+    /// Whether clients without TLS speak HTTP/2 from the first byte on, as gRPC does, instead of HTTP/1.1.
+    pub http2_only: bool,
     /// Whether to compress for clients that take gzip.
     pub compress: bool,
     /// Who may come in and how; `None` for everybody over plain HTTP. `--web.config.file`.
@@ -73,6 +76,7 @@ impl Default for ServerOptions {
             body_bytes_max: 32 << 20,
             read_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(5),
+            http2_only: false,
             compress: true,
             web: None,
         }
@@ -189,7 +193,10 @@ async fn connection(
     let _place = place;
     let _ = tcp.set_nodelay(true);
     let Some(web) = shared.options.web.as_ref().filter(|web| web.has_tls()) else {
-        return serve_http1(&shared, tcp, client).await;
+        return match shared.options.http2_only {
+            true => serve_http2(&shared, tcp, client).await,
+            false => serve_http1(&shared, tcp, client).await,
+        };
     };
     let handshake = async {
         // A request in plain text begins with a letter, a handshake with the byte 22.

@@ -1,4 +1,4 @@
-//! The `remote_write:` section of the configuration.
+//! The sections `remote_write:` and `remote_read:` of the configuration.
 //!
 //! In from the binary's configuration file; out to [`crate::Manager`]. Checked while it is read, so that errors have a line. Keys,
 //! defaults and wording of errors are Prometheus'.
@@ -241,14 +241,7 @@ impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
     fn try_from(mut keys: RemoteWriteKeys) -> Result<Self, String> {
         keys.enable_http2.get_or_insert(false);
         let http = keys.take_http();
-        let url = keys.url.filter(|url| !url.is_empty()).ok_or("url for remote_write is empty")?;
-        let url = Url::parse(&url).map_err(|err| format!("url {url:?} of remote_write: {err}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!(
-                "url of remote_write must begin with http:// or https://, not {}://",
-                url.scheme()
-            ));
-        }
+        let url = checked_url(keys.url, "remote_write")?;
         let headers = keys.headers.unwrap_or_default();
         check_headers(&headers)?;
         check_unserved(&[(keys.round_robin_dns == Some(true), "round_robin_dns")])?;
@@ -318,6 +311,113 @@ fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// One entry of `remote_read`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "RemoteReadKeys")]
+pub struct RemoteReadConfig {
+    /// Where to ask.
+    pub url: Url,
+    /// By which metrics know it; may be empty.
+    pub name: String,
+    /// Of one question.
+    pub timeout: Duration,
+    /// Sent along.
+    pub headers: BTreeMap<String, String>,
+    /// A selector must have all of these, as equalities.
+    pub required_matchers: BTreeMap<String, String>,
+    /// Whether it is asked for times that the own store has.
+    pub read_recent: bool,
+    /// Whether external labels are asked for, and taken off the answer.
+    pub filter_external_labels: bool,
+    /// How to connect.
+    pub http: HttpClientConfig,
+}
+
+impl RemoteReadConfig {
+    /// Takes relative file names as relative to `dir`, the configuration file's own directory.
+    pub fn set_directory(&mut self, dir: &Path) {
+        self.http.set_directory(dir);
+    }
+
+    /// Its name, or else its URL.
+    pub(crate) fn shown_name(&self) -> String {
+        if self.name.is_empty() { net::client::shown(&self.url) } else { self.name.clone() }
+    }
+
+    /// Whether a selector with these matchers is for it.
+    pub(crate) fn is_meant(&self, matchers: &[model::Matcher]) -> bool {
+        let has = |name: &String, value: &String| {
+            let is_it = |matcher: &model::Matcher| {
+                matcher.op == model::MatchOp::Equal && matcher.name == *name && matcher.value == *value
+            };
+            matchers.iter().any(is_it)
+        };
+        self.required_matchers.iter().all(|(name, value)| has(name, value))
+    }
+}
+
+net::with_http_keys! {
+/// The keys as they stand in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RemoteReadKeys {
+    url: Option<String>,
+    name: Option<String>,
+    remote_timeout: Option<Duration>,
+    /// Of answers in chunks, which are not asked for.
+    chunked_read_limit: Option<u64>,
+    headers: Option<BTreeMap<String, String>>,
+    required_matchers: Option<BTreeMap<String, String>>,
+    read_recent: Option<bool>,
+    filter_external_labels: Option<bool>,
+}
+}
+
+impl TryFrom<RemoteReadKeys> for RemoteReadConfig {
+    type Error = String;
+
+    fn try_from(mut keys: RemoteReadKeys) -> Result<Self, String> {
+        let http = keys.take_http();
+        let url = checked_url(keys.url, "remote_read")?;
+        let headers = keys.headers.unwrap_or_default();
+        check_headers(&headers)?;
+        let _ = keys.chunked_read_limit;
+        let http = http?;
+        Ok(Self {
+            url,
+            name: keys.name.unwrap_or_default(),
+            timeout: keys.remote_timeout.unwrap_or(Duration::from_secs(60)),
+            headers,
+            required_matchers: keys.required_matchers.unwrap_or_default(),
+            read_recent: keys.read_recent.unwrap_or(false),
+            filter_external_labels: keys.filter_external_labels.unwrap_or(true),
+            http,
+        })
+    }
+}
+
+/// Checks that names are not given twice.
+///
+/// # Errors
+/// Names the one that is.
+pub fn check_read_names(configs: &[RemoteReadConfig]) -> Result<(), String> {
+    for (idx, config) in configs.iter().enumerate().filter(|(_, config)| !config.name.is_empty()) {
+        if configs[..idx].iter().any(|other| other.name == config.name) {
+            return Err(format!("found multiple remote read configs with job name {:?}", config.name));
+        }
+    }
+    Ok(())
+}
+
+fn checked_url(url: Option<String>, section: &str) -> Result<Url, String> {
+    let url = url.filter(|url| !url.is_empty()).ok_or_else(|| format!("url for {section} is empty"))?;
+    let url = Url::parse(&url).map_err(|err| format!("url {url:?} of {section}: {err}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("url of {section} must begin with http:// or https://, not {}://", url.scheme()));
+    }
+    Ok(url)
 }
 
 fn check_unserved(keys: &[(bool, &str)]) -> Result<(), String> {

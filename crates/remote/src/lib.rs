@@ -1,4 +1,4 @@
-//! Sends samples on by remote write, 1.0 and 2.0, from a position that restarts keep.
+//! Sends samples on by remote write, 1.0 and 2.0, from a position that restarts keep; reads other servers by remote read.
 //!
 //! In from the store, which is read forward in time, and from the late journal, which holds what came behind; out to receivers over
 //! HTTP. Why it is built so, and why nothing is lost: docs/adr/0005-remote-write-out.md. Bytes on disk: docs/formats/remote-write.md.
@@ -11,14 +11,16 @@ mod manager;
 mod metrics;
 mod position;
 mod read;
+mod reader;
 mod request;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-pub use config::{RemoteWriteConfig, WriteMessage};
+pub use config::{RemoteReadConfig, RemoteWriteConfig, WriteMessage};
 pub use manager::{Env, Manager, MetadataOf, Prepared};
+pub use reader::{PreparedReads, ReadThrough};
 
 /// For fuzzing: decodes a queue's position; `true` when it is one.
 #[doc(hidden)]
@@ -50,6 +52,14 @@ pub enum RemoteError {
         path: String,
         /// What is wrong.
         reason: &'static str,
+    },
+    /// An HTTP client to read with cannot be made.
+    #[error("remote_read {url}")]
+    ReadClient {
+        /// Of which server.
+        url: String,
+        /// Why.
+        source: net::BuildError,
     },
     /// A queue's HTTP client cannot be made.
     #[error("remote_write {url}")]

@@ -184,6 +184,7 @@ impl Manager {
         let mut config = file
             .resolve(&GlobalConfig::default(), std::path::Path::new(""))
             .expect("a job with nothing but a name fits the defaults");
+        config.honor_labels = local.honor_labels;
         config.scrape_interval = local.interval;
         config.scrape_timeout = config.scrape_timeout.min(local.interval);
         let settings = Arc::new(Settings::new(config, false).expect("a client without files cannot fail"));

@@ -18,6 +18,8 @@ pub struct LocalTarget {
     pub labels: Labels,
     /// Between scrapes. The first comes at once, two more after 1.5 s and 3 s.
     pub interval: Duration,
+    /// Whether the page's own labels win over these.
+    pub honor_labels: bool,
     /// The page.
     pub source: PageFn,
     /// Shown as the target's URL, for instance `local:///metrics`.

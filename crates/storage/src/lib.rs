@@ -18,7 +18,7 @@ pub use error::{AppendError, QueryError, RowError, StorageError};
 pub use first::FirstTexts;
 pub use follow::{Behind, BehindValue, Followed, Follower};
 pub use memory::MemStore;
-pub use merge::{Joiner, Merged, merge_series};
+pub use merge::{Joiner, Merged, merge_series, merge_sets};
 pub use newest::{Newest, NewestAsk, NewestSample, NewestSet};
 pub use seam::{
     AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RolledUp, RowOutcome,

@@ -112,6 +112,12 @@ impl Joiner {
     }
 }
 
+/// Reads sorted sets as one, as [`Merged`] does.
+#[must_use]
+pub fn merge_sets<'a>(sets: Vec<Box<dyn SeriesSet + 'a>>) -> Box<dyn SeriesSet + 'a> {
+    Box::new(MergedSet::new(sets))
+}
+
 /// Merges sorted sets by labels. Few sets are expected (head and some blocks), so the smallest is found by scan.
 struct MergedSet<'a> {
     sets: Vec<Box<dyn SeriesSet + 'a>>,
@@ -120,13 +126,15 @@ struct MergedSet<'a> {
     started: bool,
     joiner: Joiner,
     rolled_up: Vec<RolledUp>,
+    warnings: Vec<String>,
 }
 
 impl<'a> MergedSet<'a> {
     fn new(sets: Vec<Box<dyn SeriesSet + 'a>>) -> Self {
         let heads = sets.iter().map(|_| None).collect();
         let rolled_up = sets.iter().flat_map(|set| set.rolled_up()).copied().collect();
-        Self { sets, heads, started: false, joiner: Joiner::default(), rolled_up }
+        let warnings = sets.iter().flat_map(|set| set.warnings()).cloned().collect();
+        Self { sets, heads, started: false, joiner: Joiner::default(), rolled_up, warnings }
     }
 }
 
@@ -156,6 +164,10 @@ impl SeriesSet for MergedSet<'_> {
 
     fn rolled_up(&self) -> &[RolledUp] {
         &self.rolled_up
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 

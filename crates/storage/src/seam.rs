@@ -323,6 +323,11 @@ pub trait SeriesSet: Send {
         &[]
     }
 
+    /// What is missing from the answer, and why, in words for users; known before the first series. Readers tell their users.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+
     /// How many series there are at most; 0 when that is not known.
     fn n_series_max(&self) -> usize {
         0
@@ -370,6 +375,11 @@ pub trait Queryable: Send + Sync {
     /// When the store cannot be read.
     fn newest(&self, _ask: &NewestAsk<'_>) -> Result<Option<Box<dyn NewestSet + '_>>, QueryError> {
         Ok(None)
+    }
+
+    /// Whether a selection may wait for other servers: it is then asked for on threads that may block.
+    fn may_wait(&self) -> bool {
+        false
     }
 
     /// What changes here, for those who keep answers; `None` where nobody can tell.

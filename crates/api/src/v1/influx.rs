@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 
+use super::intake::{Intake, Refused};
 use super::write::come_again;
 use super::{aside, chain};
 use crate::influx::{DECODED_BYTES_MAX, InfluxReceiver, Precision, WAIT_MAX};
@@ -65,21 +65,18 @@ async fn take(
     let text = params.get("precision");
     let precision = Precision::parse(text)
         .ok_or_else(|| bad(&format!("precision is one of ns, us, ms, s, m, h, got {text:?}")))?;
-    let encoding =
-        parts.headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?")).to_owned();
-    if !matches!(encoding.as_str(), "" | "identity" | "gzip") {
-        return Err(bad(&format!("content encoding is gzip or none, got {encoding:?}")));
-    }
-    if receiver.sheds() {
-        return Err(come_again("memory is short: come again later, or raise --storage.memory.budget-bytes"));
-    }
-    let body = to_bytes(body, DECODED_BYTES_MAX).await;
-    let body = body.map_err(|err| bad(&format!("cannot read the body: {}", chain(&err))))?;
-    let permit = receiver.gate.enter(WAIT_MAX).await.map_err(|err| come_again(&err.to_string()))?;
+    let intake = Intake {
+        gate: &receiver.gate,
+        wait_max: WAIT_MAX,
+        sheds: receiver.sheds(),
+        bytes_max: DECODED_BYTES_MAX,
+    };
+    let encoded = intake.read(parts, body).await.map_err(|refused| match refused {
+        Refused::Bad(text) => bad(&text),
+        Refused::Later(text) => come_again(&text),
+    })?;
     let received = aside(move || {
-        let _held = permit;
-        let body =
-            net::decompress::decode(&encoding, body, DECODED_BYTES_MAX).map_err(|err| err.to_string())?;
+        let (body, _held) = encoded.open()?;
         Ok::<_, String>(receiver.receive(&body, precision))
     });
     match received.await {

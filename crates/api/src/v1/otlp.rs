@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 use wire::otlp::{DECODED_BYTES_MAX, Partial, decode_json, decode_protobuf};
 
+use super::intake::{Intake, Refused};
 use super::write::{come_again, refusal};
 use super::{aside, chain};
 use crate::otlp::{OtlpReceiver, WAIT_MAX};
@@ -49,22 +50,12 @@ async fn take(receiver: Arc<OtlpReceiver>, parts: &Parts, body: Body) -> Result<
             )));
         }
     };
-    let encoding = header(CONTENT_ENCODING).to_owned();
-    if !matches!(encoding.as_str(), "" | "identity" | "gzip") {
-        return Err(bad(&format!(
-            "unsupported compression: {encoding}. Only \"gzip\" or no compression supported"
-        )));
-    }
-    if receiver.sheds() {
-        return Err(come_again("memory is short: come again later, or raise --storage.memory.budget-bytes"));
-    }
-    let body = to_bytes(body, DECODED_BYTES_MAX).await;
-    let body = body.map_err(|err| bad(&format!("cannot read the body: {}", chain(&err))))?;
-    let permit = receiver.gate.enter(WAIT_MAX).await.map_err(|err| come_again(&err.to_string()))?;
+    let encoded = intake(&receiver).read(parts, body).await.map_err(|refused| match refused {
+        Refused::Bad(text) => bad(&text),
+        Refused::Later(text) => come_again(&text),
+    })?;
     let received = aside(move || {
-        let _held = permit;
-        let body =
-            net::decompress::decode(&encoding, body, DECODED_BYTES_MAX).map_err(|err| err.to_string())?;
+        let (body, _held) = encoded.open()?;
         let decoded = if is_json { decode_json(&body) } else { decode_protobuf(&body) };
         Ok::<_, String>(receiver.receive(&decoded.map_err(|err| err.to_string())?))
     });
@@ -77,6 +68,11 @@ async fn take(receiver: Arc<OtlpReceiver>, parts: &Parts, body: Body) -> Result<
         Ok(Err(why)) => Err(bad(&why)),
         Err(err) => Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, &err.message)),
     }
+}
+
+pub(super) fn intake(receiver: &OtlpReceiver) -> Intake<'_> {
+    let (wait_max, sheds) = (WAIT_MAX, receiver.sheds());
+    Intake { gate: &receiver.gate, wait_max, sheds, bytes_max: DECODED_BYTES_MAX }
 }
 
 fn answer(is_json: bool, partial: &Partial) -> Response {

@@ -133,7 +133,8 @@ impl QueryRequest {
         let engine = api.engine.load_full();
         let timeout = self.timeout.unwrap_or(Duration::MAX).min(engine.options().timeout);
         let deadline = Deadline::after(api.clock.clone(), timeout);
-        let is_brief = info.kind == QueryKind::Instant && engine.guard().is_brief(&info.text);
+        let may_be = info.kind == QueryKind::Instant && !api.queryable.may_wait();
+        let is_brief = may_be && engine.guard().is_brief(&info.text);
         let again = is_brief.then(|| info.clone());
         let mut ticket = engine.guard().begin(info, &api.clock);
         // Dropped when the client goes away: hyper drops this future then.

@@ -18,7 +18,6 @@ macro_rules! refuse {
 }
 
 refuse! {
-    remote_read: "remove the section",
     tracing: "remove the section; no traces are sent",
     storage: "set --storage.tsdb.retention.time and --storage.tsdb.retention.size instead",
 }
@@ -44,8 +43,8 @@ pub(super) struct ConfigFile {
     runtime: Runtime,
     #[serde(deserialize_with = "remote_writes")]
     pub(super) remote_write: Vec<remote::RemoteWriteConfig>,
-    #[serde(deserialize_with = "remote_read")]
-    remote_read: (),
+    #[serde(deserialize_with = "remote_reads")]
+    pub(super) remote_read: Vec<remote::RemoteReadConfig>,
     #[serde(deserialize_with = "null_as_default")]
     pub(super) otlp: api::OtlpConfig,
     #[serde(deserialize_with = "tracing")]
@@ -62,6 +61,17 @@ fn remote_writes<'de, D: Deserializer<'de>>(
     let entries: Option<Vec<_>> = entries.unwrap_or_default().into_iter().collect();
     let entries = entries.ok_or("empty or null remote write config section".to_owned());
     let checked = entries.and_then(|entries| remote::config::check_names(&entries).map(|()| entries));
+    checked.map_err(serde::de::Error::custom)
+}
+
+/// As Prometheus says it when an entry is empty.
+fn remote_reads<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<remote::RemoteReadConfig>, D::Error> {
+    let entries: Option<Vec<Option<remote::RemoteReadConfig>>> = Option::deserialize(deserializer)?;
+    let entries: Option<Vec<_>> = entries.unwrap_or_default().into_iter().collect();
+    let entries = entries.ok_or("empty or null remote read config section".to_owned());
+    let checked = entries.and_then(|entries| remote::config::check_read_names(&entries).map(|()| entries));
     checked.map_err(serde::de::Error::custom)
 }
 

@@ -41,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) alerting: AlertingConfig,
     /// Receivers of what is stored here.
     pub(crate) remote_write: Vec<remote::RemoteWriteConfig>,
+    pub(crate) remote_read: Vec<remote::RemoteReadConfig>,
     /// `otlp`
     pub(crate) otlp: Arc<api::OtlpConfig>,
     /// `hinomi`
@@ -197,6 +198,8 @@ impl Config {
         alerting.set_directory(dir);
         let mut remote_write = file.remote_write;
         remote_write.iter_mut().for_each(|config| config.set_directory(dir));
+        let mut remote_read = file.remote_read;
+        remote_read.iter_mut().for_each(|config| config.set_directory(dir));
         if !found.errors.is_empty() {
             return Err(ConfigErrors(found.errors));
         }
@@ -206,6 +209,7 @@ impl Config {
             groups,
             alerting,
             remote_write,
+            remote_read,
             otlp: Arc::new(file.otlp),
             own,
             shown,

@@ -52,7 +52,7 @@ impl Alerting {
         config: &Config,
         data_path: &Path,
         external_url: &str,
-        db: &Arc<tsdb::Db>,
+        (db, queryable): (Arc<tsdb::Db>, Arc<remote::ReadThrough>),
         base: &Base,
     ) -> Result<Self> {
         let Base { registry, clock, discovery } = base;
@@ -61,12 +61,7 @@ impl Alerting {
         let options = NotifierOptions { queue_capacity, ..NotifierOptions::default() };
         let notifier = Arc::new(Notifier::new(options, registry, discovery.clone()));
         let sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(Inside(alertmanager.clone())), notifier.clone()];
-        let env = Env {
-            queryable: db.clone(),
-            appendable: db.clone(),
-            sink: Arc::new(sinks),
-            clock: clock.clone(),
-        };
+        let env = Env { queryable, appendable: db, sink: Arc::new(sinks), clock: clock.clone() };
         let rules = Arc::new(rules::Manager::new(env, registry));
         let (stop_rules, stop_notifier) = (CancellationToken::new(), CancellationToken::new());
         let rules_task =

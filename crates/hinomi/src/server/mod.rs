@@ -79,6 +79,7 @@ struct Running {
     own: OwnTargets,
     alerting: Alerting,
     remote: remote::Manager,
+    reading: Arc<remote::ReadThrough>,
     status: Arc<ArcSwap<api::ConfigStatus>>,
     metrics: ReloadMetrics,
     /// What runs now, to go back to when a new configuration fails halfway.
@@ -90,7 +91,9 @@ async fn serve(flags: &Values) -> Result<()> {
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
     let (features, base) = (features(flags)?, Base::new(&registry, &clock));
     let (config_path, config) = configured(flags)?;
-    let (web, listeners) = (listen::door(flags)?, listen::bind(flags.list("web.listen-address")).await?);
+    let (web, listeners) =
+        (listen::door(flags)?, listen::bind("web.listen-address", flags.list("web.listen-address")).await?);
+    let mut others = listen::Others::bind(flags).await?;
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
     let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
     let options = web_options(flags, &listeners, web.as_deref(), &*clock)?;
@@ -98,7 +101,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let watching = watch(flags, features.auto_reload, config_path.as_deref(), &commands)?;
     let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
     let stop_http = CancellationToken::new();
-    let http = listen::serve(listeners, flags, web, api::router(shell.clone()), &registry, &stop_http)?;
+    let http = listen::serve(listeners, &mut others, flags, web, &shell, &registry, &stop_http)?;
 
     let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
     let db = tokio::select! {
@@ -110,32 +113,22 @@ async fn serve(flags: &Values) -> Result<()> {
     let imports = imports(&db, &data_path, &clock)?;
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
-    let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), &db, &base)?;
+    let reading = sending::read_through(&db, &config, &registry)?;
+    let stores = (db.clone(), reading.clone());
+    let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), stores, &base)?;
     let scraping = scraping(&db, &base, features.starts);
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
+    let influx = otlp::influx(flags, &db, &registry, &clock);
+    others.receive(influx.as_ref(), &registry, &stop_http);
+    let pushed = otlp::pushed(flags, &data_path, &registry, &clock)?;
     let current = Arc::new(ArcSwap::from_pointee(config));
-    shell.set_ready(api::Services {
-        clock: clock.clone(),
-        queryable: db.clone(),
-        engine: engine.clone(),
-        query_gate: queries::gate(flags, &registry)?,
-        head_stats: head_stats(&db),
-        targets: scraping.view(),
-        pushed_metadata: pushed_metadata(&db),
-        rules: alerting.rules.clone(),
-        alertmanager_urls: alertmanager_urls(&shell, &alerting),
-        alertmanager: alerting.alertmanager.clone(),
-        receiver: receiver(flags, &db, &registry, &clock)?,
-        otlp: otlp::receiver(flags, &current, &db, &registry, &clock)?,
-        read_limits: sending::read_limits(flags, &registry)?,
-        influx: otlp::influx(flags, &db, &registry, &clock),
-        admin: flags.is_on("web.enable-admin-api").then(|| db.clone()),
-        importer: flags.is_on("web.enable-admin-api").then(|| imports.clone() as Arc<dyn api::Importer>),
-        exemplars: exemplars(&db),
-    });
+    let ground = Ground { flags, db: &db, registry: &registry, clock: &clock };
+    let ways_in = (influx, pushed.clone());
+    let reads = (&reading, &engine);
+    shell.set_ready(services(&ground, &shell, reads, (&scraping, &alerting), &current, &imports, ways_in)?);
     let running = Running {
-        own: OwnTargets::new(clock.clone(), page, hostname(), shell.listen_port()),
+        own: own_targets(&clock, page, pushed, &shell),
         config_path,
         clock,
         engine,
@@ -143,6 +136,7 @@ async fn serve(flags: &Values) -> Result<()> {
         scraping,
         alerting,
         remote,
+        reading,
         status,
         metrics: ReloadMetrics::register(&registry, shell.notices()),
         current,
@@ -154,6 +148,56 @@ async fn serve(flags: &Values) -> Result<()> {
     running.attend(&mut signals, &mut requests, flags, watching).await;
     let beside = Beside { shell, stop_http, http, imports, maintenance, db };
     end(beside.stop(running), &mut signals).await
+}
+
+/// What every part stands on.
+struct Ground<'a> {
+    flags: &'a Values,
+    db: &'a Arc<tsdb::Db>,
+    registry: &'a Registry,
+    clock: &'a Arc<dyn Clock>,
+}
+
+/// What answers over HTTP need.
+fn services(
+    &Ground { flags, db, registry, clock }: &Ground<'_>,
+    shell: &Arc<api::Shell>,
+    (reading, engine): (&Arc<remote::ReadThrough>, &Arc<ArcSwap<promql::Engine>>),
+    (scraping, alerting): (&scrape::Manager, &Alerting),
+    current: &Arc<ArcSwap<Config>>,
+    imports: &Arc<Imports>,
+    (influx, push): (Option<Arc<api::InfluxReceiver>>, Option<Arc<api::PushReceiver>>),
+) -> Result<api::Services> {
+    Ok(api::Services {
+        clock: clock.clone(),
+        queryable: reading.clone(),
+        engine: engine.clone(),
+        query_gate: queries::gate(flags, registry)?,
+        head_stats: head_stats(db),
+        targets: scraping.view(),
+        pushed_metadata: pushed_metadata(db),
+        rules: alerting.rules.clone(),
+        alertmanager_urls: alertmanager_urls(shell, alerting),
+        alertmanager: alerting.alertmanager.clone(),
+        receiver: receiver(flags, db, registry, clock)?,
+        otlp: otlp::receiver(flags, current, db, registry, clock)?,
+        read_limits: sending::read_limits(flags, registry)?,
+        influx,
+        push,
+        admin: flags.is_on("web.enable-admin-api").then(|| db.clone()),
+        importer: flags.is_on("web.enable-admin-api").then(|| imports.clone() as Arc<dyn api::Importer>),
+        exemplars: exemplars(db),
+    })
+}
+
+fn own_targets(
+    clock: &Arc<dyn Clock>,
+    page: scrape::local::PageFn,
+    pushed: Option<Arc<api::PushReceiver>>,
+    shell: &api::Shell,
+) -> OwnTargets {
+    let pushed = pushed.map(otlp::pushed_page);
+    OwnTargets::new(clock.clone(), page, pushed, hostname(), shell.listen_port())
 }
 
 /// What stops besides what a reload tells.

@@ -1,14 +1,20 @@
-//! The receivers of OTLP and Influx line protocol, if they are switched on.
+//! The receivers of OTLP, Influx line protocol and pushed groups, if they are switched on.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use arc_swap::ArcSwap;
+use scrape::local::PageFn;
 use stdx::Clock;
+use stdx::dir::DiskDir;
 use stdx::metrics::Registry;
 
 use crate::config::Config;
 use crate::flags::Values;
+
+/// File of pushed groups, in the data directory.
+const PUSHED_GROUPS: &str = "pushed-groups";
 
 /// Takes OTLP as the configuration that runs says.
 ///
@@ -46,4 +52,28 @@ pub(super) fn influx(
     let options =
         || api::InfluxOptions { store: db.clone(), clock: clock.clone(), registry: registry.clone() };
     flags.is_on("web.enable-influx-receiver").then(|| Arc::new(api::InfluxReceiver::new(options())))
+}
+
+/// Keeps pushed groups, if that is switched on.
+///
+/// # Errors
+/// When their file cannot be used.
+pub(super) fn pushed(
+    flags: &Values,
+    data_path: &Path,
+    registry: &Registry,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<api::PushReceiver>>> {
+    if !flags.is_on("web.enable-pushgateway") {
+        return Ok(None);
+    }
+    let (dir, clock) = (Arc::new(DiskDir::anywhere()), clock.clone());
+    let options = api::PushOptions { dir, clock, registry: registry.clone() };
+    let receiver = api::PushReceiver::open(options, &data_path.join(PUSHED_GROUPS));
+    Ok(Some(Arc::new(receiver.context("cannot open the pushed groups")?)))
+}
+
+/// What of it is scraped.
+pub(super) fn pushed_page(receiver: Arc<api::PushReceiver>) -> PageFn {
+    Arc::new(move || receiver.page())
 }

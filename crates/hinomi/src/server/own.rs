@@ -16,28 +16,42 @@ use crate::config::Config;
 /// Names of the jobs.
 const HOST_JOB: &str = "host";
 const SELF_JOB: &str = "hinomi";
+const PUSH_JOB: &str = "pushgateway";
 
-/// The two local targets: which of them are scraped, and how often.
+/// The local targets: which of them are scraped, and how often.
 pub(super) struct OwnTargets {
     host: Arc<Host>,
     page: PageFn,
+    pushed: Option<PageFn>,
     host_name: String,
     self_instance: String,
     running: Mutex<BTreeMap<&'static str, Duration>>,
 }
 
 impl OwnTargets {
-    pub(super) fn new(clock: Arc<dyn Clock>, page: PageFn, host_name: String, port: u16) -> Self {
+    /// `pushed` is the page of pushed groups, where those are taken.
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        page: PageFn,
+        pushed: Option<PageFn>,
+        host_name: String,
+        port: u16,
+    ) -> Self {
         let host = Arc::new(Host::new(agent::Config::default(), clock));
         let self_instance = format!("{host_name}:{port}");
-        Self { host, page, host_name, self_instance, running: Mutex::default() }
+        Self { host, page, pushed, host_name, self_instance, running: Mutex::default() }
     }
 
     /// Scrapes what `config` switches on, as often as it says, and nothing else.
     pub(super) fn apply(&self, config: &Config, scraping: &scrape::Manager) {
         let interval = config.global.scrape_interval;
         let mut running = self.running.lock();
-        for (job, is_wanted) in [(HOST_JOB, config.own.host_metrics), (SELF_JOB, config.own.self_metrics)] {
+        let wanted = [
+            (HOST_JOB, config.own.host_metrics),
+            (SELF_JOB, config.own.self_metrics),
+            (PUSH_JOB, self.pushed.is_some()),
+        ];
+        for (job, is_wanted) in wanted {
             if running.get(job).copied() == is_wanted.then_some(interval) {
                 continue;
             }
@@ -55,12 +69,14 @@ impl OwnTargets {
         let host = self.host.clone();
         let (instance, source): (_, PageFn) = match job {
             HOST_JOB => (&self.host_name, Arc::new(move || host.collect())),
+            PUSH_JOB => (&self.self_instance, self.pushed.clone().unwrap_or_else(|| self.page.clone())),
             _ => (&self.self_instance, self.page.clone()),
         };
         LocalTarget {
             job: job.to_owned(),
             labels: Labels::from_pairs([("instance", instance)]),
             interval,
+            honor_labels: job == PUSH_JOB,
             source,
             shown_url: format!("local:///{job}"),
         }

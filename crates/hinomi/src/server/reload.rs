@@ -118,6 +118,7 @@ impl Running {
         let query_log = self.queries.open_log(&config, self.config_path.as_deref())?;
         let prepared = self.alerting.prepare(&config, flags, engine.clone())?;
         let receivers = self.remote.prepare(&config.remote_write, &config.global.external_labels)?;
+        let readers = remote::ReadThrough::prepare(&config.remote_read, &config.global.external_labels)?;
         let now_ms = self.clock.now_ms();
         self.scraping.apply_config(&config.jobs, &config.global)?;
         if let Err(err) = self.alerting.take(prepared, &config, now_ms) {
@@ -128,6 +129,7 @@ impl Running {
         }
         // After what may still refuse: a queue that is gone is forgotten.
         self.remote.take(receivers)?;
+        self.reading.take(readers);
         self.own.apply(&config, &self.scraping);
         self.engine.store(Arc::new(engine));
         self.queries.take_log(query_log);

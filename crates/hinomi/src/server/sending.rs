@@ -1,4 +1,4 @@
-//! What leaves for other servers: the queues of `remote_write`, and answers to remote read.
+//! What goes between servers: the queues of `remote_write`, answers to remote read, and the servers of `remote_read`.
 //!
 //! In from the configuration; out to `remote`, with the store, its directory and what is known of metric families.
 
@@ -48,4 +48,17 @@ pub(super) fn start(
     let queues = manager.prepare(&config.remote_write, &config.global.external_labels)?;
     manager.take(queues).context("cannot start remote write")?;
     Ok(manager)
+}
+
+/// The store, and beside it the servers that `config` names.
+pub(super) fn read_through(
+    db: &Arc<tsdb::Db>,
+    config: &Config,
+    registry: &Registry,
+) -> Result<Arc<remote::ReadThrough>> {
+    let store = db.clone();
+    let local_start_ms = Arc::new(move || store.time_span().map_or(i64::MAX, |span| span.start_ms));
+    let reading = remote::ReadThrough::new(db.clone(), local_start_ms, registry);
+    reading.take(remote::ReadThrough::prepare(&config.remote_read, &config.global.external_labels)?);
+    Ok(Arc::new(reading))
 }

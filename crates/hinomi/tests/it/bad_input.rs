@@ -157,7 +157,7 @@ fn wrong_files_are_named_with_line_and_column() {
     );
     check("config", "global:\n  scrape_intervall: 1s\n", &["file.yml:2:3", "scrape_intervall"]);
     check("config", "a: [\n", &["file.yml:"]);
-    check("config", "remote_read:\n- url: http://x\n", &["file.yml:2:3", "remote_read is not served yet"]);
+    check("config", "remote_read:\n- name: x\n", &["file.yml:2:3", "url for remote_read is empty"]);
     check(
         "rules",
         "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: rate(\n",

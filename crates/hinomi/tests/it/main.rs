@@ -31,3 +31,4 @@ mod remote_write_out;
 mod starts;
 mod startup;
 mod tutorial;
+mod ways_in;

@@ -1,9 +1,11 @@
 //! Debian's Prometheus, which has no samples of its own, reads ours by remote read: its answers to queries are ours.
 
+use std::time::Duration;
+
 use model::{Histogram, Labels};
 use wire::remote_write::{Sample, TimeSeries, compress, encode_v2};
 
-use crate::harness::{Hinomi, escaped, get, now_secs, peers, query};
+use crate::harness::{Hinomi, escaped, free_port, get, now_secs, peers, query, wait_for};
 
 /// As one that pushes: counters with gaps and resets, and a native histogram, five minutes of them.
 fn push(server: &Hinomi, until_ms: i64) {
@@ -128,4 +130,19 @@ fn samples_in_one_message_stay_within_their_limit() {
     assert_eq!(all.body_mut().read_to_string().unwrap(), "exceeded sample limit (1000)\n");
     let bad = agent.post(format!("{}/api/v1/read", server.base)).send("nonsense").unwrap();
     assert_eq!(bad.status(), 400);
+}
+
+#[test]
+fn other_servers_are_read_beside_the_own_store_and_one_that_fails_is_a_warning() {
+    let other = Hinomi::start(Some("hinomi: {self_metrics: true}\nglobal: {scrape_interval: 1s}\n"), &[]);
+    let query = "up{job=\"hinomi\"}";
+    wait_for(query, Duration::from_secs(15), || other.number(query));
+    let config = |url: &str| format!("remote_read:\n- url: {url}/api/v1/read\n  read_recent: true\n");
+    let reader = Hinomi::start(Some(&config(&other.base)), &[]);
+    assert_eq!(reader.number(query), Some(1.0));
+    assert!(reader.number(&format!("count_over_time({query}[1m])")).unwrap() >= 1.0);
+    let gone = format!("http://127.0.0.1:{}", free_port());
+    let alone = Hinomi::start(Some(&config(&gone)), &[]);
+    let answer = alone.get("/api/v1/query?query=up").body;
+    assert!(answer.contains("\"status\":\"success\"") && answer.contains("remote_read: "), "{answer}");
 }

@@ -138,6 +138,13 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Says what a selection could not read.
+    pub(crate) fn warn_of_missing(&mut self, texts: &[String]) {
+        for text in texts {
+            self.annotations.warn(self.query, Span::default(), text.clone());
+        }
+    }
+
     /// Says so where `function` would need more of an interval than its last value.
     pub(crate) fn warn_of_last_values(&mut self, function: &str, parts: &[RolledUp]) {
         if function.is_empty() || FROM_ROWS.contains(&function) {

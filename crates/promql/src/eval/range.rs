@@ -87,6 +87,7 @@ pub(crate) fn select<'q>(
     let queryable = ev.queryable;
     let set = queryable.select(&selector.matchers, bounds, &hints)?;
     ev.note_rolled_up(set.rolled_up());
+    ev.warn_of_missing(set.warnings());
     ev.warn_of_last_values(&hints.function, set.rolled_up());
     Ok(Selection { set, queryable, bounds, hints })
 }

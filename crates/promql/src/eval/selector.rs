@@ -152,6 +152,7 @@ fn stream_newest(
     let queryable = ev.queryable;
     let set = queryable.select(&selector.matchers, range, &hints)?;
     ev.note_rolled_up(set.rolled_up());
+    ev.warn_of_missing(set.warnings());
     let (buckets, is_counted) = (ev.buckets, ev.counts.is_asked());
     let maker = NewestMaker { grid, reference, lookback_ms, buckets, is_counted, of_float, of_histogram };
     scan::scan(ev, set, range.end_ms.saturating_sub(range.start_ms), grid.n_steps, &maker, sink)
@@ -291,6 +292,7 @@ fn smoothed(
     let mut set = queryable.select(&selector.matchers, range, &hints)?;
     scan::expect(ev, set.as_ref(), range.end_ms.saturating_sub(range.start_ms), grid.n_steps)?;
     ev.note_rolled_up(set.rolled_up());
+    ev.warn_of_missing(set.warnings());
     while let Some(series) = set.next()? {
         ev.take_series(series.values.len() + series.histograms.len())?;
         let samples = series.timestamps.iter().copied().zip(series.values.iter().copied());

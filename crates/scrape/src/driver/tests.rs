@@ -423,6 +423,7 @@ async fn local_targets_come_at_once_and_stay_through_reloads() {
     };
     bench.manager.add_local(LocalTarget {
         job: "node".to_owned(),
+        honor_labels: false,
         labels: Labels::from_pairs([("instance", "me")]),
         interval: model::Duration::from_secs(15),
         source: Arc::new(source),
@@ -446,6 +447,7 @@ async fn a_local_target_added_anew_goes_on_without_a_gap() {
     let bench = Bench::new();
     let local = |interval| LocalTarget {
         job: "node".to_owned(),
+        honor_labels: false,
         labels: Labels::from_pairs([("instance", "me")]),
         interval,
         source: Arc::new(|| "m 1\n".to_owned()),
@@ -469,6 +471,7 @@ async fn a_source_that_panics_is_down_and_hurts_nobody() {
     let bench = Bench::new();
     bench.manager.add_local(LocalTarget {
         job: "bad".to_owned(),
+        honor_labels: false,
         labels: Labels::empty(),
         interval: model::Duration::from_secs(15),
         source: Arc::new(|| panic!("collector broke")),

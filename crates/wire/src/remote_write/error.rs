@@ -1,6 +1,6 @@
 //! Why bytes are no request, labels are no label set, a histogram is none.
 
-use super::{DECODED_BYTES_MAX, HISTOGRAM_BUCKETS_MAX, SERIES_MAX, SYMBOLS_MAX};
+use super::{HISTOGRAM_BUCKETS_MAX, SERIES_MAX, SYMBOLS_MAX};
 use crate::exposition::{LABEL_BYTES_MAX, LABELS_MAX};
 
 /// The request as a whole cannot be read; nothing of it may be stored.
@@ -8,8 +8,11 @@ use crate::exposition::{LABEL_BYTES_MAX, LABELS_MAX};
 #[non_exhaustive]
 pub enum DecodeError {
     /// The block says how long it is, and that is too long.
-    #[error("decoded size exceeds the {DECODED_BYTES_MAX} bytes limit")]
-    TooLarge,
+    #[error("decoded size exceeds the {bytes_max} bytes limit")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
     /// Not a snappy block.
     #[error("snappy: {0}")]
     Snappy(String),

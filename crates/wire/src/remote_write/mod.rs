@@ -30,10 +30,10 @@ pub use histogram::{Decoded as HistogramSample, decode as decode_histogram};
 pub use memo::{HashSecret, MEMO_ENTRY_BYTES, SeriesMemo};
 pub use read::{
     ChunkRef, READ_MATCHERS_MAX, READ_QUERIES_MAX, ReadQuery, ReadRequestError, ResponseType,
-    decode_read_request, encode_read_response, put_chunked_frame,
+    decode_read_request, decode_read_response, encode_read_request, encode_read_response, put_chunked_frame,
 };
 pub use sample::{Parts, Sample, Samples};
-pub use snappy::decompress;
+pub use snappy::{decompress, decompress_within};
 pub use v1::{Item, MetadataV1, RequestV1, SeriesV1};
 pub use v2::{RequestV2, SeriesV2};
 pub use whole::decode_v2;

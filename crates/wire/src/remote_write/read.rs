@@ -9,7 +9,9 @@ use stdx::varint::put_u64;
 
 use super::encode::{TimeSeries, encode_v1, put_field, put_label_pairs, put_number};
 use super::error::DecodeError;
+use super::histogram;
 use super::proto::Fields;
+use super::v1::{Item, RequestV1};
 
 /// Queries of one request. Chosen: Prometheus sends one.
 pub const READ_QUERIES_MAX: usize = 1_000;
@@ -153,6 +155,72 @@ fn text(bytes: &[u8]) -> Result<String, ReadRequestError> {
     text.map(str::to_owned).map_err(|_| ReadRequestError::Matcher("it is not UTF-8".to_owned()))
 }
 
+/// A request of one query, which wants all samples in one message. Not compressed.
+#[must_use]
+pub fn encode_read_request(query: &ReadQuery) -> Vec<u8> {
+    let mut message = Vec::new();
+    put_number(&mut message, 1, query.start_ms as u64);
+    put_number(&mut message, 2, query.end_ms as u64);
+    for matcher in &query.matchers {
+        let mut inner = Vec::new();
+        let kind = match matcher.op {
+            MatchOp::Equal => 0,
+            MatchOp::NotEqual => 1,
+            MatchOp::Regex => 2,
+            MatchOp::NotRegex => 3,
+        };
+        put_number(&mut inner, 1, kind);
+        put_field(&mut inner, 2, matcher.name.as_bytes());
+        put_field(&mut inner, 3, matcher.value.as_bytes());
+        put_field(&mut message, 3, &inner);
+    }
+    let mut hints = Vec::new();
+    put_number(&mut hints, 1, query.step_ms as u64);
+    put_field(&mut hints, 2, query.function.as_bytes());
+    put_number(&mut hints, 3, query.start_ms as u64);
+    put_number(&mut hints, 4, query.end_ms as u64);
+    put_number(&mut hints, 7, query.range_ms as u64);
+    put_field(&mut message, 4, &hints);
+    let mut out = Vec::new();
+    put_field(&mut out, 1, &message);
+    out
+}
+
+/// The series of an answer with samples, of all queries. Series whose labels cannot be used and histograms that contradict themselves are
+/// left out.
+///
+/// # Errors
+/// When the bytes are no answer.
+pub fn decode_read_response(message: &[u8]) -> Result<Vec<TimeSeries>, DecodeError> {
+    let mut all = Vec::new();
+    let mut fields = Fields::new(message, "ReadResponse");
+    while let Some(field) = fields.next()? {
+        if field.number != 1 {
+            continue;
+        }
+        // A result has its series under the number that they have in a request of remote write.
+        let mut request = RequestV1::new(field.bytes()?);
+        while let Some(item) = request.next()? {
+            let Item::Series(view) = item else { continue };
+            let Ok(labels) = view.labels()? else { continue };
+            let mut series = TimeSeries { labels, ..TimeSeries::default() };
+            let mut samples = view.samples();
+            while let Some(sample) = samples.next()? {
+                series.samples.push(sample);
+            }
+            view.histograms(|message| {
+                let decoded = histogram::decode(message)?;
+                if let Ok(histogram) = decoded.histogram {
+                    series.histograms.push((decoded.t_ms, decoded.start_ms, histogram));
+                }
+                Ok::<_, DecodeError>(())
+            })?;
+            all.push(series);
+        }
+    }
+    Ok(all)
+}
+
 /// The answer with all samples: of each query its series. Not compressed.
 #[must_use]
 pub fn encode_read_response(results: &[Vec<TimeSeries>]) -> Vec<u8> {
@@ -199,6 +267,7 @@ pub fn put_chunked_frame(out: &mut Vec<u8>, query_idx: usize, labels: &Labels, c
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::sample::Sample;
     use super::*;
 
     /// Start, end, and matchers: kind, name, value.
@@ -240,6 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_and_answered_reads_back() {
+        let query = ReadQuery {
+            start_ms: -5,
+            end_ms: 9,
+            matchers: vec![Matcher::new(MatchOp::NotRegex, "job", "a|b").unwrap()],
+            function: "rate".to_owned(),
+            step_ms: 15_000,
+            range_ms: 60_000,
+        };
+        let (queries, kind) = decode_read_request(&encode_read_request(&query)).unwrap();
+        assert_eq!((format!("{queries:?}"), kind), (format!("{:?}", [query]), ResponseType::Samples));
+        let samples = (0..3).map(|t_ms| Sample { t_ms, start_ms: 0, value: t_ms as f64 }).collect();
+        let series =
+            TimeSeries { labels: Labels::from_pairs([("__name__", "up")]), samples, ..TimeSeries::default() };
+        let answer = encode_read_response(&[vec![series.clone()], vec![series.clone()]]);
+        assert_eq!(decode_read_response(&answer).unwrap(), [series.clone(), series]);
+    }
+
+    #[test]
     fn what_cannot_be_answered_is_refused() {
         fn check(message: &[u8], expected: &str) {
             let err = decode_read_request(message).unwrap_err().to_string();
@@ -267,6 +355,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>, at: usize, byte: u8) {
             let _ = decode_read_request(&bytes);
+            let _ = decode_read_response(&bytes);
             let mut message = request(&[(1, 2, &[(2, "a", "b.*")])], &[1]);
             let at = at % message.len();
             message[at] = byte;

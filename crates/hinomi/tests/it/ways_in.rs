@@ -1,0 +1,82 @@
+//! What others push: OpenTelemetry's SDK by gRPC and HTTP, InfluxDB's clients, jobs to the Pushgateway's paths.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::{Hinomi, free_port, output, wait_for};
+
+/// What `cargo xtask install` has made.
+fn python(script: &str, args: &[&str]) {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let python = here.join("../../target/test-python/bin/python");
+    let (code, out, err) = output(Command::new(python).arg(here.join("tests/it").join(script)).args(args));
+    assert_eq!(code, 0, "{script} {args:?}: {out}{err}");
+}
+
+#[test]
+fn an_official_sdk_of_opentelemetry_arrives_by_both_exporters() {
+    let grpc = format!("127.0.0.1:{}", free_port());
+    let listen = format!("--web.otlp-grpc.listen-address={grpc}");
+    let server = Hinomi::start(Some("scrape_configs: []\n"), &["--web.enable-otlp-receiver", &listen]);
+    let http = format!("{}/api/v1/otlp/v1/metrics", server.base);
+    for (kind, endpoint) in [("grpc", format!("http://{grpc}")), ("http", http)] {
+        python("otlp_sdk.py", &[kind, &endpoint, kind]);
+        let number = |query: &str, expected: f64| {
+            let query = query.replace("JOB", &format!("job=\"{kind}\""));
+            let got = wait_for(&query, Duration::from_secs(10), || server.number(&query));
+            assert_eq!(got, expected, "{query}");
+        };
+        number("requests_total{JOB,path=\"/a\"}", 7.0);
+        number("queue{JOB}", -5.0);
+        number("temperature_celsius{JOB}", 21.5);
+        number("size_bytes_bucket{JOB,le=\"100\"}", 2.0);
+        number("size_bytes_sum{JOB}", 321.0);
+        number("histogram_count(exponential_seconds{JOB})", 3.0);
+        number("histogram_sum(exponential_seconds{JOB})", 321.0);
+        number("round(histogram_quantile(0.99, exponential_seconds{JOB}), 10) > bool 290", 1.0);
+        number("count(target_info{JOB,host_name=\"h1\"})", 1.0);
+    }
+}
+
+#[test]
+fn clients_of_influxdb_arrive() {
+    let udp = free_port();
+    let listen = format!("--web.influx-udp.listen-address=127.0.0.1:{udp}");
+    let server = Hinomi::start(Some("scrape_configs: []\n"), &["--web.enable-influx-receiver", &listen]);
+    let port = server.base.rsplit(':').next().unwrap();
+    python("influx_clients.py", &[port, &udp.to_string()]);
+    for (query, expected) in [
+        ("one{host=\"a\"}", 1.5),
+        ("one_n{host=\"a\"}", 2.0),
+        ("two{host=\"b\"}", 3.5),
+        ("udp{host=\"a\"}", 7.0),
+    ] {
+        let got = wait_for(query, Duration::from_secs(10), || server.number(query));
+        assert_eq!(got, expected, "{query}");
+    }
+}
+
+#[test]
+fn pushed_groups_stand_until_they_are_deleted() {
+    let config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\n";
+    let mut server = Hinomi::start(Some(config), &["--web.enable-pushgateway"]);
+    let url = format!("{}/metrics/job/backup/path@base64/L3Zhcg", server.base);
+    ureq::put(&url).send("# TYPE done gauge\ndone 42\n").unwrap();
+    let query = "done{job=\"backup\",path=\"/var\",instance=\"\"}";
+    let seen = |server: &Hinomi| wait_for(query, Duration::from_secs(15), || server.number(query));
+    assert_eq!(seen(&server), 42.0);
+    assert_eq!(server.number("up{job=\"pushgateway\"}"), Some(1.0));
+    server.process.kill9();
+    server.restart();
+    let again = "count_over_time(done[5s])";
+    wait_for("samples after a restart", Duration::from_secs(15), || {
+        server.number(again).filter(|n| *n >= 3.0)
+    });
+    assert_eq!(ureq::delete(&url).call().unwrap().status(), 202);
+    wait_for("the end of the group", Duration::from_secs(15), || {
+        server.number(query).is_none().then_some(())
+    });
+    let refused = ureq::put(&url).config().http_status_as_error(false).build().send("done 1 5\n").unwrap();
+    assert_eq!(refused.status(), 400);
+}
