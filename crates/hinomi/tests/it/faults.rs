@@ -1,6 +1,6 @@
 //! What goes wrong out there, and what is promised then (docs/user/scraping.md, "When the world breaks"): one failure stays one.
 //!
-//! Elsewhere: certificates that have expired (`net`), a clock that was set back (`scrape::driver`, `tsdb/tests/rules.rs`), a disk that
+//! Elsewhere: certificates that have expired (`net`), a clock that was set back (`scrape::schedule`, `tsdb/tests/rules.rs`), a disk that
 //! fails at any operation (`tsdb/tests/crash.rs`), discovery that is gone (`discovery`).
 
 use std::io::{BufRead, BufReader, Write};

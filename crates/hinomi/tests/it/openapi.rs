@@ -44,7 +44,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
             return found;
         }
     }
-    let Some(fields) = value.as_object() else { return None };
+    let fields = value.as_object()?;
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
             return Some(format!("{at} has no {name}"));

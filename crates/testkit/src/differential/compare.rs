@@ -123,6 +123,14 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     if equal(&a, &b, &|x, y| ulps(x, y) <= ULPS_MAX) {
         return Verdict::Same;
     }
+    match rule_of(expr, &a, &b) {
+        Some(rule) => Verdict::Explained(rule),
+        None => by_name(expr, first_difference(&a, &b)),
+    }
+}
+
+/// The first rule that explains why the reference's answer `a` is not the target's `b`.
+fn rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
     let scale =
         a.values().flat_map(BTreeMap::values).filter(|v| v.is_finite()).fold(0f64, |m, v| m.max(v.abs()));
     let near = |x: f64, y: f64| {
@@ -130,17 +138,17 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     };
     let has = |names: &[&str]| expr.any(&|part| names.contains(&head(part)));
     let sums = has(&SUMS);
-    if sums && equal(&a, &b, &near) {
-        return Verdict::Explained(Rule::Compensated);
+    if sums && equal(a, b, &near) {
+        return Some(Rule::Compensated);
     }
-    if sums && equal(&a, &b, &|x, y| near(x, y) || RESIDUE.contains(&(x - y).abs()) && y.abs() < x.abs()) {
-        return Verdict::Explained(Rule::Residue);
+    if sums && equal(a, b, &|x, y| near(x, y) || RESIDUE.contains(&(x - y).abs()) && y.abs() < x.abs()) {
+        return Some(Rule::Residue);
     }
     if expr.any(&is_nested) {
-        return Verdict::Explained(Rule::LeftEdge);
+        return Some(Rule::LeftEdge);
     }
     if head(expr) == "histogram_fraction" && a.is_empty() {
-        return Verdict::Explained(Rule::ClassicFraction);
+        return Some(Rule::ClassicFraction);
     }
     let is_fixed = |part: &Expr| match part {
         Expr::Range { suffix, .. } | Expr::Subquery { suffix, .. } => suffix.contains('@'),
@@ -149,10 +157,10 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     // The shrinker keeps the type, so that it cannot look below `scalar`.
     let below = if head(expr) == "scalar" { expr.children()[0] } else { expr };
     if head(below) == "predict_linear" && below.children().first().is_some_and(|window| is_fixed(window)) {
-        return Verdict::Explained(Rule::FixedPrediction);
+        return Some(Rule::FixedPrediction);
     }
-    if matches!(head(expr), "rate" | "increase") && equal(&a, &b, &|x, y| near(x, y) || is_zero_clamp(x, y)) {
-        return Verdict::Explained(Rule::ZeroClamp);
+    if matches!(head(expr), "rate" | "increase") && equal(a, b, &|x, y| near(x, y) || is_zero_clamp(x, y)) {
+        return Some(Rule::ZeroClamp);
     }
     let log_base = match head(expr) {
         "ln" => Some(1.0),
@@ -160,28 +168,28 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
         _ => None,
     };
     if let Some(log_base) = log_base
-        && equal(&a, &b, &|x, y| close(x, y) || is_subnormal_ln(x * log_base, y * log_base))
+        && equal(a, b, &|x, y| close(x, y) || is_subnormal_ln(x * log_base, y * log_base))
     {
-        return Verdict::Explained(Rule::SubnormalLogarithm);
+        return Some(Rule::SubnormalLogarithm);
     }
     let is_power = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with(['^']));
-    if (has(&MATHEMATICS) || expr.any(&is_power)) && equal(&a, &b, &close) {
-        return Verdict::Explained(Rule::Mathematics);
+    if (has(&MATHEMATICS) || expr.any(&is_power)) && equal(a, b, &close) {
+        return Some(Rule::Mathematics);
     }
-    if has(&["topk", "bottomk"]) && equal(&values_only(&a), &values_only(&b), &near) {
-        return Verdict::Explained(Rule::Ties);
+    if has(&["topk", "bottomk"]) && equal(&values_only(a), &values_only(b), &near) {
+        return Some(Rule::Ties);
     }
     if has(&["stddev", "stdvar", "stddev_over_time", "stdvar_over_time"])
-        && equal(&a, &b, &|x, y| near(x, y) || x.is_nan() || y.is_nan())
+        && equal(a, b, &|x, y| near(x, y) || x.is_nan() || y.is_nan())
     {
-        return Verdict::Explained(Rule::InfiniteDeviation);
+        return Some(Rule::InfiniteDeviation);
     }
     let is_modulo = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with('%'));
     let steps = has(&STEPS) || expr.any(&is_comparison) || expr.any(&is_modulo);
     if (sums || has(&MATHEMATICS) || expr.any(&is_power)) && steps {
-        return Verdict::Explained(Rule::StepAfterSum);
+        return Some(Rule::StepAfterSum);
     }
-    by_name(expr, first_difference(&a, &b))
+    None
 }
 
 /// What adds up many numbers.
