@@ -120,7 +120,8 @@ impl Server {
     }
 
     /// The parts as the binary builds them, over stores in memory; rules are evaluated once.
-    fn services(&self) -> Services {
+    /// The job of the test, not running.
+    fn scraping(&self) -> scrape::Manager {
         let clock: Arc<dyn stdx::Clock> = self.clock.clone();
         let scraping = scrape::Manager::new(scrape::ManagerOptions {
             clock: clock.clone(),
@@ -141,6 +142,12 @@ impl Server {
             let job = file.resolve(&global, std::path::Path::new("")).unwrap();
             scraping.apply_config(&[job], &global).unwrap();
         }
+        scraping
+    }
+
+    fn services(&self) -> Services {
+        let clock: Arc<dyn stdx::Clock> = self.clock.clone();
+        let scraping = self.scraping();
         let alertmanager = alertmanager::spawn(alertmanager::Options {
             config: alertmanager::Config::builtin(),
             dir: Arc::new(stdx::MemDir::new()),

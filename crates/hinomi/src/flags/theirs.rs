@@ -68,20 +68,28 @@ pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
         "the data directory is always locked",
     ),
     ("storage.tsdb.samples-per-chunk", Value, OWN_BLOCKS),
+    (
+        "storage.tsdb.use-lockfile",
+        Switch("no-storage.tsdb.use-lockfile"),
+        "the data directory is always locked",
+    ),
     ("storage.tsdb.wal-compression", Switch("no-storage.tsdb.wal-compression"), OWN_LOG),
     ("storage.tsdb.wal-compression-type", Value, OWN_LOG),
     ("storage.tsdb.wal-segment-size", Value, OWN_LOG),
     ("web.console.libraries", Value, CONSOLES),
     ("web.console.templates", Value, CONSOLES),
+    ("web.local-assets", Value, "the web page is inside the binary"),
+    ("web.search.max-limit", Value, "the search endpoints are not served"),
     ("web.user-assets", Value, "the web page is inside the binary"),
 ];
 
+/// How flags begin that are of agent mode only.
+const AGENT: &str = "storage.agent.";
+const NO_AGENT: &str = "agent mode is not there yet; run the server";
+
 /// Refused, with what to do instead.
-const UNSERVED: &[(&str, &str)] = &[
-    ("agent", "agent mode is not there yet; run the server"),
-    ("storage.agent.path", "agent mode is not there yet; run the server"),
-    ("storage.tsdb.retention", "use --storage.tsdb.retention.time"),
-];
+const UNSERVED: &[(&str, &str)] =
+    &[("agent", NO_AGENT), ("storage.tsdb.retention", "use --storage.tsdb.retention.time")];
 
 /// Refuses the flags of Prometheus that are known and not served.
 ///
@@ -92,7 +100,9 @@ pub(crate) fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Re
         let Some(name) = arg.strip_prefix("--") else { continue };
         let name = name.split('=').next().unwrap_or(name);
         let name = name.strip_prefix("no-").unwrap_or(name);
-        if let Some((name, hint)) = UNSERVED.iter().find(|(unserved, _)| *unserved == name) {
+        let agents = name.starts_with(AGENT).then_some((name, NO_AGENT));
+        let unserved = UNSERVED.iter().copied().find(|(unserved, _)| *unserved == name);
+        if let Some((name, hint)) = unserved.or(agents) {
             bail!("Prometheus' flag --{name} is not served by this version: {hint}");
         }
     }
@@ -119,6 +129,37 @@ mod tests {
         );
         assert!(refuse_unserved(["--storage.tsdb.retention", "1d"]).is_err());
         assert!(refuse_unserved(["--config.file=agent", "--web.page-title", "agent"]).is_ok());
+    }
+
+    /// Of `prometheus --help`, 3.14 and Debian's 2.42 together.
+    const THEIRS: &str = "\
+        agent alertmanager.drain-notification-queue-on-shutdown alertmanager.notification-batch-size \
+        alertmanager.notification-queue-capacity auto-gomaxprocs auto-gomemlimit auto-gomemlimit.ratio auto- \
+        gomemlimit.refresh-interval config.auto-reload config.auto-reload-interval config.file enable- \
+        feature log.format log.level query.lookback-delta query.max-concurrency query.max-samples \
+        query.timeout rules.alert.for-grace-period rules.alert.for-outage-tolerance rules.alert.resend-delay \
+        rules.max-concurrent-evals storage.agent.checkpoint-batch-size storage.agent.checkpoint-from-in- \
+        memory-series storage.agent.no-lockfile storage.agent.path storage.agent.retention.max-time \
+        storage.agent.retention.min-time storage.agent.use-lockfile storage.agent.wal-compression \
+        storage.remote.flush-deadline storage.remote.read-concurrent-limit storage.remote.read-max-bytes-in- \
+        frame storage.remote.read-sample-limit storage.tsdb.delay-compact-file.path storage.tsdb.head- \
+        chunks-write-queue-size storage.tsdb.no-lockfile storage.tsdb.path storage.tsdb.retention \
+        storage.tsdb.retention.size storage.tsdb.retention.time storage.tsdb.use-lockfile web.config.file \
+        web.console.libraries web.console.templates web.cors.origin web.enable-admin-api web.enable- \
+        lifecycle web.enable-otlp-receiver web.enable-remote-write-receiver web.external-url web.listen- \
+        address web.local-assets web.max-connections web.max-notifications-subscribers web.page-title \
+        web.read-timeout web.remote-write-receiver.accepted-protobuf-messages web.route-prefix \
+        web.search.max-limit web.user-assets \
+        ";
+
+    #[test]
+    fn every_flag_of_prometheus_has_its_place() {
+        let is_served = |name: &str| SERVER.iter().any(|flag| flag.name == name);
+        let is_ignored = |name: &str| IGNORED.iter().any(|(ignored, ..)| *ignored == name);
+        let is_refused = |name: &str| refuse_unserved([format!("--{name}").as_str()]).is_err();
+        let known = |name: &&str| is_served(name) || is_ignored(name) || is_refused(name);
+        let unknown: Vec<&str> = THEIRS.split_whitespace().filter(|name| !known(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]
