@@ -366,11 +366,20 @@ mod tests {
         }
     }
 
+    /// A port that is free for both: tests beside this one may hold the other half of the first that is tried.
+    async fn one_port() -> (UdpSocket, tokio::net::TcpListener, u16) {
+        loop {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let port = udp.local_addr().unwrap().port();
+            if let Ok(tcp) = tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
+                return (udp, tcp, port);
+            }
+        }
+    }
+
     /// A name server that knows `_m._tcp.org` (over TCP only, being large), `h.org` and `mail.org`; `bad.org` fails.
     async fn server() -> u16 {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let port = udp.local_addr().unwrap().port();
-        let tcp = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let (udp, tcp, port) = one_port().await;
         tokio::spawn(async move {
             let mut buffer = [0; 512];
             while let Ok((n_bytes, from)) = udp.recv_from(&mut buffer).await {

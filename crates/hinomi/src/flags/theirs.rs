@@ -134,20 +134,21 @@ mod tests {
     /// Of `prometheus --help`, 3.14 and Debian's 2.42 together.
     const THEIRS: &str = "\
         agent alertmanager.drain-notification-queue-on-shutdown alertmanager.notification-batch-size \
-        alertmanager.notification-queue-capacity auto-gomaxprocs auto-gomemlimit auto-gomemlimit.ratio auto- \
-        gomemlimit.refresh-interval config.auto-reload config.auto-reload-interval config.file enable- \
-        feature log.format log.level query.lookback-delta query.max-concurrency query.max-samples \
-        query.timeout rules.alert.for-grace-period rules.alert.for-outage-tolerance rules.alert.resend-delay \
-        rules.max-concurrent-evals storage.agent.checkpoint-batch-size storage.agent.checkpoint-from-in- \
-        memory-series storage.agent.no-lockfile storage.agent.path storage.agent.retention.max-time \
-        storage.agent.retention.min-time storage.agent.use-lockfile storage.agent.wal-compression \
-        storage.remote.flush-deadline storage.remote.read-concurrent-limit storage.remote.read-max-bytes-in- \
-        frame storage.remote.read-sample-limit storage.tsdb.delay-compact-file.path storage.tsdb.head- \
-        chunks-write-queue-size storage.tsdb.no-lockfile storage.tsdb.path storage.tsdb.retention \
-        storage.tsdb.retention.size storage.tsdb.retention.time storage.tsdb.use-lockfile web.config.file \
-        web.console.libraries web.console.templates web.cors.origin web.enable-admin-api web.enable- \
-        lifecycle web.enable-otlp-receiver web.enable-remote-write-receiver web.external-url web.listen- \
-        address web.local-assets web.max-connections web.max-notifications-subscribers web.page-title \
+        alertmanager.notification-queue-capacity auto-gomaxprocs auto-gomemlimit auto-gomemlimit.ratio \
+        auto-gomemlimit.refresh-interval config.auto-reload config.auto-reload-interval config.file \
+        enable-feature log.format log.level query.lookback-delta query.max-concurrency query.max-samples \
+        query.timeout rules.alert.for-grace-period rules.alert.for-outage-tolerance \
+        rules.alert.resend-delay rules.max-concurrent-evals storage.agent.checkpoint-batch-size \
+        storage.agent.checkpoint-from-in-memory-series storage.agent.no-lockfile storage.agent.path \
+        storage.agent.retention.max-time storage.agent.retention.min-time storage.agent.use-lockfile \
+        storage.agent.wal-compression storage.remote.flush-deadline storage.remote.read-concurrent-limit \
+        storage.remote.read-max-bytes-in-frame storage.remote.read-sample-limit \
+        storage.tsdb.delay-compact-file.path storage.tsdb.head-chunks-write-queue-size \
+        storage.tsdb.no-lockfile storage.tsdb.path storage.tsdb.retention storage.tsdb.retention.size \
+        storage.tsdb.retention.time storage.tsdb.use-lockfile web.config.file web.console.libraries \
+        web.console.templates web.cors.origin web.enable-admin-api web.enable-lifecycle \
+        web.enable-otlp-receiver web.enable-remote-write-receiver web.external-url web.listen-address \
+        web.local-assets web.max-connections web.max-notifications-subscribers web.page-title \
         web.read-timeout web.remote-write-receiver.accepted-protobuf-messages web.route-prefix \
         web.search.max-limit web.user-assets \
         ";

@@ -52,16 +52,17 @@ fn this_host_has_graphs_within_five_seconds() {
 }
 
 #[test]
-fn idle_memory_stays_under_60_mb() {
+fn idle_memory_stays_under_30_mb() {
     let server = Hinomi::start(None, &[]);
     wait_for("two scrapes", Duration::from_secs(40), || {
         server.number("count_over_time(up{job=\"host\"}[5m])").filter(|n| *n >= 4.0)
     });
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    // What it allocates. The pages of its own code are three times those of a release build here.
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    println!("idle RSS {} MiB", kib / 1024);
-    assert!(kib * 1024 < 60_000_000, "{line}");
+    println!("idle: {} MiB allocated", kib / 1024);
+    assert!(kib * 1024 < 30_000_000, "{line}");
 }
 
 #[test]
