@@ -8,6 +8,19 @@ use crate::harness::mail::{MailServer, PASSWORD, USER};
 use crate::harness::target::{Reply, Request, Target};
 use crate::harness::{Hinomi, free_port, wait_for};
 
+/// Between a receiver's yes and our note of it a kill makes one message come twice, as is documented.
+fn wait_until_noted(server: &Hinomi) {
+    wait_for("all noted", Duration::from_secs(5), || {
+        let page = server.get("/metrics").body;
+        let noted = |kind: &str| {
+            page.contains(&format!(
+                "alertmanager_notification_latency_seconds_count{{integration=\"{kind}\"}} 1\n"
+            ))
+        };
+        ["email", "webhook", "slack"].into_iter().all(noted).then_some(())
+    });
+}
+
 #[test]
 fn a_dead_service_is_said_once_and_its_return_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -43,16 +56,7 @@ fn a_dead_service_is_said_once_and_its_return_once() {
     wait_for("one mail", Duration::from_secs(30), || (!mail.messages().is_empty()).then_some(()));
     wait_for("one hook", Duration::from_secs(5), || (!hook.requests().is_empty()).then_some(()));
     wait_for("one chat", Duration::from_secs(5), || (!slack.requests().is_empty()).then_some(()));
-    // Between a receiver's yes and our note of it a kill makes one message come twice, as is documented.
-    wait_for("all noted", Duration::from_secs(5), || {
-        let page = server.get("/metrics").body;
-        let noted = |kind: &str| {
-            page.contains(&format!(
-                "alertmanager_notification_latency_seconds_count{{integration=\"{kind}\"}} 1\n"
-            ))
-        };
-        ["email", "webhook", "slack"].into_iter().all(noted).then_some(())
-    });
+    wait_until_noted(&server);
     // A restart in the middle sends nothing twice.
     server.process.kill9();
     server.restart();
