@@ -1,8 +1,8 @@
 //! Any text as a job: refused with a place, or a job that makes a target or says why not.
 #![no_main]
 
+use discovery::{SdConfig, TargetGroup};
 use libfuzzer_sys::fuzz_target;
-use scrape::discovery::TargetGroup;
 use scrape::{GlobalConfig, ScrapeConfigFile};
 
 fuzz_target!(|text: &str| {
@@ -10,9 +10,12 @@ fuzz_target!(|text: &str| {
     let _ = model::yaml::parse::<Vec<TargetGroup>>("fuzz.yml", text);
     let Ok(file) = model::yaml::parse::<ScrapeConfigFile>("fuzz.yml", text) else { return };
     let Ok(job) = file.resolve(&GlobalConfig::default(), std::path::Path::new("/etc")) else { return };
-    for group in &job.static_configs {
-        for address in &group.targets {
-            let _ = scrape::target::build(&job, group, address);
+    for sd in &job.sd {
+        let SdConfig::Static(groups) = sd else { continue };
+        for group in groups {
+            for own in &group.targets {
+                let _ = scrape::target::build(&job, group, own);
+            }
         }
     }
 });
