@@ -9,17 +9,14 @@ use serde_json::Value;
 use crate::harness::target::{Reply, Target};
 use crate::harness::{Hinomi, now_secs, wait_for};
 
-/// No scrape is on this part of a second: scrapes lie on whole moments of 20 ms, and a zero at a sample's own time is left out.
-const BEGAN_SECS: f64 = 0.507;
-
-/// A counter that says when it began: what `since` holds, in Unix seconds, and a little.
+/// A counter that says when it began: what `since` holds, in Unix milliseconds.
 fn counter(since: &Arc<AtomicI64>) -> Target {
     let since = Arc::clone(since);
     Target::start(move |_| Reply {
         headers: vec!["Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8".to_owned()],
         ..Reply::text(format!(
             "# TYPE c counter\nc_total 5\nc_created {}\n# EOF\n",
-            since.load(Ordering::SeqCst) as f64 + BEGAN_SECS
+            since.load(Ordering::SeqCst) as f64 / 1e3
         ))
     })
 }
@@ -41,7 +38,7 @@ fn samples(server: &Hinomi, expr: &str) -> Vec<(f64, String)> {
 
 #[test]
 fn a_zero_stands_where_a_counter_began() {
-    let first = now_secs() as i64 - 40;
+    let first = (now_secs() * 1e3) as i64 - 40_000;
     let since = Arc::new(AtomicI64::new(first));
     let target = counter(&since);
     let mut server = start(&target, "created-timestamp-zero-ingestion");
@@ -52,32 +49,33 @@ fn a_zero_stands_where_a_counter_began() {
         })
     };
     let seen = enough(&server, 3);
-    assert_eq!(seen[0], (first as f64 + BEGAN_SECS, "0".to_owned()));
-    assert!(seen[1..].iter().all(|(at, value)| *at > first as f64 && value == "5"), "{seen:?}");
+    assert_eq!(seen[0], (first as f64 / 1e3, "0".to_owned()));
+    assert!(seen[1..].iter().all(|(at, value)| *at > first as f64 / 1e3 && value == "5"), "{seen:?}");
     assert!(server.query("c_created", None).as_array().unwrap().is_empty());
 
     // It begins anew; and the zeros are there after a crash.
-    let second = seen.last().unwrap().0 as i64 + 1;
+    // Between two scrapes: a zero at a sample's own time, or after it, would be left out.
+    let second = (seen.last().unwrap().0 * 1e3).round() as i64 + 7;
     since.store(second, Ordering::SeqCst);
     enough(&server, seen.len() + 4);
     server.process.kill9();
     server.restart();
     let seen = samples(&server, "c_total[5m]");
     let zeros: Vec<f64> = seen.iter().filter(|(_, value)| value == "0").map(|(at, _)| *at).collect();
-    assert_eq!(zeros, [first as f64 + BEGAN_SECS, second as f64 + BEGAN_SECS], "{seen:?}");
+    assert_eq!(zeros, [first as f64 / 1e3, second as f64 / 1e3], "{seen:?}");
 }
 
 #[test]
 fn starts_are_stored_beside_samples() {
-    let first = now_secs() as i64 - 40;
+    let first = (now_secs() * 1e3) as i64 - 40_000;
     let target = counter(&Arc::new(AtomicI64::new(first)));
     let mut server = start(&target, "st-storage,use-start-timestamps,promql-experimental-functions");
     let started = |server: &Hinomi| {
         wait_for("a start", Duration::from_secs(30), || server.number("start_timestamp(c_total)"))
     };
-    assert_eq!(started(&server), first as f64 + BEGAN_SECS);
+    assert_eq!(started(&server), first as f64 / 1e3);
     assert!(server.query("c_created", None).as_array().unwrap().is_empty());
     server.process.kill9();
     server.restart();
-    assert_eq!(started(&server), first as f64 + BEGAN_SECS);
+    assert_eq!(started(&server), first as f64 / 1e3);
 }
