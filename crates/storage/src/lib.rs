@@ -21,6 +21,6 @@ pub use memory::MemStore;
 pub use merge::{Joiner, Merged, merge_series, merge_sets};
 pub use newest::{Newest, NewestAsk, NewestSample, NewestSet};
 pub use seam::{
-    AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RolledUp, RowOutcome,
-    SelectHints, Series, SeriesRef, SeriesSet, Summary, TimestampColumn, VecSeriesSet, share_of,
+    AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RefSample, RolledUp,
+    RowOutcome, SelectHints, Series, SeriesRef, SeriesSet, Summary, TimestampColumn, VecSeriesSet, share_of,
 };

@@ -41,6 +41,17 @@ pub struct RowOutcome {
     pub moved: Vec<ColumnIdx>,
 }
 
+/// A sample of a series that is known by its reference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RefSample {
+    /// Whose it is.
+    pub series: SeriesRef,
+    /// When, in milliseconds.
+    pub t_ms: i64,
+    /// What.
+    pub value: f64,
+}
+
 /// Something that takes samples in batches.
 pub trait Appendable: Send + Sync {
     /// Begins a batch. `now_ms` bounds which samples are too old.
@@ -77,13 +88,22 @@ pub trait Appender: Send {
         value: f64,
     ) -> Result<SeriesRef, AppendError>;
 
-    /// Adds a sample of a series that an earlier append of this run returned: the fast way of remote write, which then need
-    /// not decode labels. References are never given to another series within a run.
+    /// Adds samples of series that earlier appends of this run returned: the fast way of remote write, which then need not decode
+    /// labels. References are never given to another series within a run. What is not taken is added to `refused` by its place
+    /// among `samples`, rising; [`AppendError::UnknownSeries`] when the store has dropped the series or keeps no references:
+    /// append with labels.
+    fn append_refs(&mut self, samples: &[RefSample], refused: &mut Vec<(usize, AppendError)>) {
+        refused.extend((0..samples.len()).map(|at| (at, AppendError::UnknownSeries)));
+    }
+
+    /// One sample of [`Appender::append_refs`].
     ///
     /// # Errors
-    /// [`AppendError::UnknownSeries`] when the store has dropped the series or keeps no references: append with labels.
-    fn append_ref(&mut self, _series: SeriesRef, _t_ms: i64, _value: f64) -> Result<(), AppendError> {
-        Err(AppendError::UnknownSeries)
+    /// When it is not taken.
+    fn append_ref(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
+        let mut refused = Vec::new();
+        self.append_refs(&[RefSample { series, t_ms, value }], &mut refused);
+        refused.pop().map_or(Ok(()), |(_, err)| Err(err))
     }
 
     /// As [`Appender::append`], and says since when the counter has been counting. Stores without start timestamps keep the sample.

@@ -40,6 +40,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("steps", "N", "memory, restart: samples of each series, 15 s apart (default 480: two hours)"),
     ("connections", "N", "remote write: connections (default 4)"),
     ("per-request", "N", "remote write: samples in a request (default 2000, as Prometheus sends)"),
+    ("pace", "F", "churn: data time goes by F times faster than a clock (default: as fast as it is taken)"),
     ("scale", "F", "query: share of 200 hosts × 1,100 series and of the other data (default 0.1)"),
     ("hours", "N", "query: hours of a day, for small runs (default 24)"),
 ];

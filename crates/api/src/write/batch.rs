@@ -1,13 +1,13 @@
 //! One request on its way into the store, series by series.
 
 use model::{Exemplar, Labels, Metadata};
-use storage::{AppendError, Appender, SeriesRef, StorageError};
+use storage::{AppendError, Appender, RefSample, SeriesRef, StorageError};
 use wire::remote_write::{
     DecodeError, LabelsError, Parts, RequestV2, Sample, Samples, SeriesV1, SeriesV2, decode_histogram,
 };
 
-use super::WriteMessage;
 use super::outcome::{Outcome, Reason};
+use super::{CHUNK, WriteMessage};
 
 /// A series of either version.
 pub(super) trait View {
@@ -28,85 +28,121 @@ pub(super) struct Of<'r, 'a> {
     pub(super) series: &'r SeriesV2<'a>,
 }
 
+/// Series of a request that are taken together.
+#[derive(Debug)]
+pub(super) struct Chunk<'c, V> {
+    pub(super) views: &'c [V],
+    /// Of their labels as they were sent; `None` where those do not stand together.
+    pub(super) hashes: &'c [Option<u128>],
+}
+
 /// A batch of the store with what became of its parts.
 pub(super) struct Batch<'s> {
     appender: Box<dyn Appender + 's>,
     latest_ms: i64,
     message: WriteMessage,
     outcome: Outcome,
+    /// Samples of known series that will be appended together, and which of the series at hand they are of.
+    known: Vec<RefSample>,
+    known_at: Vec<usize>,
     /// Hashes of series that were found by their labels, with the store's numbers. To be remembered once the batch is in.
     fresh: Vec<(u128, u32)>,
 }
 
 impl<'s> Batch<'s> {
     pub(super) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64, message: WriteMessage) -> Self {
-        Self { appender, latest_ms, message, outcome: Outcome::default(), fresh: Vec::new() }
+        let (known, known_at) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
+        Self { appender, latest_ms, message, outcome: Outcome::default(), known, known_at, fresh: Vec::new() }
     }
 
-    /// Takes a series, by its number when that is `known`.
-    #[inline]
+    /// Takes a chunk of series, those by their numbers that are `known`.
     pub(super) fn take<V: View>(
         &mut self,
-        view: &V,
-        hash: Option<u128>,
-        known: Option<u32>,
+        chunk: &Chunk<'_, V>,
+        known: &[Option<u32>],
     ) -> Result<(), DecodeError> {
-        let Some(number) = known else { return self.take_by_labels(view, hash, None) };
-        let series = SeriesRef(u64::from(number));
-        match (view.parts(), view.first()) {
-            (Parts { n_samples: 1, n_histograms: 0, n_exemplars: 0, has_starts: false }, Some(sample)) => {
-                match self.append_ref(series, sample) {
-                    Ok(()) => Ok(()),
-                    Err(AppendError::UnknownSeries) => self.take_by_labels(view, hash, None),
-                    Err(err) => self.refuse_known(view, sample, err),
+        for (at, view) in chunk.views.iter().enumerate() {
+            let series = known[at].map(|number| SeriesRef(u64::from(number)));
+            let parts = view.parts();
+            let is_plain = parts.n_samples > 0 && parts.n_histograms == 0 && parts.n_exemplars == 0;
+            match series.filter(|_| is_plain && !parts.has_starts) {
+                Some(series) => self.collect(chunk, at, series)?,
+                None => {
+                    // A series may be in a request twice.
+                    self.append_known(chunk)?;
+                    self.take_by_labels(view, chunk.hashes[at], series)?;
                 }
             }
-            (Parts { n_histograms: 0, n_exemplars: 0, has_starts: false, .. }, Some(_)) => {
-                self.take_by_number(view, hash, series)
-            }
-            _ => self.take_by_labels(view, hash, Some(series)),
         }
+        self.append_known(chunk)
     }
 
-    /// Several samples of a known series.
-    fn take_by_number<V: View>(
+    /// Puts samples of a known series among those that will be appended together.
+    #[inline]
+    fn collect<V: View>(
         &mut self,
-        view: &V,
-        hash: Option<u128>,
+        chunk: &Chunk<'_, V>,
+        at: usize,
         series: SeriesRef,
     ) -> Result<(), DecodeError> {
+        let view = &chunk.views[at];
+        if let (1, Some(sample)) = (view.parts().n_samples, view.first()) {
+            return self.put(chunk, at, series, sample);
+        }
         let mut samples = view.samples();
-        let mut is_first = true;
         while let Some(sample) = samples.next()? {
-            match self.append_ref(series, sample) {
-                Ok(()) => {}
-                Err(AppendError::UnknownSeries) if is_first => return self.take_by_labels(view, hash, None),
-                Err(err) => self.refuse_known(view, sample, err)?,
-            }
-            is_first = false;
+            self.put(chunk, at, series, sample)?;
         }
         Ok(())
     }
 
     #[inline]
-    fn append_ref(&mut self, series: SeriesRef, sample: Sample) -> Result<(), AppendError> {
-        // What is too far in the future is told apart where it is refused.
-        if sample.t_ms > self.latest_ms {
-            return Err(AppendError::OutOfBounds);
+    fn put<V: View>(
+        &mut self,
+        chunk: &Chunk<'_, V>,
+        at: usize,
+        series: SeriesRef,
+        sample: Sample,
+    ) -> Result<(), DecodeError> {
+        let Sample { t_ms, value, .. } = sample;
+        if t_ms > self.latest_ms {
+            // What is refused is told in the order of the request.
+            self.append_known(chunk)?;
+            return self.refuse_known(&chunk.views[at], t_ms, AppendError::OutOfBounds);
         }
-        self.appender.append_ref(series, sample.t_ms, sample.value)?;
-        self.outcome.n_samples += 1;
+        self.known.push(RefSample { series, t_ms, value });
+        self.known_at.push(at);
         Ok(())
     }
 
-    fn refuse_known<V: View>(
-        &mut self,
-        view: &V,
-        sample: Sample,
-        err: AppendError,
-    ) -> Result<(), DecodeError> {
+    /// Appends what was collected.
+    fn append_known<V: View>(&mut self, chunk: &Chunk<'_, V>) -> Result<(), DecodeError> {
+        if self.known.is_empty() {
+            return Ok(());
+        }
+        let mut refused = Vec::new();
+        self.appender.append_refs(&self.known, &mut refused);
+        self.outcome.n_samples += (self.known.len() - refused.len()) as u64;
+        let mut unknown = None;
+        for (nth, err) in refused {
+            let (at, t_ms) = (self.known_at[nth], self.known[nth].t_ms);
+            if err == AppendError::UnknownSeries {
+                // All samples of a series that the store has dropped are refused so; they go in together.
+                if unknown.replace(at) != Some(at) {
+                    self.take_by_labels(&chunk.views[at], chunk.hashes[at], None)?;
+                }
+            } else {
+                self.refuse_known(&chunk.views[at], t_ms, err)?;
+            }
+        }
+        self.known.clear();
+        self.known_at.clear();
+        Ok(())
+    }
+
+    fn refuse_known<V: View>(&mut self, view: &V, t_ms: i64, err: AppendError) -> Result<(), DecodeError> {
         let labels = view.labels()?.unwrap_or_default();
-        self.refuse_sample(err, sample.t_ms, &labels);
+        self.refuse_sample(err, t_ms, &labels);
         Ok(())
     }
 

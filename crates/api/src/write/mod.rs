@@ -21,7 +21,7 @@ use wire::remote_write::{
     DecodeError, HashSecret, Item, RequestV1, RequestV2, SeriesMemo, SeriesV2, decompress,
 };
 
-use self::batch::{Batch, Of};
+use self::batch::{Batch, Chunk, Of};
 pub(crate) use self::outcome::Outcome;
 
 /// Requests that are decoded and stored at once. Chosen: more than cores only wait for one another.
@@ -272,9 +272,7 @@ impl Receiver {
             }
             if chunk.len() == CHUNK || is_end {
                 self.look_up(&hashes, &mut known);
-                for ((series, hash), known) in chunk.iter().zip(&hashes).zip(&known) {
-                    batch.take(series, *hash, *known)?;
-                }
+                batch.take(&Chunk { views: &chunk, hashes: &hashes }, &known)?;
                 chunk.clear();
                 hashes.clear();
             }
@@ -299,9 +297,8 @@ impl Receiver {
                 hashes.push(request.hash(series, &self.secret, &mut scratch));
             }
             self.look_up(&hashes, &mut known);
-            for ((series, hash), known) in chunk[..len].iter().zip(&hashes).zip(&known) {
-                batch.take(&Of { request: &request, series }, *hash, *known)?;
-            }
+            let views: Vec<_> = chunk[..len].iter().map(|series| Of { request: &request, series }).collect();
+            batch.take(&Chunk { views: &views, hashes: &hashes }, &known)?;
         }
         Ok(())
     }

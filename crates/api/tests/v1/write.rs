@@ -45,6 +45,34 @@ impl storage::Appendable for OnDisk {
     }
 }
 
+/// A store that drops series as soon as they are in.
+struct Forgetful(Arc<MemStore>);
+
+/// Knows no series by its reference.
+struct ByLabels<'a>(Box<dyn storage::Appender + 'a>);
+
+impl storage::Appendable for Forgetful {
+    fn appender(&self, now_ms: i64) -> Box<dyn storage::Appender + '_> {
+        Box::new(ByLabels(self.0.appender(now_ms)))
+    }
+}
+
+impl storage::Appender for ByLabels<'_> {
+    fn append(
+        &mut self,
+        _known: Option<storage::SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        value: f64,
+    ) -> Result<storage::SeriesRef, storage::AppendError> {
+        self.0.append(None, labels, t_ms, value)
+    }
+
+    fn commit(self: Box<Self>) -> Result<storage::AppendStats, storage::StorageError> {
+        self.0.commit()
+    }
+}
+
 fn taking(accepted: &[WriteMessage]) -> Server {
     let server = Server::starting();
     let store = server.store.clone();
@@ -176,6 +204,20 @@ async fn samples_are_stored_and_known_series_found_again() {
     assert_eq!(server.metric("hinomi_remote_write_memo_series "), 4, "two series in two versions");
     assert_eq!(server.metric("hinomi_remote_write_memo_inserts_total "), 4);
     assert_eq!(server.metric("hinomi_remote_write_received_samples_total "), 16);
+}
+
+#[tokio::test]
+async fn series_that_the_store_has_dropped_come_by_their_labels_again() {
+    let server = Server::starting();
+    let store = Arc::new(Forgetful(server.store.clone()));
+    let server = taking_into(server, &WriteMessage::ALL, store);
+    for round in [2, 1] {
+        let samples = [(round * 60_000 + 1_000, 1.0), (round * 60_000, 2.0)];
+        let message = encode_v1(&[series("a", &samples), series("b", &samples[1..])]);
+        server.check_write("", &message, 204, "").await;
+    }
+    assert_eq!(server.values("a").await.matches('[').count(), 5, "four samples in a list");
+    assert_eq!(server.metric("hinomi_remote_write_received_samples_total "), 6);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use model::{Exemplar, Histogram, Labels, is_stale};
 
 use super::{MemStore, Sample, State, Value};
 use crate::error::{AppendError, RowError, StorageError};
-use crate::seam::{AppendStats, Appender, ColumnIdx, GroupRef, RowOutcome, SeriesRef};
+use crate::seam::{AppendStats, Appender, ColumnIdx, GroupRef, RefSample, RowOutcome, SeriesRef};
 
 /// Series with rows in common.
 #[derive(Debug, Clone, Default)]
@@ -146,11 +146,15 @@ impl Appender for MemAppender<'_> {
         self.append_any(labels, t_ms, 0, Value::Float(value))
     }
 
-    fn append_ref(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
-        let labels = usize::try_from(series.0).ok();
-        let labels = labels.and_then(|idx| self.store.state.read().refs.get(idx).cloned());
-        let labels = labels.ok_or(AppendError::UnknownSeries)?;
-        self.append_any(&labels, t_ms, 0, Value::Float(value)).map(|_| ())
+    fn append_refs(&mut self, samples: &[RefSample], refused: &mut Vec<(usize, AppendError)>) {
+        for (at, sample) in samples.iter().enumerate() {
+            let labels = usize::try_from(sample.series.0).ok();
+            let labels = labels.and_then(|idx| self.store.state.read().refs.get(idx).cloned());
+            let taken = labels
+                .ok_or(AppendError::UnknownSeries)
+                .and_then(|labels| self.append_any(&labels, sample.t_ms, 0, Value::Float(sample.value)));
+            refused.extend(taken.err().map(|err| (at, err)));
+        }
     }
 
     fn append_with_start(

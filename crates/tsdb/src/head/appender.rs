@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::{Exemplar, Histogram, Labels, Metadata};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use storage::{
-    AppendError, AppendStats, Appender, ColumnIdx, GroupRef, RowError, RowOutcome, SeriesRef, StorageError,
+    AppendError, AppendStats, Appender, ColumnIdx, GroupRef, RefSample, RowError, RowOutcome, SeriesRef,
+    StorageError,
 };
 
 use super::commit::{self, NewGroup, Op};
@@ -22,6 +23,22 @@ struct BatchGroup {
     /// Columns, those of this batch included.
     n_columns: u32,
     newest_ms: i64,
+}
+
+/// What a group holds of a series at the time of a sample.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    verdict: Verdict,
+    /// The series may leave the head before the commit.
+    idle: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn of(group: &Group, column: u32, t_ms: i64, bits: u64, trusted_ms: i64) -> Self {
+        let verdict = group.judge(column, t_ms, bits, trusted_ms);
+        Self { verdict, idle: !commit::is_busy(group, column) }
+    }
 }
 
 /// A batch being collected. Nothing of it is visible or written yet.
@@ -112,22 +129,35 @@ impl<'a> DbAppender<'a> {
         &mut self,
         series: u32,
         place: Option<&(Place, SharedGroup)>,
+        labels: &Labels,
+        t_ms: i64,
+        bits: u64,
+    ) -> Result<(), AppendError> {
+        let trusted_ms = self.db.head().newest_allowed_ms(self.now_ms);
+        let seen =
+            place.map(|(place, shared)| Seen::of(&shared.lock(), place.column, t_ms, bits, trusted_ms));
+        self.decide(series, seen, Some(labels), t_ms, bits)
+    }
+
+    /// Whether a sample is taken of which its series' group says what it saw.
+    #[inline]
+    fn decide(
+        &mut self,
+        series: u32,
+        seen: Option<Seen>,
         labels: Option<&Labels>,
         t_ms: i64,
         bits: u64,
     ) -> Result<(), AppendError> {
         let head = self.db.head();
         let too_old = t_ms < head.in_order_floor_ms(self.now_ms);
-        let (mut verdict, mut idle) = (if too_old { Verdict::Late } else { Verdict::Row }, true);
-        if let Some((place, shared)) = place {
-            let group = shared.lock();
-            let judged = group.judge(place.column, t_ms, bits, head.newest_allowed_ms(self.now_ms));
-            if !too_old || matches!(judged, Verdict::Already | Verdict::Duplicate) {
-                verdict = judged;
-            }
-            idle = !commit::is_busy(&group, place.column);
+        let mut verdict = if too_old { Verdict::Late } else { Verdict::Row };
+        if let Some(seen) = seen
+            && (!too_old || matches!(seen.verdict, Verdict::Already | Verdict::Duplicate))
+        {
+            verdict = seen.verdict;
         }
-        if idle && !self.kept.contains_key(&series) {
+        if seen.is_none_or(|seen| seen.idle) && !self.kept.contains_key(&series) {
             let labels = labels.cloned().or_else(|| head.table.read().series.labels(series));
             self.kept.insert(series, labels.ok_or(AppendError::UnknownSeries)?);
         }
@@ -146,6 +176,39 @@ impl<'a> DbAppender<'a> {
         };
         self.db.metrics().out_of_order.inc();
         Err(refused)
+    }
+
+    /// What the head holds of each sample's series. `None` when it is not known.
+    ///
+    /// The table is locked once, and a group once for samples of it that follow each other: locks are most of what a sample costs
+    /// here, since all senders take the same ones. No lock is waited for while another is held.
+    fn see(&self, samples: &[RefSample]) -> Vec<Option<Option<Seen>>> {
+        let mut groups: Vec<(u32, SharedGroup)> = Vec::new();
+        let places: Vec<_> = {
+            let table = self.db.head().table.read();
+            let mut place_of = |sample: &RefSample| {
+                let series = u32::try_from(sample.series.0).ok().filter(|id| table.series.contains(*id))?;
+                let Some(place) = table.places.get(series) else { return Some(None) };
+                if groups.last().is_none_or(|(id, _)| *id != place.group) {
+                    let Some(shared) = table.groups.get(&place.group) else { return Some(None) };
+                    groups.push((place.group, shared.clone()));
+                }
+                Some(Some((groups.len() - 1, place.column)))
+            };
+            samples.iter().map(&mut place_of).collect()
+        };
+        let trusted_ms = self.db.head().newest_allowed_ms(self.now_ms);
+        let mut locked: Option<(usize, MutexGuard<'_, Group>)> = None;
+        let mut look = |(sample, place): (&RefSample, Option<Option<(usize, u32)>>)| {
+            let Some((nth, column)) = place? else { return Some(None) };
+            if locked.as_ref().is_none_or(|(at, _)| *at != nth) {
+                drop(locked.take());
+                locked = Some((nth, groups[nth].1.lock()));
+            }
+            let group = &locked.as_ref()?.1;
+            Some(Some(Seen::of(group, column, sample.t_ms, sample.value.to_bits(), trusted_ms)))
+        };
+        samples.iter().zip(places).map(&mut look).collect()
     }
 
     /// The series of a column that this batch adds.
@@ -187,23 +250,24 @@ impl Appender for DbAppender<'_> {
         self.append_with_start(None, labels, t_ms, 0, value)
     }
 
-    fn append_ref(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
-        let series = u32::try_from(series.0).map_err(|_| AppendError::UnknownSeries)?;
-        let place = {
-            let table = self.db.head().table.read();
-            if !table.series.contains(series) {
-                return Err(AppendError::UnknownSeries);
+    fn append_refs(&mut self, samples: &[RefSample], refused: &mut Vec<(usize, AppendError)>) {
+        let has_starts = self.db.head().has_starts.load(Ordering::Acquire);
+        for (at, (sample, seen)) in samples.iter().zip(self.see(samples)).enumerate() {
+            let Some(seen) = seen else {
+                refused.push((at, AppendError::UnknownSeries));
+                continue;
+            };
+            let (series, t_ms, bits) = (sample.series.0 as u32, sample.t_ms, sample.value.to_bits());
+            let taken = self.check_bounds(t_ms).and_then(|()| self.decide(series, seen, None, t_ms, bits));
+            if let Err(err) = taken {
+                refused.push((at, err));
+                continue;
             }
-            let place = table.places.get(series);
-            place.and_then(|place| Some((place, table.groups.get(&place.group)?.clone())))
-        };
-        self.check_bounds(t_ms)?;
-        self.judge(series, place.as_ref(), None, t_ms, value.to_bits())?;
-        self.ops.push(Op::Sample { series, t_ms, bits: value.to_bits() });
-        if self.db.head().has_starts.load(Ordering::Acquire) {
-            self.ops.push(Op::Start { series, t_ms, start_ms: 0 });
+            self.ops.push(Op::Sample { series, t_ms, bits });
+            if has_starts {
+                self.ops.push(Op::Start { series, t_ms, start_ms: 0 });
+            }
         }
-        Ok(())
     }
 
     fn append_with_start(
@@ -219,7 +283,7 @@ impl Appender for DbAppender<'_> {
         }
         self.check_bounds(t_ms)?;
         let (series, place) = self.series_for(labels)?;
-        self.judge(series, place.as_ref(), Some(labels), t_ms, value.to_bits())?;
+        self.judge(series, place.as_ref(), labels, t_ms, value.to_bits())?;
         self.ops.push(Op::Sample { series, t_ms, bits: value.to_bits() });
         if start_ms != 0 || self.db.head().has_starts.load(Ordering::Acquire) {
             self.ops.push(Op::Start { series, t_ms, start_ms });

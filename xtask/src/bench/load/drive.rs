@@ -27,6 +27,18 @@ pub fn run(
     port: u16,
     sets: &[Set],
     mark_steps: i64,
+    at_mark: impl FnMut(i64, u64) -> Result<()>,
+) -> Result<Sent> {
+    run_at(options, port, sets, mark_steps, 0.0, at_mark)
+}
+
+/// As [`run`], with time that goes by `pace` times faster than a clock; 0 for as fast as the server answers.
+pub fn run_at(
+    options: &Options,
+    port: u16,
+    sets: &[Set],
+    mark_steps: i64,
+    pace: f64,
     mut at_mark: impl FnMut(i64, u64) -> Result<()>,
 ) -> Result<Sent> {
     let plan = Plan {
@@ -36,6 +48,7 @@ pub fn run(
         per_request: options.number("per-request", 2_000, 2_000)? as usize,
         seed: options.number("seed", 1, 1)?,
         mark_steps,
+        pace,
         sets: sets.to_vec(),
     };
     let mut sender = Sender::start(&plan)?;

@@ -31,6 +31,8 @@ pub struct Plan {
     pub seed: u64,
     /// Steps between marks, counted from the first; 0 for none.
     pub mark_steps: i64,
+    /// How often faster than a clock steps follow each other; 0 for as fast as the server answers.
+    pub pace: f64,
     pub sets: Vec<Set>,
 }
 
@@ -39,14 +41,14 @@ impl Plan {
         let numbers = [u64::from(self.port), self.connections as u64, self.per_request as u64, self.seed];
         let mut args = vec![self.recording.clone()];
         args.extend(numbers.iter().map(u64::to_string));
-        args.push(self.mark_steps.to_string());
+        args.extend([self.mark_steps.to_string(), self.pace.to_string()]);
         args.extend(self.sets.iter().map(Set::to_text));
         args
     }
 
     fn from_args(args: &[String]) -> Result<Self> {
-        let [recording, port, connections, per_request, seed, mark_steps, sets @ ..] = args else {
-            bail!("bench-send RECORDING PORT CONNECTIONS PER_REQUEST SEED MARK_STEPS SET…");
+        let [recording, port, connections, per_request, seed, mark_steps, pace, sets @ ..] = args else {
+            bail!("bench-send RECORDING PORT CONNECTIONS PER_REQUEST SEED MARK_STEPS PACE SET…");
         };
         Ok(Self {
             recording: recording.clone(),
@@ -55,6 +57,7 @@ impl Plan {
             per_request: per_request.parse::<usize>()?.max(1),
             seed: seed.parse()?,
             mark_steps: mark_steps.parse()?,
+            pace: pace.parse()?,
             sets: sets.iter().map(|text| Set::from_text(text)).collect::<Result<_>>()?,
         })
     }
@@ -208,6 +211,7 @@ impl Hand<'_> {
         let from_ms = sets.iter().map(|set| set.from_ms).min().context("nothing to send")?;
         let to_ms = sets.iter().map(|set| set.to_ms).max().unwrap_or(from_ms);
         let mark_steps = self.plan.mark_steps;
+        let started = Instant::now();
         for step in 0..(to_ms - from_ms + STEP_MS - 1) / STEP_MS {
             let is_mark = mark_steps > 0 && step % mark_steps == 0;
             if is_mark || step % STEPS_BETWEEN_MEETINGS == 0 {
@@ -219,6 +223,10 @@ impl Hand<'_> {
                     wait()?;
                 }
                 barrier.wait();
+            }
+            if self.plan.pace > 0.0 {
+                let due = Duration::from_secs_f64((step * STEP_MS) as f64 / 1_000.0 / self.plan.pace);
+                thread::sleep(due.saturating_sub(started.elapsed()));
             }
             self.step(step, from_ms + step * STEP_MS)?;
         }

@@ -49,7 +49,9 @@ fn one(bench: &Bench, spec: &Spec, steps: i64, section: &mut Section) -> Result<
     let hosts =
         Set { churn_steps: CHURN_STEPS, ..Set::new(Kind::Node, n_hosts, HOST_SERIES, from_ms, to_ms) };
     let mut curve = Vec::new();
-    let sent = drive::run(&bench.options, server.port, std::slice::from_ref(&hosts), CHURN_STEPS, |_, _| {
+    let pace = bench.options.fraction("pace", 0.0, 0.0)?;
+    let sets = std::slice::from_ref(&hosts);
+    let sent = drive::run_at(&bench.options, server.port, sets, CHURN_STEPS, pace, |_, _| {
         curve.push(server.memory()?.resident as f64);
         Ok(())
     })?;
