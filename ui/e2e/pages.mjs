@@ -277,13 +277,14 @@ export async function pages({ step, base, title }) {
     const now = Date.now() / 1000;
     // Sorting millions of values thousands of times: it would take minutes.
     const slow = new URLSearchParams({ query: "quantile_over_time(0.5, vector(time())[20m:1ms])", start: String(now - 10_000), end: String(now), step: "1" });
-    void page.evaluate((url) => fetch(url).then(() => 0, () => 0), `${base}/api/v1/query_range?${slow}`).catch(() => 0);
+    const answer = page.evaluate((url) => fetch(url).then((got) => got.status, () => 0), `${base}/api/v1/query_range?${slow}`);
     const row = page.locator("[data-testid=query-row]", { hasText: "quantile_over_time" });
     await row.waitFor();
     await shot(page, "queries");
     await row.getByTestId("stop-query").click();
-    // It ends where the engine next looks: between two series, of which this query has one.
-    await row.getByTestId("stop-query").waitFor({ state: "detached" });
+    await row.waitFor({ state: "detached" });
+    const status = await answer;
+    assert(status !== 200, `a stopped query answers ${status}`);
   });
 
   await step("deleting series asks for the selector first", async ({ open, shot }) => {

@@ -384,3 +384,78 @@ fn a_query_dearer_than_its_caller_allows_ends_at_once() {
     check("sum_over_time(vector(1)[200000s:1s])", Some(promql::BRIEF_COST_MAX), false);
     check("sum_over_time(vector(1)[200000s:1s])", None, true);
 }
+
+/// A clock that runs on each time it is read, by a second: as often as the engine looks.
+#[derive(Debug)]
+struct Looks {
+    n: std::sync::atomic::AtomicU64,
+    /// Cancelled at the so-manyeth look.
+    cancel: (u64, CancelToken),
+}
+
+impl stdx::Clock for Looks {
+    fn monotonic(&self) -> Duration {
+        let n = 1 + self.n.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if n == self.cancel.0 {
+            self.cancel.1.cancel();
+        }
+        Duration::from_secs(n)
+    }
+
+    fn now_ms(&self) -> i64 {
+        0
+    }
+}
+
+#[test]
+fn a_query_is_stopped_within_one_series() {
+    const LOOKS: u64 = 30;
+    let run = |query: &str, n_steps: i64, cancel_at: u64, timeout_s: u64| {
+        let cancel = CancelToken::new();
+        let clock: Arc<dyn stdx::Clock> =
+            Arc::new(Looks { n: 0.into(), cancel: (cancel_at, cancel.clone()) });
+        let deadline = Some(Deadline { clock, at: Duration::from_secs(timeout_s) });
+        let opts = QueryOptions { cancel, deadline, ..QueryOptions::default() };
+        let params = RangeParams { start_ms: 0, end_ms: (n_steps - 1) * 1_000, step_ms: 1_000 };
+        let expr = parse(query).expect("a query");
+        Engine::default().range(&store(), &expr, params, &opts).map(|_| ())
+    };
+    let check = |query: &str, n_steps: i64| {
+        let got = run(query, n_steps, LOOKS, u64::MAX);
+        assert!(matches!(got, Err(EvalError::Canceled)), "{query}: {got:?}");
+        let got = run(query, n_steps, u64::MAX, LOOKS);
+        assert!(matches!(got, Err(EvalError::Timeout)), "{query}: {got:?}");
+    };
+    // Wide windows at many steps.
+    for function in [
+        "avg_over_time",
+        "changes",
+        "count_over_time",
+        "deriv",
+        "mad_over_time",
+        "max_over_time",
+        "stddev_over_time",
+        "sum_over_time",
+        "ts_of_max_over_time",
+    ] {
+        check(&format!("{function}(vector(time())[1m:1ms])"), 100);
+    }
+    check("quantile_over_time(0.5, vector(time())[1m:1ms])", 100);
+    check("predict_linear(vector(time())[1m:1ms], 60)", 100);
+    check("rate(vector(time() * 1000 % 2)[1m:1ms])", 100);
+    // Many steps, each little work.
+    for inner in [
+        "sin(vector(time()))",
+        "hour(vector(time()))",
+        "round(vector(time()), 0.5)",
+        "vector(2 ^ time())",
+        "vector(time()) ^ 2",
+        "vector(time()) + on () vector(time())",
+        "vector(scalar(vector(time())))",
+        "x smoothed",
+        "absent(vector(time()) > 1e9)",
+    ] {
+        check(&format!("count_over_time(({inner})[40m:1ms])"), 1);
+    }
+    check("count_values(\"v\", vector(time()))", 10_000);
+}

@@ -164,7 +164,13 @@ impl QueryRequest {
         }
     }
 
-    fn encode(&self, mut output: Output, measured: &Measured, n_threads: usize) -> Vec<String> {
+    fn encode(
+        &self,
+        mut output: Output,
+        measured: &Measured,
+        n_threads: usize,
+        cancel: &CancelToken,
+    ) -> Vec<String> {
         let mut remarks = Remarks::from_annotations(&output.annotations);
         if truncate(&mut output.value, self.limit) {
             remarks.warn("results truncated due to limit");
@@ -179,7 +185,7 @@ impl QueryRequest {
         pieces(&remarks, |json| {
             json.object(|json| {
                 json.key("resultType").text(output.value.type_name());
-                push_value(json.key("result"), &output.value, n_threads);
+                push_value(json.key("result"), &output.value, n_threads, cancel);
                 if !self.stats.is_empty() {
                     let samples = Samples {
                         steps: measured.steps,
@@ -243,7 +249,10 @@ impl Work<'_> {
         let steps = RangeParams { start_ms: info.start_ms, end_ms: info.end_ms, step_ms: info.step_ms };
         let measured = Measured { timings, steps, peak: opts.meter.n_samples_peak() };
         let n_threads = engine.options().threads;
-        Done::Answer(output.map(|output| request.encode(output, &measured, n_threads)))
+        Done::Answer(output.and_then(|output| {
+            let pieces = request.encode(output, &measured, n_threads, &opts.cancel);
+            if opts.cancel.is_canceled() { Err(eval_error(&EvalError::Canceled)) } else { Ok(pieces) }
+        }))
     }
 }
 

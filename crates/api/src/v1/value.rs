@@ -3,7 +3,7 @@
 //! In from the engine's answers; out the pieces of a body, in order. Which threads write changes no byte.
 
 use model::Histogram;
-use promql::{MatrixSeries, Value};
+use promql::{CancelToken, MatrixSeries, Value};
 
 use crate::json::{Json, TimeTexts};
 
@@ -14,8 +14,8 @@ const SERIES_BYTES: usize = 160;
 /// A matrix of fewer points is written by one thread. Chosen: about a millisecond, twenty times what starting a thread takes.
 const SPLIT_POINTS_MIN: usize = 40_000;
 
-/// The value of `result`.
-pub(super) fn push_value(json: &mut Json, value: &Value, n_threads: usize) {
+/// The value of `result`. What is cancelled meanwhile is left half written: nobody is to see it.
+pub(super) fn push_value(json: &mut Json, value: &Value, n_threads: usize, cancel: &CancelToken) {
     match value {
         // Scalars and texts go through Go's own encoder: a float for the time, and no exponent in the value.
         Value::Scalar { t_ms, value } => json.array(|json| {
@@ -27,7 +27,7 @@ pub(super) fn push_value(json: &mut Json, value: &Value, n_threads: usize) {
             json.text(text);
         }),
         Value::Vector(samples) => json.array(|json| {
-            for sample in samples {
+            for sample in samples.iter().take_while(|_| !cancel.is_canceled()) {
                 json.object(|json| {
                     json.key("metric").labels(&sample.labels);
                     match &sample.histogram {
@@ -37,18 +37,18 @@ pub(super) fn push_value(json: &mut Json, value: &Value, n_threads: usize) {
                 });
             }
         }),
-        Value::Matrix(series) => push_matrix(json, series, n_threads),
+        Value::Matrix(series) => push_matrix(json, series, n_threads, cancel),
     }
 }
 
-fn push_matrix(json: &mut Json, all: &[MatrixSeries], n_threads: usize) {
+fn push_matrix(json: &mut Json, all: &[MatrixSeries], n_threads: usize, cancel: &CancelToken) {
     let n_points: usize = all.iter().map(|series| series.points.len()).sum();
     let longest = all.iter().max_by_key(|series| series.points.len());
     let times = longest.map_or(&[][..], |series| &series.points).iter().map(|(t_ms, _)| *t_ms);
     // One series alone would gain nothing.
     let times = if all.len() > 1 { TimeTexts::new(times) } else { TimeTexts::default() };
     if n_threads < 2 || n_points < SPLIT_POINTS_MIN {
-        return json.array(|json| push_series(json, all, &times));
+        return json.array(|json| push_series(json, all, &times, cancel));
     }
     let mut parts = parts(all, n_points.div_ceil(n_threads)).into_iter();
     let own = parts.next().unwrap_or(&[]);
@@ -58,12 +58,12 @@ fn push_matrix(json: &mut Json, all: &[MatrixSeries], n_threads: usize) {
             let write = |part| {
                 scope.spawn(move || {
                     let mut json = Json::continued();
-                    push_series(&mut json, part, times);
+                    push_series(&mut json, part, times, cancel);
                     json.finish()
                 })
             };
             let others: Vec<_> = parts.map(write).collect();
-            push_series(json, own, times);
+            push_series(json, own, times, cancel);
             for other in others {
                 // A panic over there is one here: nothing is answered with a piece missing.
                 json.append(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -89,10 +89,10 @@ fn parts(all: &[MatrixSeries], n_points_each: usize) -> Vec<&[MatrixSeries]> {
     parts
 }
 
-fn push_series(json: &mut Json, all: &[MatrixSeries], times: &TimeTexts) {
+fn push_series(json: &mut Json, all: &[MatrixSeries], times: &TimeTexts, cancel: &CancelToken) {
     let n_points: usize = all.iter().map(|series| series.points.len()).sum();
     json.reserve(n_points * POINT_BYTES + all.len() * SERIES_BYTES);
-    for series in all {
+    for series in all.iter().take_while(|_| !cancel.is_canceled()) {
         json.object(|json| {
             json.key("metric").labels(&series.labels);
             if !series.points.is_empty() {
@@ -141,7 +141,7 @@ mod tests {
             let written = |n_threads| {
                 let mut json = Json::new();
                 json.object(|json| {
-                    push_value(json.key("a"), &value, n_threads);
+                    push_value(json.key("a"), &value, n_threads, &CancelToken::new());
                     json.key("b").null();
                 });
                 json.finish_pieces()

@@ -9,6 +9,7 @@ use model::labels::METRIC_NAME;
 use super::column::{Column, Grid, only};
 use super::evaluator::{Evaluator, Result};
 use super::gather::Gather;
+use super::pace::{LABELS_VALUES, Pace};
 use super::{newest, passes, top};
 use crate::annotations::texts;
 use crate::error::EvalError;
@@ -39,10 +40,12 @@ pub(crate) struct Group {
     pub(crate) members: Vec<usize>,
 }
 
-fn groups(columns: &[Column], grouping: Grouping<'_>) -> Vec<Group> {
+fn groups(ev: &Evaluator<'_>, columns: &[Column], grouping: Grouping<'_>) -> Result<Vec<Group>> {
+    let mut pace = Pace::new(ev.query_options);
     let mut known: HashMap<Labels, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
     for (idx, column) in columns.iter().enumerate() {
+        pace.pass(LABELS_VALUES)?;
         let labels = grouping.of(&column.labels);
         let group = *known.entry(labels.clone()).or_insert_with(|| {
             groups.push(Group { labels, members: Vec::new() });
@@ -50,7 +53,7 @@ fn groups(columns: &[Column], grouping: Grouping<'_>) -> Vec<Group> {
         });
         groups[group].members.push(idx);
     }
-    groups
+    Ok(groups)
 }
 
 pub(crate) fn eval(
@@ -87,7 +90,7 @@ pub(crate) fn eval(
         return Ok(columns);
     }
     let columns = ev.vector(inner, grid)?;
-    let groups = groups(&columns, grouping);
+    let groups = groups(ev, &columns, grouping)?;
     if op != AggregateOp::Quantile {
         if !check_params(ev, op, &params, param_span)? {
             return Ok(Vec::new());
@@ -99,7 +102,7 @@ pub(crate) fn eval(
     for group in groups {
         ev.check_stop()?;
         note_ignored(ev, op, &columns, &group, span);
-        let mut result = quantiles(&columns, &group, &params, grid);
+        let mut result = quantiles(ev, &columns, &group, &params, grid)?;
         result.drop_name = group.members.iter().any(|idx| columns[*idx].drop_name);
         if !result.is_absent() {
             results.push(result);
@@ -175,17 +178,26 @@ fn note_ignored(ev: &mut Evaluator<'_>, op: AggregateOp, columns: &[Column], gro
     }
 }
 
-fn quantiles(columns: &[Column], group: &Group, params: &[f64], grid: Grid) -> Column {
+fn quantiles(
+    ev: &Evaluator<'_>,
+    columns: &[Column],
+    group: &Group,
+    params: &[f64],
+    grid: Grid,
+) -> Result<Column> {
+    let mut pace = Pace::new(ev.query_options);
     let mut result = Column::absent(group.labels.clone(), grid.n_steps);
     let mut values = Vec::with_capacity(group.members.len());
     for (step, q) in params.iter().enumerate() {
+        // Each is looked at several times.
+        pace.pass(4 * group.members.len())?;
         values.clear();
         values.extend(group.members.iter().filter_map(|idx| columns[*idx].get(step)));
         if !values.is_empty() {
             result.set(step, quantile(*q, &mut values));
         }
     }
-    result
+    Ok(result)
 }
 
 fn count_values(
@@ -210,6 +222,7 @@ fn count_values(
     let grouping = Grouping { labels: &kept, without: grouping.without };
     let columns = ev.vector(inner, grid)?;
     let mut counts = Counts { grouping, label, grid, known: HashMap::new(), results: Vec::new() };
+    let mut pace = Pace::new(ev.query_options);
     for column in &columns {
         ev.check_stop()?;
         let mut last: Option<(u64, usize)> = None;
@@ -217,6 +230,7 @@ fn count_values(
             let idx = match (column.get(step), last) {
                 (Some(value), Some((bits, idx))) if bits == value.to_bits() => idx,
                 (Some(value), _) => {
+                    pace.pass(LABELS_VALUES)?;
                     let idx = counts.place(ev, column, &format_f(value))?;
                     last = Some((value.to_bits(), idx));
                     idx

@@ -6,9 +6,11 @@ use model::Labels;
 use model::labels::METRIC_NAME;
 
 use super::column::{Column, Evaluated, Grid};
+use super::engine::QueryOptions;
 use super::evaluator::{Evaluator, Result};
 use super::histogram_binop::{self, Operand, Remarks};
 use super::join::Join;
+use super::pace::{LABELS_VALUES, Pace, VALUES_PER_LOOK};
 use crate::error::EvalError;
 use crate::parse::ast::{BinaryOp, Cardinality, Span, VectorMatching};
 
@@ -33,7 +35,27 @@ impl Operator {
 
     /// Applies the operator to the floats of `column` and `others` at every step. At steps where `column` has none nothing that
     /// counts is computed. A comparison without `bool` gives what `kept` says.
-    pub(super) fn combine(self, column: &mut Column, others: &[f64], swapped: bool, kept: Kept) {
+    ///
+    /// # Errors
+    /// When the query is to stop: it looks once per series, and within long ones.
+    pub(super) fn combine(
+        self,
+        query: &QueryOptions,
+        column: &mut Column,
+        others: &[f64],
+        swapped: bool,
+        kept: Kept,
+    ) -> Result<()> {
+        let values = column.values.chunks_mut(VALUES_PER_LOOK);
+        let present = column.present.chunks_mut(VALUES_PER_LOOK);
+        for ((values, present), others) in values.zip(present).zip(others.chunks(VALUES_PER_LOOK)) {
+            query.check_stop()?;
+            self.combine_some(Floats { values, present }, others, swapped, kept);
+        }
+        Ok(())
+    }
+
+    fn combine_some(self, column: Floats<'_>, others: &[f64], swapped: bool, kept: Kept) {
         use BinaryOp as B;
         if self.op.is_comparison() && !self.return_bool {
             return match self.op {
@@ -83,6 +105,12 @@ impl Operator {
     }
 }
 
+/// Some steps of a series of floats.
+struct Floats<'c> {
+    values: &'c mut [f64],
+    present: &'c mut [bool],
+}
+
 /// Which side a comparison that filters gives at a step: of the column's own value and the other.
 type Kept = fn(f64, f64) -> f64;
 
@@ -91,7 +119,7 @@ trait Combine: Fn(f64, f64) -> f64 {}
 impl<F: Fn(f64, f64) -> f64> Combine for F {}
 
 /// `column` as the left side, or (`swapped`) the right one.
-fn compute(column: &mut Column, others: &[f64], swapped: bool, of: impl Combine) {
+fn compute(column: Floats<'_>, others: &[f64], swapped: bool, of: impl Combine) {
     let values = column.values.iter_mut().zip(others);
     if swapped {
         values.for_each(|(own, other)| *own = of(*other, *own));
@@ -101,13 +129,13 @@ fn compute(column: &mut Column, others: &[f64], swapped: bool, of: impl Combine)
 }
 
 fn compare(
-    column: &mut Column,
+    column: Floats<'_>,
     others: &[f64],
     swapped: bool,
     is_kept: impl Fn(f64, f64) -> bool,
     kept: Kept,
 ) {
-    let places = column.values.iter_mut().zip(&mut column.present);
+    let places = column.values.iter_mut().zip(column.present);
     for ((own, present), other) in places.zip(others) {
         *present &= if swapped { is_kept(*other, *own) } else { is_kept(*own, *other) };
         *own = kept(*own, *other);
@@ -119,7 +147,7 @@ fn pow(lhs: f64, rhs: f64) -> f64 {
     lhs.powf(rhs)
 }
 
-pub(crate) fn scalars(op: BinaryOp, lhs: &[f64], rhs: &[f64]) -> Result<Evaluated> {
+pub(crate) fn scalars(query: &QueryOptions, op: BinaryOp, lhs: &[f64], rhs: &[f64]) -> Result<Evaluated> {
     let operator = Operator { op, return_bool: true, span: Span::default() };
     if operator.is_trim() || op.is_set() {
         return Err(EvalError::Execution(format!(
@@ -127,11 +155,15 @@ pub(crate) fn scalars(op: BinaryOp, lhs: &[f64], rhs: &[f64]) -> Result<Evaluate
             op.as_str()
         )));
     }
-    let values = lhs.iter().zip(rhs).map(|(lhs, rhs)| {
-        let (value, keep) = operator.apply(*lhs, *rhs);
-        if op.is_comparison() { f64::from(u8::from(keep)) } else { value }
-    });
-    Ok(Evaluated::Scalar(values.collect()))
+    let mut values = Vec::with_capacity(lhs.len());
+    for (lhs, rhs) in lhs.chunks(VALUES_PER_LOOK).zip(rhs.chunks(VALUES_PER_LOOK)) {
+        query.check_stop()?;
+        values.extend(lhs.iter().zip(rhs).map(|(lhs, rhs)| {
+            let (value, keep) = operator.apply(*lhs, *rhs);
+            if op.is_comparison() { f64::from(u8::from(keep)) } else { value }
+        }));
+    }
+    Ok(Evaluated::Scalar(values))
 }
 
 /// `swapped` when the scalar stands on the left.
@@ -145,8 +177,8 @@ pub(crate) fn vector_scalar(
     let n_steps = scalars.len();
     let mut remarks = Remarks::default();
     for column in &mut columns {
-        ev.check_stop()?;
         if operator.is_trim() || !column.histograms.is_empty() {
+            ev.check_stop()?;
             *column = with_histograms(column, operator, scalars, swapped, &mut remarks);
             if operator.changes_metric() || operator.return_bool {
                 ev.drop_name(column);
@@ -154,7 +186,7 @@ pub(crate) fn vector_scalar(
             continue;
         }
         let own = |own: f64, _| own;
-        operator.combine(column, scalars, swapped, own);
+        operator.combine(ev.query_options, column, scalars, swapped, own)?;
         if operator.changes_metric() || operator.return_bool {
             ev.drop_name(column);
         }
@@ -198,8 +230,17 @@ struct Signatures {
 }
 
 impl Signatures {
-    fn of(&mut self, columns: &[Column], matching: &VectorMatching) -> Vec<usize> {
-        columns.iter().map(|column| self.ordinal(&column.labels, matching)).collect()
+    fn of(
+        &mut self,
+        pace: &mut Pace<'_>,
+        columns: &[Column],
+        matching: &VectorMatching,
+    ) -> Result<Vec<usize>> {
+        let ordinal = |column: &Column| {
+            pace.pass(LABELS_VALUES)?;
+            Ok(self.ordinal(&column.labels, matching))
+        };
+        columns.iter().map(ordinal).collect()
     }
 
     fn ordinal(&mut self, labels: &Labels, matching: &VectorMatching) -> usize {
@@ -241,12 +282,17 @@ pub(super) struct Side {
 }
 
 impl Side {
-    fn pair(lhs: Vec<Column>, rhs: Vec<Column>, matching: &VectorMatching) -> (Self, Self) {
+    fn pair(
+        query: &QueryOptions,
+        (lhs, rhs): (Vec<Column>, Vec<Column>),
+        matching: &VectorMatching,
+    ) -> Result<(Self, Self)> {
         let mut known = Signatures::default();
-        let lhs_ordinals = known.of(&lhs, matching);
-        let rhs_ordinals = known.of(&rhs, matching);
+        let pace = &mut Pace::new(query);
+        let lhs_ordinals = known.of(pace, &lhs, matching)?;
+        let rhs_ordinals = known.of(pace, &rhs, matching)?;
         let n_groups = known.ordinals.len();
-        (Self::new(lhs, lhs_ordinals, n_groups), Self::new(rhs, rhs_ordinals, n_groups))
+        Ok((Self::new(lhs, lhs_ordinals, n_groups), Self::new(rhs, rhs_ordinals, n_groups)))
     }
 
     fn new(columns: Vec<Column>, ordinals: Vec<usize>, n_groups: usize) -> Self {
@@ -298,15 +344,15 @@ pub(crate) fn vectors(
     grid: Grid,
 ) -> Result<Evaluated> {
     let columns = if operator.op.is_set() {
-        let (lhs, rhs) = Side::pair(lhs, rhs, matching);
+        let (lhs, rhs) = Side::pair(ev.query_options, (lhs, rhs), matching)?;
         set_operation(ev, operator.op, lhs, rhs, grid)?
     } else {
         let swapped = matching.cardinality == Cardinality::OneToMany;
-        let (many, one) =
-            if swapped { Side::pair(rhs, lhs, matching) } else { Side::pair(lhs, rhs, matching) };
+        let sides = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+        let (many, one) = Side::pair(ev.query_options, sides, matching)?;
         let mut join = Join { ev, operator, matching, swapped, many, one, n_steps: grid.n_steps };
         join.check_one_side()?;
-        match join.pairs() {
+        match join.pairs()? {
             // Nothing is left to settle.
             Some(pairs) => return Ok(Evaluated::Vector(join.run_pairs(pairs)?)),
             None => join.run()?,

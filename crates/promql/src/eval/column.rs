@@ -7,6 +7,8 @@ use std::sync::Arc;
 use model::labels::METRIC_NAME;
 use model::{Histogram, Labels};
 
+use super::engine::QueryOptions;
+use super::pace::{LABELS_VALUES, Pace};
 use crate::error::EvalError;
 use crate::limits::STEPS_PER_SAMPLE;
 
@@ -249,17 +251,20 @@ pub(crate) fn only<S: AsRef<str>>(labels: &Labels, names: &[S]) -> Labels {
 /// Joins series that came to have the same labels.
 ///
 /// # Errors
-/// When two of them have a value at the same step.
-pub(crate) fn merge_equal(columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
+/// When two of them have a value at the same step, or the query is to stop.
+pub(crate) fn merge_equal(query: &QueryOptions, columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
+    let mut pace = Pace::new(query);
     let mut seen: HashMap<Labels, usize> = HashMap::with_capacity(columns.len());
     let mut merged: Vec<Column> = Vec::with_capacity(columns.len());
     for column in columns {
+        pace.pass(LABELS_VALUES)?;
         match seen.entry(column.labels.clone()) {
             Entry::Vacant(slot) => {
                 slot.insert(merged.len());
                 merged.push(column);
             }
             Entry::Occupied(slot) => {
+                pace.pass(column.present.len())?;
                 if !merged[*slot.get()].absorb(&column) {
                     return Err(same_labelset());
                 }

@@ -11,6 +11,7 @@ use storage::Queryable;
 use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::counted::Counts;
 use super::evaluator::Evaluator;
+use super::pace::{LABELS_VALUES, Pace};
 use super::range::{self, Samples};
 use super::shared::Shared;
 use crate::cache::ResultCache;
@@ -153,7 +154,10 @@ pub struct QueryOptions {
 
 impl QueryOptions {
     /// Ends the query when it was told to, or has run too long.
-    pub(crate) fn check_stop(&self) -> Result<(), EvalError> {
+    ///
+    /// # Errors
+    /// [`EvalError::Canceled`] or [`EvalError::Timeout`].
+    pub fn check_stop(&self) -> Result<(), EvalError> {
         if self.cancel.is_canceled() {
             return Err(EvalError::Canceled);
         }
@@ -266,7 +270,7 @@ impl Engine {
         let mut ev = self.evaluator(queryable, expr, times, 1, opts);
         if expr.value_type() == ValueType::Matrix {
             let series = range::raw(&mut ev, expr, t_ms)?;
-            return Ok(ev.output(raw_matrix(series)?));
+            return Ok(ev.output(raw_matrix(series, opts)?));
         }
         let value = match ev.eval(expr, Grid::instant(t_ms))? {
             Evaluated::Scalar(values) => Value::Scalar { t_ms, value: values[0] },
@@ -323,9 +327,13 @@ impl Engine {
             Evaluated::Text(_) => Vec::new(),
             Evaluated::Vector(columns) => ev.finish(columns)?,
         };
-        let mut series: Vec<MatrixSeries> =
-            columns.into_iter().map(|column| to_series(column, grid)).collect();
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let mut pace = Pace::new(opts);
+        let series = columns.into_iter().map(|column| {
+            pace.pass(LABELS_VALUES + grid.n_steps)?;
+            Ok(to_series(column, grid))
+        });
+        let mut series = series.collect::<Result<Vec<MatrixSeries>, EvalError>>()?;
+        pace.sort_by(&mut series, |a, b| a.labels.cmp(&b.labels))?;
         Ok(ev.output(Value::Matrix(series)))
     }
 
@@ -387,7 +395,8 @@ fn to_series(column: Column, grid: Grid) -> MatrixSeries {
 }
 
 /// The range vector of an instant query.
-fn raw_matrix(series: Vec<Samples>) -> Result<Value, EvalError> {
+fn raw_matrix(series: Vec<Samples>, opts: &QueryOptions) -> Result<Value, EvalError> {
+    let mut pace = Pace::new(opts);
     let to_series = |mut s: Samples| {
         if s.drop_name {
             s.labels = without_metadata(&s.labels);
@@ -398,8 +407,12 @@ fn raw_matrix(series: Vec<Samples>) -> Result<Value, EvalError> {
             histograms: s.histograms.into_iter().map(|h| (h.t_ms, h.histogram)).collect(),
         }
     };
-    let mut series: Vec<_> = series.into_iter().map(to_series).collect();
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let series = series.into_iter().map(|samples| {
+        pace.pass(LABELS_VALUES + samples.values.len())?;
+        Ok(to_series(samples))
+    });
+    let mut series = series.collect::<Result<Vec<MatrixSeries>, EvalError>>()?;
+    pace.sort_by(&mut series, |a, b| a.labels.cmp(&b.labels))?;
     if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
         return Err(same_labelset());
     }

@@ -277,7 +277,9 @@ impl Evaluator<'_> {
         grid: Grid,
     ) -> Result<Evaluated> {
         match (self.eval(lhs, grid)?, self.eval(rhs, grid)?) {
-            (Evaluated::Scalar(lhs), Evaluated::Scalar(rhs)) => binop::scalars(operator.op, &lhs, &rhs),
+            (Evaluated::Scalar(lhs), Evaluated::Scalar(rhs)) => {
+                binop::scalars(self.query_options, operator.op, &lhs, &rhs)
+            }
             (Evaluated::Vector(columns), Evaluated::Scalar(scalars)) => {
                 binop::vector_scalar(self, operator, columns, &scalars, false)
             }
@@ -297,13 +299,18 @@ impl Evaluator<'_> {
             Evaluated::Scalar(values) => Ok(Evaluated::Scalar(values.into_iter().map(|v| -v).collect())),
             Evaluated::Vector(mut columns) => {
                 for column in &mut columns {
+                    self.check_stop()?;
                     column.values.iter_mut().for_each(|v| *v = -*v);
                     for histogram in column.histograms.iter_mut().flatten() {
                         Arc::make_mut(histogram).multiply(-1.0);
                     }
                     self.drop_name(column);
                 }
-                let columns = if self.drops_names_at_once() { merge_equal(columns)? } else { columns };
+                let columns = if self.drops_names_at_once() {
+                    merge_equal(self.query_options, columns)?
+                } else {
+                    columns
+                };
                 Ok(Evaluated::Vector(columns))
             }
             Evaluated::Text(_) => Err(operand_mismatch(BinaryOp::Sub)),
@@ -377,7 +384,7 @@ impl Evaluator<'_> {
             // Told apart at the end, when names are dropped.
             return Ok(columns);
         }
-        merge_equal(columns)
+        merge_equal(self.query_options, columns)
     }
 
     /// The answer, with all that was gathered beside it.
@@ -394,7 +401,7 @@ impl Evaluator<'_> {
         for column in columns.iter_mut().filter(|c| c.drop_name) {
             column.labels = without_metadata(&column.labels);
         }
-        merge_equal(columns)
+        merge_equal(self.query_options, columns)
     }
 }
 

@@ -11,6 +11,7 @@ use super::binop::{Operator, Side, or_into, signature};
 use super::column::{Column, only, without, without_metadata};
 use super::evaluator::{Evaluator, Result};
 use super::histogram_binop::{self, Remark, Remarks};
+use super::pace::{LABELS_VALUES, Pace};
 use crate::error::EvalError;
 use crate::parse::ast::{Cardinality, VectorMatching};
 
@@ -47,9 +48,11 @@ impl Join<'_, '_, '_> {
     pub(super) fn check_one_side(&self) -> Result<()> {
         let is_filled = self.matching.fill.lhs.is_some() || self.matching.fill.rhs.is_some();
         let mut other: Option<Vec<bool>> = None;
+        let mut pace = Pace::new(self.ev.query_options);
         for group in self.one.groups.iter().filter(|group| group.len() > 1) {
             let other = other.get_or_insert_with(|| self.many.any_presence(self.n_steps));
             for step in (0..self.n_steps).filter(|step| is_filled || other[*step]) {
+                pace.pass(group.len())?;
                 let mut present = group.iter().filter(|idx| self.one.columns[**idx].has(step));
                 if let (Some(first), Some(second)) = (present.next(), present.next()) {
                     return Err(self.duplicates(*first, *second));
@@ -79,7 +82,10 @@ impl Join<'_, '_, '_> {
 
     /// Who meets whom and the labels of what comes of it, where that is the same at all steps: floats alone, each series of the many
     /// side meets at most one, and no two results have the same labels. `None` where it is not.
-    pub(super) fn pairs(&self) -> Option<Vec<Pair>> {
+    ///
+    /// # Errors
+    /// When the query is to stop.
+    pub(super) fn pairs(&self) -> Result<Option<Vec<Pair>>> {
         let fill = self.matching.fill;
         let has_histograms = |side: &Side| side.columns.iter().any(|column| !column.histograms.is_empty());
         if fill.lhs.is_some()
@@ -88,39 +94,40 @@ impl Join<'_, '_, '_> {
             || has_histograms(&self.many)
             || has_histograms(&self.one)
         {
-            return None;
+            return Ok(None);
         }
         let is_one_to_one = self.matching.cardinality == Cardinality::OneToOne;
         let mut pairs = Vec::with_capacity(self.many.columns.len());
         let mut seen = HashSet::with_capacity(self.many.columns.len());
+        let mut pace = Pace::new(self.ev.query_options);
         for idx in 0..self.many.columns.len() {
+            pace.pass(LABELS_VALUES)?;
             let mut partners = self.partners(idx);
             let Some(other) = partners.next() else { continue };
             let is_shared = is_one_to_one && self.many.groups[self.many.ordinals[idx]].len() > 1;
             if is_shared || partners.next().is_some() {
-                return None;
+                return Ok(None);
             }
             let labels = self.result_labels(&self.many.columns[idx].labels, &self.one.columns[other].labels);
             if !seen.insert(labels.clone()) {
-                return None;
+                return Ok(None);
             }
             pairs.push(Pair { many: idx, one: other, labels });
         }
-        Some(pairs)
+        Ok(Some(pairs))
     }
 
     /// The results of `pairs`, each in the place of its series on the many side.
     pub(super) fn run_pairs(&mut self, pairs: Vec<Pair>) -> Result<Vec<Column>> {
         let mut results = Vec::with_capacity(pairs.len());
         for Pair { many, one, labels } in pairs {
-            self.ev.check_stop()?;
             let empty = Column::absent(Labels::empty(), 0);
             let mut column = std::mem::replace(&mut self.many.columns[many], empty);
             let one = &self.one.columns[one];
             column.present.iter_mut().zip(&one.present).for_each(|(many, one)| *many &= *one);
             // A comparison gives its left side.
             let kept = if self.swapped { |_, other| other } else { |own, _| own };
-            self.operator.combine(&mut column, &one.values, self.swapped, kept);
+            self.operator.combine(self.ev.query_options, &mut column, &one.values, self.swapped, kept)?;
             (column.labels, column.drop_name) = (labels, self.operator.return_bool);
             column.lost_metadata = false;
             if !column.is_absent() {
@@ -149,6 +156,7 @@ impl Join<'_, '_, '_> {
             self.ev.check_stop()?;
             let ordinal = self.many.ordinals[idx];
             for other in self.partners(idx) {
+                self.ev.check_stop()?;
                 let (many, one) = (&self.many.columns[idx], &self.one.columns[other]);
                 let met = self.meet(many, one);
                 self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
@@ -162,6 +170,7 @@ impl Join<'_, '_, '_> {
         }
         if let Some(fill) = self.matching.fill.lhs {
             for idx in 0..self.one.columns.len() {
+                self.ev.check_stop()?;
                 let ordinal = self.one.ordinals[idx];
                 let one = &self.one.columns[idx];
                 let many = self.stand_in(&self.many, ordinal, &one.labels, fill);

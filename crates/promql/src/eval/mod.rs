@@ -13,6 +13,7 @@ mod histograms;
 mod join;
 mod mixed;
 mod newest;
+pub(crate) mod pace;
 mod passes;
 pub(crate) mod range;
 pub(crate) mod scan;

@@ -12,6 +12,7 @@ use super::column::{Cell, Column, Grid, histogram_samples};
 use super::counted;
 use super::evaluator::{Buckets, Evaluator, Result};
 use super::histograms::prepared;
+use super::pace::{HISTOGRAM_VALUES, Pace};
 use super::selector::Reference;
 use super::{scan, subquery};
 use crate::error::EvalError;
@@ -290,13 +291,17 @@ impl Windows {
 }
 
 /// Calls `function` for every step at which the window of `samples` holds any, and sets `column` to what it gives.
+///
+/// # Errors
+/// When the query is to stop: one series may take minutes.
 pub(crate) fn apply(
     edges: &bounds::Edges,
     bounds: &Bounds,
     samples: &Samples,
     column: &mut Column,
+    pace: &mut Pace<'_>,
     mut function: impl FnMut(usize, &Window<'_>) -> Option<Cell>,
-) {
+) -> Result<()> {
     let (mut histograms_from, mut histograms_to) = (0, 0);
     for (step, (from, to)) in bounds.from.iter().zip(&bounds.to).enumerate() {
         let (from, to) = (*from as usize, *to as usize);
@@ -320,5 +325,7 @@ pub(crate) fn apply(
         if let Some(cell) = function(step, &window) {
             column.set_cell(step, cell);
         }
+        pace.pass(to - from + histograms.len() * HISTOGRAM_VALUES)?;
     }
+    Ok(())
 }

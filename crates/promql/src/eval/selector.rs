@@ -10,6 +10,7 @@ use super::column::{Cell, Column, Grid};
 use super::counted;
 use super::evaluator::{Buckets, Evaluator, Result};
 use super::histograms::prepared;
+use super::pace::Pace;
 use super::scan::{self, Made, Maker, Sink};
 use crate::annotations::texts;
 use crate::error::EvalError;
@@ -274,6 +275,9 @@ impl<H: Fn(&Labels, &HistogramSample) -> Result<Cell> + Sync> NewestMaker<H> {
     }
 }
 
+/// What a step of a smoothed selector counts for, in values that are passed. Chosen: it is searched for.
+const SMOOTHED_VALUES: usize = 64;
+
 /// `selector smoothed`: the value at the step itself, on the line between the samples around it.
 fn smoothed(
     ev: &mut Evaluator<'_>,
@@ -301,7 +305,9 @@ fn smoothed(
         let histograms: Vec<_> = histograms.filter(|h| !is_stale(h.histogram.sum)).collect();
         let mut column = Column::absent(series.labels.clone(), grid.n_steps);
         let mut notes = Notes::new(&series.labels, span);
+        let mut pace = Pace::new(ev.query_options);
         for step in 0..grid.n_steps {
+            pace.pass(SMOOTHED_VALUES)?;
             let moment_ms = reference.of(grid.t_ms(step));
             let window = within(&samples, |(t_ms, _)| *t_ms, moment_ms, lookback_ms);
             let beside = within(&histograms, |h| h.t_ms, moment_ms, lookback_ms);

@@ -48,6 +48,7 @@ pub(crate) fn eval(
     let all: TimestampColumn = Arc::new((0..inner_grid.n_steps).map(|step| inner_grid.t_ms(step)).collect());
     let mut series = Vec::with_capacity(columns.len());
     for column in columns {
+        ev.check_stop()?;
         let mut samples =
             Samples { labels: column.labels.clone(), drop_name: column.drop_name, ..Samples::default() };
         if column.present.iter().all(|p| *p) && !has_stale(&column.values) {

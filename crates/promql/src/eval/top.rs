@@ -7,6 +7,7 @@ use model::Labels;
 use super::aggregate::Group;
 use super::column::{Column, Grid};
 use super::evaluator::{Evaluator, Result};
+use super::pace::Pace;
 use crate::annotations::texts;
 use crate::func::hash::xxhash64;
 use crate::parse::ast::{AggregateOp, Span};
@@ -31,9 +32,10 @@ pub(crate) fn eval(
         _ => Vec::new(),
     };
     let mut order = Vec::new();
+    let mut pace = Pace::new(ev.query_options);
     for (step, param) in params.iter().enumerate() {
-        ev.check_stop()?;
         for group in groups {
+            pace.pass(4 * group.members.len())?;
             let entry = |idx: &usize| {
                 let column = &columns[*idx];
                 let value = column.get(step).or_else(|| (!by_value && column.has(step)).then_some(0.0));

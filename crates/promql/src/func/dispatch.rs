@@ -10,6 +10,7 @@ use super::{Function, histogram, info, label, math, range_calls, sort};
 use crate::error::EvalError;
 use crate::eval::column::{Column, Evaluated, Grid};
 use crate::eval::evaluator::{Evaluator, Result};
+use crate::eval::pace::{Pace, VALUES_PER_LOOK};
 use crate::eval::selector;
 use crate::parse::ast::{Expr, ExprKind, Span, ValueType};
 
@@ -76,7 +77,9 @@ fn scalar_call(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) ->
                     _ => f64::NAN,
                 }
             };
-            Ok((0..grid.n_steps).map(only).collect())
+            let mut pace = Pace::new(ev.query_options);
+            let only = |step| pace.pass(columns.len()).map(|()| only(step));
+            (0..grid.n_steps).map(only).collect()
         }
         _ => Err(unknown(name)),
     }
@@ -94,9 +97,11 @@ fn map(
     f: impl Fn(usize, f64) -> f64,
 ) -> Result<Vec<Column>> {
     for column in &mut columns {
-        ev.check_stop()?;
-        for (step, value) in column.values.iter_mut().enumerate() {
-            *value = f(step, *value);
+        for (nth, values) in column.values.chunks_mut(VALUES_PER_LOOK).enumerate() {
+            ev.check_stop()?;
+            for (step, value) in values.iter_mut().enumerate() {
+                *value = f(nth * VALUES_PER_LOOK + step, *value);
+            }
         }
         column.histograms.clear();
         ev.drop_name(column);
@@ -158,6 +163,7 @@ fn clamp(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) -> Resul
         _ => (f64::NEG_INFINITY, bounds[0][step]),
     };
     for column in &mut columns {
+        ev.check_stop()?;
         for step in 0..grid.n_steps {
             let (min, max) = limits(step);
             column.values[step] = math::max(min, math::min(max, column.values[step]));
@@ -213,8 +219,20 @@ fn start_timestamp(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec
 
 fn absent(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec<Column>> {
     let columns = ev.vector(arg, grid)?;
+    absent_of(ev, &columns, arg, grid)
+}
+
+/// 1 wherever none of `columns`, which `arg` gave, has a value.
+pub(crate) fn absent_of(
+    ev: &Evaluator<'_>,
+    columns: &[Column],
+    arg: &Expr,
+    grid: Grid,
+) -> Result<Vec<Column>> {
     let mut result = Column::absent(absent_labels(arg), grid.n_steps);
+    let mut pace = Pace::new(ev.query_options);
     for step in 0..grid.n_steps {
+        pace.pass(columns.len())?;
         if !columns.iter().any(|c| c.has(step)) {
             result.set(step, 1.0);
         }

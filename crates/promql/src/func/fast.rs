@@ -6,6 +6,8 @@
 use super::rate::{self, RateKind};
 use crate::eval::bounds::{Bounds, Edges};
 use crate::eval::column::Column;
+use crate::eval::evaluator::Result;
+use crate::eval::pace::Pace;
 
 /// Values looked at together. Chosen: the compiler makes vectors of it.
 const LANES: usize = 64;
@@ -27,15 +29,18 @@ fn falls(values: &[f64]) -> Vec<u32> {
     found
 }
 
-/// Sets `column` to the values of an extrapolating function of plain floats.
+/// Sets `column` to the values of an extrapolating function of plain floats, given with their times.
+///
+/// # Errors
+/// When the query is to stop.
 pub(crate) fn extrapolated(
     edges: &Edges,
     bounds: &Bounds,
     kind: RateKind,
-    t_ms: &[i64],
-    values: &[f64],
+    (t_ms, values): (&[i64], &[f64]),
     column: &mut Column,
-) {
+    pace: &mut Pace<'_>,
+) -> Result<()> {
     let falls = if kind.is_counter { falls(values) } else { Vec::new() };
     let (mut falls_from, mut falls_to) = (0, 0);
     let steps = bounds.from.iter().zip(&bounds.to);
@@ -59,6 +64,7 @@ pub(crate) fn extrapolated(
             for idx in &falls[falls_from..falls_to] {
                 difference += values[*idx as usize - 1];
             }
+            pace.pass(falls_to - falls_from)?;
         }
         let may_begin_at_zero = kind.is_counter
             && difference > 0.0
@@ -73,6 +79,7 @@ pub(crate) fn extrapolated(
         }
         (*value, *present) = (difference * factor, true);
     }
+    Ok(())
 }
 
 /// The greatest value, of equals the first; NaN only where there is nothing else, and then the last.
@@ -164,7 +171,9 @@ mod tests {
             let edges = Edges { grid, reference, range_ms, reach_ms: (0, 0), kind: Some(kind) };
             let bounds = edges.bounds(&Arc::new(t_ms.clone()));
             let mut column = Column::absent(Labels::empty(), n_steps);
-            extrapolated(&edges, &bounds, kind, &t_ms, &values, &mut column);
+            let query = crate::QueryOptions::default();
+            let pace = &mut Pace::new(&query);
+            extrapolated(&edges, &bounds, kind, (&t_ms, &values), &mut column, pace).expect("nothing stops it");
             let expected: Vec<_> = (0..n_steps).map(|step| {
                 let (from, to) = (bounds.from[step] as usize, bounds.to[step] as usize);
                 let window = edges.of(step).window(&t_ms[from..to], &values[from..to], from, range_ms);

@@ -9,10 +9,13 @@ use model::{Labels, LabelsBuilder, MatchOp, Matcher};
 use crate::error::EvalError;
 use crate::eval::column::{Column, Grid, merge_equal, only};
 use crate::eval::evaluator::{Evaluator, Result};
+use crate::eval::pace::Pace;
 use crate::eval::selector;
 use crate::parse::ast::{At, Expr, ExprKind, Offset, VectorSelector};
 
 const TARGET_INFO: &str = "target_info";
+/// What finding the info series of a step counts for, in values that are passed. Chosen.
+const FOUND_VALUES: usize = 64;
 /// The labels by which info metrics are found.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
 
@@ -147,17 +150,17 @@ struct Join<'a> {
 
 impl Join<'_> {
     fn run(&self, ev: &Evaluator<'_>, base: Vec<Column>, grid: Grid) -> Result<Vec<Column>> {
-        self.check_unique(&base, grid)?;
+        self.check_unique(ev, &base, grid)?;
         let mut results = Vec::new();
         for column in base {
             ev.check_stop()?;
             if self.wanted.is_info(&column.labels) {
                 results.push(column);
             } else {
-                self.extend(&column, grid, &mut results)?;
+                self.extend(ev, &column, grid, &mut results)?;
             }
         }
-        merge_equal(results)
+        merge_equal(ev.query_options, results)
     }
 
     /// The newest info series of a group at a step.
@@ -166,10 +169,15 @@ impl Join<'_> {
         present.max_by(|a, b| self.infos[*a].values[step].total_cmp(&self.infos[*b].values[step]))
     }
 
-    fn check_unique(&self, base: &[Column], grid: Grid) -> Result<()> {
+    fn check_unique(&self, ev: &Evaluator<'_>, base: &[Column], grid: Grid) -> Result<()> {
+        let mut pace = Pace::new(ev.query_options);
         let groups = self.groups.values().flat_map(HashMap::values).filter(|group| group.len() > 1);
         for group in groups {
-            for step in (0..grid.n_steps).filter(|step| base.iter().any(|c| c.has(*step))) {
+            for step in 0..grid.n_steps {
+                pace.pass(base.len() + group.len())?;
+                if !base.iter().any(|column| column.has(step)) {
+                    continue;
+                }
                 let Some(newest) = self.newest(group, step) else {
                     continue;
                 };
@@ -187,7 +195,14 @@ impl Join<'_> {
     }
 
     /// Adds labels to one series; they may change from step to step, and the series is split where they do.
-    fn extend(&self, column: &Column, grid: Grid, results: &mut Vec<Column>) -> Result<()> {
+    fn extend(
+        &self,
+        ev: &Evaluator<'_>,
+        column: &Column,
+        grid: Grid,
+        results: &mut Vec<Column>,
+    ) -> Result<()> {
+        let mut pace = Pace::new(ev.query_options);
         let id = only(&column.labels, &IDENTIFYING);
         let groups: Vec<&Vec<usize>> = self.groups.values().filter_map(|by_id| by_id.get(&id)).collect();
         let mut parts: HashMap<Vec<usize>, Option<usize>> = HashMap::new();
@@ -195,6 +210,7 @@ impl Join<'_> {
             let Some(cell) = column.cell(step) else {
                 continue;
             };
+            pace.pass(FOUND_VALUES)?;
             let found: Vec<usize> = groups.iter().filter_map(|group| self.newest(group, step)).collect();
             let part = match parts.get(&found) {
                 Some(part) => *part,

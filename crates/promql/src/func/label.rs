@@ -32,12 +32,13 @@ pub(crate) fn replace(ev: &mut Evaluator<'_>, args: &[Expr], grid: Grid) -> Resu
     }
     let mut columns = ev.vector(&args[0], grid)?;
     for column in &mut columns {
+        ev.check_stop()?;
         let labels: Labels = column.labels.clone();
         if let Some(value) = regex.expand(labels.get(src).unwrap_or(""), replacement) {
             relabel(column, dst, &value);
         }
     }
-    merge_equal(columns)
+    merge_equal(ev.query_options, columns)
 }
 
 pub(crate) fn join(ev: &mut Evaluator<'_>, args: &[Expr], grid: Grid) -> Result<Vec<Column>> {
@@ -55,9 +56,10 @@ pub(crate) fn join(ev: &mut Evaluator<'_>, args: &[Expr], grid: Grid) -> Result<
     }
     let mut columns = ev.vector(&args[0], grid)?;
     for column in &mut columns {
+        ev.check_stop()?;
         let values: Vec<_> = sources.iter().map(|source| column.labels.get(source).unwrap_or("")).collect();
         let joined = values.join(separator);
         relabel(column, dst, &joined);
     }
-    merge_equal(columns)
+    merge_equal(ev.query_options, columns)
 }

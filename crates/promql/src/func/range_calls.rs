@@ -7,13 +7,14 @@ use model::labels::{METRIC_NAME, quoted};
 use model::{Histogram, Labels, MatchOp};
 use storage::{HistogramSample, Series};
 
-use super::dispatch::absent_labels;
+use super::dispatch::absent_of;
 use super::histogram::over_time::Gathering;
 use super::rate::{self, RateKind};
 use super::slide::Slide;
 use super::sum::quantile;
 use super::window::{Notes, Window};
 use super::{Function, fast, folded, histogram, merged, over_time};
+use crate::QueryOptions;
 use crate::annotations::texts;
 use crate::error::EvalError;
 use crate::eval::aggregate::quantile_warning;
@@ -21,6 +22,7 @@ use crate::eval::bounds::{Bounds, Edges, Remembered};
 use crate::eval::column::{Cell, Column, Grid, same_labelset, without_metadata};
 use crate::eval::counted;
 use crate::eval::evaluator::{Evaluator, Result};
+use crate::eval::pace::Pace;
 use crate::eval::range::{self, Reading, Samples};
 use crate::eval::scan::{self, Made, Maker, Sink};
 use crate::eval::subquery;
@@ -52,7 +54,7 @@ pub(crate) fn call(
     })?;
     if func.name == "absent_over_time" {
         let matrix = args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
-        return Ok(absent_over_time(&columns, matrix.unwrap_or(&args[0]), grid));
+        return absent_of(ev, &columns, matrix.unwrap_or(&args[0]), grid);
     }
     Ok(columns)
 }
@@ -82,6 +84,7 @@ pub(crate) fn stream(
     let function = Call::new(name, windows.extension);
     let mut maker = RangeMaker {
         function,
+        query: ev.query_options,
         source: None,
         edges: windows.edges(ev, grid, function.kind),
         reading: Reading::new(ev, name),
@@ -111,7 +114,7 @@ pub(crate) fn stream(
             // What the inner steps looked at is not counted: the windows over their results are.
             for samples in subquery::eval(ev, inner, step.as_ref(), windows, grid)?.0 {
                 ev.check_stop()?;
-                let made = maker.column(&mut memory, &samples);
+                let made = maker.column(&mut memory, &samples)?;
                 scan::take(ev, made, checked)?;
             }
         }
@@ -175,6 +178,8 @@ impl Twins {
 /// Makes the results of a function of a range vector, series by series.
 struct RangeMaker<'a> {
     function: Call<'a>,
+    /// Tells when to stop.
+    query: &'a QueryOptions,
     /// Where series are read again that summaries are not enough for.
     source: Option<range::Source<'a>>,
     edges: Edges,
@@ -193,7 +198,7 @@ impl Maker for RangeMaker<'_> {
 
     fn make(&self, memory: &mut Self::Memory, series: Series) -> Result<Made> {
         if series.summaries.is_empty() {
-            return Ok(self.column(memory, &self.reading.samples(series)));
+            return self.column(memory, &self.reading.samples(series));
         }
         let has_starts = self.reading.with_starts && !series.starts.is_empty();
         if series.histograms.is_empty() && !has_starts {
@@ -204,15 +209,15 @@ impl Maker for RangeMaker<'_> {
             Some(source) => source.read(&series.labels)?,
             None => series,
         };
-        Ok(self.column(memory, &self.reading.samples(whole)))
+        self.column(memory, &self.reading.samples(whole))
     }
 }
 
 impl RangeMaker<'_> {
-    fn column(&self, memory: &mut Remembered<Bounds>, samples: &Samples) -> Made {
+    fn column(&self, memory: &mut Remembered<Bounds>, samples: &Samples) -> Result<Made> {
         let n_read = samples.n_samples();
         if samples.is_empty() {
-            return Made { column: None, notes: None, n_read, counted: Vec::new() };
+            return Ok(Made { column: None, notes: None, n_read, counted: Vec::new() });
         }
         let n_steps = self.edges.grid.n_steps;
         let bounds =
@@ -220,12 +225,12 @@ impl RangeMaker<'_> {
         let mut notes = Notes::new(&samples.labels, self.span);
         let mut column = Column::absent(samples.labels.clone(), n_steps);
         column.drop_name = samples.drop_name;
-        self.compute(&bounds, samples, &mut notes, &mut column);
+        self.compute(&bounds, samples, &mut notes, &mut column)?;
         let mut made = self.made(column, notes, n_read);
         if self.is_counted {
             made.counted = counted::of_windows(&self.edges, &bounds, &samples.histograms);
         }
-        made
+        Ok(made)
     }
 
     fn made(&self, mut column: Column, mut notes: Notes<'_>, n_read: u64) -> Made {
@@ -252,25 +257,34 @@ impl RangeMaker<'_> {
         made
     }
 
-    fn compute(&self, bounds: &Bounds, samples: &Samples, notes: &mut Notes<'_>, column: &mut Column) {
+    fn compute(
+        &self,
+        bounds: &Bounds,
+        samples: &Samples,
+        notes: &mut Notes<'_>,
+        column: &mut Column,
+    ) -> Result<()> {
         let (edges, function) = (&self.edges, self.function);
+        let pace = &mut Pace::new(self.query);
         let is_plain = samples.histograms.is_empty() && samples.starts.is_empty() && !function.is_extended();
         if !is_plain {
-            range::apply(edges, bounds, samples, column, |step, window| {
+            range::apply(edges, bounds, samples, column, pace, |step, window| {
                 function.evaluate(window, notes, |idx| self.scalar(idx, step))
-            });
+            })
         } else if let Some(kind) = function.kind {
-            fast::extrapolated(edges, bounds, kind, &samples.t_ms, &samples.values, column);
+            fast::extrapolated(edges, bounds, kind, (&samples.t_ms, &samples.values), column, pace)
         } else if let Some(of_window) =
             function.simple.filter(|_| edges.grid.is_instant() || !function.slides())
         {
-            range::apply(edges, bounds, samples, column, |_, window| of_window(window).map(Cell::Float));
+            range::apply(edges, bounds, samples, column, pace, |_, window| of_window(window).map(Cell::Float))
         } else if let Some(mut slide) = function.slide() {
-            range::apply(edges, bounds, samples, column, |_, window| slide.value(window).map(Cell::Float));
+            range::apply(edges, bounds, samples, column, pace, |_, window| {
+                slide.value(window).map(Cell::Float)
+            })
         } else {
-            range::apply(edges, bounds, samples, column, |step, window| {
+            range::apply(edges, bounds, samples, column, pace, |step, window| {
                 function.of_floats(window, |idx| self.scalar(idx, step)).map(Cell::Float)
-            });
+            })
         }
     }
 
@@ -521,17 +535,6 @@ fn gathered(name: &str, samples: &[HistogramSample], notes: &mut Notes<'_>) -> O
         notes.info(text);
     }
     Some(if is_mean { gathering.mean() } else { gathering.sum() })
-}
-
-/// 1 wherever no series has a value.
-fn absent_over_time(columns: &[Column], arg: &Expr, grid: Grid) -> Vec<Column> {
-    let mut result = Column::absent(absent_labels(arg), grid.n_steps);
-    for step in 0..grid.n_steps {
-        if !columns.iter().any(|c| c.has(step)) {
-            result.set(step, 1.0);
-        }
-    }
-    if result.is_absent() { Vec::new() } else { vec![result] }
 }
 
 /// Which functions [`Call::of_floats`] knows; checked against the table by a test.

@@ -6,6 +6,7 @@ use super::dispatch::text;
 use super::sum::nan_first;
 use crate::eval::column::{Column, Grid};
 use crate::eval::evaluator::{Evaluator, Result};
+use crate::eval::pace::Pace;
 use crate::parse::ast::{Expr, Span};
 
 pub(crate) fn call(
@@ -34,12 +35,13 @@ pub(crate) fn call(
         let ordering = nan_first(a, b);
         if descending { ordering.reverse() } else { ordering }
     };
+    let mut pace = Pace::new(ev.query_options);
     match name {
-        "sort" => columns.sort_by(|a, b| by_value(a, b, false)),
-        "sort_desc" => columns.sort_by(|a, b| by_value(a, b, true)),
+        "sort" => pace.sort_by(&mut columns, |a, b| by_value(a, b, false))?,
+        "sort_desc" => pace.sort_by(&mut columns, |a, b| by_value(a, b, true))?,
         _ => {
             let labels = args[1..].iter().map(text).collect::<Result<Vec<_>>>()?;
-            columns.sort_by(|a, b| by_labels(a, b, &labels));
+            pace.sort_by(&mut columns, |a, b| by_labels(a, b, &labels))?;
             if name == "sort_by_label_desc" {
                 columns.reverse();
             }

@@ -39,6 +39,9 @@ impl Mean {
     }
 }
 
+/// Of more values the ranks that are asked for are found without sorting all. Chosen.
+const SORTED_MAX: usize = 64;
+
 /// The `q` quantile by linear interpolation; NaN sorts lowest. Reorders `values`.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
@@ -50,13 +53,24 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_by(|a, b| nan_first(*a, *b));
     let last = (values.len() - 1) as f64;
     let rank = q * last;
     let lower = rank.floor().max(0.0);
     let upper = (lower + 1.0).min(last);
     let weight = rank - rank.floor();
-    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+    let (lower, upper) = ranked(values, lower as usize, upper as usize);
+    lower * (1.0 - weight) + upper * weight
+}
+
+/// The values of two neighbouring ranks, or of one twice.
+fn ranked(values: &mut [f64], lower: usize, upper: usize) -> (f64, f64) {
+    if values.len() <= SORTED_MAX {
+        values.sort_by(|a, b| nan_first(*a, *b));
+        return (values[lower], values[upper]);
+    }
+    let (_, found, above) = values.select_nth_unstable_by(lower, |a, b| nan_first(*a, *b));
+    let next = if upper > lower { above.iter().copied().min_by(|a, b| nan_first(*a, *b)) } else { None };
+    (*found, next.unwrap_or(*found))
 }
 
 /// By value, NaN before everything.

@@ -13,6 +13,7 @@ use crate::annotations::{BucketRepair, texts};
 use crate::eval::aggregate::quantile_warning;
 use crate::eval::column::{Column, Grid, without};
 use crate::eval::evaluator::{Evaluator, Result};
+use crate::eval::pace::{HISTOGRAM_VALUES, LABELS_VALUES, Pace};
 use crate::func::dispatch::text;
 use crate::func::window::Notes;
 use crate::parse::ast::{Expr, Span};
@@ -86,7 +87,9 @@ fn gather(ev: &mut Evaluator<'_>, arg: &Expr, grid: Grid) -> Result<Vec<Input>> 
             histograms.len() - 1
         })
     };
+    let mut pace = Pace::new(ev.query_options);
     for mut column in columns {
+        pace.pass(LABELS_VALUES)?;
         if column.histograms.iter().any(Option::is_some) {
             let idx = place(&mut histograms, column.labels.clone());
             let native = Column { histograms: std::mem::take(&mut column.histograms), ..column.emptied() };
@@ -121,9 +124,11 @@ fn each(
     let mut results = Vec::new();
     for input in inputs {
         ev.check_stop()?;
+        let mut pace = Pace::new(ev.query_options);
         let mut result = Column::absent(input.labels.clone(), grid.n_steps);
         let mut notes = Notes::new(&input.labels, span);
         for step in 0..grid.n_steps {
+            pace.pass(HISTOGRAM_VALUES + 4 * input.buckets.len())?;
             let at = match input.at(step) {
                 Ok(Some(at)) => at,
                 Ok(None) => continue,
