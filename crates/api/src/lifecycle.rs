@@ -57,6 +57,11 @@ pub(crate) async fn quit(State(shell): State<Arc<Shell>>) -> Response {
     text_response(StatusCode::OK, "Requesting termination... Goodbye!")
 }
 
+/// A method that a path does not have.
+pub(crate) async fn no_such_method() -> Response {
+    text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
 /// Any other method on the two above.
 pub(crate) async fn method_not_allowed() -> Response {
     text_response(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")

@@ -19,13 +19,14 @@ use crate::{federate, lifecycle, metrics, notices, ui};
 
 /// All routes, below the route prefix.
 pub fn router(shell: Arc<Shell>) -> Router {
-    let api = v1().fallback(unknown_endpoint).layer(from_fn_with_state(shell.clone(), lifecycle::cors));
+    let api = v1()
+        .method_not_allowed_fallback(lifecycle::no_such_method)
+        .fallback(unknown_endpoint)
+        .layer(from_fn_with_state(shell.clone(), lifecycle::cors));
     let v2 = crate::v2::routes().layer(from_fn_with_state(shell.clone(), lifecycle::cors));
     let reload = post(lifecycle::reload).put(lifecycle::reload).fallback(lifecycle::method_not_allowed);
     let quit = post(lifecycle::quit).put(lifecycle::quit).fallback(lifecycle::method_not_allowed);
     let routes = Router::new()
-        .nest("/api/v1", api)
-        .nest("/api/v2", v2)
         .route("/write", post(influx::write_v1))
         .route("/ping", get(influx::ping))
         .route("/api", get(unknown_endpoint))
@@ -38,6 +39,11 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .route("/metrics/job/{*rest}", any(push::group))
         .route("/metrics/job@base64/{*rest}", any(push::group))
         .route("/federate", get(federate::page))
+        .route("/version", get(status::version))
+        .method_not_allowed_fallback(lifecycle::no_such_method)
+        // After that, so that theirs stay within what is wrapped around them.
+        .nest("/api/v1", api)
+        .nest("/api/v2", v2)
         .fallback(ui::serve)
         .layer(from_fn_with_state(shell.clone(), metrics::count));
     let prefix = shell.options.route_prefix.trim_end_matches('/').to_owned();

@@ -437,6 +437,26 @@ async fn until_ready_only_health_and_metrics_answer() {
 }
 
 #[tokio::test]
+async fn methods_that_a_path_does_not_have_are_refused_in_words() {
+    let server = Server::start();
+    for (method, path) in
+        [("DELETE", "/api/v1/query"), ("POST", "/api/v1/label/job/values"), ("POST", "/federate")]
+    {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        assert_eq!(server.send(request).await, (405, "Method Not Allowed\n".to_owned()), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_told_as_it_is_in_the_status() {
+    let server = Server::start();
+    let (_, status) = server.get("/api/v1/status/buildinfo").await;
+    let (code, version) = server.get("/version").await;
+    assert_eq!(code, 200);
+    assert!(version.contains("\"version\":") && status.contains(version.trim_end()), "{version} in {status}");
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_may_read_the_api() {
     let server = Server::start();
     let preflight =

@@ -4,26 +4,35 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 
 use crate::error::ApiError;
 use crate::json::Json;
 use crate::params::Params;
-use crate::respond::success;
-use crate::state::{Shared, Shell};
+use crate::respond::{json_response, success};
+use crate::state::{BuildInfo, Shared, Shell};
 
 /// `GET /api/v1/status/buildinfo`
 pub(crate) async fn build_info(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
-    let build = &shell.options.build;
-    success(|json| {
-        json.object(|json| {
-            json.key("version").text(build.version);
-            json.key("revision").text(build.revision);
-            json.key("branch").text(build.branch);
-            json.key("buildUser").text(build.build_user);
-            json.key("buildDate").text(build.build_date);
-            json.key("goVersion").text(build.compiler);
-        });
-    })
+    success(|json| put_build(json, &shell.options.build))
+}
+
+/// `GET /version`: the same, bare.
+pub(crate) async fn version(State(shell): State<Arc<Shell>>) -> Response {
+    let mut json = Json::new();
+    put_build(&mut json, &shell.options.build);
+    json_response(StatusCode::OK, json.finish() + "\n")
+}
+
+fn put_build(json: &mut Json, build: &BuildInfo) {
+    json.object(|json| {
+        json.key("version").text(build.version);
+        json.key("revision").text(build.revision);
+        json.key("branch").text(build.branch);
+        json.key("buildUser").text(build.build_user);
+        json.key("buildDate").text(build.build_date);
+        json.key("goVersion").text(build.compiler);
+    });
 }
 
 /// `GET /api/v1/status/runtimeinfo`. Keys about Go's runtime stay, since clients read them; threads stand for goroutines.

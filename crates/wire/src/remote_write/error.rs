@@ -13,8 +13,8 @@ pub enum DecodeError {
         /// The limit.
         bytes_max: usize,
     },
-    /// Not a snappy block.
-    #[error("snappy: {0}")]
+    /// Not a snappy block. The text begins with «snappy:».
+    #[error("{0}")]
     Snappy(String),
     /// The bytes end within a field.
     #[error("protobuf: {message} ends within a field")]
