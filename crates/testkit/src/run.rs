@@ -20,25 +20,6 @@ use crate::store::ScriptStore;
 const TOLERANCE: f64 = 1e-6;
 /// Upstream's limit for these scripts.
 const SAMPLES_MAX: u64 = 10_000;
-/// Functions of the step's own time: their value differs at other times, whatever `@` says.
-const TIME_DEPENDENT: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "end",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "range",
-    "start",
-    "step",
-    "time",
-    "timestamp",
-];
-
 /// What came of a script.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -407,7 +388,7 @@ fn almost_equal(expected: f64, got: f64) -> bool {
 fn depends_on_time(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Subquery { .. } => false,
-        ExprKind::Call { func, .. } if TIME_DEPENDENT.contains(&func.name) => true,
+        ExprKind::Call { func, .. } if func.depends_on_time() => true,
         _ => expr.children().into_iter().any(depends_on_time),
     }
 }

@@ -40,6 +40,32 @@ pub struct Function {
     pub is_experimental: bool,
 }
 
+impl Function {
+    /// Whether it looks at the step's own time, so that its value differs from step to step whatever `@` says.
+    #[must_use]
+    pub fn depends_on_time(&self) -> bool {
+        TIME_DEPENDENT.contains(&self.name)
+    }
+}
+
+const TIME_DEPENDENT: [&str; 15] = [
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "end",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "range",
+    "start",
+    "step",
+    "time",
+    "timestamp",
+];
+
 macro_rules! functions {
     ($($name:literal ($($arg:ident),*) $variadic:literal $returns:ident $experimental:literal;)*) => {
         /// Every function of Prometheus 3.14, sorted by name.

@@ -4,25 +4,6 @@
 
 use crate::parse::ast::{Expr, ExprKind};
 
-/// Functions that look at the step's own time.
-const TIME_DEPENDENT: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "end",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "range",
-    "start",
-    "step",
-    "time",
-    "timestamp",
-];
-
 /// Whether `expr` has the same value at every step.
 pub(crate) fn is_step_invariant(expr: &Expr) -> bool {
     match &expr.kind {
@@ -40,7 +21,7 @@ pub(crate) fn is_step_invariant(expr: &Expr) -> bool {
             }
             let of_selector = func.name == "timestamp"
                 && args.first().is_some_and(|arg| matches!(arg.unwrapped().kind, ExprKind::Vector(_)));
-            (of_selector || !TIME_DEPENDENT.contains(&func.name)) && args.iter().all(is_step_invariant)
+            (of_selector || !func.depends_on_time()) && args.iter().all(is_step_invariant)
         }
     }
 }
