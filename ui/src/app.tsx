@@ -3,6 +3,7 @@ import { Component, type ReactNode, Suspense, lazy } from "react";
 import { Redirect, Route, Switch, useLocation } from "wouter";
 import { useSearch } from "wouter/use-browser-location";
 import { Frame } from "./frame/Frame";
+import { ALONE } from "./api/client";
 import { classicRedirect } from "./lib/urlstate";
 import { ErrorBox, Waiting } from "./parts/parts";
 import { Overview } from "./pages/Overview";
@@ -41,13 +42,27 @@ function Other() {
   return to === undefined ? <NotFound /> : <Redirect to={to} replace />;
 }
 
+/** The pages of an Alertmanager alone. */
+function Manager() {
+  return (
+    <Switch>
+      <Route path="/"><Redirect to="/alerts" replace /></Route>
+      <Route path="/alerts"><Alerts /></Route>
+      <Route path="/status"><Status /></Route>
+      <Route path="/config"><Config /></Route>
+      <Route path="/flags"><Flags /></Route>
+      <Route><NotFound /></Route>
+    </Switch>
+  );
+}
+
 export function App() {
   const [path] = useLocation();
   return (
     <Frame>
       <Guard path={path}>
         <Suspense fallback={<Waiting />}>
-          <Switch>
+          {ALONE ? <Manager /> : <Switch>
             <Route path="/"><Overview /></Route>
             <Route path="/hosts/:instance">{(p) => <Host key={p.instance} instance={decodeURIComponent(p.instance)} />}</Route>
             <Route path="/explore"><Explore /></Route>
@@ -61,7 +76,7 @@ export function App() {
             <Route path="/flags"><Flags /></Route>
             <Route path="/alertmanager-discovery"><Alertmanagers /></Route>
             <Route><Other /></Route>
-          </Switch>
+          </Switch>}
         </Suspense>
       </Guard>
     </Frame>

@@ -63,7 +63,6 @@ pub(crate) struct Alert {
 
 impl Alert {
     /// Its name, or the empty string.
-    #[cfg(test)]
     pub(crate) fn name(&self) -> &str {
         self.labels.get(model::alert::ALERT_NAME).unwrap_or("")
     }

@@ -49,6 +49,38 @@ pub struct Options {
     pub start_delay: model::Duration,
     /// What `GET /api/v2/status` says about the program.
     pub build: BuildInfo,
+    /// How much is kept.
+    pub limits: Limits,
+    /// Whether changes of silences are said in the log.
+    pub logs_silences: bool,
+}
+
+/// How much is kept, and how often what is over is forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most silences, expired ones included.
+    pub silences_max: usize,
+    /// Longest texts of one silence, in bytes.
+    pub silence_bytes_max: usize,
+    /// Most alerts of one name; 0 for no limit but [`crate::ALERTS_MAX`].
+    pub alerts_per_name_max: usize,
+    /// How long a resolved alert is kept after its end.
+    pub resolved_keep: model::Duration,
+    /// How often what is over is forgotten and the state file written anew.
+    pub maintenance_interval: model::Duration,
+}
+
+impl Default for Limits {
+    /// Those of Alertmanager's flags; the number of silences is ours.
+    fn default() -> Self {
+        Self {
+            silences_max: crate::SILENCES_MAX,
+            silence_bytes_max: usize::MAX,
+            alerts_per_name_max: 0,
+            resolved_keep: model::Duration::from_secs(30 * 60),
+            maintenance_interval: model::Duration::from_secs(15 * 60),
+        }
+    }
 }
 
 /// About the program, for `GET /api/v2/status`.
@@ -82,6 +114,7 @@ pub(crate) struct Shared {
     pub(crate) external_url: String,
     pub(crate) build: BuildInfo,
     pub(crate) started_at_ms: i64,
+    pub(crate) logs_silences: bool,
     pub(crate) wake: Notify,
     pub(crate) stop: CancellationToken,
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
@@ -122,6 +155,7 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     let core_options = CoreOptions {
         retention_ms: options.retention.as_ms(),
         start_ms: now_ms.saturating_add(options.start_delay.as_ms()),
+        limits: options.limits,
     };
     let mut core = Core::new(config, core_options, Arc::clone(&metrics));
     let store = Store::open(options.dir, &mut core, Arc::clone(&metrics), now_ms);
@@ -134,6 +168,7 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
         external_url: options.external_url,
         build: options.build,
         started_at_ms: now_ms,
+        logs_silences: options.logs_silences,
         wake: Notify::new(),
         stop: CancellationToken::new(),
         task: Mutex::new(None),

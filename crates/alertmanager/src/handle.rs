@@ -6,6 +6,7 @@ use model::Labels;
 
 use crate::alert::{Alert, ZERO_TIME_MS};
 use crate::config::{Config, ConfigError};
+use crate::dispatch::Refused;
 use crate::driver::{Shared, set_config_gauges};
 use crate::notify::Notifier;
 
@@ -59,7 +60,7 @@ impl Handle {
                 if let Err(reason) = check(&alert) {
                     metrics.invalid.with(&["v2"]).inc();
                     refused.push(reason);
-                } else if !core.put_alert(alert, now_ms) {
+                } else if core.put_alert(alert, now_ms) == Err(Refused::TooMany) {
                     refused.push(format!(
                         "more than {} alerts are kept; new ones are refused",
                         crate::ALERTS_MAX

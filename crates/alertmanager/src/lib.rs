@@ -21,11 +21,12 @@ mod route;
 mod silence;
 mod state;
 mod time;
+mod uuid;
 
 pub use api_v2::{BODY_BYTES_MAX, Reply};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Summary};
 pub use dispatch::{ALERTS_MAX, RECEIVER_ATTEMPTS_MAX};
-pub use driver::{BuildInfo, Options, spawn};
+pub use driver::{BuildInfo, Limits, Options, spawn};
 pub use handle::Handle;
 pub use matcher::{MATCHERS_BYTES_MAX, MatcherError, parse_matcher, parse_matchers};
 pub use silence::SILENCES_MAX;

@@ -3,9 +3,13 @@
 //! In from the dispatcher when a notification was delivered; asked before the next one; kept in the state file.
 //! Pure. The decision is Alertmanager's, case by case.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::Labels;
+
 use crate::alert::Fingerprint;
+use crate::dispatch::Snapshot;
 
 /// Whom an entry is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +31,43 @@ pub(crate) struct Entry {
     pub(crate) expires_at_ms: i64,
     pub(crate) firing: BTreeSet<Fingerprint>,
     pub(crate) resolved: BTreeSet<Fingerprint>,
+    /// What the kind of receiver wants to know the next time, for instance which message to change.
+    pub(crate) data: ReceiverData,
 }
+
+impl Entry {
+    /// The entry with the hashes that Alertmanager knows `alerts` by replaced by our fingerprints: entries that its data
+    /// directory brought hold those, until the group is told of next.
+    pub(crate) fn in_our_hashes(&self, alerts: &[Snapshot]) -> Cow<'_, Self> {
+        let is_known = |id: &Fingerprint| self.firing.contains(id) || self.resolved.contains(id);
+        let mut entry = Cow::Borrowed(self);
+        for snapshot in alerts.iter().filter(|snapshot| !is_known(&snapshot.fingerprint)) {
+            let theirs = Fingerprint(alertmanagers_hash(&snapshot.alert.labels));
+            if is_known(&theirs) {
+                let entry = entry.to_mut();
+                for set in [&mut entry.firing, &mut entry.resolved] {
+                    if set.remove(&theirs) {
+                        set.insert(snapshot.fingerprint);
+                    }
+                }
+            }
+        }
+        entry
+    }
+}
+
+/// What Alertmanager's notification log knows an alert by: xxHash64 of its sorted labels, each text followed by 0xff.
+fn alertmanagers_hash(labels: &Labels) -> u64 {
+    let mut bytes = Vec::with_capacity(labels.packed_bytes());
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0xff);
+    }
+    xxhash_rust::xxh64::xxh64(&bytes, 0)
+}
+
+/// Notes of a receiver about its last message, by its own names.
+pub(crate) type ReceiverData = BTreeMap<String, String>;
 
 /// Why a notification is due. The text is what templates see as `NotificationReason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +191,7 @@ mod tests {
             expires_at_ms: i64::MAX,
             firing: set(firing),
             resolved: set(resolved),
+            data: ReceiverData::new(),
         });
         let (firing, resolved) = (set(now.0), set(now.1));
         let current =

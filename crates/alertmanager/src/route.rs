@@ -106,6 +106,11 @@ impl RouteTree {
         &self.routes[idx.0]
     }
 
+    /// All of them, parents before their children.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
     /// The routes that take `labels`: at least one, since the root takes everything.
     pub(crate) fn matching(&self, labels: &Labels) -> Vec<RouteIdx> {
         let mut found = Vec::new();

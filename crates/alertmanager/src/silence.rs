@@ -1,11 +1,16 @@
 //! Silences: who asked for quiet, about what, from when to when.
 //!
 //! In from API v2 and the state file; asked at each flush and by the API.
+//! Whatever comes and goes passes [`Silences::keep`] and [`Silences::remove`], which hold the index of labels true.
 //! Pure. States, checks and the rules for changing a silence are Alertmanager's, its words for refusals too.
+
+mod index;
 
 use std::collections::BTreeMap;
 
 use model::{Labels, Matcher};
+
+use index::Index;
 
 /// How many silences are kept, expired ones included. Chosen: each costs well under a kilobyte.
 pub const SILENCES_MAX: usize = 100_000;
@@ -50,8 +55,10 @@ pub(crate) enum SilenceError {
     NotFound,
     #[error("invalid silence: {0}")]
     Invalid(String),
-    #[error("exceeded maximum number of silences: {SILENCES_MAX} (limit)")]
-    TooMany,
+    #[error("exceeded maximum number of silences: {limit} (limit)")]
+    TooMany { limit: usize },
+    #[error("silence exceeded maximum size: {bytes} bytes (limit: {limit} bytes)")]
+    TooLarge { bytes: usize, limit: usize },
 }
 
 impl Silence {
@@ -68,6 +75,14 @@ impl Silence {
 
     fn matches(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+
+    /// How long its texts are together.
+    fn text_bytes(&self) -> usize {
+        let matchers = self.matchers.iter().map(|matcher| matcher.name.len() + matcher.value.len());
+        let annotations = self.annotations.iter().map(|(name, value)| name.len() + value.len());
+        let own = self.id.len() + self.created_by.len() + self.comment.len();
+        own + matchers.sum::<usize>() + annotations.sum::<usize>()
     }
 
     fn check(&self) -> Result<(), SilenceError> {
@@ -94,13 +109,34 @@ impl Silence {
     }
 }
 
+/// How many silences are taken, and how large each may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SilenceLimits {
+    pub(crate) silences_max: usize,
+    /// Of the texts of one, in bytes.
+    pub(crate) silence_bytes_max: usize,
+}
+
+impl Default for SilenceLimits {
+    fn default() -> Self {
+        Self { silences_max: SILENCES_MAX, silence_bytes_max: usize::MAX }
+    }
+}
+
 /// All silences, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Silences {
+    limits: SilenceLimits,
     by_id: BTreeMap<String, Silence>,
+    index: Index,
 }
 
 impl Silences {
+    /// None yet, bounded by `limits`; what the state file holds is taken in any case.
+    pub(crate) fn new(limits: SilenceLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// Creates a silence, or changes the one whose id is given. Returns the changed silences, the one that counts last.
     ///
     /// A change that would rewrite history (other matchers, another start of an active silence, an expired one) expires
@@ -113,6 +149,10 @@ impl Silences {
     ) -> Result<Vec<Silence>, SilenceError> {
         silence.updated_at_ms = now_ms;
         silence.check()?;
+        let (bytes, limit) = (silence.text_bytes(), self.limits.silence_bytes_max);
+        if bytes > limit {
+            return Err(SilenceError::TooLarge { bytes, limit });
+        }
         let old = match silence.id.as_str() {
             "" => None,
             id => Some(self.by_id.get(id).cloned().ok_or(SilenceError::NotFound)?),
@@ -120,19 +160,19 @@ impl Silences {
         let mut changed = Vec::new();
         if let Some(old) = old {
             if can_update(&old, &silence, now_ms) {
-                self.by_id.insert(silence.id.clone(), silence.clone());
+                self.keep(silence.clone());
                 return Ok(vec![silence]);
             }
             if old.state_at(now_ms) != SilenceState::Expired {
                 changed.push(self.expire(&old.id, now_ms)?.expect("it was not expired"));
             }
         }
-        if self.by_id.len() >= SILENCES_MAX {
-            return Err(SilenceError::TooMany);
+        if self.by_id.len() >= self.limits.silences_max {
+            return Err(SilenceError::TooMany { limit: self.limits.silences_max });
         }
         silence.id = new_id;
         silence.starts_at_ms = silence.starts_at_ms.max(now_ms);
-        self.by_id.insert(silence.id.clone(), silence.clone());
+        self.keep(silence.clone());
         changed.push(silence);
         Ok(changed)
     }
@@ -152,8 +192,9 @@ impl Silences {
         Ok(Some(silence.clone()))
     }
 
-    /// Puts back what the state file holds.
-    pub(crate) fn restore(&mut self, silence: Silence) {
+    /// Keeps `silence`, as it is, in place of the one with its id: what the state file holds, or another manager sent.
+    pub(crate) fn keep(&mut self, silence: Silence) {
+        self.index.insert(&silence);
         self.by_id.insert(silence.id.clone(), silence);
     }
 
@@ -169,17 +210,27 @@ impl Silences {
 
     /// The ids of the active silences that hide `labels`, sorted.
     pub(crate) fn silencing(&self, labels: &Labels, now_ms: i64) -> Vec<String> {
-        let is_silencing = |s: &&Silence| s.state_at(now_ms) == SilenceState::Active && s.matches(labels);
-        self.by_id.values().filter(is_silencing).map(|silence| silence.id.clone()).collect()
+        let mut ids: Vec<String> = self.hiding(labels, now_ms).cloned().collect();
+        ids.sort();
+        ids
     }
 
     /// Whether any active silence hides `labels`.
     pub(crate) fn is_silenced(&self, labels: &Labels, now_ms: i64) -> bool {
-        self.by_id.values().any(|s| s.state_at(now_ms) == SilenceState::Active && s.matches(labels))
+        self.hiding(labels, now_ms).next().is_some()
+    }
+
+    fn hiding<'a>(&'a self, labels: &'a Labels, now_ms: i64) -> impl Iterator<Item = &'a String> {
+        self.index.candidates(labels).filter(move |id| {
+            self.by_id
+                .get(*id)
+                .is_some_and(|s| s.state_at(now_ms) == SilenceState::Active && s.matches(labels))
+        })
     }
 
     /// Forgets one, when the state file says it went.
     pub(crate) fn remove(&mut self, id: &str) {
+        self.index.remove(id);
         self.by_id.remove(id);
     }
 
@@ -188,9 +239,7 @@ impl Silences {
         let is_old = |s: &&Silence| s.ends_at_ms.saturating_add(retention_ms) < now_ms;
         let gone: Vec<String> =
             self.by_id.values().filter(is_old).map(|silence| silence.id.clone()).collect();
-        for id in &gone {
-            self.by_id.remove(id);
-        }
+        gone.iter().for_each(|id| self.remove(id));
         gone
     }
 }

@@ -5,6 +5,7 @@
 //! Never refuses to start: what cannot be read is set aside and named.
 
 mod codec;
+mod import;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,11 +50,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Reads the file in `dir`, if there is one, and puts its content into `core`; then writes a snapshot.
+    /// Reads the file in `dir`, else what an Alertmanager left there, and puts it into `core`; then writes a snapshot.
     pub(crate) fn open(dir: Arc<dyn Dir>, core: &mut Core, metrics: Arc<Metrics>, now_ms: i64) -> Self {
         let mut store = Self { dir, file: None, bytes: 0, snapshot_bytes: 0, metrics, is_dirty: false };
         if store.dir.exists(Path::new(FILE)) {
             store.read(core, now_ms);
+        } else {
+            import::from_alertmanager(&*store.dir, core, now_ms);
         }
         store.snapshot(core, now_ms);
         store
@@ -170,7 +173,7 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             Record::AlertGone(fingerprint) => {
                 alerts.remove(&fingerprint);
             }
-            Record::Silence(silence) => core.silences.restore(silence),
+            Record::Silence(silence) => core.silences.keep(silence),
             Record::SilenceGone(id) => core.silences.remove(&id),
             Record::Notified(key, entry) => {
                 // An end that was told is an end, also when no later sign of life was written.

@@ -10,6 +10,7 @@ mod influx;
 mod influx_udp;
 mod json;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod notices;
 mod otlp;
@@ -27,13 +28,14 @@ pub use error::{ApiError, ErrorKind};
 pub use influx::{InfluxOptions, InfluxReceiver};
 pub use influx_udp::serve_influx_udp;
 pub use json::Json;
+pub use limits::RequestLimits;
 pub use notices::Notices;
 pub use otlp::{OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
 pub use push::{PushOptions, PushReceiver};
-pub use routes::router;
+pub use routes::{manager_router, router};
 pub use state::{
-    BuildInfo, Command, ConfigStatus, ExemplarsOf, FeatureTable, MetricsPage, Options, Services, Shell,
+    BuildInfo, Command, ConfigStatus, ExemplarsOf, FeatureTable, MetricsPage, Options, Role, Services, Shell,
 };
 pub use v1::import::{ImportKind, ImportState, ImportStatus, Importer};
 pub use v1::otlp_grpc::grpc_router;

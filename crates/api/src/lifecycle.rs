@@ -12,8 +12,9 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::respond::text_response;
-use crate::state::{Command, Shell};
+use crate::json::Json;
+use crate::respond::{json_response, text_response};
+use crate::state::{Command, Manager, Shell};
 
 /// `GET /-/healthy`
 pub(crate) async fn healthy() -> Response {
@@ -26,6 +27,26 @@ pub(crate) async fn ready(State(shell): State<Arc<Shell>>) -> Response {
         Some(_) => text_response(StatusCode::OK, "Hinomi is Ready.\n"),
         None => shell.unavailable(),
     }
+}
+
+/// `GET /-/healthy` of an Alertmanager
+pub(crate) async fn ok() -> Response {
+    text_response(StatusCode::OK, "OK")
+}
+
+/// `GET /-/ready` of an Alertmanager
+pub(crate) async fn manager_ready(_: Manager) -> Response {
+    text_response(StatusCode::OK, "OK")
+}
+
+/// Everything else below `/api/v1` of an Alertmanager, which left that version behind.
+pub(crate) async fn version_1_is_gone() -> Response {
+    let mut json = Json::new();
+    json.object(|json| {
+        json.key("status").text("deprecated");
+        json.key("error").text("The Alertmanager v1 API was deprecated in version 0.16.0 and is removed as of version 0.27.0 - please use the equivalent route in the v2 API");
+    });
+    json_response(StatusCode::GONE, json.finish())
 }
 
 /// `POST|PUT /-/reload`

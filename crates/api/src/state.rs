@@ -63,9 +63,20 @@ pub struct ConfigStatus {
 /// What a server can do, by category and name.
 pub type FeatureTable = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
 
+/// What the program is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// All of it.
+    Server,
+    /// An Alertmanager and nothing else.
+    Manager,
+}
+
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What the program is: its page and its metrics' names follow.
+    pub role: Role,
     /// Every flag with its value.
     pub flags: BTreeMap<String, String>,
     /// What this server can do and whether it is on, by category, for `features`.
@@ -114,6 +125,8 @@ pub struct Shell {
     pub(crate) config: Arc<ArcSwap<ConfigStatus>>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) services: OnceLock<Arc<Services>>,
+    /// The Alertmanager inside, or the one that is all there is.
+    manager: OnceLock<alertmanager::Handle>,
     pub(crate) is_stopping: AtomicBool,
     pub(crate) metrics: Metrics,
     pub(crate) notices: Arc<Notices>,
@@ -130,16 +143,33 @@ impl Shell {
         config: Arc<ArcSwap<ConfigStatus>>,
         commands: mpsc::Sender<Command>,
     ) -> Arc<Self> {
-        let metrics = Metrics::register(registry);
+        let metrics = Metrics::register(registry, options.role);
         let notices = Arc::new(Notices::new(clock.clone(), options.notice_subscribers_max, registry));
         notices.raise(STARTING);
-        let (services, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
-        Arc::new(Self { options, clock, page, config, commands, services, is_stopping, metrics, notices })
+        Arc::new(Self {
+            options,
+            clock,
+            page,
+            config,
+            commands,
+            services: OnceLock::new(),
+            manager: OnceLock::new(),
+            is_stopping: AtomicBool::new(false),
+            metrics,
+            notices,
+        })
     }
 
     /// From now on requests are answered. Only the first call counts.
     pub fn set_ready(&self, services: Services) {
+        let manager = services.alertmanager.clone();
         let _ = self.services.set(Arc::new(services));
+        self.set_manager(manager);
+    }
+
+    /// As [`Shell::set_ready`], for a program that is an Alertmanager and nothing else.
+    pub fn set_manager(&self, manager: alertmanager::Handle) {
+        let _ = self.manager.set(manager);
         self.notices.clear(STARTING);
         self.metrics.ready.set(1.0);
     }
@@ -173,6 +203,11 @@ impl Shell {
     /// The services, unless the server is still starting or already stopping.
     pub(crate) fn ready(&self) -> Option<&Arc<Services>> {
         self.services.get().filter(|_| !self.is_stopping.load(Ordering::Relaxed))
+    }
+
+    /// The Alertmanager, unless the server is still starting or already stopping.
+    pub(crate) fn manager(&self) -> Option<&alertmanager::Handle> {
+        self.manager.get().filter(|_| !self.is_stopping.load(Ordering::Relaxed))
     }
 
     /// 503 as Prometheus says it.
@@ -244,6 +279,17 @@ impl FromRequestParts<Arc<Shell>> for Shared {
 
     async fn from_request_parts(_: &mut Parts, shell: &Arc<Shell>) -> Result<Self, Response> {
         shell.ready().cloned().map(Self).ok_or_else(|| shell.unavailable())
+    }
+}
+
+/// Extractor: the Alertmanager, or 503 while there is none.
+pub(crate) struct Manager(pub(crate) alertmanager::Handle);
+
+impl FromRequestParts<Arc<Shell>> for Manager {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, shell: &Arc<Shell>) -> Result<Self, Response> {
+        shell.manager().cloned().map(Self).ok_or_else(|| shell.unavailable())
     }
 }
 

@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::respond::{text_response, typed_response};
-use crate::state::Shell;
+use crate::state::{Role, Shell};
 
 /// One embedded file.
 struct Asset {
@@ -96,8 +96,13 @@ fn way_back(path: &str) -> String {
 /// The page with its base path and title filled in.
 fn send_page(page: &Asset, shell: &Shell, base: &str) -> Response {
     let title = escape(&shell.options.page_title);
+    let root = match shell.options.role {
+        Role::Server => "<html lang=\"en\"",
+        Role::Manager => "<html lang=\"en\" data-role=\"alertmanager\"",
+    };
     let text = String::from_utf8_lossy(page.plain)
         .replacen("<base href=\"/\"", &format!("<base href=\"{base}\""), 1)
+        .replacen("<html lang=\"en\"", root, 1)
         .replacen("<title>Hinomi</title>", &format!("<title>{title}</title>"), 1);
     let mut response = typed_response(StatusCode::OK, page.content_type, text);
     let headers = response.headers_mut();

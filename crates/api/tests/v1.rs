@@ -71,6 +71,7 @@ impl Server {
         let clock = Arc::new(TestClock::new());
         clock.jump_wall_ms(NOW_MS);
         let options = Options {
+            role: api::Role::Server,
             flags: BTreeMap::from([("config.file".to_owned(), "a.yml".to_owned())]),
             features: BTreeMap::from([(
                 "promql_operators",
@@ -157,6 +158,8 @@ impl Server {
             external_url: "http://example.org:9090".to_owned(),
             retention: model::Duration::from_secs(3_600),
             start_delay: model::Duration::ZERO,
+            limits: alertmanager::Limits::default(),
+            logs_silences: false,
             build: alertmanager::BuildInfo::default(),
         });
         let sinks: Vec<Arc<dyn rules::AlertSink>> = Vec::new();

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::check::{self, args::CheckArgs};
 use crate::data_dir::{self, TsdbCommand};
 use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
+use crate::manager;
 use crate::query::{self, QueryArgs};
 use crate::unit_test;
 
@@ -22,6 +23,8 @@ pub(crate) enum Invocation {
     TestRules(unit_test::Args),
     /// Ask a server.
     Query(QueryArgs),
+    /// Run an Alertmanager alone.
+    Manager(Values),
     /// Work on a data directory.
     Tsdb(TsdbCommand),
 }
@@ -31,6 +34,9 @@ const ABOUT: &str =
 
 const SERVER_ABOUT: &str =
     "Runs the server: scrape, store, query, rules, Alertmanager, web page, this host's own metrics";
+
+const MANAGER_ABOUT: &str =
+    "Runs an Alertmanager alone: groups, inhibits, silences, routes and notifies what others send";
 
 const AFTER_HELP: &str = "Without a command, hinomi is hinomi server.\nThe first start needs nothing else: run it and open http://127.0.0.1:9090";
 
@@ -52,8 +58,9 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
         .subcommand_precedence_over_arg(true)
-        .args(server_args())
+        .args(args_of(SERVER))
         .subcommand(server_command())
+        .subcommand(manager_command())
         .subcommand(check::args::command())
         .subcommand(test_command(files("Unit test file, in promtool's format")))
         .subcommand(query::command())
@@ -61,8 +68,18 @@ pub(crate) fn command() -> Command {
 }
 
 fn server_command() -> Command {
-    Command::new("server").about(SERVER_ABOUT).args(server_args())
+    Command::new("server").about(SERVER_ABOUT).args(args_of(SERVER))
 }
+
+fn manager_command() -> Command {
+    Command::new("alertmanager").about(MANAGER_ABOUT).args(args_of(MANAGER))
+}
+
+/// Flags of a command that serves: those of its table, and those that have no effect.
+type Table = (&'static [Flag], &'static [(&'static str, IgnoredShape, &'static str)]);
+
+const SERVER: Table = (flags::SERVER, flags::IGNORED);
+const MANAGER: Table = (manager::flags::MANAGER, manager::flags::IGNORED);
 
 fn test_command(files: Arg) -> Command {
     let switch = |name: &'static str, help: &'static str| {
@@ -96,9 +113,9 @@ fn test_command(files: Arg) -> Command {
 }
 
 /// The arguments for every flag; a switch has two, one hidden.
-fn server_args() -> Vec<Arg> {
+fn args_of((table, ignored): Table) -> Vec<Arg> {
     let mut args = Vec::new();
-    for flag in flags::SERVER {
+    for flag in table {
         let default = match flag.default {
             "" | "false" => String::new(),
             default => format!(" [default: {default}]"),
@@ -116,7 +133,7 @@ fn server_args() -> Vec<Arg> {
             Kind::Repeated(name) => args.push(arg.value_name(name).action(ArgAction::Append)),
         }
     }
-    args.extend(flags::IGNORED.iter().flat_map(ignored_args));
+    args.extend(ignored.iter().flat_map(ignored_args));
     args
 }
 
@@ -148,6 +165,7 @@ fn no_name(flag: &Flag) -> &'static str {
         "web.enable-otlp-receiver" => "no-web.enable-otlp-receiver",
         "web.enable-influx-receiver" => "no-web.enable-influx-receiver",
         "web.enable-pushgateway" => "no-web.enable-pushgateway",
+        "log.silences" => "no-log.silences",
         name => unreachable!("switch {name} has no negative form in the table"),
     }
 }
@@ -159,7 +177,8 @@ fn no_name(flag: &Flag) -> &'static str {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     Ok(match matches.subcommand() {
-        Some(("server", sub)) => Invocation::Server(values(sub)),
+        Some(("server", sub)) => Invocation::Server(values(SERVER, sub)),
+        Some(("alertmanager", sub)) => Invocation::Manager(values(MANAGER, sub)),
         Some(("check", sub)) => Invocation::Check(check::args::parse(sub)),
         Some(("test", sub)) => Invocation::TestRules(test_args(sub)),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),
@@ -167,7 +186,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             data_dir::parse(sub)
                 .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
         ),
-        _ => Invocation::Server(values(&matches)),
+        _ => Invocation::Server(values(SERVER, &matches)),
     })
 }
 
@@ -183,13 +202,13 @@ fn test_args(sub: &ArgMatches) -> unit_test::Args {
     }
 }
 
-fn values(matches: &ArgMatches) -> Values {
+fn values((table, ignored): Table, matches: &ArgMatches) -> Values {
     let is_given = |name: &str| {
         let given = |id: &str| matches.try_contains_id(id).unwrap_or(false);
         given(name) || given(&format!("no-{name}"))
     };
-    let warnings = flags::ignored_warnings(is_given);
-    Values::new(warnings, |flag| match flag.kind {
+    let warnings = flags::ignored_warnings(ignored, is_given);
+    Values::new(table, warnings, |flag| match flag.kind {
         Kind::Switch => Some(vec![matches.get_flag(flag.name).to_string()]),
         Kind::Value(_) | Kind::Repeated(_) => {
             matches.get_many::<String>(flag.name).map(|values| values.cloned().collect())

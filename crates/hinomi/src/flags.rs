@@ -40,13 +40,14 @@ pub(crate) struct Flag {
     pub help: &'static str,
 }
 
-const fn flag(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+/// A row of a table of flags.
+pub(crate) const fn flag(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
     Flag { name, kind, default, help }
 }
 
-const FILE: Kind = Kind::Value("FILE");
-const DURATION: Kind = Kind::Value("DURATION");
-const NUMBER: Kind = Kind::Value("N");
+pub(crate) const FILE: Kind = Kind::Value("FILE");
+pub(crate) const DURATION: Kind = Kind::Value("DURATION");
+pub(crate) const NUMBER: Kind = Kind::Value("N");
 const SIZE: Kind = Kind::Value("SIZE");
 
 /// Every flag of `hinomi server`, in the order of the help.
@@ -290,9 +291,13 @@ pub(crate) struct Values {
 impl Values {
     /// From what clap found, with defaults for the rest.
     #[must_use]
-    pub(crate) fn new(warnings: Vec<String>, given: impl Fn(&Flag) -> Option<Vec<String>>) -> Self {
+    pub(crate) fn new(
+        table: &[Flag],
+        warnings: Vec<String>,
+        given: impl Fn(&Flag) -> Option<Vec<String>>,
+    ) -> Self {
         let value = |flag: &Flag| given(flag).unwrap_or_else(|| vec![flag.default.to_owned()]);
-        Self { values: SERVER.iter().map(|flag| (flag.name, value(flag))).collect(), warnings }
+        Self { values: table.iter().map(|flag| (flag.name, value(flag))).collect(), warnings }
     }
 
     /// What `--enable-feature` switches on, and what the log should say of flags that switch nothing.
@@ -303,6 +308,11 @@ impl Values {
         let (features, mut remarks) = Features::parse(self.list("enable-feature"))?;
         remarks.extend(self.warnings.iter().cloned());
         Ok((features, remarks))
+    }
+
+    /// What was given and has no effect.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Every flag as text, for the status page.
@@ -334,9 +344,26 @@ impl Values {
     /// # Errors
     /// When it is none.
     pub(crate) fn duration_ms(&self, name: &str) -> Result<i64> {
-        let text = self.text(name);
-        let duration: model::Duration = text.parse().map_err(|err| anyhow!("--{name}: {err}"))?;
-        Ok(duration.as_ms())
+        Ok(self.duration(name)?.as_ms())
+    }
+
+    /// A duration.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn duration(&self, name: &str) -> Result<model::Duration> {
+        self.text(name).parse().map_err(|err| anyhow!("--{name}: {err}"))
+    }
+
+    /// A duration above zero.
+    ///
+    /// # Errors
+    /// When it is none, or zero.
+    pub(crate) fn positive(&self, name: &str) -> Result<model::Duration> {
+        match self.duration(name)? {
+            duration if duration.is_zero() => bail!("--{name}: must be more than 0"),
+            duration => Ok(duration),
+        }
     }
 
     /// A duration above zero.
@@ -344,10 +371,7 @@ impl Values {
     /// # Errors
     /// When it is none, or zero.
     pub(crate) fn positive_duration(&self, name: &str) -> Result<Duration> {
-        match self.duration_ms(name)? {
-            0 => bail!("--{name}: must be more than 0"),
-            ms => Ok(Duration::from_millis(ms.unsigned_abs())),
-        }
+        Ok(Duration::from_millis(self.positive(name)?.as_ms().unsigned_abs()))
     }
 
     /// A number of threads; 0 stands for one on each core.
@@ -524,7 +548,7 @@ mod tests {
             let given = move |flag: &Flag| {
                 (flag.name == "storage.tsdb.retention.rule").then(|| vec![text.to_owned()])
             };
-            Values::new(Vec::new(), given)
+            Values::new(SERVER, Vec::new(), given)
                 .selector_durations("storage.tsdb.retention.rule")
                 .map_err(|err| err.to_string())
         };

@@ -11,6 +11,7 @@ mod flags;
 mod http;
 mod import;
 mod log;
+mod manager;
 mod query;
 mod server;
 mod terminal;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     };
     let result = match invocation {
         Invocation::Server(values) => server::run(&values),
+        Invocation::Manager(values) => manager::run(&values),
         Invocation::Query(args) => query::run(&args),
         Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::TestRules(args) => unit_test::run(&args),

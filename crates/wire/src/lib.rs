@@ -2,9 +2,10 @@
 //!
 //! In from `scrape` and `api` (bodies they fetched or were sent); out to them as entries of the model, and to
 //! `agent` and `api` as text.
-//! Remote write, both versions, OTLP and Influx line protocol go the same way.
+//! Remote write, both versions, OTLP and Influx line protocol go the same way, and the files that Alertmanager keeps.
 //! Pure: no sockets, no clock, no files. Bytes from outside never panic and never grow memory.
 
+pub mod alertmanager;
 pub mod exposition;
 pub mod influx;
 pub mod otlp;

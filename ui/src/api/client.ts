@@ -6,6 +6,9 @@ import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, Build
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
 export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
 
+/** The server is an Alertmanager and nothing else: no rules, no targets, no queries. */
+export const ALONE = typeof document !== "undefined" && document.documentElement.dataset.role === "alertmanager";
+
 /** Longer query strings go as a form in a POST body. */
 const MAX_URL = 4000;
 

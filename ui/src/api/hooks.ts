@@ -7,7 +7,7 @@ import { mergeAlerts } from "../lib/alerts";
 import { alignRange, chooseStep, expandMacros } from "../lib/step";
 import { parseDuration } from "../lib/time";
 import { useView } from "../view";
-import { api } from "./client";
+import { ALONE, api } from "./client";
 
 const GC = 60_000;
 
@@ -27,15 +27,15 @@ export function useTargets(dropped = false) {
 
 export function useRules() {
   const { every } = useView();
-  return useQuery({ queryKey: ["rules"], queryFn: ({ signal }) => api.rules(signal), refetchInterval: every });
+  return useQuery({ queryKey: ["rules"], queryFn: ({ signal }) => api.rules(signal), refetchInterval: every, enabled: !ALONE });
 }
 
 export function useAlertRows() {
   const { every } = useView();
-  const rules = useQuery({ queryKey: ["alerts"], queryFn: ({ signal }) => api.alerts(signal), refetchInterval: every });
+  const rules = useQuery({ queryKey: ["alerts"], queryFn: ({ signal }) => api.alerts(signal), refetchInterval: every, enabled: !ALONE });
   const am = useQuery({ queryKey: ["am-alerts"], queryFn: ({ signal }) => api.amAlerts([], signal), refetchInterval: every, retry: 0 });
   const rows = useMemo(() => mergeAlerts(rules.data?.data.alerts ?? [], am.data ?? []), [rules.data, am.data]);
-  return { rows, rules, am, loaded: rules.isFetched && am.isFetched };
+  return { rows, rules, am, loaded: (ALONE || rules.isFetched) && am.isFetched };
 }
 
 export function useSilences() {

@@ -1,4 +1,5 @@
 /** The pages: in the rail, and within some of them further ones as tabs. */
+import { ALONE } from "../api/client";
 import type { Key } from "../i18n";
 import type { IconName } from "../parts/icons";
 
@@ -10,7 +11,13 @@ export interface Page {
   tabs?: readonly (readonly [path: string, word: Key])[];
 }
 
-export const PAGES: readonly Page[] = [
+/** Of an Alertmanager alone. */
+const MANAGER: readonly Page[] = [
+  { path: "/alerts", icon: "alerts", word: "navAlerts" },
+  { path: "/status", icon: "status", word: "navStatus", tabs: [["/status", "server"], ["/config", "configuration"], ["/flags", "flags"]] },
+];
+
+const SERVER: readonly Page[] = [
   { path: "/", icon: "overview", word: "navOverview" },
   { path: "/explore", icon: "explore", word: "navExplore" },
   { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/rules", "rules"]] },
@@ -22,6 +29,8 @@ export const PAGES: readonly Page[] = [
     tabs: [["/status", "server"], ["/tsdb-status", "tsdb"], ["/config", "configuration"], ["/flags", "flags"], ["/alertmanager-discovery", "alertmanager"]],
   },
 ];
+
+export const PAGES = ALONE ? MANAGER : SERVER;
 
 const under = (path: string, page: string) => path === page || path.startsWith(`${page}/`);
 

@@ -239,6 +239,7 @@ export const en = {
   runbook: "Runbook",
   showAll: "Show all {n}",
   allQuiet: "All quiet",
+  allQuietAlone: "No alert has come that still fires.",
   allQuietWhy: "{n} rules watch, and none of them fires.",
   lastEvaluation: "Last evaluation",
   noRules: "Nothing watches",

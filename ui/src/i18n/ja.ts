@@ -241,6 +241,7 @@ export const ja: Catalogue = {
   runbook: "手順書",
   showAll: "{n} 件すべて表示",
   allQuiet: "異常なし",
+  allQuietAlone: "発生中のアラートは届いていません。",
   allQuietWhy: "{n} 個のルールが見張っており、どれも発生していません。",
   lastEvaluation: "最後の評価",
   noRules: "見張るものがありません",

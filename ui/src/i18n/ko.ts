@@ -241,6 +241,7 @@ export const ko: Catalogue = {
   runbook: "절차서",
   showAll: "{n}건 모두 보기",
   allQuiet: "이상 없음",
+  allQuietAlone: "발생 중인 알림이 들어오지 않았습니다.",
   allQuietWhy: "규칙 {n}개가 감시하고 있으며 발생한 것이 없습니다.",
   lastEvaluation: "마지막 평가",
   noRules: "감시하는 것이 없습니다",

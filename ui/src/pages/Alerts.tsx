@@ -2,7 +2,7 @@
 import { type MouseEvent, useDeferredValue, useEffect, useMemo, useState } from "react";
 import { useQueryClient } from "@tanstack/react-query";
 import { Redirect, useLocation } from "wouter";
-import { api } from "../api/client";
+import { ALONE, api } from "../api/client";
 import type { AmSilence, RuleGroup } from "../api/types";
 import { useAlertRows, useRules, useSilences } from "../api/hooks";
 import { Link } from "wouter";
@@ -52,10 +52,10 @@ export default function Alerts() {
     <div className="page" data-testid="page-alerts">
       <h1 className="offscreen">{t("navAlerts")}</h1>
       <div className="toolbar">
-        <span className="seg" role="group" aria-label={t("layout")}>
+        {ALONE ? null : <span className="seg" role="group" aria-label={t("layout")}>
           <button type="button" aria-pressed={!byRule} onClick={() => view.set({ by: undefined, state: undefined }, true)}>{t("asList")}</button>
           <button type="button" aria-pressed={byRule} onClick={() => view.set({ by: "rule", state: undefined }, true)} data-testid="by-rule">{t("byRule")}</button>
-        </span>
+        </span>}
         {byRule ? null : <Counts rows={rows} only={only} pick={(state) => view.set({ state }, true)} />}
         <FilterBox value={filter} onChange={(q) => view.set({ q }, true)} placeholder={t("filterAlerts")} testid="filter-alerts" />
         <span className="gap" />
@@ -74,7 +74,9 @@ export default function Alerts() {
             <Empty title={t("noMatch")} why={t("noMatchAlerts", { n: rows.length })}>
               <button type="button" className="btn" onClick={() => view.set({ q: undefined, state: undefined }, true)}>{t("clearFilter")}</button>
             </Empty>
-          ) : rules.error ? null : nRules === 0 ? (
+          ) : rules.error || am.error ? null : ALONE ? (
+            <Empty title={t("allQuiet")} why={t("allQuietAlone")} />
+          ) : nRules === 0 ? (
             <Empty title={t("noRules")} why={t("noRulesWhy")} code={"rule_files:\n  - rules.yml"} />
           ) : (
             <Empty title={t("allQuiet")} why={t("allQuietWhy", { n: nRules })}>

@@ -1,72 +1,85 @@
 //! `/api/v2/alerts`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{Labels, Matcher};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::json::{self, LabelMap, Texts, Time};
 use super::params::Params;
-use super::{LABELS_MAX, Named, Reply, TEXT_BYTES_MAX};
+use super::{LABELS_MAX, Reply, TEXT_BYTES_MAX};
 use crate::alert::{Alert, Fingerprint, ZERO_TIME_MS};
 use crate::dispatch::{AlertStatus, Core};
 use crate::handle::{Handle, Incoming};
-use crate::time::{api_rfc3339, parse_rfc3339};
+use crate::time::parse_rfc3339;
 
 type Map = BTreeMap<String, String>;
 
-/// An alert as the API shows it, keys in upstream's order.
+/// How many alerts are looked at under the core's lock at once: others wait for well under a millisecond. Chosen.
+const CHUNK_ALERTS: usize = 256;
+
+/// An alert with what is known of it at the moment of the question.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) alert: Arc<Alert>,
+    pub(super) receivers: Vec<String>,
+    pub(super) status: AlertStatus,
+}
+
+/// As the API shows it, keys in upstream's order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct GettableAlert {
-    annotations: Map,
-    ends_at: String,
-    fingerprint: String,
-    receivers: Vec<Named>,
-    starts_at: String,
-    status: GettableStatus,
-    updated_at: String,
-    #[serde(rename = "generatorURL", skip_serializing_if = "String::is_empty")]
-    generator_url: String,
-    labels: Map,
+struct GettableAlert<'a> {
+    annotations: LabelMap<'a>,
+    ends_at: Time,
+    #[serde(serialize_with = "json::fingerprint")]
+    fingerprint: Fingerprint,
+    receivers: Vec<Name<'a>>,
+    starts_at: Time,
+    status: GettableStatus<'a>,
+    updated_at: Time,
+    #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
+    generator_url: &'a str,
+    labels: LabelMap<'a>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GettableStatus {
-    inhibited_by: Vec<String>,
-    muted_by: Vec<String>,
-    silenced_by: Vec<String>,
+struct GettableStatus<'a> {
+    inhibited_by: Texts<'a, Fingerprint>,
+    muted_by: &'a [String],
+    silenced_by: &'a [String],
     state: &'static str,
 }
 
-impl GettableAlert {
-    pub(super) fn new(
-        fingerprint: Fingerprint,
-        alert: &Alert,
-        receivers: Vec<String>,
-        status: AlertStatus,
-    ) -> Self {
-        Self {
-            annotations: map(&alert.annotations),
-            ends_at: api_rfc3339(alert.ends_at_ms),
-            fingerprint: fingerprint.to_string(),
-            receivers: receivers.into_iter().map(|name| Named { name }).collect(),
-            starts_at: api_rfc3339(alert.starts_at_ms),
-            status: GettableStatus {
-                state: status.state(),
-                inhibited_by: status.inhibited_by.iter().map(ToString::to_string).collect(),
-                muted_by: status.muted_by,
-                silenced_by: status.silenced_by,
-            },
-            updated_at: api_rfc3339(alert.updated_at_ms),
-            generator_url: alert.generator_url.clone(),
-            labels: map(&alert.labels),
-        }
-    }
+#[derive(Debug, Serialize)]
+struct Name<'a> {
+    name: &'a str,
 }
 
-pub(super) fn map(labels: &Labels) -> Map {
-    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { fingerprint, alert, receivers, status } = self;
+        let shown = GettableAlert {
+            annotations: LabelMap(&alert.annotations),
+            ends_at: Time(alert.ends_at_ms),
+            fingerprint: *fingerprint,
+            receivers: receivers.iter().map(|name| Name { name }).collect(),
+            starts_at: Time(alert.starts_at_ms),
+            status: GettableStatus {
+                state: status.state(),
+                inhibited_by: Texts(&status.inhibited_by),
+                muted_by: &status.muted_by,
+                silenced_by: &status.silenced_by,
+            },
+            updated_at: Time(alert.updated_at_ms),
+            generator_url: &alert.generator_url,
+            labels: LabelMap(&alert.labels),
+        };
+        shown.serialize(serializer)
+    }
 }
 
 /// Which alerts are wanted.
@@ -91,7 +104,12 @@ impl Filter {
         })
     }
 
-    /// The state of an alert, when it is wanted.
+    /// Whether an alert may be wanted, as far as that is known without its state.
+    pub(super) fn takes(&self, alert: &Alert, now_ms: i64) -> bool {
+        !alert.is_resolved_at(now_ms) && self.matchers.iter().all(|m| m.matches_labels(&alert.labels))
+    }
+
+    /// The state of an alert that [`Filter::takes`], when it is wanted.
     pub(super) fn status(
         &self,
         core: &Core,
@@ -99,9 +117,6 @@ impl Filter {
         muted_by: &[String],
         now_ms: i64,
     ) -> Option<AlertStatus> {
-        if alert.is_resolved_at(now_ms) || !self.matchers.iter().all(|m| m.matches_labels(&alert.labels)) {
-            return None;
-        }
         let mut status = core.status_of(&alert.labels, now_ms);
         status.muted_by = muted_by.to_vec();
         let is_wanted = (self.active || status.state() != "active")
@@ -129,17 +144,28 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
         Err(reply) => return reply,
     };
     // Kept by fingerprint, and so sorted by it.
-    handle.shared.look(|core, now_ms| {
-        let wanted = core.alerts.iter().filter_map(|(fingerprint, alert)| {
-            let status = filter.status(core, alert, &[], now_ms)?;
-            let receivers = core.receivers_of(&alert.labels);
-            if !receivers.iter().any(|name| filter.takes_receiver(core, name)) {
-                return None;
-            }
-            Some(GettableAlert::new(*fingerprint, alert, receivers, status))
+    let (all, now_ms) = handle.shared.look(|core, now_ms| {
+        let all: Vec<_> = core.alerts.iter().map(|(id, alert)| (*id, Arc::clone(alert))).collect();
+        (all, now_ms)
+    });
+    let wanted: Vec<_> = all.into_iter().filter(|(_, alert)| filter.takes(alert, now_ms)).collect();
+    let mut shown: Vec<Shown> = Vec::new();
+    for chunk in wanted.chunks(CHUNK_ALERTS) {
+        handle.shared.look(|core, now_ms| {
+            shown.extend(chunk.iter().filter_map(|(fingerprint, alert)| {
+                let status = filter.status(core, alert, &[], now_ms)?;
+                let receivers = core.receivers_of(&alert.labels);
+                let is_wanted = receivers.iter().any(|name| filter.takes_receiver(core, name));
+                is_wanted.then(|| Shown {
+                    fingerprint: *fingerprint,
+                    alert: Arc::clone(alert),
+                    receivers,
+                    status,
+                })
+            }));
         });
-        Reply::json(&wanted.collect::<Vec<_>>())
-    })
+    }
+    Reply::json(&shown)
 }
 
 #[derive(Debug, Deserialize)]

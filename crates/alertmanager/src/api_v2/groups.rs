@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use model::Labels;
 use serde::Serialize;
 
-use super::alerts::{Filter, GettableAlert, map};
+use super::alerts::{Filter, Shown};
+use super::json;
 use super::params::Params;
 use super::{Named, Reply};
 use crate::handle::Handle;
@@ -12,10 +14,10 @@ use crate::handle::Handle;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GettableGroup {
-    alerts: Vec<GettableAlert>,
-    labels: BTreeMap<String, String>,
+    alerts: Vec<Shown>,
+    #[serde(serialize_with = "json::labels")]
+    labels: Labels,
     receiver: Named,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     route_labels: BTreeMap<String, String>,
 }
 
@@ -26,26 +28,32 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
         Err(reply) => return reply,
     };
     let with_muted = params.is_on("muted");
-    handle.shared.look(|core, now_ms| {
-        let mut groups = Vec::new();
-        for view in core.group_views() {
-            if !filter.takes_receiver(core, &view.receiver) || (!with_muted && !view.muted_by.is_empty()) {
-                continue;
-            }
-            let alerts = view.alerts.iter().filter_map(|(fingerprint, alert)| {
-                let status = filter.status(core, alert, &view.muted_by, now_ms)?;
-                Some(GettableAlert::new(*fingerprint, alert, core.receivers_of(&alert.labels), status))
+    let views = handle.shared.look(|core, _| {
+        let mut views = core.group_views();
+        views.retain(|view| filter.takes_receiver(core, &view.receiver));
+        views
+    });
+    let mut groups = Vec::new();
+    for view in views.into_iter().filter(|view| with_muted || view.muted_by.is_empty()) {
+        let sorted = view.sorted_alerts();
+        // One group under the lock at a time, so that others need not wait for all of them.
+        let alerts: Vec<Shown> = handle.shared.look(|core, now_ms| {
+            let wanted = sorted.into_iter().filter(|(_, alert)| filter.takes(alert, now_ms));
+            let shown = wanted.filter_map(|(fingerprint, alert)| {
+                let status = filter.status(core, &alert, &view.muted_by, now_ms)?;
+                let receivers = core.receivers_of(&alert.labels);
+                Some(Shown { fingerprint, alert, receivers, status })
             });
-            let alerts: Vec<_> = alerts.collect();
-            if !alerts.is_empty() {
-                groups.push(GettableGroup {
-                    alerts,
-                    labels: map(&view.labels),
-                    receiver: Named { name: view.receiver },
-                    route_labels: view.route_labels,
-                });
-            }
+            shown.collect()
+        });
+        if !alerts.is_empty() {
+            groups.push(GettableGroup {
+                alerts,
+                labels: view.labels,
+                receiver: Named { name: view.receiver },
+                route_labels: view.route_labels,
+            });
         }
-        Reply::json(&groups)
-    })
+    }
+    Reply::json(&groups)
 }

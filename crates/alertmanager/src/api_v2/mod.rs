@@ -5,6 +5,7 @@
 
 mod alerts;
 mod groups;
+mod json;
 mod params;
 mod silences;
 mod status;

@@ -10,6 +10,7 @@ use super::{Reply, TEXT_BYTES_MAX};
 use crate::handle::Handle;
 use crate::silence::{Silence, SilenceError, SilenceState};
 use crate::time::{api_rfc3339, parse_rfc3339};
+use crate::uuid::{is_uuid, new_uuid};
 
 /// Most matchers of one silence. Chosen.
 const MATCHERS_MAX: usize = 256;
@@ -20,7 +21,6 @@ struct GettableSilence {
     id: String,
     status: State,
     updated_at: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     comment: String,
     created_by: String,
@@ -108,19 +108,15 @@ pub(super) fn delete(handle: &Handle, id: &str) -> Reply {
         return not_uuid(id);
     }
     match handle.shared.change(|core, now_ms| core.expire_silence(id, now_ms)) {
-        Ok(()) => Reply::empty(200),
+        Ok(()) => {
+            if handle.shared.logs_silences {
+                tracing::info!(id, "silence ended");
+            }
+            Reply::empty(200)
+        }
         Err(SilenceError::NotFound) => Reply::empty(404),
         Err(err) => Reply::error(500, err.to_string()),
     }
-}
-
-/// 8-4-4-4-12 hexadecimal digits.
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, b)| match i {
-            8 | 13 | 18 | 23 => b == b'-',
-            _ => b.is_ascii_hexdigit(),
-        })
 }
 
 fn not_uuid(id: &str) -> Reply {
@@ -166,7 +162,12 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
         core.set_silence(silence, new_id, now_ms)
     });
     match changed {
-        Ok(silence_id) => Reply::json(&Created { silence_id }),
+        Ok(silence_id) => {
+            if handle.shared.logs_silences {
+                tracing::info!(id = %silence_id, "silence made or changed");
+            }
+            Reply::json(&Created { silence_id })
+        }
         Err(SilenceError::NotFound) => Reply::error(404, SilenceError::NotFound.to_string()),
         Err(err) => Reply::error(400, err.to_string()),
     }
@@ -232,14 +233,4 @@ fn matcher(json: JsonMatcher) -> Result<Matcher, Reply> {
     }
     Matcher::new(op, name, value)
         .map_err(|err| Reply::error(400, format!("invalid silence: invalid label matcher: {err}")))
-}
-
-/// A random one, version 4.
-fn new_uuid() -> Result<String, getrandom::Error> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes)?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
 }

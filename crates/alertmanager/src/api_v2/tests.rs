@@ -32,6 +32,8 @@ fn start_in(dir: MemDir) -> Api {
         external_url: "http://h:9090".to_owned(),
         retention: "120h".parse().expect("good"),
         start_delay: model::Duration::ZERO,
+        limits: crate::Limits::default(),
+        logs_silences: false,
         build: BuildInfo { version: "0.34.0".to_owned(), ..BuildInfo::default() },
     };
     Api { handle: spawn(options).expect("good"), clock, dir }
@@ -197,7 +199,7 @@ async fn silences_live_and_die() {
     assert_eq!(
         shown,
         json!({
-            "id": id, "status": {"state": "active"}, "updatedAt": "2025-01-01T00:00:00.000Z", "comment": "quiet",
+            "annotations": {}, "id": id, "status": {"state": "active"}, "updatedAt": "2025-01-01T00:00:00.000Z", "comment": "quiet",
             "createdBy": "me", "endsAt": "2025-01-01T01:00:00.000Z", "startsAt": "2025-01-01T00:00:00.000Z",
             "matchers": [{"isEqual": true, "isRegex": false, "name": "alertname", "value": "A"}]
         })

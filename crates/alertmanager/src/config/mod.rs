@@ -76,6 +76,17 @@ pub struct Config {
     pub(crate) original: String,
 }
 
+/// How many of each thing a configuration has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as they are")]
+pub struct Summary {
+    pub n_receivers: usize,
+    pub n_routes: usize,
+    pub n_inhibit_rules: usize,
+    pub n_intervals: usize,
+    pub n_templates: usize,
+}
+
 /// A node of the route tree; `None` inherits.
 #[derive(Debug, Clone)]
 pub(crate) struct RouteConfig {
@@ -90,6 +101,13 @@ pub(crate) struct RouteConfig {
     pub(crate) group_interval_ms: Option<i64>,
     pub(crate) repeat_interval_ms: Option<i64>,
     pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl RouteConfig {
+    /// Itself and all below.
+    fn count(&self) -> usize {
+        1 + self.routes.iter().map(Self::count).sum::<usize>()
+    }
 }
 
 /// One inhibition rule.
@@ -142,6 +160,32 @@ impl Config {
     #[must_use]
     pub fn builtin() -> Self {
         Self::parse("built-in", BUILTIN).expect("a test reads it")
+    }
+
+    /// How many of each thing there are.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary {
+            n_receivers: self.receivers.len(),
+            n_routes: self.route.count(),
+            n_inhibit_rules: self.inhibit_rules.len(),
+            n_intervals: self.intervals.len(),
+            n_templates: self.templates.len(),
+        }
+    }
+
+    /// What is odd and no error.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let tree = crate::route::RouteTree::new(&self.route);
+        let hasty = tree.iter().filter(|route| route.repeat_interval_ms < route.group_interval_ms);
+        let hasty = hasty.map(|route| {
+            format!(
+                "route {}: repeat_interval is shorter than group_interval, so that notifications repeat at every group_interval",
+                route.key
+            )
+        });
+        hasty.collect()
     }
 
     /// Names of the receivers, in the file's order.

@@ -160,7 +160,7 @@ fn receivers_that_cannot_work_are_refused() {
     );
     check(
         &receiver("slack_configs: [{api_url: 'http://a/', update_message: true}]"),
-        "a.yml:4:58: update_message is not served yet: leave it out to get a message each time",
+        "a.yml:4:58: update_message can only be used with bot tokens. api_url must be set to https://slack.com/api/chat.postMessage",
     );
 }
 

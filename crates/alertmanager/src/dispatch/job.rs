@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::group::GroupId;
 use crate::alert::Fingerprint;
 use crate::config::Integration;
-use crate::nflog::NotifyKey;
+use crate::nflog::{NotifyKey, ReceiverData};
 use crate::notify::Notification;
 
 /// First wait between attempts, its growth and its bound: those of the backoff that Alertmanager uses.
@@ -45,8 +45,8 @@ impl Reason {
 /// What an attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Delivered.
-    Delivered,
+    /// Delivered; what the receiver wants remembered with it.
+    Delivered(ReceiverData),
     /// Not delivered; another attempt may help or not.
     Failed {
         /// Whether to try again.
@@ -58,6 +58,14 @@ pub(crate) enum Outcome {
         /// How long the receiver asks to be left alone, in milliseconds.
         wait_ms: i64,
     },
+}
+
+impl Outcome {
+    /// Delivered, and nothing to remember.
+    #[cfg(test)]
+    pub(crate) fn delivered() -> Self {
+        Self::Delivered(ReceiverData::new())
+    }
 }
 
 /// A notification that is not delivered yet.

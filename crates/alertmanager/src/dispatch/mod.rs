@@ -10,7 +10,7 @@ mod group;
 mod job;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub(crate) use group::{Group, GroupId, Snapshot};
@@ -19,12 +19,13 @@ pub(crate) use view::AlertStatus;
 
 use crate::alert::{Alert, Fingerprint};
 use crate::config::{Config, Integration};
+use crate::driver::Limits;
 use crate::inhibit::Inhibitor;
 use crate::metrics::Metrics;
 use crate::nflog::{self, Current, Entry, NotifyKey, NotifyLog};
 use crate::notify::Notification;
 use crate::route::RouteTree;
-use crate::silence::{Silence, SilenceError, Silences};
+use crate::silence::{Silence, SilenceError, SilenceLimits, Silences};
 use crate::state::Record;
 
 /// How many alerts are kept, resolved ones included. Chosen: some 100 MB of memory.
@@ -36,10 +37,8 @@ pub const RECEIVER_ATTEMPTS_MAX: usize = 8;
 
 /// A flush has at least this long, however short the group interval is. From Alertmanager.
 const FLUSH_MS_MIN: i64 = 10_000;
-/// How often what is over is forgotten. Chosen.
+/// How often what is over is forgotten, and that we are alive is noted, unless maintenance is asked for more often. Chosen.
 const GC_INTERVAL_MS: i64 = 60_000;
-/// How long a resolved alert is kept after its end. From Alertmanager's `--alerts.gc-interval`.
-const RESOLVED_KEEP_MS: i64 = 30 * 60_000;
 
 /// What the driver must do.
 #[derive(Debug)]
@@ -76,7 +75,27 @@ pub(crate) struct Core {
     start_ms: i64,
     next_gc_ms: i64,
     retention_ms: i64,
+    limits: Limits,
+    /// How many alerts are kept of each name; empty without a limit of them.
+    n_by_name: HashMap<String, usize>,
     is_stopping: bool,
+}
+
+/// Why a new alert is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// [`ALERTS_MAX`]
+    TooMany,
+    /// As many of its name as the flag allows; its sender is told nothing, as upstream has it.
+    TooManyOfName,
+}
+
+/// What an integration was told, to be remembered.
+struct Told {
+    firing: BTreeSet<Fingerprint>,
+    resolved: BTreeSet<Fingerprint>,
+    data: nflog::ReceiverData,
+    repeat_interval_ms: i64,
 }
 
 /// What does not change while the process runs.
@@ -86,6 +105,7 @@ pub(crate) struct CoreOptions {
     pub(crate) retention_ms: i64,
     /// When the first group may be flushed.
     pub(crate) start_ms: i64,
+    pub(crate) limits: Limits,
 }
 
 impl Core {
@@ -95,7 +115,10 @@ impl Core {
             routes: RouteTree::new(&config.route),
             inhibitor: Inhibitor::new(&config.inhibit_rules),
             config,
-            silences: Silences::default(),
+            silences: Silences::new(SilenceLimits {
+                silences_max: options.limits.silences_max,
+                silence_bytes_max: options.limits.silence_bytes_max,
+            }),
             nflog: NotifyLog::default(),
             alerts: BTreeMap::new(),
             metrics,
@@ -108,32 +131,56 @@ impl Core {
             start_ms: options.start_ms,
             next_gc_ms: i64::MIN,
             retention_ms: options.retention_ms,
+            limits: options.limits,
+            n_by_name: HashMap::new(),
             is_stopping: false,
         }
     }
 
-    /// Takes a report of an alert. `false` when [`ALERTS_MAX`] refuses a new one.
-    pub(crate) fn put_alert(&mut self, new: Alert, now_ms: i64) -> bool {
+    /// Takes a report of an alert, unless a limit refuses a new one.
+    pub(crate) fn put_alert(&mut self, new: Alert, now_ms: i64) -> Result<(), Refused> {
         let fingerprint = Fingerprint::of(&new.labels);
-        let known = self.alerts.get(&fingerprint);
-        if known.is_none() && self.alerts.len() >= ALERTS_MAX {
-            self.metrics.alerts_limited.inc();
-            return false;
-        }
-        let kept =
-            Arc::new(known.map_or_else(|| new.clone(), |known| known.merged_with(new.clone(), now_ms)));
-        if known.is_none() {
-            self.inhibitor.insert(fingerprint, &kept.labels);
-        }
+        let kept = match self.alerts.get(&fingerprint) {
+            Some(known) => Arc::new(known.merged_with(new, now_ms)),
+            None => {
+                self.admit(&new)?;
+                self.inhibitor.insert(fingerprint, &new.labels);
+                Arc::new(new)
+            }
+        };
         self.journal.push(Record::Alert(Arc::clone(&kept)));
         self.alerts.insert(fingerprint, Arc::clone(&kept));
         self.group(fingerprint, &kept, now_ms);
-        true
+        Ok(())
+    }
+
+    /// Counts a new alert, or refuses it.
+    fn admit(&mut self, new: &Alert) -> Result<(), Refused> {
+        let per_name_max = self.limits.alerts_per_name_max;
+        let refused = if self.alerts.len() >= ALERTS_MAX {
+            Err(Refused::TooMany)
+        } else if per_name_max > 0 && self.n_by_name.get(new.name()).is_some_and(|n| *n >= per_name_max) {
+            Err(Refused::TooManyOfName)
+        } else {
+            self.count_name(new);
+            Ok(())
+        };
+        if refused.is_err() {
+            self.metrics.alerts_limited.inc();
+        }
+        refused
+    }
+
+    fn count_name(&mut self, alert: &Alert) {
+        if self.limits.alerts_per_name_max > 0 {
+            *self.n_by_name.entry(alert.name().to_owned()).or_default() += 1;
+        }
     }
 
     /// Puts an alert back from the state file.
     pub(crate) fn restore_alert(&mut self, alert: Alert, now_ms: i64) {
         let fingerprint = Fingerprint::of(&alert.labels);
+        self.count_name(&alert);
         let alert = Arc::new(alert);
         self.inhibitor.insert(fingerprint, &alert.labels);
         self.alerts.insert(fingerprint, Arc::clone(&alert));
@@ -225,7 +272,8 @@ impl Core {
         }
         if now_ms >= self.next_gc_ms {
             self.collect_garbage(now_ms);
-            self.next_gc_ms = now_ms.saturating_add(GC_INTERVAL_MS);
+            let interval_ms = self.limits.maintenance_interval.as_ms().clamp(1, GC_INTERVAL_MS);
+            self.next_gc_ms = now_ms.saturating_add(interval_ms);
         }
         if now_ms >= self.start_ms {
             let is_due = |group: &Group| group.flush.is_none() && group.next_flush_ms <= now_ms;
@@ -336,12 +384,17 @@ impl Core {
             sends_resolved: integration.sends_resolved,
             repeat_interval_ms: route.repeat_interval_ms,
         };
-        let Some(reason) = nflog::due(self.nflog.get(&key), &current, now_ms) else { return false };
+        let last = self.nflog.get(&key).map(|entry| entry.in_our_hashes(alerts));
+        let Some(reason) = nflog::due(last.as_deref(), &current, now_ms) else { return false };
+        // A first notification begins anew: what was noted belongs to the message before.
+        let is_first = reason == nflog::Reason::First;
+        let data = last.filter(|_| !is_first).map(|last| last.data.clone()).unwrap_or_default();
         let told: Vec<Snapshot> =
             alerts.iter().filter(|alert| alert.is_firing || integration.sends_resolved).cloned().collect();
         if told.is_empty() {
             // Nothing to say to whom resolved alerts are not sent, but remembered: the next firing is news.
-            self.remember(key, firing, resolved, route.repeat_interval_ms, now_ms);
+            let told = Told { firing, resolved, data, repeat_interval_ms: route.repeat_interval_ms };
+            self.remember(key, told, now_ms);
             return false;
         }
         let notification = Notification {
@@ -351,6 +404,7 @@ impl Core {
             route_labels: route.labels.clone(),
             reason: reason.text(),
             alerts: told,
+            data,
             now_ms,
         };
         let id = JobId(self.next_job);
@@ -418,10 +472,15 @@ impl Core {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.is_in_flight = false;
         match outcome {
-            Outcome::Delivered => {
-                let (key, firing, resolved) = (job.key.clone(), job.firing.clone(), job.resolved.clone());
-                let repeat_interval_ms = job.repeat_interval_ms;
-                self.remember(key, firing, resolved, repeat_interval_ms, now_ms);
+            Outcome::Delivered(data) => {
+                let told = Told {
+                    firing: job.firing.clone(),
+                    resolved: job.resolved.clone(),
+                    data: data.clone(),
+                    repeat_interval_ms: job.repeat_interval_ms,
+                };
+                let key = job.key.clone();
+                self.remember(key, told, now_ms);
                 self.end_job(id, None);
             }
             Outcome::Failed { is_retryable, reason, message, wait_ms } => {
@@ -477,18 +536,16 @@ impl Core {
         }
     }
 
-    fn remember(
-        &mut self,
-        key: NotifyKey,
-        firing: std::collections::BTreeSet<Fingerprint>,
-        resolved: std::collections::BTreeSet<Fingerprint>,
-        repeat_interval_ms: i64,
-        now_ms: i64,
-    ) {
+    fn remember(&mut self, key: NotifyKey, told: Told, now_ms: i64) {
         // Twice the repeat interval is long enough to decide; upstream's rule.
-        let keep_ms = self.retention_ms.min(repeat_interval_ms.saturating_mul(2));
-        let entry =
-            Entry { sent_at_ms: now_ms, expires_at_ms: now_ms.saturating_add(keep_ms), firing, resolved };
+        let keep_ms = self.retention_ms.min(told.repeat_interval_ms.saturating_mul(2));
+        let entry = Entry {
+            sent_at_ms: now_ms,
+            expires_at_ms: now_ms.saturating_add(keep_ms),
+            firing: told.firing,
+            resolved: told.resolved,
+            data: told.data,
+        };
         self.journal.push(Record::Notified(key.clone(), entry.clone()));
         self.nflog.put(key, entry);
     }
@@ -503,7 +560,8 @@ impl Core {
         self.journal.extend(gone.into_iter().map(Record::SilenceGone));
         let grouped: std::collections::HashSet<Fingerprint> =
             self.groups.values().flat_map(|group| group.alerts.keys().copied()).collect();
-        let is_old = |alert: &Alert| alert.ends_at_ms.saturating_add(RESOLVED_KEEP_MS) <= now_ms;
+        let keep_ms = self.limits.resolved_keep.as_ms();
+        let is_old = |alert: &Alert| alert.ends_at_ms.saturating_add(keep_ms) <= now_ms;
         let gone: Vec<Fingerprint> = self
             .alerts
             .iter()
@@ -513,6 +571,9 @@ impl Core {
         for fingerprint in gone {
             if let Some(alert) = self.alerts.remove(&fingerprint) {
                 self.inhibitor.remove(fingerprint, &alert.labels);
+                if let Some(n) = self.n_by_name.get_mut(alert.name()) {
+                    *n -= 1;
+                }
                 self.journal.push(Record::AlertGone(fingerprint));
             }
         }

@@ -32,7 +32,7 @@ struct Sim {
 
 fn new_core(config: &str, start_ms: i64) -> Core {
     let config = Arc::new(Config::parse("test.yml", config).expect("a good configuration"));
-    let options = CoreOptions { retention_ms: 120 * 3_600_000, start_ms };
+    let options = CoreOptions { retention_ms: 120 * 3_600_000, start_ms, limits: Limits::default() };
     Core::new(config, options, Arc::new(Metrics::new(&Registry::new())))
 }
 
@@ -50,7 +50,7 @@ impl Sim {
         let dir = MemDir::new();
         let metrics = Arc::clone(&core.metrics);
         let store = Store::open(Arc::new(dir.clone()), &mut core, metrics, T0);
-        let answer = Box::new(|_: i64, _: &str| Outcome::Delivered);
+        let answer = Box::new(|_: i64, _: &str| Outcome::delivered());
         Self { core, store, dir, now_ms: T0, batches: Vec::new(), answer }
     }
 
@@ -74,7 +74,7 @@ impl Sim {
             let Action::Send { job, integration, notification, .. } = action;
             let who = format!("{}/{}", integration.receiver, integration.idx);
             let outcome = (self.answer)(self.now_ms - T0, &who);
-            if outcome == Outcome::Delivered {
+            if outcome == Outcome::delivered() {
                 let alerts = notification.alerts.iter().map(shown).collect();
                 self.batches.push((self.now_ms - T0, who, alerts));
             }
@@ -105,7 +105,7 @@ impl Sim {
             updated_at_ms: self.now_ms,
             is_timeout: end_ms == 0,
         };
-        assert!(self.core.put_alert(alert, self.now_ms));
+        assert_eq!(self.core.put_alert(alert, self.now_ms), Ok(()));
     }
 
     fn reload(&mut self, at_ms: i64, config: &str) {
@@ -219,7 +219,7 @@ fn a_receiver_that_drops_is_told_later_and_the_other_not_twice() {
                 wait_ms: 0,
             };
         }
-        Outcome::Delivered
+        Outcome::delivered()
     });
     sim.put(1_000, "a", 1_000, 0, "");
     sim.run_to(7_000);
@@ -247,7 +247,7 @@ fn a_server_in_trouble_is_tried_again_within_the_flush() {
                 wait_ms: 0,
             };
         }
-        Outcome::Delivered
+        Outcome::delivered()
     });
     sim.put(1_000, "a", 1_000, 0, "");
     sim.run_to(60_000);
@@ -462,7 +462,7 @@ fn a_reload_during_an_attempt_sends_nothing_twice() {
     sim.reload(2_500, SLOW);
     sim.run_to(4_000);
     assert!(sim.batches.is_empty(), "the attempt under way counts");
-    sim.core.on_outcome(job, &Outcome::Delivered, sim.now_ms);
+    sim.core.on_outcome(job, &Outcome::delivered(), sim.now_ms);
     sim.run_to(60_000);
     sim.check(&[]);
 }
@@ -477,7 +477,7 @@ fn attempts_of_one_receiver_are_bounded() {
     assert_eq!(started.len(), RECEIVER_ATTEMPTS_MAX);
     assert!(sim.core.poll(T0 + 2_050).is_empty());
     let Action::Send { job, .. } = &started[0];
-    sim.core.on_outcome(*job, &Outcome::Delivered, T0 + 2_060);
+    sim.core.on_outcome(*job, &Outcome::delivered(), T0 + 2_060);
     assert_eq!(sim.core.poll(T0 + 2_100).len(), 1);
 }
 
@@ -527,7 +527,7 @@ proptest! {
         sim.answer = Box::new(move |at_ms, _| {
             use std::sync::atomic::Ordering::SeqCst;
             if left.load(SeqCst) == 0 {
-                return Outcome::Delivered;
+                return Outcome::delivered();
             }
             left.fetch_sub(1, SeqCst);
             Outcome::Failed { is_retryable: at_ms % 2 == 0, reason: Reason::Server, message: "no".into(), wait_ms: 0 }
@@ -557,7 +557,7 @@ proptest! {
         }
         sim.run_to(at_ms + 120_000);
 
-        let mut firing = std::collections::BTreeSet::new();
+        let mut firing = BTreeSet::new();
         for (_, _, alerts) in &sim.batches {
             for alert in alerts {
                 let name = alert.split(' ').next().unwrap_or_default().to_owned();

@@ -31,8 +31,17 @@ pub(crate) struct GroupView {
     pub(crate) receiver: String,
     pub(crate) route_labels: std::collections::BTreeMap<String, String>,
     pub(crate) muted_by: Vec<String>,
-    /// By job, instance, labels.
-    pub(crate) alerts: Vec<(Fingerprint, Arc<Alert>)>,
+    /// In no order.
+    alerts: Vec<(Fingerprint, Arc<Alert>)>,
+}
+
+impl GroupView {
+    /// Its alerts by job, instance, labels.
+    pub(crate) fn sorted_alerts(&self) -> Vec<(Fingerprint, Arc<Alert>)> {
+        let mut alerts = self.alerts.clone();
+        alerts.sort_by(|a, b| sort_key(&a.1.labels).cmp(&sort_key(&b.1.labels)));
+        alerts
+    }
 }
 
 impl Core {
@@ -58,15 +67,12 @@ impl Core {
             .iter()
             .map(|(id, group)| {
                 let route = self.routes.get(id.route);
-                let mut alerts: Vec<_> =
-                    group.alerts.iter().map(|(f, alert)| (*f, Arc::clone(alert))).collect();
-                alerts.sort_by(|a, b| sort_key(&a.1.labels).cmp(&sort_key(&b.1.labels)));
                 GroupView {
                     labels: id.labels.clone(),
                     receiver: route.receiver.clone(),
                     route_labels: route.labels.clone(),
                     muted_by: group.muted_by.clone(),
-                    alerts,
+                    alerts: group.alerts.iter().map(|(f, alert)| (*f, Arc::clone(alert))).collect(),
                 }
             })
             .collect();

@@ -6,6 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use net::auth::sign::{hex, sha256};
 use net::{HttpClient, Limits, Request, Response};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
@@ -13,6 +14,7 @@ use url::Url;
 use super::{Data, Failure, Notification, Notifier};
 use crate::config::Integration;
 use crate::dispatch::Reason;
+use crate::nflog::ReceiverData;
 use crate::receiver::Source;
 
 /// Longest answer of a receiver that is read, in bytes. Chosen: a search of Jira fits, and only the beginning is shown.
@@ -25,6 +27,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) notification: &'a Notification,
     pub(crate) data: Data,
     pub(crate) timeout: Duration,
+    /// What is remembered with the message once it is delivered.
+    notes: Mutex<ReceiverData>,
 }
 
 impl<'a> Attempt<'a> {
@@ -38,7 +42,23 @@ impl<'a> Attempt<'a> {
         let filled = notifier.templates.fill_route_labels(&mut data, notification.now_ms);
         filled.map_err(|err| Failure::template(&err))?;
         let key = (integration.receiver.clone(), integration.name, integration.idx);
-        Ok(Self { notifier, client: notifier.clients.get(&key), notification, data, timeout })
+        let notes = Mutex::new(notification.data.clone());
+        Ok(Self { notifier, client: notifier.clients.get(&key), notification, data, timeout, notes })
+    }
+
+    /// What was noted under `name` at the message before, if that was about the same alerts.
+    pub(crate) fn noted(&self, name: &str) -> Option<String> {
+        self.notes.lock().get(name).cloned()
+    }
+
+    /// Notes something for the next message.
+    pub(crate) fn note(&self, name: &str, value: &str) {
+        self.notes.lock().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// All notes, at the end.
+    pub(super) fn into_notes(self) -> ReceiverData {
+        self.notes.into_inner()
     }
 
     /// `template` filled in.

@@ -21,6 +21,7 @@ use stdx::Dir;
 
 use crate::config::{Config, ConfigError, Integration};
 use crate::dispatch::{Outcome, Reason, Snapshot};
+use crate::nflog::ReceiverData;
 use template::Templates;
 
 pub(crate) use attempt::{Attempt, go_json, secret_header};
@@ -39,6 +40,8 @@ pub(crate) struct Notification {
     pub(crate) reason: &'static str,
     /// By job, instance, labels.
     pub(crate) alerts: Vec<Snapshot>,
+    /// What the receiver noted at the message before, about the same alerts.
+    pub(crate) data: ReceiverData,
     /// When it was decided; what templates see as now.
     pub(crate) now_ms: i64,
 }
@@ -84,17 +87,19 @@ impl Notifier {
     ) -> Outcome {
         let kind = &integration.kind;
         let timeout = kind.timeout().map_or(timeout, |own| own.min(timeout));
-        let result = match Attempt::new(self, integration, notification, timeout) {
-            // A message may take several requests; the bound is for all of them.
-            Ok(attempt) => tokio::time::timeout(timeout, kind.send(&attempt)).await.unwrap_or_else(|_| {
-                let message = format!("not done within {timeout:?}");
-                Err(Failure { reason: Reason::Deadline, ..Failure::retryable(message) })
-            }),
-            Err(failure) => Err(failure),
+        let attempt = match Attempt::new(self, integration, notification, timeout) {
+            Ok(attempt) => attempt,
+            Err(failure) => return failure.into(),
         };
-        match result {
-            Ok(()) => Outcome::Delivered,
-            Err(failure) => failure.into(),
+        // A message may take several requests; the bound is for all of them.
+        let sent = tokio::time::timeout(timeout, kind.send(&attempt)).await;
+        match sent {
+            Ok(Ok(())) => Outcome::Delivered(attempt.into_notes()),
+            Ok(Err(failure)) => failure.into(),
+            Err(_) => {
+                let message = format!("not done within {timeout:?}");
+                Failure { reason: Reason::Deadline, ..Failure::retryable(message) }.into()
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn notification() -> Notification {
             ),
             snapshot(&[("alertname", "HostDown"), ("instance", "b:9100"), ("job", "node")], &[], false),
         ],
+        data: BTreeMap::new(),
         now_ms: T0 + 90_000,
     }
 }
@@ -199,7 +200,7 @@ async fn a_webhook_is_posted_with_its_credentials() {
         "webhook_configs: [{{url: 'http://127.0.0.1:{port}/{{{{ .GroupLabels.alertname }}}}', http_config: {{basic_auth: {{username: u, password: p}}}}}}]"
     ));
     let outcome = notifier.send(&integration, &notification(), Duration::from_secs(5)).await;
-    assert_eq!(outcome, Outcome::Delivered);
+    assert_eq!(outcome, Outcome::delivered());
     let request = &served.await.expect("served")[0];
     assert!(request.starts_with("POST /HostDown HTTP/1.1\r\n"), "{request}");
     let lower = request.to_lowercase();

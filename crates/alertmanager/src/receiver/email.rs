@@ -1,5 +1,7 @@
 //! E-mail: one multipart message through an SMTP server, by lettre.
 
+mod cram;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,8 +36,8 @@ pub(crate) struct Keys {
     auth_username: Option<String>,
     auth_password: Option<Secret>,
     auth_password_file: Option<PathBuf>,
-    auth_secret: Option<At<Secret>>,
-    auth_secret_file: Option<At<PathBuf>>,
+    auth_secret: Option<Secret>,
+    auth_secret_file: Option<PathBuf>,
     auth_identity: Option<At<String>>,
     require_tls: Option<bool>,
     tls_config: Option<TlsConfig>,
@@ -65,6 +67,8 @@ pub(super) struct Email {
     port: u16,
     auth_username: String,
     auth_password: Option<Source>,
+    /// For CRAM-MD5, which is tried before a password.
+    auth_secret: Option<Source>,
     requires_tls: bool,
     /// TLS from the first byte rather than STARTTLS.
     is_implicit_tls: bool,
@@ -96,15 +100,12 @@ impl Keys {
         let smarthost = self.smarthost.as_ref().or(global.smtp_smarthost.as_ref());
         let smarthost = smarthost.ok_or_else(|| Fault::new("no global SMTP smarthost set"))?;
         let (host, port) = host_port(&smarthost.value).map_err(|what| Fault::at(smarthost, what))?;
-        let secret = self
-            .auth_secret
-            .as_ref()
-            .or(global.smtp_auth_secret.as_ref())
-            .map(|at| Fault::at(at, NO_CRAM_MD5));
-        let secret_file = self.auth_secret_file.as_ref().or(global.smtp_auth_secret_file.as_ref());
-        if let Some(fault) = secret.or_else(|| secret_file.map(|at| Fault::at(at, NO_CRAM_MD5))) {
-            return Err(fault);
-        }
+        let own_secret = checker
+            .one_of(("auth_secret", &self.auth_secret), ("auth_secret_file", &self.auth_secret_file))?;
+        let global_secret = checker.one_of(
+            ("smtp_auth_secret", &global.smtp_auth_secret),
+            ("smtp_auth_secret_file", &global.smtp_auth_secret_file),
+        )?;
         let username = non_empty(&self.auth_username).or_else(|| non_empty(&global.smtp_auth_username));
         let username = username.unwrap_or_default();
         if let Some(identity) = self.auth_identity.as_ref().or(global.smtp_auth_identity.as_ref())
@@ -135,6 +136,7 @@ impl Keys {
             port,
             auth_username: username,
             auth_password: own.or(inherited),
+            auth_secret: own_secret.or(global_secret),
             requires_tls: self.require_tls.or(global.smtp_require_tls).unwrap_or(true),
             is_implicit_tls: implicit.unwrap_or(port == SMTPS_PORT),
             tls,
@@ -184,8 +186,6 @@ impl Keys {
     }
 }
 
-const NO_CRAM_MD5: &str = "auth_secret (CRAM-MD5) is not served yet: use auth_password over TLS";
-
 /// `host:port`, the port required; an IPv6 address in brackets.
 fn host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) =
@@ -207,6 +207,9 @@ impl Kind for Email {
     fn send<'a>(&'a self, attempt: &'a Attempt<'_>) -> Sending<'a> {
         Box::pin(async move {
             let message = message(self, attempt)?;
+            if self.auth_secret.is_some() && !self.auth_username.is_empty() {
+                return cram::send(self, attempt, &message).await;
+            }
             let sent = transport(self, attempt)?.send(message).await;
             sent.map(|_| ()).map_err(|err| failure(self, &err))
         })
@@ -315,15 +318,17 @@ fn transport(config: &Email, attempt: &Attempt<'_>) -> Result<AsyncSmtpTransport
             Some(source) => attempt.secret(source)?,
             None => return Err(Failure::fatal("auth_username is set, but no auth_password")),
         };
-        // As Go's SMTP client: PLAIN only where nobody listens.
-        let is_private = is_tls || matches!(config.host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        let mechanisms =
-            if is_private { vec![Mechanism::Plain, Mechanism::Login] } else { vec![Mechanism::Login] };
         builder = builder
             .credentials(Credentials::new(config.auth_username.clone(), password))
-            .authentication(mechanisms);
+            .authentication(mechanisms(config, is_tls));
     }
     Ok(builder.build())
+}
+
+/// As Go's SMTP client: PLAIN only where nobody listens.
+fn mechanisms(config: &Email, is_tls: bool) -> Vec<Mechanism> {
+    let is_private = is_tls || matches!(config.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+    if is_private { vec![Mechanism::Plain, Mechanism::Login] } else { vec![Mechanism::Login] }
 }
 
 fn tls_parameters(config: &Email, attempt: &Attempt<'_>) -> Result<TlsParameters, Failure> {

@@ -1,4 +1,4 @@
-//! Slack: one attachment through an incoming webhook.
+//! Slack: one attachment, through an incoming webhook or an app; an app may change its message instead of sending another.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +17,13 @@ const TITLE_CHARS_MAX: usize = 1024;
 
 /// Where messages of Slack apps go.
 pub(crate) const APP_URL: &str = "https://slack.com/api/chat.postMessage";
+
+/// What stands for the last part of [`APP_URL`]'s path when a message is changed.
+const UPDATE_PATH: &str = "chat.update";
+
+/// What is noted of a message to find it again, by upstream's names.
+const NOTED_TIMESTAMP: &str = "threadTs";
+const NOTED_CHANNEL: &str = "channelId";
 
 /// One field of a Slack attachment. Texts are templates.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -82,7 +89,6 @@ pub(crate) struct Keys {
     link_names: Option<bool>,
     mrkdwn_in: Option<Vec<String>>,
     actions: Option<Vec<At<SlackAction>>>,
-    #[serde(skip_serializing)]
     update_message: Option<At<bool>>,
     timeout: Option<GoDuration>,
 }
@@ -100,6 +106,7 @@ pub(super) struct Slack {
     link_names: bool,
     mrkdwn_in: Vec<String>,
     actions: Vec<SlackAction>,
+    updates_message: bool,
 }
 
 /// Templates of one text each.
@@ -123,13 +130,16 @@ struct Texts {
 
 impl Keys {
     pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Slack, Fault> {
-        if let Some(at) = self.update_message.as_ref().filter(|at| at.value) {
+        let (url, http) = self.checked_address(checker)?;
+        let update = self.update_message.as_ref().filter(|at| at.value);
+        // A webhook's answer names no message.
+        let is_app = matches!(&url, Source::Inline(url) if url.expose().ends_with("/api/chat.postMessage"));
+        if let Some(at) = update.filter(|_| !is_app) {
             return Err(Fault::at(
                 at,
-                "update_message is not served yet: leave it out to get a message each time",
+                format!("update_message can only be used with bot tokens. api_url must be set to {APP_URL}"),
             ));
         }
-        let (url, http) = self.checked_address(checker)?;
         let mrkdwn_in = || ["fallback", "pretext", "text"].map(str::to_owned).to_vec();
         Ok(Slack {
             http,
@@ -142,6 +152,7 @@ impl Keys {
             link_names: self.link_names.unwrap_or(false),
             mrkdwn_in: self.mrkdwn_in.clone().unwrap_or_else(mrkdwn_in),
             actions: self.actions.iter().flatten().map(check_action).collect::<Result<_, _>>()?,
+            updates_message: update.is_some(),
         })
     }
 }
@@ -264,6 +275,9 @@ struct Message<'a> {
     link_names: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     text: String,
+    /// Of the message to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ts: Option<String>,
     attachments: [Attachment<'a>; 1],
 }
 
@@ -370,6 +384,7 @@ impl Slack {
             icon_url: fill(&texts.icon_url)?,
             link_names: self.link_names,
             text: fill(&self.message_text)?,
+            ts: None,
             attachments: [attachment],
         })
     }
@@ -406,10 +421,31 @@ impl Kind for Slack {
 
     fn send<'a>(&'a self, attempt: &'a Attempt<'_>) -> Sending<'a> {
         Box::pin(async move {
-            let message = self.message(attempt)?;
-            let response = attempt.post_json(&attempt.secret(&self.url)?, &message).await?;
-            check_answer(&response.body)
+            let mut message = self.message(attempt)?;
+            let mut url = attempt.secret(&self.url)?;
+            let last = (attempt.noted(NOTED_TIMESTAMP), attempt.noted(NOTED_CHANNEL));
+            if let (true, (Some(timestamp), Some(channel))) = (self.updates_message, last) {
+                message.ts = Some(timestamp);
+                message.channel = channel;
+                url = url.replace("chat.postMessage", UPDATE_PATH);
+            }
+            let response = attempt.post_json(&url, &message).await?;
+            check_answer(&response.body)?;
+            if self.updates_message {
+                note_message(attempt, &response.body);
+            }
+            Ok(())
         })
+    }
+}
+
+/// Notes which message an answer is about, if it says so.
+fn note_message(attempt: &Attempt<'_>, body: &[u8]) {
+    let Ok(answer) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+    let text = |key: &str| answer.get(key).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
+    if let (Some(timestamp), Some(channel)) = (text("ts"), text("channel")) {
+        attempt.note(NOTED_TIMESTAMP, timestamp);
+        attempt.note(NOTED_CHANNEL, channel);
     }
 }
 

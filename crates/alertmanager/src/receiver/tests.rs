@@ -1,5 +1,6 @@
 //! What each kind sends, over real HTTP on loopback, to the byte where upstream's servers read it so.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ async fn check(
     expected: Value,
 ) {
     let (outcome, requests) = exchange(receiver, notification, vec![answer]).await;
-    assert_eq!(outcome, Outcome::Delivered, "{receiver}");
+    assert_eq!(outcome, Outcome::delivered(), "{receiver}");
     let (line, body) = split(&requests[0]);
     assert_eq!(line, format!("POST {path} HTTP/1.1"), "{receiver}");
     for (name, value) in expected.as_object().expect("an object") {
@@ -272,9 +273,33 @@ async fn credentials_go_where_they_belong() {
     for (receiver, expected) in cases {
         let answer = ok_json(&json!({"success": true, "ok": true}));
         let (outcome, requests) = exchange(receiver, &notification(), vec![answer]).await;
-        assert_eq!(outcome, Outcome::Delivered, "{receiver}");
+        assert_eq!(outcome, Outcome::delivered(), "{receiver}");
         assert!(requests[0].to_lowercase().contains(expected), "{}", requests[0]);
     }
+}
+
+#[tokio::test]
+async fn slack_changes_its_message_when_asked_to() {
+    let receiver = "slack_configs: [{app_token: t, app_url: 'http://127.0.0.1:PORT/api/chat.postMessage', channel: '#a', \
+         update_message: true}]";
+    let answer = ok_json(&json!({"ok": true, "ts": "1.5", "channel": "C1"}));
+    let (outcome, requests) = exchange(receiver, &notification(), vec![answer]).await;
+    let noted = BTreeMap::from([("channelId", "C1"), ("threadTs", "1.5")]);
+    let noted: BTreeMap<String, String> =
+        noted.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    assert_eq!(outcome, Outcome::Delivered(noted.clone()));
+    let (line, body) = split(&requests[0]);
+    assert_eq!(
+        (line.as_str(), &body["channel"], &body["ts"]),
+        ("POST /api/chat.postMessage HTTP/1.1", &json!("#a"), &Value::Null)
+    );
+    let again = Notification { data: noted, ..notification() };
+    let (_, requests) = exchange(receiver, &again, vec![answer]).await;
+    let (line, body) = split(&requests[0]);
+    assert_eq!(
+        (line.as_str(), &body["channel"], &body["ts"]),
+        ("POST /api/chat.update HTTP/1.1", &json!("C1"), &json!("1.5"))
+    );
 }
 
 #[tokio::test]
@@ -282,7 +307,7 @@ async fn sns_is_published_by_a_signed_form() {
     let receiver = "sns_configs: [{api_url: 'http://127.0.0.1:PORT', topic_arn: 'arn:{{ .Status }}.fifo', subject: s, \
          message: 'x & y', attributes: {severity: '{{ .Status }}'}, sigv4: {region: eu-west-1, access_key: id, secret_key: k}}]";
     let (outcome, requests) = exchange(receiver, &notification(), vec![OK]).await;
-    assert_eq!(outcome, Outcome::Delivered);
+    assert_eq!(outcome, Outcome::delivered());
     let (head, body) = requests[0].split_once("\r\n\r\n").expect("head and body");
     let head = head.to_lowercase();
     assert!(head.starts_with("post / http/1.1\r\n"), "{head}");
@@ -336,7 +361,8 @@ async fn wechat_asks_for_a_token_once_and_again_when_it_has_ended() {
     let mut outcomes = Vec::new();
     for _ in 0..3 {
         outcomes.push(
-            notifier.send(&integration, &notification(), Duration::from_secs(5)).await == Outcome::Delivered,
+            notifier.send(&integration, &notification(), Duration::from_secs(5)).await
+                == Outcome::delivered(),
         );
     }
     assert_eq!(outcomes, [true, false, true]);
@@ -365,7 +391,7 @@ async fn jira_has_one_issue_for_a_group() {
     let label = format!("ALERT{{{}}}", group_hash(&notification()));
     // A new one.
     let (outcome, requests) = exchange(receiver, &notification(), vec![none, OK]).await;
-    assert_eq!(outcome, Outcome::Delivered);
+    assert_eq!(outcome, Outcome::delivered());
     let (line, body) = split(&requests[0]);
     assert_eq!(line, "POST /rest/api/2/search HTTP/1.1");
     let jql = format!(
@@ -383,7 +409,7 @@ async fn jira_has_one_issue_for_a_group() {
         ok_json(&json!({"transitions": [{"id": "1", "name": "Close"}, {"id": "2", "name": "Open"}]}));
     let answers = vec![found("done"), OK, transitions, OK];
     let (outcome, requests) = exchange(receiver, &notification(), answers).await;
-    assert_eq!(outcome, Outcome::Delivered);
+    assert_eq!(outcome, Outcome::delivered());
     let (line, body) = split(&requests[1]);
     assert_eq!(line, "PUT /rest/api/2/issue/OPS-7 HTTP/1.1");
     assert_eq!(body["fields"].get("description"), None);
@@ -395,9 +421,9 @@ async fn jira_has_one_issue_for_a_group() {
     );
     // A group that has resolved makes no issue, and closes an open one.
     let (outcome, requests) = exchange(receiver, &resolved(), vec![none]).await;
-    assert_eq!((outcome, requests.len()), (Outcome::Delivered, 1));
+    assert_eq!((outcome, requests.len()), (Outcome::delivered(), 1));
     let (outcome, requests) = exchange(receiver, &resolved(), vec![found("new"), OK, transitions, OK]).await;
-    assert_eq!(outcome, Outcome::Delivered);
+    assert_eq!(outcome, Outcome::delivered());
     assert_eq!(split(&requests[3]).1["transition"]["id"], "1");
 }
 
@@ -412,7 +438,7 @@ async fn slack_gets_one_attachment_and_its_no_is_a_no() {
     ));
     assert_eq!(
         notifier.send(&integration, &notification(), Duration::from_secs(5)).await,
-        Outcome::Delivered
+        Outcome::delivered()
     );
     let outcome = notifier.send(&integration, &notification(), Duration::from_secs(5)).await;
     let Outcome::Failed { is_retryable: false, message, .. } = outcome else { panic!("{outcome:?}") };

@@ -17,13 +17,37 @@ type Map = BTreeMap<String, String>;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "t", rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
-    Alert { labels: Map, annotations: Map, starts: i64, ends: i64, updated: i64, url: String, timeout: bool },
-    AlertGone { fingerprint: String },
+    Alert {
+        labels: Map,
+        annotations: Map,
+        starts: i64,
+        ends: i64,
+        updated: i64,
+        url: String,
+        timeout: bool,
+    },
+    AlertGone {
+        fingerprint: String,
+    },
     Silence(SilenceLine),
-    SilenceGone { id: String },
-    Notified { key: KeyLine, sent: i64, expires: i64, firing: Vec<String>, resolved: Vec<String> },
-    NotifiedGone { key: KeyLine },
-    Alive { at: i64 },
+    SilenceGone {
+        id: String,
+    },
+    Notified {
+        key: KeyLine,
+        sent: i64,
+        expires: i64,
+        firing: Vec<String>,
+        resolved: Vec<String>,
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        data: Map,
+    },
+    NotifiedGone {
+        key: KeyLine,
+    },
+    Alive {
+        at: i64,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -148,6 +172,7 @@ fn to_line(record: &Record) -> Line {
             expires: entry.expires_at_ms,
             firing: texts(&entry.firing),
             resolved: texts(&entry.resolved),
+            data: entry.data.clone(),
         },
         Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
         Record::Alive(at_ms) => Line::Alive { at: *at_ms },
@@ -193,7 +218,7 @@ fn from_line(line: Line) -> Option<Record> {
             annotations: line.annotations,
         }),
         Line::SilenceGone { id } => Record::SilenceGone(id),
-        Line::Notified { key: key_line, sent, expires, firing, resolved } => {
+        Line::Notified { key: key_line, sent, expires, firing, resolved, data } => {
             let set = |texts: Vec<String>| {
                 texts.iter().map(|text| fingerprint(text)).collect::<Option<BTreeSet<_>>>()
             };
@@ -202,6 +227,7 @@ fn from_line(line: Line) -> Option<Record> {
                 expires_at_ms: expires,
                 firing: set(firing)?,
                 resolved: set(resolved)?,
+                data,
             };
             Record::Notified(key(key_line), entry)
         }

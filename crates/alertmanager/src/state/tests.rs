@@ -17,7 +17,7 @@ use crate::dispatch::CoreOptions;
 const NOW_MS: i64 = 1_700_000_000_000;
 
 fn core() -> Core {
-    let options = CoreOptions { retention_ms: 1_000_000_000, start_ms: 0 };
+    let options = CoreOptions { retention_ms: 1_000_000_000, start_ms: 0, limits: crate::Limits::default() };
     Core::new(Arc::new(Config::builtin()), options, Arc::new(Metrics::new(&Registry::new())))
 }
 
@@ -58,9 +58,9 @@ fn open(dir: &Arc<dyn Dir>) -> (Store, Core) {
 fn filled(dir: &Arc<dyn Dir>) {
     let (mut store, mut core) = open(dir);
     for name in ["one", "two", "three"] {
-        core.put_alert(alert(name, NOW_MS + 3_600_000), NOW_MS);
+        assert_eq!(core.put_alert(alert(name, NOW_MS + 3_600_000), NOW_MS), Ok(()));
     }
-    core.silences.restore(silence("s"));
+    core.silences.keep(silence("s"));
     let mut records = core.take_journal();
     records.push(Record::Silence(silence("s")));
     store.append(&core, &records, NOW_MS);
@@ -118,7 +118,7 @@ fn a_failed_write_is_made_good_by_the_next() {
             Arc::new(FaultyDir::new(Arc::new(mem.clone()), Fault { first, n_ops: 1, errno: 28 }));
         let (mut store, mut core) = open(&faulty);
         for name in ["one", "two", "three", "four"] {
-            core.put_alert(alert(name, NOW_MS + 3_600_000), NOW_MS);
+            assert_eq!(core.put_alert(alert(name, NOW_MS + 3_600_000), NOW_MS), Ok(()));
             let records = core.take_journal();
             store.append(&core, &records, NOW_MS);
         }
@@ -134,7 +134,7 @@ fn a_long_file_becomes_a_snapshot() {
     let dir: Arc<dyn Dir> = Arc::new(mem.clone());
     let (mut store, mut core) = open(&dir);
     for i in 0..8_000 {
-        core.put_alert(alert("same", NOW_MS + 3_600_000 + i), NOW_MS);
+        assert_eq!(core.put_alert(alert("same", NOW_MS + 3_600_000 + i), NOW_MS), Ok(()));
         let records = core.take_journal();
         store.append(&core, &records, NOW_MS);
     }
@@ -151,4 +151,69 @@ proptest! {
         let _ = codec::replay(&file, HEADER);
         let _ = codec::replay(&bytes, HEADER);
     }
+}
+
+/// A protobuf field that holds bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    stdx::varint::put_bytes(&mut out, bytes);
+    out
+}
+
+/// One message of a file, after its length.
+fn delimited(message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    stdx::varint::put_bytes(&mut out, message);
+    out
+}
+
+/// A time of whole seconds.
+fn stamp(number: u8, at_ms: i64) -> Vec<u8> {
+    let mut inner = vec![1 << 3];
+    stdx::varint::put_u64(&mut inner, at_ms.unsigned_abs() / 1_000);
+    field(number, &inner)
+}
+
+#[test]
+fn the_files_of_an_alertmanager_are_taken_over_once() {
+    let matcher = [field(2, b"alertname"), field(3, b"A")].concat();
+    let silence = [
+        field(1, b"id-1"),
+        field(2, &matcher),
+        stamp(3, NOW_MS - 1_000),
+        stamp(4, NOW_MS + 60_000),
+        field(8, b"me"),
+    ]
+    .concat();
+    let labels = Labels::from_pairs([("alertname", "A")]);
+    let mut hash = Vec::new();
+    // xxHash64 of `alertname\xffA\xff`, as Alertmanager writes it.
+    stdx::varint::put_u64(&mut hash, xxhash_rust::xxh64::xxh64(b"alertname\xffA\xff", 0));
+    let receiver = [field(1, b"r"), field(2, b"webhook")].concat();
+    let entry = [field(1, b"{}:{}"), field(2, &receiver), stamp(5, NOW_MS - 5_000), field(6, &hash)].concat();
+    let mesh = [field(1, &entry), stamp(2, NOW_MS + 60_000)].concat();
+    let dir: Arc<dyn Dir> = Arc::new(MemDir::new());
+    dir.write_atomic(Path::new("silences"), &delimited(&field(1, &silence))).unwrap();
+    dir.write_atomic(Path::new("nflog"), &delimited(&mesh)).unwrap();
+
+    let (mut store, mut core) = open(&dir);
+    assert!(core.silences.is_silenced(&labels, NOW_MS));
+    let key = NotifyKey {
+        group_key: "{}:{}".to_owned(),
+        receiver: "r".to_owned(),
+        integration: "webhook".to_owned(),
+        idx: 0,
+    };
+    let known = alert("A", NOW_MS);
+    let fingerprint = Fingerprint::of(&labels);
+    let snapshot = crate::dispatch::Snapshot { fingerprint, alert: Arc::new(known), is_firing: true };
+    let entry = core.nflog.get(&key).expect("the entry");
+    assert!(!entry.firing.contains(&fingerprint), "it holds their hash");
+    assert!(entry.in_our_hashes(&[snapshot]).firing.contains(&fingerprint));
+
+    // The second start reads our own file, whatever theirs says.
+    core.silences.expire("id-1", NOW_MS).unwrap();
+    store.close(&core, NOW_MS);
+    let (_, core) = open(&dir);
+    assert!(!core.silences.is_silenced(&labels, NOW_MS));
 }

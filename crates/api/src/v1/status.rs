@@ -10,10 +10,10 @@ use crate::error::ApiError;
 use crate::json::Json;
 use crate::params::Params;
 use crate::respond::{json_response, success};
-use crate::state::{BuildInfo, Shared, Shell};
+use crate::state::{BuildInfo, Manager, Shared, Shell};
 
 /// `GET /api/v1/status/buildinfo`
-pub(crate) async fn build_info(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
+pub(crate) async fn build_info(State(shell): State<Arc<Shell>>, _: Manager) -> Response {
     success(|json| put_build(json, &shell.options.build))
 }
 
@@ -36,7 +36,7 @@ fn put_build(json: &mut Json, build: &BuildInfo) {
 }
 
 /// `GET /api/v1/status/runtimeinfo`. Keys about Go's runtime stay, since clients read them; threads stand for goroutines.
-pub(crate) async fn runtime_info(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
+pub(crate) async fn runtime_info(State(shell): State<Arc<Shell>>, _: Manager) -> Response {
     let options = &shell.options;
     let config = shell.config.load();
     let n_threads = tokio::runtime::Handle::current().metrics().num_workers();
@@ -61,7 +61,7 @@ pub(crate) async fn runtime_info(State(shell): State<Arc<Shell>>, _: Shared) -> 
 }
 
 /// `GET /api/v1/status/flags`
-pub(crate) async fn flags(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
+pub(crate) async fn flags(State(shell): State<Arc<Shell>>, _: Manager) -> Response {
     success(|json| {
         json.object(|json| {
             for (name, value) in &shell.options.flags {
@@ -72,7 +72,7 @@ pub(crate) async fn flags(State(shell): State<Arc<Shell>>, _: Shared) -> Respons
 }
 
 /// `GET /api/v1/features`
-pub(crate) async fn features(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
+pub(crate) async fn features(State(shell): State<Arc<Shell>>, _: Manager) -> Response {
     success(|json| {
         json.object(|json| {
             for (category, features) in &shell.options.features {
@@ -87,7 +87,7 @@ pub(crate) async fn features(State(shell): State<Arc<Shell>>, _: Shared) -> Resp
 }
 
 /// `GET /api/v1/status/config`
-pub(crate) async fn config(State(shell): State<Arc<Shell>>, _: Shared) -> Response {
+pub(crate) async fn config(State(shell): State<Arc<Shell>>, _: Manager) -> Response {
     let config = shell.config.load();
     success(|json| json.object(|json| json.key("yaml").text(&config.yaml)))
 }

@@ -9,12 +9,12 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, RawQuery, Request};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 
-use crate::respond::json_response;
-use crate::state::{Shared, Shell};
+use crate::respond::{json_response, typed_response};
+use crate::state::{Manager, Shell};
 
 /// Everything below `/api/v2`.
 pub(crate) fn routes() -> Router<Arc<Shell>> {
@@ -28,50 +28,67 @@ pub(crate) fn routes() -> Router<Arc<Shell>> {
         .route("/alerts/groups", get(groups).fallback(not_get))
         .route("/silences", get(silences).post(post_silences).fallback(not_get_post))
         .route("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete))
-        .route("/write", post(crate::v1::influx::write_v2))
+        .route("/openapi.yaml", get(document))
         .fallback(unknown)
 }
 
-async fn status(Shared(services): Shared) -> Response {
-    respond(services.alertmanager.get_status())
+/// The contract, as a document of OpenAPI.
+async fn document() -> Response {
+    typed_response(StatusCode::OK, "application/yaml; charset=utf-8", include_str!("openapi.yaml"))
 }
 
-async fn receivers(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
-    respond(services.alertmanager.get_receivers(&query.unwrap_or_default()))
+/// Runs what may take long, as listing a hundred thousand alerts does, beside the threads that drive sockets.
+async fn aside(
+    manager: alertmanager::Handle,
+    query: Option<String>,
+    answer: fn(&alertmanager::Handle, &str) -> Reply,
+) -> Response {
+    match crate::v1::aside(move || answer(&manager, &query.unwrap_or_default())).await {
+        Ok(reply) => respond(reply),
+        Err(err) => refuse(StatusCode::INTERNAL_SERVER_ERROR, 500, &err.to_string()),
+    }
 }
 
-async fn alerts(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
-    respond(services.alertmanager.get_alerts(&query.unwrap_or_default()))
+async fn status(Manager(manager): Manager) -> Response {
+    respond(manager.get_status())
 }
 
-async fn post_alerts(Shared(services): Shared, request: Request) -> Response {
+async fn receivers(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    respond(manager.get_receivers(&query.unwrap_or_default()))
+}
+
+async fn alerts(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    aside(manager, query, alertmanager::Handle::get_alerts).await
+}
+
+async fn post_alerts(Manager(manager): Manager, request: Request) -> Response {
     match body(request).await {
-        Ok(body) => respond(services.alertmanager.post_alerts(&body)),
+        Ok(body) => respond(manager.post_alerts(&body)),
         Err(refused) => refused,
     }
 }
 
-async fn groups(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
-    respond(services.alertmanager.get_alert_groups(&query.unwrap_or_default()))
+async fn groups(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    aside(manager, query, alertmanager::Handle::get_alert_groups).await
 }
 
-async fn silences(Shared(services): Shared, RawQuery(query): RawQuery) -> Response {
-    respond(services.alertmanager.get_silences(&query.unwrap_or_default()))
+async fn silences(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    aside(manager, query, alertmanager::Handle::get_silences).await
 }
 
-async fn post_silences(Shared(services): Shared, request: Request) -> Response {
+async fn post_silences(Manager(manager): Manager, request: Request) -> Response {
     match body(request).await {
-        Ok(body) => respond(services.alertmanager.post_silences(&body)),
+        Ok(body) => respond(manager.post_silences(&body)),
         Err(refused) => refused,
     }
 }
 
-async fn silence(Shared(services): Shared, Path(id): Path<String>) -> Response {
-    respond(services.alertmanager.get_silence(&id))
+async fn silence(Manager(manager): Manager, Path(id): Path<String>) -> Response {
+    respond(manager.get_silence(&id))
 }
 
-async fn delete_silence(Shared(services): Shared, Path(id): Path<String>) -> Response {
-    respond(services.alertmanager.delete_silence(&id))
+async fn delete_silence(Manager(manager): Manager, Path(id): Path<String>) -> Response {
+    respond(manager.delete_silence(&id))
 }
 
 async fn unknown(uri: http::Uri) -> Response {

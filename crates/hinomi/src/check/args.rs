@@ -12,6 +12,7 @@ use crate::http::{self, Access};
 pub(crate) enum CheckArgs {
     Config(Config),
     Rules(Rules),
+    Alertmanager { files: Vec<PathBuf>, is_json: bool },
     WebConfig { files: Vec<PathBuf>, is_json: bool },
     Metrics(Metrics),
     Server { path: &'static str, url: String, access: Access },
@@ -87,6 +88,12 @@ pub(crate) fn command() -> Command {
                 .arg(format()),
         )
         .subcommand(
+            Command::new("alertmanager")
+                .about("Checks Alertmanager files and the templates they name")
+                .arg(files("Alertmanager configuration file").required(true))
+                .arg(format()),
+        )
+        .subcommand(
             Command::new("web-config")
                 .about("Checks web configuration files and the certificates they name")
                 .arg(files("Web configuration file, as for --web.config.file").required(true))
@@ -142,6 +149,7 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
     let is_json = || matches.get_one::<String>("format").is_some_and(|format| format == "json");
     match name {
         "rules" => CheckArgs::Rules(Rules { files: files(), lint: parse_lint(matches), is_json: is_json() }),
+        "alertmanager" => CheckArgs::Alertmanager { files: files(), is_json: is_json() },
         "web-config" => CheckArgs::WebConfig { files: files(), is_json: is_json() },
         "metrics" => CheckArgs::Metrics(Metrics {
             files: files(),

@@ -35,6 +35,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
             report::print(reports, args.is_json, args.lint.is_fatal)
         }
         CheckArgs::Rules(args) => report::print(rules::check(args), args.is_json, args.lint.is_fatal),
+        CheckArgs::Alertmanager { files, is_json } => {
+            report::print(files.iter().map(|file| alertmanager(file)).collect(), *is_json, false)
+        }
         CheckArgs::WebConfig { files, is_json } => {
             report::print(files.iter().map(|file| web_config(file)).collect(), *is_json, false)
         }
@@ -82,6 +85,24 @@ fn long_intervals(jobs: &[scrape::ScrapeConfig], lint: &Lint) -> Vec<String> {
         )
     };
     long.map(text).collect()
+}
+
+/// An Alertmanager file, the templates it names, and every text in it that is a template.
+fn alertmanager(file: &Path) -> Report {
+    let mut report = Report::new(file.display().to_string());
+    match crate::manager::compose::load(file) {
+        Ok(config) => {
+            let found = config.summary();
+            report.found("receivers", found.n_receivers);
+            report.found("routes", found.n_routes);
+            report.found("inhibit rules", found.n_inhibit_rules);
+            report.found("time intervals", found.n_intervals);
+            report.found("templates", found.n_templates);
+            report.warnings = config.warnings();
+        }
+        Err(err) => report.errors.push(format!("{err:#}")),
+    }
+    report
 }
 
 /// A web configuration file and the certificates it names.

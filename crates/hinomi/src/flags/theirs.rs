@@ -110,8 +110,11 @@ pub(crate) fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Re
 }
 
 /// One line for each flag that was given and has no effect.
-pub(crate) fn ignored_warnings(is_given: impl Fn(&str) -> bool) -> Vec<String> {
-    let given = IGNORED.iter().filter(|(name, ..)| is_given(name));
+pub(crate) fn ignored_warnings(
+    ignored: &[(&str, IgnoredShape, &str)],
+    is_given: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let given = ignored.iter().filter(|(name, ..)| is_given(name));
     given.map(|(name, _, why)| format!("--{name} has no effect: {why}; it may be removed")).collect()
 }
 

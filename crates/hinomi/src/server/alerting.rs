@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use rules::{AlertSink, BuiltinRules, Env, Notifier, NotifierOptions};
+use stdx::Clock;
 use stdx::metrics::Registry;
-use stdx::{Clock, DiskDir};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Base, build_info};
+use super::Base;
 use crate::config::Config;
 use crate::flags::Values;
+use crate::manager::compose;
 
 /// How long silences are kept after their end, as Alertmanager's `--data.retention`.
 const SILENCE_RETENTION: model::Duration = model::Duration::from_secs(120 * 3_600);
@@ -145,7 +146,7 @@ fn alertmanager_config(flags: &Values, config: &Config) -> Result<alertmanager::
     let by_flag = Some(flags.text("alertmanager.config-file")).filter(|path| !path.is_empty()).map(Path::new);
     match by_flag.or(config.own.alertmanager_file.as_deref()) {
         None => Ok(alertmanager::Config::builtin()),
-        Some(path) => Ok(alertmanager::Config::load(&DiskDir::anywhere(), path)?),
+        Some(path) => compose::load(path),
     }
 }
 
@@ -157,26 +158,13 @@ fn start_alertmanager(
     registry: &Registry,
     clock: &Arc<dyn Clock>,
 ) -> Result<alertmanager::Handle> {
-    let path = data_path.join("alertmanager");
-    let dir = DiskDir::open(&path).with_context(|| format!("cannot use {}", path.display()))?;
-    let build = build_info();
-    let options = alertmanager::Options {
-        config: alertmanager_config(flags, config)?,
-        dir: Arc::new(dir),
-        files: Arc::new(DiskDir::anywhere()),
-        clock: clock.clone(),
-        registry: registry.clone(),
+    let parts = compose::Parts {
+        data_path: data_path.join("alertmanager"),
         external_url: external_url.to_owned(),
         retention: SILENCE_RETENTION,
         start_delay: model::Duration::ZERO,
-        build: alertmanager::BuildInfo {
-            version: build.version.to_owned(),
-            revision: build.revision.to_owned(),
-            branch: build.branch.to_owned(),
-            build_user: build.build_user.to_owned(),
-            build_date: build.build_date.to_owned(),
-            compiler: build.compiler.to_owned(),
-        },
+        limits: alertmanager::Limits::default(),
+        logs_silences: false,
     };
-    Ok(alertmanager::spawn(options)?)
+    compose::start(alertmanager_config(flags, config)?, parts, registry, clock)
 }

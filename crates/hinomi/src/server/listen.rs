@@ -122,11 +122,13 @@ pub(crate) fn serve(
     };
     let metrics = net::server::ServerMetrics::new(registry);
     let mut tasks = tokio::task::JoinSet::new();
-    let router = api::router(shell.clone());
-    for Listener { socket, .. } in listeners {
-        let (router, options) = (router.clone(), options.clone());
-        tasks.spawn(net::server::serve(socket, router, options, metrics.clone(), stop.clone()));
-    }
+    tasks.spawn(serve_all(
+        listeners,
+        api::router(shell.clone()),
+        options.clone(),
+        metrics.clone(),
+        stop.clone(),
+    ));
     if let Some(Listener { socket, .. }) = others.grpc.take() {
         let options = net::server::ServerOptions { http2_only: true, compress: false, ..options };
         tasks.spawn(net::server::serve(
@@ -138,4 +140,31 @@ pub(crate) fn serve(
         ));
     }
     Ok(tokio::spawn(async move { while tasks.join_next().await.is_some() {} }))
+}
+
+/// Serves `router` on every socket until `stop`.
+pub(crate) fn serve_router(
+    listeners: Vec<Listener>,
+    router: axum::Router,
+    options: net::server::ServerOptions,
+    registry: &Registry,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let metrics = net::server::ServerMetrics::new(registry);
+    tokio::spawn(serve_all(listeners, router, options, metrics, stop.clone()))
+}
+
+async fn serve_all(
+    listeners: Vec<Listener>,
+    router: axum::Router,
+    options: net::server::ServerOptions,
+    metrics: net::server::ServerMetrics,
+    stop: CancellationToken,
+) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for Listener { socket, .. } in listeners {
+        let (router, options) = (router.clone(), options.clone());
+        tasks.spawn(net::server::serve(socket, router, options, metrics.clone(), stop.clone()));
+    }
+    while tasks.join_next().await.is_some() {}
 }

@@ -5,15 +5,16 @@
 
 mod alerting;
 mod features;
-mod listen;
+pub(crate) mod listen;
 mod maintenance;
 mod open_files;
 mod otlp;
-mod own;
+pub(crate) mod own;
 mod queries;
 mod reload;
 mod sending;
-mod signals;
+pub(crate) mod signals;
+pub(crate) mod web;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,8 @@ use self::alerting::Alerting;
 use self::own::OwnTargets;
 use self::queries::Queries;
 use self::reload::ReloadMetrics;
-use self::signals::{Asked, Signals};
+use self::signals::Signals;
+use self::web::{build_info, external_url, hostname, route_prefix};
 use crate::config::Config;
 use crate::flags::{Features, Values};
 use crate::import::job::Imports;
@@ -44,10 +46,10 @@ use crate::say;
 const WORKER_THREADS: usize = 2;
 
 /// How long parts may take to stop; a second of the five is left for closing the store.
-const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Requests to reload or stop that may wait.
-const COMMANDS_MAX: usize = 8;
+pub(crate) const COMMANDS_MAX: usize = 8;
 
 /// Runs until told to stop.
 ///
@@ -97,7 +99,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
     let status = Arc::new(ArcSwap::from_pointee(api::ConfigStatus::default()));
     let options = web_options(flags, &listeners, web.as_deref(), &*clock)?;
-    let page = own::metrics_page(&registry);
+    let page = own::metrics_page(&registry, "prometheus_build_info");
     let watching = watch(flags, features.auto_reload, config_path.as_deref(), &commands)?;
     let shell = api::Shell::new(options, clock.clone(), &registry, page.clone(), status.clone(), commands);
     let stop_http = CancellationToken::new();
@@ -383,16 +385,6 @@ fn greet(shell: &api::Shell, data_path: &Path, config: &Config) {
     }
 }
 
-impl From<Asked> for Command {
-    fn from(asked: Asked) -> Self {
-        match asked {
-            // Nobody waits for the answer to a signal; the log has it.
-            Asked::Reload => Self::Reload(tokio::sync::oneshot::channel().0),
-            Asked::Stop => Self::Quit,
-        }
-    }
-}
-
 /// What is switched on; the log has what was asked for in vain.
 fn features(flags: &Values) -> Result<Features> {
     let (features, remarks) = flags.features()?;
@@ -464,11 +456,7 @@ fn web_options(
 ) -> Result<api::Options> {
     let first = listeners.first().ok_or_else(|| anyhow!("--web.listen-address: none given"))?;
     let external_url = external_url(flags, first, web.is_some_and(net::WebConfig::has_tls))?;
-    let route_prefix = match flags.text("web.route-prefix") {
-        "" => external_url.path(),
-        prefix => prefix,
-    };
-    let route_prefix = format!("/{}", route_prefix.trim_matches('/'));
+    let route_prefix = route_prefix(flags, &external_url);
     let is_loopback = listeners.iter().all(|listener| listener.addr.ip().is_loopback());
     let lifecycle = flags.is_on("web.enable-lifecycle");
     let origin = flags.text("web.cors.origin");
@@ -481,6 +469,7 @@ fn web_options(
         size => format!("{} or {size}", flags.text("storage.tsdb.retention.time")),
     };
     Ok(api::Options {
+        role: api::Role::Server,
         flags: flags.all(),
         features: features::table(flags)?,
         build: build_info(),
@@ -497,35 +486,4 @@ fn web_options(
         started_at_ms: clock.now_ms(),
         notice_subscribers_max: usize::try_from(flags.count("web.max-notifications-subscribers")?)?,
     })
-}
-
-fn build_info() -> api::BuildInfo {
-    api::BuildInfo {
-        version: crate::build::VERSION,
-        revision: crate::build::REVISION,
-        branch: crate::build::BRANCH,
-        build_user: "",
-        build_date: crate::build::DATE,
-        compiler: crate::build::COMPILER,
-    }
-}
-
-/// `--web.external-url`, or `http://<host>:<port>/` as Prometheus makes it up, with `https` when that is spoken.
-fn external_url(flags: &Values, first: &listen::Listener, is_https: bool) -> Result<url::Url> {
-    let text = flags.text("web.external-url");
-    if text.is_empty() {
-        let host = if first.addr.ip().is_loopback() { first.addr.ip().to_string() } else { hostname() };
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        let scheme = if is_https { "https" } else { "http" };
-        return Ok(url::Url::parse(&format!("{scheme}://{host}:{}/", first.addr.port()))?);
-    }
-    let url = url::Url::parse(text).with_context(|| format!("--web.external-url: {text:?} is not a URL"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(anyhow!("--web.external-url: {text:?} must begin with http:// or https://"));
-    }
-    Ok(url)
-}
-
-fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

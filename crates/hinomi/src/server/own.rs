@@ -84,14 +84,16 @@ impl OwnTargets {
 }
 
 /// The page of our own metrics: what every part has declared, and what the kernel says of this process.
-pub(super) fn metrics_page(registry: &Registry) -> PageFn {
-    declare_build(registry);
+///
+/// `name` is the metric by which dashboards of that program tell versions apart.
+pub(crate) fn metrics_page(registry: &Registry, name: &'static str) -> PageFn {
+    declare_build(registry, name);
     let registry = registry.clone();
     Arc::new(move || registry.render() + &agent::process::collect())
 }
 
-/// `prometheus_build_info`, by which dashboards tell versions apart.
-fn declare_build(registry: &Registry) {
+/// Declares `name`, as `prometheus_build_info`, and our own.
+fn declare_build(registry: &Registry, name: &'static str) {
     let labels: &'static [&'static str] = &["branch", "goarch", "goos", "goversion", "revision", "version"];
     let values = [
         crate::build::BRANCH,
@@ -101,7 +103,7 @@ fn declare_build(registry: &Registry) {
         crate::build::REVISION,
         crate::build::VERSION,
     ];
-    for name in ["prometheus_build_info", "hinomi_build_info"] {
+    for name in [name, "hinomi_build_info"] {
         registry.gauges(name, "Which version this is; always 1.", labels).with(&values).set(1.0);
     }
 }

@@ -1,6 +1,7 @@
 //! Signals as a stream of what they mean.
 
 use anyhow::{Context as _, Result};
+use api::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -8,6 +9,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) enum Asked {
     Reload,
     Stop,
+}
+
+impl From<Asked> for Command {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            // Nobody waits for the answer to a signal; the log has it.
+            Asked::Reload => Self::Reload(tokio::sync::oneshot::channel().0),
+            Asked::Stop => Self::Quit,
+        }
+    }
 }
 
 /// SIGHUP, SIGTERM and SIGINT.

@@ -14,6 +14,7 @@
 mod harness;
 
 mod alert_path;
+mod amtool;
 mod bad_input;
 mod browser;
 mod clients;
@@ -21,6 +22,8 @@ mod exporters;
 mod faults;
 mod import;
 mod kill9;
+mod manager_scenarios;
+mod manager_takeover;
 mod openapi;
 mod oracle;
 mod query;

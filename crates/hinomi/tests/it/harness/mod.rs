@@ -1,6 +1,7 @@
 //! What every test needs: processes that end with the test, ports, waiting with a deadline, a small HTTP client.
 
 pub mod mail;
+pub mod manager;
 pub mod peers;
 pub mod target;
 
@@ -215,6 +216,10 @@ pub fn get(url: &str) -> Result<Answer, ureq::Error> {
 
 pub fn post(url: &str, content_type: &str, body: &str) -> Result<Answer, ureq::Error> {
     answer(agent().post(url).header("Content-Type", content_type).send(body))
+}
+
+pub fn delete(url: &str) -> Result<Answer, ureq::Error> {
+    answer(agent().delete(url).call())
 }
 
 /// The `result` of an instant query against any server that speaks Prometheus' API.

@@ -51,6 +51,19 @@ pub fn blackbox_exporter(folder: &Path) -> Peer {
     })
 }
 
+/// Debian's Alertmanager alone, with a configuration; its data is in `alertmanager-data` of the folder.
+pub fn alertmanager(folder: &Path, config: &str) -> Peer {
+    let path = folder.join("alertmanager-oracle.yml");
+    std::fs::write(&path, config).unwrap();
+    start(folder, "prometheus-alertmanager", "/-/ready", |command, address| {
+        command
+            .arg(format!("--config.file={}", path.display()))
+            .arg(format!("--storage.path={}", folder.join("alertmanager-data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=");
+    })
+}
+
 /// Debian's Prometheus, with a configuration.
 pub fn prometheus(folder: &Path, config: &str) -> Peer {
     let path = folder.join("oracle.yml");

@@ -1,0 +1,225 @@
+//! The flags of `hinomi alertmanager`: names, defaults and meaning of Alertmanager 0.34.
+
+use anyhow::{Result, bail};
+
+use crate::flags::{DURATION, FILE, Flag, IgnoredShape, Kind, NUMBER, flag};
+
+/// Every flag, in the order of the help.
+pub(crate) const MANAGER: &[Flag] = &[
+    flag("config.file", FILE, "alertmanager.yml", "Alertmanager configuration file"),
+    flag(
+        "storage.path",
+        Kind::Value("DIR"),
+        "data/",
+        "Where silences, the notification log and alerts are kept; the files of an Alertmanager are taken over at the first start",
+    ),
+    flag(
+        "data.retention",
+        DURATION,
+        "120h",
+        "How long silences are kept after their end, and log entries at most",
+    ),
+    flag(
+        "data.maintenance-interval",
+        DURATION,
+        "15m",
+        "How often what is over is forgotten; a minute at most",
+    ),
+    flag(
+        "silences.max-silences",
+        NUMBER,
+        "0",
+        "Most silences, expired ones included; 0 for the most there can be, 100000",
+    ),
+    flag(
+        "silences.max-silence-size-bytes",
+        NUMBER,
+        "0",
+        "Most bytes of the texts of one silence; 0 for no limit but those of the API",
+    ),
+    flag("alerts.gc-interval", DURATION, "30m", "How long a resolved alert is kept after its end"),
+    flag("alerts.per-alertname-limit", NUMBER, "0", "Most alerts of one name; 0 for no limit"),
+    flag(
+        "dispatch.start-delay",
+        DURATION,
+        "0s",
+        "No group is notified before this long after the start, so that alerts can gather",
+    ),
+    flag(
+        "web.listen-address",
+        Kind::Repeated("ADDR"),
+        "127.0.0.1:9093",
+        "Address to answer on, repeatable; :9093 opens it to the network",
+    ),
+    flag(
+        "web.config.file",
+        FILE,
+        "",
+        "TLS, client certificates, users, rate limit and security headers for this server; docs/user/web-config.md",
+    ),
+    flag(
+        "web.external-url",
+        Kind::Value("URL"),
+        "",
+        "How this server is reached from outside, for links in notifications",
+    ),
+    flag(
+        "web.route-prefix",
+        Kind::Value("PATH"),
+        "",
+        "Path before every page; by default the path of --web.external-url",
+    ),
+    flag(
+        "web.get-concurrency",
+        NUMBER,
+        "0",
+        "Most GET requests at once, more are refused; 0 for one on each core, and 8 at least",
+    ),
+    flag("web.timeout", DURATION, "0s", "How long one request may take; 0 for no limit"),
+    flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
+    flag(
+        "cluster.listen-address",
+        Kind::Value("ADDR"),
+        "",
+        "Where other managers reach this one; several managers together are not there yet, see --cluster.peer",
+    ),
+    flag(
+        "cluster.peer",
+        Kind::Repeated("ADDR"),
+        "",
+        "Another manager to share silences and the notification log with; refused by this version",
+    ),
+    flag(
+        "enable-feature",
+        Kind::Repeated("NAME"),
+        "",
+        "Switch on a feature that is off by default, repeatable or with commas between; docs/user/alertmanager.md lists them",
+    ),
+    flag("log.silences", Kind::Switch, "false", "Say in the log when a silence is made, changed or ended"),
+    flag("log.level", Kind::Value("LEVEL"), "info", "error, warn, info or debug"),
+    flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),
+];
+
+const GO: &str = "it tunes Go's runtime, which is not used here";
+const ALONE: &str = "this manager runs alone";
+
+/// Accepted and without effect: name, shape, why.
+pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
+    ("auto-gomemlimit.ratio", IgnoredShape::Value, GO),
+    ("dispatch.maintenance-interval", IgnoredShape::Value, "a group ends with its last alert"),
+    ("web.ui-path", IgnoredShape::Value, "the web page is inside the binary"),
+    ("cluster.advertise-address", IgnoredShape::Value, ALONE),
+    (
+        "cluster.allow-insecure-public-advertise-address-discovery",
+        IgnoredShape::Switch("no-cluster.allow-insecure-public-advertise-address-discovery"),
+        ALONE,
+    ),
+    ("cluster.gossip-interval", IgnoredShape::Value, ALONE),
+    ("cluster.label", IgnoredShape::Value, ALONE),
+    ("cluster.peer-name", IgnoredShape::Value, ALONE),
+    ("cluster.peer-timeout", IgnoredShape::Value, ALONE),
+    ("cluster.peers-resolve-timeout", IgnoredShape::Value, ALONE),
+    ("cluster.probe-interval", IgnoredShape::Value, ALONE),
+    ("cluster.probe-timeout", IgnoredShape::Value, ALONE),
+    ("cluster.pushpull-interval", IgnoredShape::Value, ALONE),
+    ("cluster.reconnect-interval", IgnoredShape::Value, ALONE),
+    ("cluster.reconnect-timeout", IgnoredShape::Value, ALONE),
+    ("cluster.settle-timeout", IgnoredShape::Value, ALONE),
+    ("cluster.tcp-timeout", IgnoredShape::Value, ALONE),
+    ("cluster.tls-config", IgnoredShape::Value, ALONE),
+];
+
+/// Features of Alertmanager: what becomes of each name. `Ok` says why it has no effect.
+const FEATURES: &[(&str, Result<&str, &str>)] = &[
+    ("auto-gomemlimit", Ok(GO)),
+    ("auto-gomaxprocs", Ok(GO)),
+    ("alert-names-in-metrics", Err("metrics carry no names of alerts; leave it out")),
+    ("receiver-name-in-metrics", Err("metrics carry no names of receivers; leave it out")),
+    ("group-key-in-metrics", Err("metrics carry no group keys; leave it out")),
+    (
+        "classic-mode",
+        Err(
+            "matchers and names are always read in both ways, the classic one where they differ; leave it out",
+        ),
+    ),
+    ("utf8-strict-mode", Err("matchers and names are always read in both ways; leave it out")),
+    ("event-recorder", Err("events are not recorded yet; leave it out")),
+];
+
+/// What the log should say of `--enable-feature`.
+///
+/// # Errors
+/// A name that is not served, or not known.
+pub(super) fn features(values: &[String]) -> Result<Vec<String>> {
+    let mut remarks = Vec::new();
+    for name in values.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty())
+    {
+        match FEATURES.iter().find(|(known, _)| *known == name) {
+            Some((_, Ok(why))) => remarks.push(format!("--enable-feature={name} has no effect: {why}")),
+            Some((_, Err(why))) => bail!("--enable-feature={name} is not served by this version: {why}"),
+            None => bail!("--enable-feature: unknown option {name:?}"),
+        }
+    }
+    Ok(remarks)
+}
+
+/// Refuses what would need other managers.
+///
+/// # Errors
+/// When a peer is named.
+pub(super) fn refuse_peers(peers: &[String]) -> Result<()> {
+    if let Some(peer) = peers.iter().find(|peer| !peer.is_empty()) {
+        bail!(
+            "--cluster.peer={peer}: this version does not share silences and the notification log with other managers; \
+             leave the flag out, or both would notify"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of `alertmanager --help`, 0.34 and Debian's 0.25 together.
+    const THEIRS: &str = "\
+        alerts.gc-interval alerts.per-alertname-limit auto-gomemlimit.ratio cluster.advertise-address \
+        cluster.allow-insecure-public-advertise-address-discovery cluster.gossip-interval cluster.label \
+        cluster.listen-address cluster.peer cluster.peer-name cluster.peer-timeout cluster.peers-resolve-timeout \
+        cluster.probe-interval cluster.probe-timeout cluster.pushpull-interval cluster.reconnect-interval \
+        cluster.reconnect-timeout cluster.settle-timeout cluster.tcp-timeout cluster.tls-config config.file \
+        data.maintenance-interval data.retention dispatch.maintenance-interval dispatch.start-delay enable-feature \
+        log.format log.level log.silences silences.max-silence-size-bytes silences.max-silences storage.path \
+        web.config.file web.external-url web.get-concurrency web.listen-address web.route-prefix web.timeout web.ui-path";
+
+    #[test]
+    fn every_flag_of_alertmanager_has_its_place() {
+        let known = |name: &&str| {
+            MANAGER.iter().any(|flag| flag.name == *name)
+                || IGNORED.iter().any(|(ignored, ..)| ignored == name)
+        };
+        let unknown: Vec<&str> = THEIRS.split_whitespace().filter(|name| !known(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        let names: std::collections::BTreeSet<&str> =
+            MANAGER.iter().map(|flag| flag.name).chain(IGNORED.iter().map(|(name, ..)| *name)).collect();
+        assert_eq!(names.len(), MANAGER.len() + IGNORED.len(), "a flag stands there twice");
+    }
+
+    #[test]
+    fn features_are_served_or_refused_by_name() {
+        let check = |value: &str, expected: Result<usize, &str>| {
+            let got =
+                features(&[value.to_owned()]).map(|remarks| remarks.len()).map_err(|err| err.to_string());
+            match expected {
+                Ok(n) => assert_eq!(got, Ok(n), "{value}"),
+                Err(part) => assert!(got.is_err_and(|err| err.contains(part)), "{value}"),
+            }
+        };
+        check("auto-gomemlimit", Ok(1));
+        check("", Ok(0));
+        check("auto-gomemlimit,event-recorder", Err("event-recorder is not served"));
+        check("nonsense", Err("unknown option \"nonsense\""));
+        assert!(refuse_peers(&["a:9094".to_owned()]).is_err());
+        assert!(refuse_peers(&[String::new()]).is_ok());
+    }
+}
