@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod clock;
 pub mod dir;
+pub mod hex;
 pub mod metrics;
 pub mod varint;
 

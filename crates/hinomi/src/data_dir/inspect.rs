@@ -121,7 +121,7 @@ fn rest(listing: &Listing, human: bool) {
         say(&format!("roll-ups answer before {}", when(before_ms)));
     }
     for (path, reason) in &listing.unreadable {
-        say(&red(&format!("unreadable: {path}: {reason}")));
+        say(&red(&format!("damaged: {path}: {reason}; hinomi tsdb verify says more")));
     }
     for (name, n_bytes) in &listing.quarantined {
         say(&yellow(&format!("quarantine: {name}, {}", bytes(*n_bytes))));

@@ -111,6 +111,9 @@ pub(crate) struct Parent {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FormatInfo {
     pub(crate) format_version: u32,
+    /// A copy of the index' table of contents, in hexadecimal digits; empty in blocks from before. The block's name is made of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) toc: String,
 }
 
 impl BlockMeta {
@@ -130,8 +133,9 @@ impl BlockMeta {
         max_time: i64,
         stats: BlockStats,
         compaction: Compaction,
+        toc: &[u8],
     ) -> Self {
-        let hinomi = FormatInfo { format_version: FORMAT_VERSION };
+        let hinomi = FormatInfo { format_version: FORMAT_VERSION, toc: stdx::hex::encode(toc) };
         Self { ulid, min_time, max_time, stats, compaction, version: META_VERSION, hinomi }
     }
 
@@ -159,7 +163,14 @@ impl BlockMeta {
             num_series: u64::from(toc.n_series),
             num_chunks: toc.n_pages,
         };
-        Self::new(name.to_owned(), toc.first_ms, toc.last_ms.saturating_add(1), stats, compaction)
+        let end_ms = toc.last_ms.saturating_add(1);
+        Self::new(name.to_owned(), toc.first_ms, end_ms, stats, compaction, &toc.to_bytes())
+    }
+
+    /// The copy of the index' table of contents, when it is that of this block.
+    pub(crate) fn toc_copy(&self) -> Option<Vec<u8>> {
+        let toc = stdx::hex::decode(&self.hinomi.toc)?;
+        (block_name(self.min_time, &toc) == self.ulid).then_some(toc)
     }
 
     pub(crate) fn to_json(&self) -> Vec<u8> {
@@ -222,7 +233,7 @@ mod tests {
         let stats = BlockStats { num_samples: 3, num_series: 2, num_chunks: 1 };
         let compaction =
             Compaction { level: 1, sources: vec!["A".to_owned()], stored: 4, ..Compaction::default() };
-        let meta = BlockMeta::new("A".to_owned(), 1, 5, stats, compaction);
+        let meta = BlockMeta::new("A".to_owned(), 1, 5, stats, compaction, b"toc");
         let json = meta.to_json();
         assert_eq!(BlockMeta::parse(&json).unwrap(), meta);
         let text = String::from_utf8(json).unwrap();

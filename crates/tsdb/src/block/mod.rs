@@ -15,7 +15,7 @@ mod writer;
 
 pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent, RolledUpFrom, is_block_name};
 pub(crate) use newest::NewestOfBlock;
-pub(crate) use open::{open_all, quarantine, remove_block};
+pub(crate) use open::{free_name, open_all, quarantine, remove_block};
 pub(crate) use pages::{Columns, PageReader, damaged_page};
 pub(crate) use reader::{Block, Deleted, Problem};
 pub(crate) use sink::Sink;

@@ -73,14 +73,22 @@ pub(crate) fn quarantine(dir: &dyn Dir, path: &Path) -> std::io::Result<PathBuf>
     let folder = Path::new(QUARANTINE_DIR);
     dir.create_dir_all(folder)?;
     let flat = path.to_string_lossy().replace('/', "-");
-    let mut target = folder.join(&flat);
-    let mut n_tries = 1;
-    while dir.exists(&target) {
-        n_tries += 1;
-        target = folder.join(format!("{flat}.{n_tries}"));
-    }
+    let target = free_name(dir, &folder.join(&flat));
     dir.rename(path, &target)?;
     dir.sync_dir(folder)?;
     dir.sync_dir(path.parent().unwrap_or(Path::new("")))?;
     Ok(target)
+}
+
+/// `path`, or where something has that name, one that ends in the first free number.
+pub(crate) fn free_name(dir: &dyn Dir, path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    let mut n_tries = 1;
+    while dir.exists(&target) {
+        n_tries += 1;
+        let mut numbered = path.as_os_str().to_owned();
+        numbered.push(format!(".{n_tries}"));
+        target = numbered.into();
+    }
+    target
 }

@@ -41,9 +41,14 @@ pub(crate) struct Deleted {
 /// Damage that leaves a block's samples readable; says what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
+    /// What cannot be known from elsewhere.
     Meta(String),
+    /// The copy in the index stands in for it.
+    MetaWithCopy(String),
     Name(String),
     Pages(String),
+    /// The beginning, the table of contents, for which its copy stands in, or the copy of `meta.json`.
+    Index(String),
     Tombstones(String),
 }
 
@@ -65,16 +70,23 @@ pub(crate) struct Block {
 
 impl Block {
     /// Opens the block in the folder `name`: reads the table of contents and what was deleted. The rest is checked when it is read.
+    /// Damage that something else stands in for, or that costs only pages, is noted and the block serves the rest.
     pub(crate) fn open(dir: &Arc<dyn Dir>, name: &str, cache: &Arc<BlockCache>) -> Result<Self, TsdbError> {
         let (block, problems) = Self::assemble(dir, name, cache)?;
         let path = |file: &str| block.path.join(file);
-        match problems.into_iter().next() {
-            None => Ok(block),
-            Some(Problem::Meta(reason)) => Err(TsdbError::corrupt(&path(META_FILE), reason)),
-            Some(Problem::Name(reason)) => Err(TsdbError::corrupt(&block.path, reason)),
-            Some(Problem::Pages(reason)) => Err(TsdbError::corrupt(&path(PAGES_FILE), reason)),
-            Some(Problem::Tombstones(reason)) => Err(TsdbError::corrupt(&path(TOMBSTONES_FILE), reason)),
+        for problem in problems {
+            match problem {
+                Problem::Meta(reason) => return Err(TsdbError::corrupt(&path(META_FILE), reason)),
+                Problem::Name(reason) => return Err(TsdbError::corrupt(&block.path, reason)),
+                Problem::Tombstones(reason) => {
+                    return Err(TsdbError::corrupt(&path(TOMBSTONES_FILE), reason));
+                }
+                Problem::MetaWithCopy(reason) => drop(block.note_damage(META_FILE, &reason)),
+                Problem::Pages(reason) => drop(block.note_damage(PAGES_FILE, &reason)),
+                Problem::Index(reason) => drop(block.note_damage(INDEX_FILE, &reason)),
+            }
         }
+        Ok(block)
     }
 
     /// As [`Block::open`], also when parts are damaged that its samples can be read without; says which.
@@ -92,44 +104,45 @@ impl Block {
         cache: &Arc<BlockCache>,
     ) -> Result<(Self, Vec<Problem>), TsdbError> {
         let path = PathBuf::from(name);
-        let mut problems = Vec::new();
         let meta_path = path.join(META_FILE);
-        let meta_json = match found(&meta_path, |path| dir.read(path)) {
-            Ok(json) => json,
-            Err(TsdbError::Corrupt { reason, .. }) => {
-                problems.push(Problem::Meta(reason));
-                Vec::new()
-            }
-            Err(other) => return Err(other),
+        let (meta_json, missing) = match found(&meta_path, |path| dir.read(path)) {
+            Err(TsdbError::Corrupt { reason, .. }) => (Vec::new(), Some(reason)),
+            read => (read?, None),
         };
+        let parsed = missing.map_or_else(|| BlockMeta::parse(&meta_json), Err);
         let index_path = path.join(INDEX_FILE);
         let index_file = found(&index_path, |path| dir.open(path))?;
-        let index = BlockIndex::open(index_file, cache).map_err(|err| match err {
-            ReadError::Io(source) => TsdbError::io("read", &index_path)(source),
-            ReadError::Damaged(reason) => TsdbError::corrupt(&index_path, reason),
-        })?;
-        let meta = match BlockMeta::parse(&meta_json) {
-            Ok(meta) => meta,
-            Err(reason) => {
-                if problems.is_empty() {
-                    problems.push(Problem::Meta(reason));
-                }
-                BlockMeta::rebuild(name, &meta_json, index.toc())
+        let toc_copy = parsed.as_ref().ok().and_then(BlockMeta::toc_copy);
+        let (index, problem) = BlockIndex::open_leniently(index_file, cache, toc_copy.as_deref())
+            .map_err(|err| at_index(err, &index_path))?;
+        let mut problems: Vec<Problem> = problem.map(Problem::Index).into_iter().collect();
+        let copy = match index.meta_copy() {
+            // With the table of contents its place is lost, too.
+            Err(ReadError::Damaged(reason)) if problems.is_empty() => {
+                problems.push(Problem::Index(reason));
+                None
             }
+            Err(ReadError::Damaged(_)) => None,
+            read => read.map_err(|err| at_index(err, &index_path))?,
         };
+        let meta = choose_meta(name, &meta_json, parsed, copy.as_deref(), &index, &mut problems);
         if super::meta::block_name(index.toc().first_ms, index.toc_bytes()) != name {
             problems.push(Problem::Name("its name is not that of its content".to_owned()));
         }
-        if let Err(reason) = check_agreement(name, &meta, &index) {
-            problems.push(Problem::Meta(reason));
-        }
         let pages_path = path.join(PAGES_FILE);
-        let pages = found(&pages_path, |path| dir.open(path))?;
-        pages.reads_at_random();
-        match check_pages(&*pages, &pages_path, index.toc()) {
-            Err(TsdbError::Corrupt { reason, .. }) => problems.push(Problem::Pages(reason)),
-            other => other?,
-        }
+        let pages = match found(&pages_path, |path| dir.open(path)) {
+            Err(TsdbError::Corrupt { reason, .. }) => {
+                // Small pages lie within the index.
+                problems.push(Problem::Pages(reason));
+                Box::new(Missing) as Box<dyn File>
+            }
+            opened => {
+                let pages = opened?;
+                pages.reads_at_random();
+                problems.extend(check_pages(&*pages, &pages_path, index.toc())?.map(Problem::Pages));
+                pages
+            }
+        };
         let tombstones_path = path.join(TOMBSTONES_FILE);
         let mut tombstones = Tombstones::default();
         let mut other_bytes = meta_json.len() as u64;
@@ -382,17 +395,71 @@ fn found<T>(path: &Path, read: impl FnOnce(&Path) -> std::io::Result<T>) -> Resu
     }
 }
 
-fn check_pages(pages: &dyn File, path: &Path, toc: &Toc) -> Result<(), TsdbError> {
+fn at_index(err: ReadError, path: &Path) -> TsdbError {
+    match err {
+        ReadError::Io(source) => TsdbError::io("read", path)(source),
+        ReadError::Damaged(reason) => TsdbError::corrupt(path, reason),
+    }
+}
+
+/// What `meta.json` says, or its copy in the index where that is another, or else what the index knows; `problems` gets what is wrong.
+fn choose_meta(
+    name: &str,
+    json: &[u8],
+    parsed: Result<BlockMeta, String>,
+    copy: Option<&[u8]>,
+    index: &BlockIndex,
+    problems: &mut Vec<Problem>,
+) -> BlockMeta {
+    let wrong = match &parsed {
+        Ok(meta) => check_agreement(name, meta, index).err(),
+        Err(reason) => Some(reason.clone()),
+    };
+    let copied = copy.filter(|copy| *copy != json).and_then(|copy| BlockMeta::parse(copy).ok());
+    if let Some(meta) = copied.filter(|meta| check_agreement(name, meta, index).is_ok()) {
+        let reason = wrong.unwrap_or_else(|| "not as it was written".to_owned());
+        problems.push(Problem::MetaWithCopy(reason));
+        return meta;
+    }
+    problems.extend(wrong.map(Problem::Meta));
+    parsed.unwrap_or_else(|_| BlockMeta::rebuild(name, json, index.toc()))
+}
+
+/// What is wrong with the file as a whole, if anything is. Its first bytes say nothing that is not known, and each page has a checksum.
+fn check_pages(pages: &dyn File, path: &Path, toc: &Toc) -> Result<Option<String>, TsdbError> {
     let n_bytes = pages.len().map_err(TsdbError::io("read", path))?;
     if n_bytes != toc.pages_bytes {
-        return Err(TsdbError::corrupt(path, format!("{n_bytes} bytes long, not as the index says")));
+        return Ok(Some(format!("{n_bytes} bytes long, not as the index says")));
     }
     let mut header = [0; PAGES_HEADER.len()];
     pages.read_at(&mut header, 0).map_err(TsdbError::io("read", path))?;
-    if header != PAGES_HEADER {
-        return Err(TsdbError::corrupt(path, "not a file of pages"));
+    Ok((header != PAGES_HEADER).then(|| "does not begin as a file of pages".to_owned()))
+}
+
+/// Stands for a file of pages that is not there.
+#[derive(Debug)]
+struct Missing;
+
+impl File for Missing {
+    fn append(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::NotFound.into())
     }
-    Ok(())
+
+    fn read_at(&self, _buf: &mut [u8], _offset_bytes: u64) -> std::io::Result<usize> {
+        Ok(0)
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(0)
+    }
+
+    fn truncate(&mut self, _len_bytes: u64) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
 }
 
 fn check_agreement(name: &str, meta: &BlockMeta, index: &BlockIndex) -> Result<(), String> {

@@ -175,15 +175,17 @@ impl BlockWriter {
         }
         (toc.pages_bytes, toc.pages_crc) = pages.finish()?;
         let (first_ms, last_ms, n_samples, n_pages) = (toc.first_ms, toc.last_ms, toc.n_samples, toc.n_pages);
-        let (toc, n_series) = index.finish(toc)?;
-        let name = block_name(first_ms, &toc);
+        let index = index.end(toc)?;
+        let name = block_name(first_ms, &index.toc);
         if compaction.sources.is_empty() {
             compaction.sources.push(name.clone());
         }
         let stats =
-            BlockStats { num_samples: n_samples, num_series: u64::from(n_series), num_chunks: n_pages };
-        let meta = BlockMeta::new(name.clone(), first_ms, last_ms.saturating_add(1), stats, compaction);
-        write_file(&*dir, &tmp.join(META_FILE), &meta.to_json())?;
+            BlockStats { num_samples: n_samples, num_series: u64::from(index.n_series), num_chunks: n_pages };
+        let end_ms = last_ms.saturating_add(1);
+        let json = BlockMeta::new(name.clone(), first_ms, end_ms, stats, compaction, &index.toc).to_json();
+        index.finish(&json)?;
+        write_file(&*dir, &tmp.join(META_FILE), &json)?;
         dir.sync_dir(&tmp).map_err(TsdbError::io("sync", &tmp))?;
         let target = Path::new(&name);
         if dir.exists(target) {

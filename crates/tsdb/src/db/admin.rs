@@ -84,7 +84,8 @@ impl Db {
         let folder = to.join(from);
         self.dir.create_dir_all(&folder).map_err(TsdbError::io("create", &folder))?;
         for file in [META_FILE, PAGES_FILE, INDEX_FILE, TOMBSTONES_FILE] {
-            if file == TOMBSTONES_FILE && !self.dir.exists(&from.join(file)) {
+            // Without deletions there is no file of them; a damaged block may serve what it has without others.
+            if !self.dir.exists(&from.join(file)) {
                 continue;
             }
             let path = folder.join(file);

@@ -266,6 +266,22 @@ pub(crate) struct Toc {
     pub(crate) n_pairs: u32,
 }
 
+/// Before the copy of `meta.json`.
+const COPY_MAGIC: [u8; 4] = *b"HMET";
+
+/// Appends the copy of `meta.json`.
+pub(super) fn put_copy(out: &mut Vec<u8>, json: &[u8]) {
+    out.extend_from_slice(&COPY_MAGIC);
+    out.extend_from_slice(&crc32c::crc32c(json).to_le_bytes());
+    out.extend_from_slice(json);
+}
+
+/// The copy that is all of `bytes`.
+pub(super) fn get_copy(bytes: &[u8]) -> Option<&[u8]> {
+    let (crc, json) = bytes.strip_prefix(&COPY_MAGIC)?.split_first_chunk::<4>()?;
+    (crc32c::crc32c(json) == u32::from_le_bytes(*crc)).then_some(json)
+}
+
 impl Toc {
     /// Of no series.
     pub(crate) fn empty() -> Self {
@@ -291,6 +307,11 @@ impl Toc {
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
         out.extend_from_slice(&TOC_MAGIC);
         out
+    }
+
+    /// Where the last of the tables ends.
+    pub(super) fn tables_end(&self) -> u64 {
+        self.tables.iter().map(|table| table.offset.saturating_add(table.len)).max().unwrap_or(0)
     }
 
     /// On failure says what is wrong.

@@ -75,6 +75,7 @@ fn walk(index: &BlockIndex) -> Result<(), ReadError> {
     for pair in 0..index.toc().n_pairs.min(LOOKED_AT_MAX) {
         note(index.runs(pair, |_, _, _| {}));
     }
+    note(index.meta_copy().map(drop));
     note(index.names().map(drop));
     for name in index.names().unwrap_or_default() {
         note(index.value_counts(name, |_, _| {}));
@@ -110,7 +111,7 @@ mod tests {
             writer.add(labels, &[PageOut { kind: PageKind::Floats, column, rows, bytes: &bytes }]).unwrap();
         }
         let toc = Toc { first_ms: 1_000, last_ms: 2_000, ..Toc::empty() };
-        writer.finish(toc).unwrap();
+        writer.end(toc).unwrap().finish(b"{}").unwrap();
         let bytes = dir.read(Path::new("index")).unwrap();
         assert!(fuzz_index(&bytes));
         let cache = Arc::new(BlockCache::new(1 << 20, &stdx::metrics::Registry::new()));

@@ -11,13 +11,17 @@ use stdx::{File, varint};
 
 use super::cache::BlockCache;
 use super::codec::{
-    N_TABLES, PagePlace, PageRef, PagesState, TOC_BYTES, Toc, get_pages, get_restart, get_runs, get_set,
+    N_TABLES, PagePlace, PageRef, PagesState, TOC_BYTES, Toc, get_copy, get_pages, get_restart, get_runs,
+    get_set,
 };
 use super::leaf::{ReadError, RestartLeaf, Table, damaged, read_checked};
 use super::writer::INDEX_HEADER;
 
 /// Label names in one block. Chosen: a thousand times what is usual, and they are held in memory.
 const NAMES_MAX: u64 = 1 << 20;
+
+/// The copy of `meta.json` at most. Chosen: names of ten thousand parents.
+const COPY_BYTES_MAX: u64 = 1 << 20;
 
 /// Sections, by their place in the table of contents.
 const SERIES: usize = 0;
@@ -169,6 +173,29 @@ pub(crate) struct NameEntry {
     pub(crate) value_bytes: u64,
 }
 
+/// What is wrong with the first bytes, if anything is.
+fn check_header(file: &dyn File) -> Result<Option<String>, ReadError> {
+    let mut header = [0; INDEX_HEADER.len()];
+    let n_read = file.read_at(&mut header, 0)?;
+    Ok(if n_read < header.len() || header[..4] != INDEX_HEADER[..4] {
+        Some("not a block index".to_owned())
+    } else if header != INDEX_HEADER {
+        Some(format!("format version {}, which this program does not know", header[4]))
+    } else {
+        None
+    })
+}
+
+fn read_toc(file: &dyn File, n_bytes: u64) -> Result<(Toc, [u8; TOC_BYTES]), ReadError> {
+    let too_short = || ReadError::Damaged("too short".to_owned());
+    let mut bytes = [0; TOC_BYTES];
+    let at = n_bytes.checked_sub(TOC_BYTES as u64).ok_or_else(too_short)?;
+    if file.read_at(&mut bytes, at)? != TOC_BYTES {
+        return Err(too_short());
+    }
+    Ok((Toc::parse(&bytes).map_err(ReadError::Damaged)?, bytes))
+}
+
 /// An opened index.
 #[derive(Debug)]
 pub(crate) struct BlockIndex {
@@ -191,29 +218,55 @@ impl Drop for BlockIndex {
 impl BlockIndex {
     /// Reads the table of contents.
     pub(crate) fn open(file: Box<dyn File>, cache: &Arc<BlockCache>) -> Result<Self, ReadError> {
+        match Self::open_leniently(file, cache, None)? {
+            (index, None) => Ok(index),
+            (_, Some(reason)) => Err(ReadError::Damaged(reason)),
+        }
+    }
+
+    /// As [`BlockIndex::open`], also where only the beginning is damaged, or the table of contents of which `toc_copy` is a copy; says what is.
+    pub(crate) fn open_leniently(
+        file: Box<dyn File>,
+        cache: &Arc<BlockCache>,
+        toc_copy: Option<&[u8]>,
+    ) -> Result<(Self, Option<String>), ReadError> {
         let n_bytes = file.len()?;
-        let mut header = [0; INDEX_HEADER.len()];
-        let n_read = file.read_at(&mut header, 0)?;
-        if n_read < header.len() || header[..4] != INDEX_HEADER[..4] {
-            return Err(ReadError::Damaged("not a block index".to_owned()));
-        }
-        if header != INDEX_HEADER {
-            return Err(ReadError::Damaged(format!(
-                "format version {}, which this program does not know",
-                header[4]
-            )));
-        }
-        let mut toc_bytes = [0; TOC_BYTES];
-        let toc_at = n_bytes
-            .checked_sub(TOC_BYTES as u64)
-            .ok_or_else(|| ReadError::Damaged("too short".to_owned()))?;
-        if file.read_at(&mut toc_bytes, toc_at)? != TOC_BYTES {
-            return Err(ReadError::Damaged("too short".to_owned()));
-        }
-        let toc = Toc::parse(&toc_bytes).map_err(ReadError::Damaged)?;
+        let mut problem = check_header(&*file)?;
+        let (toc, toc_bytes) = match read_toc(&*file, n_bytes) {
+            Err(ReadError::Damaged(reason)) => {
+                let copy = toc_copy.and_then(|copy| <[u8; TOC_BYTES]>::try_from(copy).ok());
+                let parsed = copy.and_then(|copy| Some((Toc::parse(&copy).ok()?, copy)));
+                // A file that is something else altogether is best called that.
+                let reason = problem.take().unwrap_or(reason);
+                problem = Some(reason.clone());
+                parsed.ok_or(ReadError::Damaged(reason))?
+            }
+            read => read?,
+        };
         let (id, cache) = (cache.take_id(), Arc::clone(cache));
         let (tables, names) = (std::array::from_fn(|_| OnceLock::new()), OnceLock::new());
-        Ok(Self { id, file, cache, toc, toc_bytes, n_bytes, tables, names })
+        Ok((Self { id, file, cache, toc, toc_bytes, n_bytes, tables, names }, problem))
+    }
+
+    /// The copy of `meta.json`; `None` in blocks from before there was one.
+    pub(crate) fn meta_copy(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        let n_bytes = self.copy_bytes();
+        if n_bytes == 0 {
+            return Ok(None);
+        }
+        let what = "the copy of meta.json";
+        if n_bytes > COPY_BYTES_MAX {
+            return Err(damaged(what));
+        }
+        let mut bytes = vec![0; n_bytes as usize];
+        let n_read = self.file.read_at(&mut bytes, self.toc.tables_end())?;
+        let copy = if n_read == bytes.len() { get_copy(&bytes) } else { None };
+        copy.map(|json| Some(json.to_vec())).ok_or_else(|| damaged(what))
+    }
+
+    /// What lies between the tables and the table of contents.
+    fn copy_bytes(&self) -> u64 {
+        self.n_bytes.saturating_sub(TOC_BYTES as u64).saturating_sub(self.toc.tables_end())
     }
 
     /// Totals.
@@ -242,6 +295,7 @@ impl BlockIndex {
             .filter_map(|section| Some((SECTION_NAMES[section], self.table(section).ok()?.stored_bytes())))
             .collect();
         sections.push(("tables", self.toc.tables.iter().map(|table| table.len).sum()));
+        sections.push(("copy of meta.json", self.copy_bytes()));
         sections
     }
 

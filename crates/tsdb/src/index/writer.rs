@@ -11,7 +11,7 @@ use model::Labels;
 use stdx::varint;
 
 use super::codec::get_set;
-use super::codec::{PageOut, PagesState, TableAt, Toc, put_list, put_pages, put_restart, put_set};
+use super::codec::{PageOut, PagesState, TableAt, Toc, put_copy, put_list, put_pages, put_restart, put_set};
 use super::dict::PairDict;
 use super::leaf::{LEAF_BYTES, LeafWriter, POSTINGS_LEAF_BYTES, RestartBuilder};
 use crate::block::Sink;
@@ -138,9 +138,9 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Writes the rest. `toc` holds what the block writer knows; the numbers of the index and its tables are added.
-    /// Returns the table of contents, which names the block, and the number of series.
-    pub(crate) fn finish(mut self, mut toc: Toc) -> Result<(Vec<u8>, u32), TsdbError> {
+    /// Writes the rest but its end. `toc` holds what the block writer knows; the numbers of the index and its tables are added.
+    /// The table of contents names the block.
+    pub(crate) fn end(mut self, mut toc: Toc) -> Result<IndexEnd, TsdbError> {
         if self.pages.n_entries > 0 {
             let (leaf, n_series) = self.pages.take();
             put_leaf(&mut self.sink, &mut self.pages_leaves, &leaf, n_series, "")?;
@@ -169,10 +169,25 @@ impl IndexWriter {
             *at = TableAt { offset: self.sink.end(), len: table.len() as u64, crc: crc32c::crc32c(table) };
             self.sink.buffer.extend_from_slice(table);
         }
-        let toc = toc.to_bytes();
-        self.sink.buffer.extend_from_slice(&toc);
-        self.sink.finish()?;
-        Ok((toc, self.n_series))
+        Ok(IndexEnd { sink: self.sink, toc: toc.to_bytes(), n_series: self.n_series })
+    }
+}
+
+/// An index that lacks what its table of contents is needed for.
+#[derive(Debug)]
+pub(crate) struct IndexEnd {
+    sink: Sink,
+    /// The table of contents.
+    pub(crate) toc: Vec<u8>,
+    pub(crate) n_series: u32,
+}
+
+impl IndexEnd {
+    /// Ends it with a copy of `meta.json` and the table of contents, and makes it durable.
+    pub(crate) fn finish(mut self, meta_json: &[u8]) -> Result<(), TsdbError> {
+        put_copy(&mut self.sink.buffer, meta_json);
+        self.sink.buffer.extend_from_slice(&self.toc);
+        self.sink.finish().map(drop)
     }
 }
 

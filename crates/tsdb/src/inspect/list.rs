@@ -88,7 +88,7 @@ pub struct Listing {
     pub tiers: Vec<TierSummary>,
     /// Samples before this are answered from roll-ups, in milliseconds; `None` when there are none.
     pub rolled_up_before_ms: Option<i64>,
-    /// Blocks that cannot be opened, and why.
+    /// Blocks that cannot be opened, or not in all their parts, and why.
     pub unreadable: Vec<(String, String)>,
     /// `None` when there is none.
     pub log: Option<LogSummary>,
@@ -163,7 +163,13 @@ fn blocks(
     let mut blocks = Vec::new();
     for name in names {
         match Block::open(dir, &name, cache) {
-            Ok(block) => blocks.push(summary(&block)),
+            Ok(block) => {
+                let damage = block.take_damage().into_iter();
+                unreadable.extend(damage.filter_map(|told| {
+                    told.split_once(": ").map(|(path, why)| (format!("{prefix}{path}"), why.to_owned()))
+                }));
+                blocks.push(summary(&block));
+            }
             // Compaction or retention removed it meanwhile.
             Err(_) if !dir.exists(Path::new(&name)) => {}
             Err(TsdbError::Corrupt { path, reason }) => unreadable.push((format!("{prefix}{path}"), reason)),

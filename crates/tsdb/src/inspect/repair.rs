@@ -11,13 +11,18 @@ use storage::SelectHints;
 
 use super::verify::{Finding, Mend};
 use super::{cache, verify};
-use crate::block::{Block, BlockWriter, META_FILE, TOMBSTONES_FILE, quarantine};
+use crate::block::{
+    Block, BlockWriter, META_FILE, QUARANTINE_DIR, TOMBSTONES_FILE, free_name, is_block_name, quarantine,
+};
 use crate::db::{Db, LOCK_FILE, fill};
 use crate::error::TsdbError;
 use crate::options::Options;
 
 /// What files of roll-ups begin with.
 const ROLLUPS_PREFIX: &str = "rollups/";
+
+/// In the name of what was set aside, when what is whole of it is in a block again.
+pub(super) const MENDED_SUFFIX: &str = ".mended";
 
 /// What [`repair`] found and did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,7 +84,11 @@ fn worst_by_block(findings: &[Finding]) -> Vec<(String, Mend)> {
 
 /// The block, or what else can be set aside, that a file belongs to: in `rollups/` it lies two folders deeper.
 fn folder_of(file: &str) -> &str {
-    let depth = if file.starts_with(ROLLUPS_PREFIX) { 3 } else { 1 };
+    let depth = match file.split('/').next() {
+        Some("rollups") => 3,
+        Some(QUARANTINE_DIR) => 2,
+        _ => 1,
+    };
     let end = file.match_indices('/').nth(depth - 1).map_or(file.len(), |(at, _)| at);
     &file[..end]
 }
@@ -96,6 +105,7 @@ fn plan(folder: &str, mend: Mend) -> String {
         }
         Mend::Rewrite => format!("write what is whole of {folder} to a new block, and set the old one aside"),
         Mend::Quarantine => format!("set {folder} aside"),
+        Mend::BringBack => format!("write what is whole of {folder} to a new block"),
         Mend::Nothing | Mend::RecoverLog => format!("leave {folder}"),
     }
 }
@@ -113,6 +123,14 @@ fn mend_folder(
     mend: Mend,
     progress: &mut dyn FnMut(&str),
 ) -> Result<String, TsdbError> {
+    if mend == Mend::BringBack {
+        progress(folder);
+        let name = folder.rsplit('/').next().unwrap_or(folder);
+        return Ok(format!(
+            "{folder}: {}; what was deleted since it was set aside is back",
+            bring_back(dir, name)?
+        ));
+    }
     let Some((tier, name)) = folder.rsplit_once('/') else { return mend_block(dir, folder, mend, progress) };
     let tier_dir: Arc<dyn Dir> = Arc::new(SubDir::new(Arc::clone(dir), tier));
     match mend {
@@ -164,25 +182,46 @@ fn mend_block(
         }
         Mend::Rewrite => {
             progress(folder);
-            let name = rewrite(dir, folder)?;
+            // First out of the way: what is made of it may have its name. A crash in between leaves it to the next repair.
             let moved_to = set_aside(path)?;
-            let into = name.map_or_else(
-                || "nothing of it was whole".to_owned(),
-                |name| format!("what is whole is in {name}"),
-            );
-            format!("moved {folder} to {moved_to}; {into}")
+            let name = moved_to.rsplit('/').next().unwrap_or(folder);
+            format!("moved {folder} to {QUARANTINE_DIR}: {}", bring_back(dir, name)?)
         }
         Mend::Quarantine => format!("moved {folder} to {}", set_aside(path)?),
-        Mend::Nothing | Mend::RecoverLog => plan(folder, mend),
+        Mend::Nothing | Mend::BringBack | Mend::RecoverLog => plan(folder, mend),
     })
 }
 
-/// Writes what can be read of a block to a new one; `None` when that is nothing.
-fn rewrite(dir: &Arc<dyn Dir>, folder: &str) -> Result<Option<String>, TsdbError> {
-    let (block, _) = Block::open_leniently(dir, folder, &cache())?;
+/// Whether `name` in the quarantine is a block of which something can be read.
+pub(super) fn can_be_brought_back(dir: &Arc<dyn Dir>, name: &str) -> bool {
+    let original = name.split('.').next().unwrap_or(name);
+    !name.contains(MENDED_SUFFIX)
+        && is_block_name(original)
+        && Block::open_leniently(&in_quarantine(dir), name, &cache()).is_ok()
+}
+
+fn in_quarantine(dir: &Arc<dyn Dir>) -> Arc<dyn Dir> {
+    Arc::new(SubDir::new(Arc::clone(dir), QUARANTINE_DIR))
+}
+
+/// Writes what is whole of the block `name` in the quarantine to a new one, and marks it as mended.
+fn bring_back(dir: &Arc<dyn Dir>, name: &str) -> Result<String, TsdbError> {
+    let written = rewrite(dir, name)?;
+    let folder = Path::new(QUARANTINE_DIR);
+    let (from, to) = (folder.join(name), free_name(&**dir, &folder.join(format!("{name}{MENDED_SUFFIX}"))));
+    dir.rename(&from, &to).map_err(TsdbError::io("rename", &from))?;
+    dir.sync_dir(folder).map_err(TsdbError::io("sync", folder))?;
+    let into = written
+        .map_or_else(|| "nothing of it is whole".to_owned(), |name| format!("what is whole is in {name}"));
+    Ok(format!("{into}; the old one is {}", to.display()))
+}
+
+/// Writes what can be read of a block in the quarantine to a new one; `None` when that is nothing.
+fn rewrite(dir: &Arc<dyn Dir>, name: &str) -> Result<Option<String>, TsdbError> {
+    let (block, _) = Block::open_leniently(&in_quarantine(dir), name, &cache())?;
     let mut series = block
         .select(&[], TimeRange::ALL, &SelectHints::default())
-        .map_err(|err| TsdbError::corrupt(Path::new(folder), err.to_string()))?;
+        .map_err(|err| TsdbError::corrupt(Path::new(name), err.to_string()))?;
     let mut writer = BlockWriter::begin(Arc::clone(dir), "repair")?;
     match fill(&mut writer, &mut *series) {
         Ok(0) => {

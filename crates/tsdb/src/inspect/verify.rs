@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use stdx::Dir;
 
+use super::repair::MENDED_SUFFIX;
 use super::{cache, folders, is_in_use, log};
 use crate::block::{Block, BlockMeta, META_FILE, QUARANTINE_DIR};
 use crate::error::TsdbError;
@@ -34,6 +35,8 @@ pub enum Severity {
 pub(super) enum Mend {
     Nothing,
     RemoveLeftover,
+    /// Of what was set aside earlier.
+    BringBack,
     RebuildMeta,
     DropTombstones,
     Rewrite,
@@ -129,7 +132,7 @@ pub fn verify(dir: &Arc<dyn Dir>, progress: &mut dyn FnMut(&str)) -> Result<Veri
         found.findings.push(Finding::new(Severity::Damage, file, reason, meaning, Mend::Quarantine));
     }
     check_log(dir, &mut found)?;
-    check_quarantine(&**dir, &mut found.findings)?;
+    check_quarantine(dir, &mut found.findings)?;
     Ok(found)
 }
 
@@ -188,6 +191,14 @@ fn of_problem(name: &str, problem: crate::block::Problem) -> Finding {
             let meaning = "a start sets the block aside, though its samples may be whole";
             Finding::new(Severity::Damage, file(META_FILE), reason, meaning, Mend::RebuildMeta)
         }
+        Problem::MetaWithCopy(reason) => {
+            let meaning = "nothing is lost: the index has a copy of it";
+            Finding::new(Severity::Damage, file(META_FILE), reason, meaning, Mend::RebuildMeta)
+        }
+        Problem::Index(reason) => {
+            let meaning = "what has a copy elsewhere is taken from there; the rest is told apart";
+            Finding::new(Severity::Damage, file(crate::block::INDEX_FILE), reason, meaning, Mend::Rewrite)
+        }
         Problem::Tombstones(reason) => {
             let meaning = "a start sets the block aside; which samples were deleted is lost";
             let path = file(crate::block::TOMBSTONES_FILE);
@@ -198,7 +209,7 @@ fn of_problem(name: &str, problem: crate::block::Problem) -> Finding {
             Finding::new(Severity::Damage, name.to_owned(), reason, meaning, Mend::Rewrite)
         }
         Problem::Pages(reason) => {
-            let meaning = "a start sets the block aside, though most of its samples may be whole";
+            let meaning = "pages that are whole are served, each has a checksum of its own";
             Finding::new(Severity::Damage, file(crate::block::PAGES_FILE), reason, meaning, Mend::Rewrite)
         }
     }
@@ -243,16 +254,22 @@ fn check_log(dir: &Arc<dyn Dir>, found: &mut Verification) -> Result<(), TsdbErr
     Ok(())
 }
 
-fn check_quarantine(dir: &dyn Dir, findings: &mut Vec<Finding>) -> Result<(), TsdbError> {
+fn check_quarantine(dir: &Arc<dyn Dir>, findings: &mut Vec<Finding>) -> Result<(), TsdbError> {
     let path = Path::new(QUARANTINE_DIR);
     if !dir.exists(path) {
         return Ok(());
     }
     for entry in dir.list(path).map_err(TsdbError::io("list", path))? {
+        let (meaning, mend) = if entry.name.contains(MENDED_SUFFIX) {
+            ("what was whole of it is served; remove it when you need it no more", Mend::Nothing)
+        } else if super::repair::can_be_brought_back(dir, &entry.name) {
+            ("it is not served; hinomi tsdb repair brings back what is whole of it", Mend::BringBack)
+        } else {
+            ("it is not served; remove it when you need it no more", Mend::Nothing)
+        };
         let file = super::text(path.join(entry.name));
         let what = "set aside as damaged at an earlier time".to_owned();
-        let meaning = "it is not served; remove it when you need it no more";
-        findings.push(Finding::new(Severity::Note, file, what, meaning, Mend::Nothing));
+        findings.push(Finding::new(Severity::Note, file, what, meaning, mend));
     }
     Ok(())
 }

@@ -115,13 +115,7 @@ fn text(field: &Field<'_>) -> Result<String, OtlpError> {
 
 /// Ids are bytes here and hexadecimal in JSON; all zeros is none.
 fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    if bytes.iter().any(|byte| *byte != 0) {
-        bytes.iter().for_each(|byte| {
-            let _ = write!(out, "{byte:02x}");
-        });
-    }
-    out
+    if bytes.iter().all(|byte| *byte == 0) { String::new() } else { stdx::hex::encode(bytes) }
 }
 
 fn put<T>(list: &mut Vec<T>, value: T, is_too_long: &mut bool) {
