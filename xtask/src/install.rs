@@ -15,6 +15,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-aiosmtpd", "/usr/lib/python3/dist-packages/aiosmtpd/__init__.py"),
     ("python3-venv", "/usr/bin/python3"),
     ("openssl", "/usr/bin/openssl"),
+    ("strace", "/usr/bin/strace"),
+    ("faketime", "/usr/bin/faketime"),
     ("chromium", "/usr/bin/chromium"),
     ("fonts-noto-cjk", "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
     ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),

@@ -248,9 +248,15 @@ impl Db {
         self.budget.is_overloaded(&self.head)
     }
 
-    /// New series refused since memory was short, by metric name; the empty name stands for all beyond the first hundred.
+    /// Whether memory is so short that new series are refused.
     #[must_use]
-    pub fn refused_for_memory(&self) -> BTreeMap<String, u64> {
+    pub fn refuses_new_series(&self) -> bool {
+        self.budget.refuses_new_series(&self.head)
+    }
+
+    /// New series refused since memory was short, by metric name and job; both are empty for all beyond the first hundred.
+    #[must_use]
+    pub fn refused_for_memory(&self) -> BTreeMap<(String, String), u64> {
         self.budget.refused()
     }
 

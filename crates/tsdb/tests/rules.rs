@@ -291,10 +291,13 @@ fn new_series_are_refused_when_memory_is_short_and_named() {
     }
     assert!((1_000..5_000).contains(&n_taken), "{n_taken}");
     let refused = db.refused_for_memory();
+    let offender = ("metric_0".to_owned(), "even".to_owned());
     assert_eq!(refused.values().sum::<u64>() as usize, 10_000 - n_taken);
-    assert!(refused["metric_0"] > 0);
-    let line =
-        format!("hinomi_storage_refused_series_total{{metric=\"metric_0\"}} {}\n", refused["metric_0"]);
+    assert!(refused[&offender] > 0);
+    let line = format!(
+        "hinomi_storage_refused_series_total{{metric=\"metric_0\",job=\"even\"}} {}\n",
+        refused[&offender]
+    );
     assert!(registry.render().contains(&line), "{line}");
     let mut appender = db.appender(START_MS + 1);
     assert_eq!(appender.append(None, &labels(99_999), START_MS + 1, 1.0), Err(AppendError::MemoryLimit));

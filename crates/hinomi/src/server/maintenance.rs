@@ -30,6 +30,10 @@ const ROOM_BYTES_MIN: u64 = 1 << 30;
 /// A small disk is nearly full with this share of it left, in percent. Chosen.
 const ROOM_PERCENT_MIN: u64 = 3;
 
+/// How often it seals at most while memory is short. Chosen: each time makes a block, and what is sealed may not be what takes the memory.
+const SHORT_MEMORY_EVERY: Duration = Duration::from_secs(10);
+
+const NO_MEMORY: &str = "Memory for samples is short: new series are refused. See tsdb_head_memory_bytes and hinomi_storage_refused_series_total; raise --storage.memory.budget-bytes or drop series.";
 const NO_ROOM: &str = "The disk of the data directory is nearly full: samples will be refused when it is. Shorten retention or make room.";
 const SYNC_FAILS: &str =
     "The log cannot be written to the disk: acknowledged samples are at risk. The server's log says why.";
@@ -96,14 +100,17 @@ async fn sync(db: Arc<Db>, notices: &api::Notices) {
 async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>, notices: &api::Notices) {
     let mut ticks = ticks(LOOK_EVERY);
     let mut next = clock.monotonic();
+    let mut soonest = next;
     let mut has_failed = false;
     loop {
         ticks.tick().await;
-        let (db, now_ms) = (db.clone(), clock.now_ms());
-        if clock.monotonic() < next && (has_failed || !db.is_block_full(now_ms)) {
+        let (db, now_ms, now) = (db.clone(), clock.now_ms(), clock.monotonic());
+        tell(notices, NO_MEMORY, db.refuses_new_series());
+        let hurries = db.is_block_full(now_ms) || now >= soonest && db.refuses_new_series();
+        if now < next && (has_failed || !hurries) {
             continue;
         }
-        next = clock.monotonic().saturating_add(MAINTAIN_EVERY);
+        (next, soonest) = (now.saturating_add(MAINTAIN_EVERY), now.saturating_add(SHORT_MEMORY_EVERY));
         has_failed = true;
         match tokio::task::spawn_blocking(move || db.maintain(now_ms)).await {
             Ok(Ok(report)) => {

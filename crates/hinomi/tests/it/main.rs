@@ -18,6 +18,7 @@ mod amtool;
 mod bad_input;
 mod browser;
 mod clients;
+mod disk_and_clock;
 mod exporters;
 mod faults;
 mod import;

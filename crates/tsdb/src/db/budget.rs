@@ -20,18 +20,19 @@ const CACHE_PERCENT: u64 = 80;
 const NEW_SERIES_PERCENT: u64 = 90;
 const OVERLOAD_PERCENT: u64 = 95;
 
-/// Metric names counted apart when their series are refused; the rest is counted together. Chosen.
-const NAMES_MAX: usize = 100;
+/// Metric names and jobs counted apart when their series are refused; the rest is counted together. Chosen.
+const OFFENDERS_MAX: usize = 100;
 
 /// The budget.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// 0 for none.
     bytes: u64,
-    refused: Mutex<BTreeMap<String, u64>>,
+    /// By metric name and job.
+    refused: Mutex<BTreeMap<(String, String), u64>>,
     n_refused: Arc<Counter>,
-    /// By metric name, as `refused`.
-    by_metric: Arc<Family<Counter>>,
+    /// Likewise.
+    by_offender: Arc<Family<Counter>>,
     held: Arc<Gauge>,
 }
 
@@ -41,14 +42,20 @@ impl Budget {
             "tsdb_memory_limit_hits_total",
             "New series refused since memory is short (--storage.memory.budget-bytes).",
         );
-        let by_metric = options.registry.counters(
+        let by_offender = options.registry.counters(
             "hinomi_storage_refused_series_total",
-            "New series refused since memory is short, by metric name; no name stands for all names beyond the first hundred.",
-            &["metric"],
+            "New series refused since memory is short, by metric name and job; without either, for all beyond the first hundred.",
+            &["metric", "job"],
         );
         let held =
             options.registry.gauge("tsdb_head_memory_bytes", "Memory of the head and of caches, as counted.");
-        Self { bytes: options.memory_budget_bytes, refused: Mutex::default(), n_refused, by_metric, held }
+        let bytes = options.memory_budget_bytes;
+        let budget = options.registry.gauge(
+            "tsdb_memory_budget_bytes",
+            "What tsdb_head_memory_bytes is held below (--storage.memory.budget-bytes); 0 for no limit.",
+        );
+        budget.set(bytes as f64);
+        Self { bytes, refused: Mutex::default(), n_refused, by_offender, held }
     }
 
     /// Takes note of what head and caches hold.
@@ -84,16 +91,21 @@ impl Budget {
             return Ok(());
         }
         let mut refused = self.refused.lock();
-        let name = labels.metric_name();
-        let name = if refused.len() < NAMES_MAX || refused.contains_key(name) { name } else { "" };
-        *refused.entry(name.to_owned()).or_default() += 1;
+        let offender = (labels.metric_name().to_owned(), labels.get("job").unwrap_or_default().to_owned());
+        let known = refused.len() < OFFENDERS_MAX || refused.contains_key(&offender);
+        let offender = if known { offender } else { Default::default() };
         self.n_refused.inc();
-        self.by_metric.with(&[name]).inc();
+        self.by_offender.with(&[&offender.0, &offender.1]).inc();
+        *refused.entry(offender).or_default() += 1;
         Err(AppendError::MemoryLimit)
     }
 
-    /// How many new series were refused, by metric name; the empty name for all beyond the first hundred names.
-    pub(super) fn refused(&self) -> BTreeMap<String, u64> {
+    /// How many new series were refused, by metric name and job; both empty for all beyond the first hundred.
+    pub(super) fn refused(&self) -> BTreeMap<(String, String), u64> {
         self.refused.lock().clone()
+    }
+
+    pub(super) fn refuses_new_series(&self, head: &Head) -> bool {
+        self.is_over(head, NEW_SERIES_PERCENT, 0)
     }
 }

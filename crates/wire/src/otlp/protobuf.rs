@@ -1,7 +1,5 @@
 //! Protobuf, field by field. Fields that we do not know are stepped over; of one that may be there once the last counts.
 
-use std::fmt::Write as _;
-
 use super::{
     BUCKETS_MAX, Buckets, Exemplar, ExponentialPoint, HistogramPoint, KeyValue, MESSAGES_MAX, Metric,
     NumberPoint, OtlpError, Points, Quantile, Request, Resource, ResourceMetrics, Scope, ScopeMetrics,

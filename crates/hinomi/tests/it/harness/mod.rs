@@ -101,6 +101,7 @@ pub struct Hinomi {
     pub folder: TempDir,
     pub base: String,
     args: Vec<String>,
+    envs: Vec<(String, String)>,
 }
 
 /// The binary under test.
@@ -123,9 +124,14 @@ impl Hinomi {
 
     /// Starts in a folder that may hold files and data already.
     pub fn start_in(folder: TempDir, args: Vec<String>) -> Self {
+        Self::start_with_env(folder, args, Vec::new())
+    }
+
+    /// Likewise, with variables in its environment.
+    pub fn start_with_env(folder: TempDir, args: Vec<String>, envs: Vec<(String, String)>) -> Self {
         let base = format!("http://127.0.0.1:{}", free_port());
-        let process = spawn(folder.path(), &base, &args);
-        let server = Self { process, folder, base, args };
+        let process = spawn(folder.path(), &base, &args, &envs);
+        let server = Self { process, folder, base, args, envs };
         server.wait_ready();
         server
     }
@@ -136,15 +142,15 @@ impl Hinomi {
         let base = format!("http://127.0.0.1:{}{prefix}", free_port());
         let mut args = vec![format!("--web.external-url={base}")];
         args.extend(extra_args.iter().map(|arg| (*arg).to_owned()));
-        let process = spawn(folder.path(), &base, &args);
-        let server = Self { process, folder, base, args };
+        let process = spawn(folder.path(), &base, &args, &[]);
+        let server = Self { process, folder, base, args, envs: Vec::new() };
         server.wait_ready();
         server
     }
 
     /// Starts again on the same data and port after [`Process::kill9`] or a stop.
     pub fn restart(&mut self) {
-        self.process = spawn(self.folder.path(), &self.base, &self.args);
+        self.process = spawn(self.folder.path(), &self.base, &self.args, &self.envs);
         self.wait_ready();
     }
 
@@ -175,10 +181,11 @@ impl Hinomi {
     }
 }
 
-fn spawn(folder: &Path, base: &str, args: &[String]) -> Process {
+fn spawn(folder: &Path, base: &str, args: &[String], envs: &[(String, String)]) -> Process {
     let address = base.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let mut command = binary();
     command.arg("server").arg(format!("--web.listen-address={address}")).args(args).current_dir(folder);
+    command.envs(envs.iter().cloned());
     if !args.iter().any(|arg| arg.starts_with("--storage.tsdb.path=")) {
         command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
     }
