@@ -12,7 +12,8 @@ use axum::response::Response;
 use http::StatusCode;
 use model::labels::METRIC_NAME;
 use model::{Labels, TimeRange, is_stale};
-use storage::{QueryError, Queryable, SelectHints};
+use promql::{EvalError, LookUp};
+use storage::{Queryable, SelectHints};
 
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
@@ -31,10 +32,10 @@ pub(crate) async fn page(State(shell): State<Arc<Shell>>, Shared(api): Shared, p
     let external = shell.config.load().external_labels.clone();
     let now_ms = api.clock.now_ms();
     let range = TimeRange::new(now_ms.saturating_sub(api.engine.load().options().lookback_ms), now_ms);
-    let text = v1::series::read_text(&api, move |queryable| {
+    let text = v1::series::read_text(&api, move |queryable, look_up| {
         let mut newest = BTreeMap::new();
         for matchers in &sets {
-            collect(queryable, matchers, range, &mut newest)?;
+            collect(queryable, look_up, matchers, range, &mut newest)?;
         }
         Ok(render(&newest, &external))
     });
@@ -52,12 +53,14 @@ type Newest = BTreeMap<(String, Labels), (i64, f64)>;
 
 fn collect(
     queryable: &dyn Queryable,
+    look_up: &LookUp,
     matchers: &[model::Matcher],
     range: TimeRange,
     newest: &mut Newest,
-) -> Result<(), QueryError> {
-    let mut set = queryable.select(matchers, range, &SelectHints::default())?;
-    while let Some(series) = set.next()? {
+) -> Result<(), EvalError> {
+    let mut set = queryable.select(matchers, range, &SelectHints::default()).map_err(EvalError::Storage)?;
+    while let Some(series) = set.next().map_err(EvalError::Storage)? {
+        look_up.take(v1::series::bytes_of(&series.labels))?;
         let (Some(t_ms), Some(value)) = (series.timestamps.last(), series.values.last()) else { continue };
         let name = series.labels.metric_name();
         if !is_stale(*value) && !name.is_empty() {

@@ -51,7 +51,7 @@ fn a_whole_directory_is_listed_analysed_and_verified() {
     assert_eq!(n_samples, 12_000);
     let first = data.split_once('=').unwrap().1;
     assert_eq!(run(&["tsdb", "list", first]), run(&["tsdb", "list", &data]), "as promtool takes it");
-    let (code, out, _) = run(&["tsdb", "analyze", "--limit", "3", &data]);
+    let (code, out, _) = run(&["tsdb", "analyze", "--limit", "3", "--extended", &data]);
     assert_eq!(code, 0);
     for part in ["Series: 4", "Samples: 12000", "4 __name__=load", "4 host", "4 load", "PAGES CODED AS"] {
         assert!(out.contains(part), "{part} in {out}");
@@ -101,4 +101,36 @@ fn what_cannot_be_looked_at_is_said() {
     fails(&["tsdb", "analyze", "01BX5ZZKBKACTAV9WEVGEMMVRZ", &data], "01BX5ZZKBKACTAV9WEVGEMMVRZ");
     fails(&["tsdb", "analyze", "--match", "{", &data], "--match");
     fails(&["tsdb", "list", "--format", "xml", &data], "json");
+}
+
+#[test]
+fn commands_of_promtool_are_taken_as_it_takes_them() {
+    let work = tempfile::tempdir().unwrap();
+    let file = work.path().join("in.om");
+    std::fs::write(&file, "# TYPE m gauge\nm{a=\"1\"} 1 1700000000\nm{a=\"2\"} 2.5 1700000060\n# EOF\n")
+        .unwrap();
+    let data = work.path().join("out");
+    let (file, data) = (file.to_str().unwrap(), data.to_str().unwrap());
+    let (code, out, err) = run(&["tsdb", "create-blocks-from", "openmetrics", "-r", file, data]);
+    assert!(code == 0 && out.contains("BLOCK ULID") && out.contains("2023-11-14 22:13:20 UTC"), "{out}{err}");
+    let (_, out, _) = run(&["tsdb", "create-blocks-from", "openmetrics", "-q", file, data]);
+    assert!(!out.contains("BLOCK ULID"), "{out}");
+    let one = "{__name__=\"m\", a=\"1\"} 1 1700000000000\n";
+    let two = "{__name__=\"m\", a=\"2\"} 2.5 1700000060000\n";
+    assert_eq!(run(&["tsdb", "dump", data]).1, [one, two].concat());
+    // promtool's times are milliseconds, ours seconds.
+    for (first, last, expected) in [
+        ("1700000060000", "1700000060000", two),
+        ("1700000000", "1700000059", one),
+        ("-9223372036854775808", "9223372036854775807", &*[one, two].concat()),
+    ] {
+        let (first, last) = (format!("--min-time={first}"), format!("--max-time={last}"));
+        assert_eq!(run(&["tsdb", "dump", &first, &last, data]).1, expected, "{first} {last}");
+    }
+    let (_, out, _) = run(&["tsdb", "dump", "--format=seriesjson", "--match={a=\"2\"}", data]);
+    assert_eq!(out, "{\"__name__\":\"m\",\"a\":\"2\"}\n");
+    let (_, out, _) = run(&["tsdb", "dump-openmetrics", data]);
+    assert_eq!(out, "m{a=\"1\"} 1 1700000000.000\nm{a=\"2\"} 2.5 1700000060.000\n# EOF\n");
+    let (code, out, _) = run(&["tsdb", "analyze", "--extended", data]);
+    assert!(code == 0 && out.contains("PAGES CODED AS"), "{out}");
 }

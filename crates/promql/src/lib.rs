@@ -24,8 +24,8 @@ pub use eval::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, Range
 pub use features::Features;
 pub use func::{FUNCTIONS, Function};
 pub use guard::{
-    BRIEF_COST_MAX, FinishedQuery, Guard, Meter, QueryInfo, QueryKind, QueryLog, QueryOrigin, QueryState,
-    RunningQuery, Ticket,
+    BRIEF_COST_MAX, FinishedQuery, Guard, LookUp, Meter, QueryInfo, QueryKind, QueryLog, QueryOrigin,
+    QueryState, RunningQuery, Ticket,
 };
 pub use limits::{
     DEPTH_MAX, HEIGHT_MAX, LOOKBACK_DEFAULT_MS, QUERY_BYTES_MAX, SAMPLES_MAX_DEFAULT, STEPS_MAX, TIME_MAX_MS,

@@ -244,11 +244,10 @@ fn whatever_is_damaged_the_rest_is_served_and_repair_brings_back_what_is_whole()
                 }
                 assert_eq!(repaired[0], repaired[1], "{place}: also of what a start set aside");
                 let after = &repaired[0];
-                let lossless = match (file, kind) {
-                    ("meta.json", _) | ("pages", "header") => true,
-                    ("index", "header" | "trailer") => true,
-                    _ => false,
-                };
+                let lossless = matches!(
+                    (file, kind),
+                    ("meta.json", _) | ("pages", "header") | ("index", "header" | "trailer")
+                );
                 match file {
                     "tombstones" => assert!(contains(after, &content), "{place}"),
                     _ if lossless => assert!(served == content && *after == content, "{place}"),

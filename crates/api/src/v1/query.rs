@@ -267,7 +267,7 @@ fn panicked() -> ApiError {
 }
 
 /// Stops the query when nobody waits for it any more.
-struct StopOnDrop(CancelToken);
+pub(super) struct StopOnDrop(pub(super) CancelToken);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -275,7 +275,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn eval_error(err: &EvalError) -> ApiError {
+pub(super) fn eval_error(err: &EvalError) -> ApiError {
     let kind = match err {
         EvalError::Timeout | EvalError::MemoryUsedUp { .. } => ErrorKind::Timeout,
         EvalError::Canceled => ErrorKind::Canceled,

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::TimeRange;
 
 use super::Selection;
+use super::dump::DumpFormat;
 use super::inspect::Format;
 use crate::http::{self, Access};
 use crate::import::Kind;
@@ -38,8 +39,19 @@ pub(crate) enum TsdbCommand {
     Dump {
         /// Of what.
         selection: Selection,
-        /// As OpenMetrics rather than one line a sample.
-        as_openmetrics: bool,
+        /// As what.
+        as_what: DumpFormat,
+    },
+    /// Take in a file, and list the blocks.
+    CreateBlocks {
+        /// OpenMetrics; or Prometheus text by its name's end `.prom`.
+        file: PathBuf,
+        /// Ours.
+        data_dir: PathBuf,
+        /// Times and sizes for eyes.
+        human: bool,
+        /// Without the list.
+        quiet: bool,
     },
     /// Print what is in the directory.
     List {
@@ -60,6 +72,8 @@ pub(crate) enum TsdbCommand {
         selector: Option<String>,
         /// Length of lists.
         limit: usize,
+        /// With how pages are coded.
+        extended: bool,
         /// As what.
         format: Format,
     },
@@ -103,6 +117,21 @@ fn any_data_dir() -> [Arg; 2] {
     [first, data_dir().help("Data directory; a server may be running on it")]
 }
 
+/// Likewise for commands that need it for themselves.
+fn closed_data_dir() -> [Arg; 2] {
+    let [first, _] = any_data_dir();
+    [first, data_dir()]
+}
+
+fn dump_format() -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .help("prom: a line for each sample; seriesjson: the labels of each series as JSON")
+        .default_value("prom")
+        .value_parser(["prom", "seriesjson"])
+}
+
 fn format() -> Arg {
     Arg::new("format")
         .long("format")
@@ -134,6 +163,7 @@ fn looking() -> [Command; 4] {
                 .default_value("20")
                 .value_parser(clap::value_parser!(usize)),
             Arg::new("match").long("match").value_name("SELECTOR").help("Only series such as {job=\"node\"}"),
+            switch("extended", "Also how pages are coded and filled"),
             format(),
         ]);
     let verify = Command::new("verify")
@@ -154,13 +184,17 @@ fn server() -> Arg {
         .conflicts_with("storage.tsdb.path")
 }
 
-fn selection() -> [Arg; 4] {
+/// Series and times; the data directory is among the command's own arguments.
+fn selection() -> [Arg; 3] {
     let text = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     [
-        data_dir(),
-        text("min-time", "TIME", "First time, RFC 3339 or Unix seconds; the oldest sample by default"),
+        text(
+            "min-time",
+            "TIME",
+            "First time, RFC 3339 or Unix seconds (milliseconds from 1e11 on); the oldest sample by default",
+        ),
         text("max-time", "TIME", "Last time, likewise; the newest sample by default"),
         text("match", "SELECTOR", "Series selector such as {job=\"node\"}; all series by default"),
     ]
@@ -190,12 +224,34 @@ pub(crate) fn command() -> Command {
         .subcommand(
             sub("export", "Writes blocks that Prometheus and promtool open")
                 .arg(path("to", "DIR", "Folder for the blocks; made if it is not there"))
+                .arg(data_dir())
                 .args(selection()),
         )
         .subcommand(
             sub("dump", "Prints samples, one line each: labels, value, milliseconds")
+                .args(closed_data_dir())
                 .args(selection())
-                .arg(switch("openmetrics", "Print OpenMetrics")),
+                .arg(dump_format())
+                .arg(switch("openmetrics", "Print OpenMetrics, as dump-openmetrics").conflicts_with("format")),
+        )
+        .subcommand(
+            sub("dump-openmetrics", "Prints samples as OpenMetrics, as promtool does")
+                .args(closed_data_dir())
+                .args(selection()),
+        )
+        .subcommand(
+            sub("create-blocks-from", "Makes blocks from samples elsewhere, as promtool does")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    sub("openmetrics", "Reads a file of samples with timestamps, as import openmetrics does")
+                        .args([path("file", "FILE", "OpenMetrics; Prometheus text when its name ends in .prom")])
+                        .args(closed_data_dir())
+                        .args([
+                            switch("human-readable", "List the blocks with times and sizes for eyes").short('r'),
+                            switch("quiet", "Do not list the blocks").short('q'),
+                        ]),
+                ),
         )
         .subcommands(looking())
 }
@@ -207,6 +263,12 @@ pub(crate) fn command() -> Command {
 pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     let (name, sub) = matches.subcommand().expect("clap demands a subcommand");
     let path = |sub: &ArgMatches, name: &str| sub.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+    // Of commands with commands of their own, the inner one has the directory.
+    let sub = if name == "create-blocks-from" {
+        sub.subcommand().expect("clap demands a subcommand").1
+    } else {
+        sub
+    };
     let first = sub.try_get_one::<PathBuf>("dir").ok().flatten();
     let by_flag = sub.try_contains_id("storage.tsdb.path").is_ok()
         && sub.value_source("storage.tsdb.path") == Some(ValueSource::CommandLine);
@@ -240,16 +302,26 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
                 .or_else(|| first.filter(|_| by_flag).map(|block| block.display().to_string())),
             selector: text("match"),
             limit: sub.get_one("limit").copied().unwrap_or_default(),
+            extended: sub.get_flag("extended"),
             format: format(sub),
         },
         "verify" => TsdbCommand::Verify { data_dir: data(sub), format: format(sub) },
         "repair" => {
             TsdbCommand::Repair { data_dir: data(sub), dry_run: sub.get_flag("dry-run"), format: format(sub) }
         }
-        "export" => TsdbCommand::ExportPrometheus { to: path(sub, "to"), selection: read_selection(sub)? },
-        "dump" => {
-            TsdbCommand::Dump { selection: read_selection(sub)?, as_openmetrics: sub.get_flag("openmetrics") }
+        "export" => {
+            TsdbCommand::ExportPrometheus { to: path(sub, "to"), selection: read_selection(sub, data(sub))? }
         }
+        "dump" | "dump-openmetrics" => TsdbCommand::Dump {
+            selection: read_selection(sub, data(sub))?,
+            as_what: read_dump_format(name, sub),
+        },
+        "create-blocks-from" => TsdbCommand::CreateBlocks {
+            file: path(sub, "file"),
+            data_dir: data(sub),
+            human: sub.get_flag("human-readable"),
+            quiet: sub.get_flag("quiet"),
+        },
         _ => match sub.subcommand().expect("clap demands a subcommand") {
             ("openmetrics", sub) => import(Kind::OpenMetrics, path(sub, "file"), sub),
             (_, sub) => import(Kind::Prometheus, path(sub, "from"), sub),
@@ -257,13 +329,29 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     })
 }
 
-fn read_selection(sub: &ArgMatches) -> Result<Selection, String> {
+fn read_dump_format(name: &str, sub: &ArgMatches) -> DumpFormat {
+    if name == "dump-openmetrics" || sub.get_flag("openmetrics") {
+        return DumpFormat::OpenMetrics;
+    }
+    match sub.get_one::<String>("format").map(String::as_str) {
+        Some("seriesjson") => DumpFormat::SeriesJson,
+        _ => DumpFormat::Lines,
+    }
+}
+
+/// From this number on a time is in milliseconds, as promtool takes them; as seconds it would be the year 5138.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
+fn read_selection(sub: &ArgMatches, data_dir: PathBuf) -> Result<Selection, String> {
     let time = |name: &str, default: i64| match sub.get_one::<String>(name) {
-        Some(text) => api::parse_time(text).map_err(|why| format!("--{name}: {why}")),
+        Some(text) => match text.parse::<i64>() {
+            Ok(t_ms) if t_ms.unsigned_abs() >= MILLISECONDS_FROM.unsigned_abs() => Ok(t_ms),
+            _ => api::parse_time(text).map_err(|why| format!("--{name}: {why}")),
+        },
         None => Ok(default),
     };
     Ok(Selection {
-        data_dir: sub.get_one::<PathBuf>("storage.tsdb.path").cloned().unwrap_or_default(),
+        data_dir,
         range: TimeRange::new(time("min-time", i64::MIN)?, time("max-time", i64::MAX)?),
         selector: sub.get_one::<String>("match").cloned(),
     })

@@ -134,13 +134,22 @@ fn rest(listing: &Listing, human: bool) {
     }
 }
 
+/// How an analysis is printed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    /// With how pages are coded.
+    pub extended: bool,
+    /// As what; JSON has all of it.
+    pub format: Format,
+}
+
 /// Prints what blocks are made of.
 pub(super) fn analyze(
     data_dir: &Path,
     block: Option<&str>,
     selector: Option<&str>,
     limit: usize,
-    format: Format,
+    shown: Shown,
 ) -> Result<()> {
     let matchers = match selector {
         Some(selector) => {
@@ -155,10 +164,10 @@ pub(super) fn analyze(
         }
         other => other.into(),
     })?;
-    if format == Format::Json {
+    if shown.format == Format::Json {
         return say_json(&analysis);
     }
-    totals(&analysis);
+    totals(&analysis, shown.extended);
     let lists: [(&str, &[NamedCount]); 7] = [
         ("Label pairs most involved in churning", &analysis.churn_by_label_pair),
         ("Label names most involved in churning", &analysis.churn_by_label_name),
@@ -179,7 +188,7 @@ pub(super) fn analyze(
     Ok(())
 }
 
-fn totals(analysis: &Analysis) {
+fn totals(analysis: &Analysis, extended: bool) {
     use Align::{Left, Right};
     match &analysis.blocks[..] {
         [] => say("no blocks yet: what a server holds in memory is shown by its /api/v1/status/tsdb"),
@@ -209,19 +218,9 @@ fn totals(analysis: &Analysis) {
     }
     say("");
     parts.print();
-    let mut forms = Table::new([
-        ("PAGES CODED AS", Left),
-        ("PAGES", Right),
-        ("SAMPLES", Right),
-        ("BYTES", Right),
-        ("B/SAMPLE", Right),
-    ]);
-    for form in &analysis.forms {
-        let per_sample = format!("{:.3}", form.bytes as f64 / form.rows.max(1) as f64);
-        forms.row([form.name.clone(), number(form.pages), number(form.rows), number(form.bytes), per_sample]);
+    if extended {
+        forms(analysis);
     }
-    say("");
-    forms.print();
     if analysis.tiers.is_empty() {
         return;
     }
@@ -247,6 +246,24 @@ fn totals(analysis: &Analysis) {
     }
     say("");
     tiers.print();
+}
+
+/// How pages are coded.
+fn forms(analysis: &Analysis) {
+    use Align::{Left, Right};
+    let mut forms = Table::new([
+        ("PAGES CODED AS", Left),
+        ("PAGES", Right),
+        ("SAMPLES", Right),
+        ("BYTES", Right),
+        ("B/SAMPLE", Right),
+    ]);
+    for form in &analysis.forms {
+        let per_sample = format!("{:.3}", form.bytes as f64 / form.rows.max(1) as f64);
+        forms.row([form.name.clone(), number(form.pages), number(form.rows), number(form.bytes), per_sample]);
+    }
+    say("");
+    forms.print();
 }
 
 fn progress(name: &str) {

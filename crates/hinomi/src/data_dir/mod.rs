@@ -28,12 +28,17 @@ pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
         TsdbCommand::Import { kind, path, data_dir, server: None, .. } => import::run(*kind, path, data_dir),
         TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
         TsdbCommand::List { data_dir, human, format } => inspect::list(data_dir, *human, *format),
-        TsdbCommand::Analyze { data_dir, block, selector, limit, format } => {
-            inspect::analyze(data_dir, block.as_deref(), selector.as_deref(), *limit, *format)
+        TsdbCommand::CreateBlocks { file, data_dir, human, quiet } => {
+            import::run(crate::import::Kind::OpenMetrics, file, data_dir)?;
+            if *quiet { Ok(()) } else { inspect::list(data_dir, *human, inspect::Format::Table) }
+        }
+        TsdbCommand::Analyze { data_dir, block, selector, limit, extended, format } => {
+            let shown = inspect::Shown { extended: *extended, format: *format };
+            inspect::analyze(data_dir, block.as_deref(), selector.as_deref(), *limit, shown)
         }
         TsdbCommand::Verify { data_dir, format } => inspect::verify(data_dir, *format),
         TsdbCommand::Repair { data_dir, dry_run, format } => inspect::repair(data_dir, *dry_run, *format),
-        TsdbCommand::Dump { selection, as_openmetrics } => dump::dump(selection, *as_openmetrics),
+        TsdbCommand::Dump { selection, as_what } => dump::dump(selection, *as_what),
     }
 }
 

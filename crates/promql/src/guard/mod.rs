@@ -5,6 +5,7 @@
 
 mod brief;
 mod journal;
+mod look_up;
 mod meter;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use stdx::{Clock, Dir};
 pub use self::brief::BRIEF_COST_MAX;
 use self::brief::Brief;
 use self::journal::Journal;
+pub use self::look_up::LookUp;
 pub use self::meter::Meter;
 use self::meter::Pool;
 pub(crate) use self::meter::{Mark, PoolIsEmpty, SAMPLE_BYTES};

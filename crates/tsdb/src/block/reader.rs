@@ -117,12 +117,10 @@ impl Block {
             .map_err(|err| at_index(err, &index_path))?;
         let mut problems: Vec<Problem> = problem.map(Problem::Index).into_iter().collect();
         let copy = match index.meta_copy() {
-            // With the table of contents its place is lost, too.
-            Err(ReadError::Damaged(reason)) if problems.is_empty() => {
+            Err(ReadError::Damaged(reason)) => {
                 problems.push(Problem::Index(reason));
                 None
             }
-            Err(ReadError::Damaged(_)) => None,
             read => read.map_err(|err| at_index(err, &index_path))?,
         };
         let meta = choose_meta(name, &meta_json, parsed, copy.as_deref(), &index, &mut problems);
