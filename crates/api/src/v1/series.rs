@@ -257,7 +257,7 @@ mod tests {
             (found.map(|texts| texts.len()).ok(), guard.memory_bytes() > 0)
         };
         let limit_bytes = 20 << 20;
-        assert_eq!(check(None, FIRST_TEXTS, limit_bytes), (Some(FIRST_TEXTS), true));
+        assert_eq!(check(None, FIRST_TEXTS - 1, limit_bytes), (Some(FIRST_TEXTS - 1), true));
         assert_eq!(check(None, 1 << 20, 1 << 30), (Some(1 << 20), true));
         assert_eq!(check(None, 1 << 20, limit_bytes), (None, true));
         assert_eq!(check(Some(9), 1 << 20, limit_bytes), (Some(10), true));
