@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CONTENT_TYPE, ORIGIN, VARY,
 };
 use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::oneshot;
@@ -86,6 +86,19 @@ pub(crate) async fn no_such_method() -> Response {
 /// Any other method on the two above.
 pub(crate) async fn method_not_allowed() -> Response {
     text_response(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
+}
+
+/// Middleware for everything: a method that a path does not have is refused in words.
+pub(crate) async fn say_not_allowed(response: Response) -> Response {
+    let is_said = response.headers().contains_key(CONTENT_TYPE);
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED || is_said {
+        return response;
+    }
+    let mut said = text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+    if let Some(allowed) = response.headers().get(ALLOW) {
+        said.headers_mut().insert(ALLOW, allowed.clone());
+    }
+    said
 }
 
 fn not_enabled() -> Response {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, delete, get, post, put};
 use http::StatusCode;
@@ -13,8 +13,8 @@ use crate::error::{ApiError, ErrorKind};
 use crate::limits::{self, RequestLimits};
 use crate::state::Shell;
 use crate::v1::{
-    admin, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, series, status,
-    targets, write,
+    admin, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search, series,
+    status, targets, write,
 };
 use crate::{federate, lifecycle, metrics, notices, ui};
 
@@ -31,8 +31,9 @@ pub fn router(shell: Arc<Shell>) -> Router {
     let routes = Router::new()
         .route("/write", post(influx::write_v1))
         .route("/ping", get(influx::ping))
-        .route("/api", get(unknown_endpoint))
-        .route("/api/{*path}", get(unknown_endpoint).post(unknown_endpoint))
+        .route("/api", any(unknown_endpoint))
+        .route("/api/", any(unknown_endpoint))
+        .route("/api/{*path}", any(unknown_endpoint))
         .route("/-/healthy", get(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready))
         .route("/-/reload", reload)
@@ -47,6 +48,7 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .nest("/api/v1", api)
         .nest("/api/v2", v2)
         .fallback(ui::serve)
+        .layer(map_response(lifecycle::say_not_allowed))
         .layer(from_fn_with_state(shell.clone(), metrics::count));
     below_prefix(routes, shell)
 }
@@ -99,6 +101,9 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/series", get(series::series).post(series::series))
         .route("/labels", get(series::label_names).post(series::label_names))
         .route("/label/{name}/values", get(series::label_values))
+        .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
+        .route("/search/label_names", get(search::label_names).post(search::label_names))
+        .route("/search/label_values", get(search::label_values).post(search::label_values))
         .route("/targets", get(targets::targets))
         .route("/targets/metadata", get(targets::target_metadata))
         .route("/targets/relabel_steps", get(targets::relabel_steps))

@@ -107,6 +107,8 @@ pub struct Options {
     pub started_at_ms: i64,
     /// Live streams of notices at once.
     pub notice_subscribers_max: usize,
+    /// Most results of one search, 0 for no limit (`--web.search.max-limit`); `None` where searching is off.
+    pub search_limit_max: Option<usize>,
 }
 
 /// Writes the page of our own metrics in the text format 0.0.4.

@@ -90,6 +90,7 @@ impl Server {
             retention: "15d".to_owned(),
             started_at_ms: NOW_MS,
             notice_subscribers_max: 1,
+            search_limit_max: Some(50),
         };
         let registry = Registry::new();
         let config = Arc::new(ArcSwap::from_pointee(ConfigStatus::default()));
@@ -134,6 +135,7 @@ impl Server {
             })),
             dir: Arc::new(stdx::MemDir::new()),
             registry: self.registry.clone(),
+            features: scrape::FeatureOptions::default(),
             starts: scrape::StartOptions::default(),
             host_name: "h".to_owned(),
         });
@@ -577,9 +579,69 @@ async fn stats_say_how_many_samples_were_looked_at() {
         assert_eq!(samples, expected, "{path}: {body}");
     };
     let range = "/api/v1/query_range?query=max_over_time(vector(1)[2s:1s])&start=10&end=20.5&step=10";
-    let per_step = r#""totalQueryableSamplesPerStep":[[10,2],[20,2]],"totalQueryableSamples":4"#;
+    let per_step = r#""totalQueryableSamplesPerStep":[[10,2],[20,2]],"totalQueryableSamples":4,"samplesReadPerStep":[[10,0],[20,0]],"samplesRead":0"#;
     check(range, None).await;
     check(&format!("{range}&stats=all"), Some(per_step)).await;
     let instant = "/api/v1/query?query=vector(1)&time=5&stats=true";
-    check(instant, Some(r#""totalQueryableSamples":0"#)).await;
+    check(instant, Some(r#""totalQueryableSamples":0,"samplesRead":0"#)).await;
+}
+
+#[tokio::test]
+async fn what_is_like_a_text_is_found() {
+    let server = Server::start();
+    let check = async |path: &str, expected: &str| {
+        let (status, body) = server.get(&format!("/api/v1/search/{path}")).await;
+        assert_eq!((status, body.as_str()), (200, expected), "{path}");
+    };
+    let refused = async |path: &str, expected: &str| {
+        let (status, body) = server.get(&format!("/api/v1/search/{path}")).await;
+        let error = format!("{{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":{expected:?}}}");
+        assert_eq!((status, body), (400, error), "{path}");
+    };
+    let end = "{\"status\":\"success\",\"has_more\":false}\n";
+    check("metric_names?search[]=nothing_like_it&start=0", &format!("{{\"results\":[]}}\n{end}")).await;
+    let all = server.get("/api/v1/search/label_names?start=0").await.1;
+    assert!(all.contains("{\"name\":\"__name__\"}") && all.ends_with(end), "{all}");
+    let best = server
+        .get("/api/v1/search/label_names?start=0&search[]=__name__&include_score=1&sort_by=score")
+        .await
+        .1;
+    assert!(best.starts_with("{\"results\":[{\"name\":\"__name__\",\"score\":1}"), "{best}");
+    let one = server.get("/api/v1/search/label_names?start=0&limit=1&sort_by=alpha&sort_dir=dsc").await.1;
+    assert_eq!((one.matches("\"name\"").count(), one.contains("\"has_more\":true")), (1, true), "{one}");
+    let batches = server.get("/api/v1/search/label_names?start=0&batch_size=1").await.1;
+    assert_eq!(batches.lines().count(), all.matches("\"name\"").count() + 1, "{batches}");
+    refused("label_values?start=0", "missing required parameter \"label\"").await;
+    refused(
+        "label_names?limit=51",
+        "limit 51 exceeds the configured maximum (50, see --web.search.max-limit)",
+    )
+    .await;
+    refused("label_names?limit=0", "invalid limit \"0\": must be a positive integer").await;
+    refused("label_names?sort_by=score", "sort_by=score requires search[] to be set").await;
+    refused("label_names?sort_dir=asc", "sort_dir is only valid when sort_by is set").await;
+    refused("label_names?sort_by=x", "invalid sort_by \"x\" for label_names: must be \"alpha\" or \"score\"")
+        .await;
+    refused("label_names?fuzz_threshold=101", "invalid fuzz_threshold \"101\": must be 0-100").await;
+    refused("label_names?case_sensitive=x", "invalid case_sensitive \"x\": must be boolean").await;
+    refused("label_names?start=2&end=1", "end timestamp must not be before start timestamp").await;
+}
+
+#[tokio::test]
+async fn what_a_path_does_not_take_is_refused_in_words() {
+    let server = Server::start();
+    let check = async |method: &str, path: &str, expected: (u16, &str)| {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let (status, body) = server.send(request).await;
+        assert_eq!((status, body.as_str()), expected, "{method} {path}");
+    };
+    check("PUT", "/api/v1/query?query=1", (405, "Method Not Allowed\n")).await;
+    check("DELETE", "/metrics", (405, "Method Not Allowed\n")).await;
+    check("GET", "/-/quit", (405, "Only POST or PUT requests allowed")).await;
+    let gone = |path: &str| {
+        format!("{{\"status\":\"error\",\"errorType\":\"not_found\",\"error\":\"no such endpoint: {path}\"}}")
+    };
+    check("PUT", "/api/v1/nope", (404, &gone("/api/v1/nope"))).await;
+    check("GET", "/api/", (404, &gone("/api/"))).await;
+    check("PATCH", "/api/x", (404, &gone("/api/x"))).await;
 }

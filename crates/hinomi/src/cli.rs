@@ -63,7 +63,7 @@ pub(crate) fn command() -> Command {
         .subcommand(manager_command())
         .subcommand(check::args::command())
         .subcommand(test_command(files("Unit test file, in promtool's format")))
-        .subcommand(query::command())
+        .subcommand(query::command().arg(enable_feature()))
         .subcommand(data_dir::command())
 }
 
@@ -81,6 +81,11 @@ type Table = (&'static [Flag], &'static [(&'static str, IgnoredShape, &'static s
 const SERVER: Table = (flags::SERVER, flags::IGNORED);
 const MANAGER: Table = (manager::flags::MANAGER, manager::flags::IGNORED);
 
+/// `--enable-feature` of promtool: scripts give it. What it switches on there is always on, but for names that go at the end.
+fn enable_feature() -> Arg {
+    Arg::new("enable-feature").long("enable-feature").action(ArgAction::Append).global(true).hide(true)
+}
+
 fn test_command(files: Arg) -> Command {
     let switch = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
@@ -89,6 +94,7 @@ fn test_command(files: Arg) -> Command {
         .about("Runs unit tests")
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .arg(enable_feature())
         .arg(
             Arg::new("junit")
                 .long("junit")
@@ -199,6 +205,10 @@ fn test_args(sub: &ArgMatches) -> unit_test::Args {
         debug: sub.get_flag("debug"),
         junit: sub.get_one::<PathBuf>("junit").cloned(),
         ignore_unknown_fields: sub.get_flag("ignore-unknown-fields"),
+        delayed_name_removal: {
+            let mut names = sub.get_many::<String>("enable-feature").into_iter().flatten();
+            names.any(|list| list.split(',').any(|name| name == "promql-delayed-name-removal"))
+        },
     }
 }
 

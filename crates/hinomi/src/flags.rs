@@ -212,6 +212,12 @@ pub(crate) const SERVER: &[Flag] = &[
         "16",
         "Most live streams of notices at once; further pages ask now and then",
     ),
+    flag(
+        "web.search.max-limit",
+        NUMBER,
+        "10000",
+        "Most results of one search, with --enable-feature=search-api; 0 for no limit",
+    ),
     flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
     flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
     flag("web.cors.origin", Kind::Value("REGEX"), ".*", "Origins whose pages may read the API"),

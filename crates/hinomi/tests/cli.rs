@@ -82,6 +82,14 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
         1,
         "is not of the form NAME=VALUE",
     );
+    // As promtool's: flags before the question, the server as a flag, features.
+    let nowhere = "http://127.0.0.1:1";
+    check(&["query", "-o", "json", "instant", nowhere, "up"], 1, "connection refused");
+    check(&["query", "--http.config.file=/nonexistent.yml", "instant", nowhere, "up"], 1, "/nonexistent.yml");
+    let analyze = ["query", "analyze", "--type=histogram", "--match=a_bucket"];
+    check(&[&analyze[..], &["--server", nowhere]].concat(), 1, "connection refused");
+    check(&[&analyze[..], &["--enable-feature=x", nowhere]].concat(), 1, "connection refused");
+    check(&analyze, 2, "URL");
     check(&["server", "--log.level=loud"], 1, "--log.level");
     check(&["server", "--query.max-concurrency=x"], 1, "--query.max-concurrency");
     check(&["server", "--query.max-concurrency=0"], 1, "--query.max-concurrency: must be more than 0");

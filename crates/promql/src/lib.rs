@@ -35,4 +35,4 @@ pub use parse::ast::{
     SelectorExtension, Span, UnaryOp, ValueType, VectorMatching, VectorSelector,
 };
 pub use parse::{metric_selector, parse, parse_with};
-pub use value::{MatrixSeries, Output, Value, VectorSample};
+pub use value::{MatrixSeries, Output, SampleCounts, Value, VectorSample};

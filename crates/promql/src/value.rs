@@ -14,7 +14,39 @@ pub struct Output {
     /// Warnings and infos, with positions in the query.
     pub annotations: Annotations,
     /// How many samples each step looked at, as Prometheus counts them for `stats`; empty unless that was asked for.
-    pub samples_by_step: Vec<u64>,
+    pub samples_by_step: Vec<SampleCounts>,
+}
+
+/// Samples of a step, as Prometheus counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SampleCounts {
+    /// All that it looked at.
+    pub looked: u64,
+    /// Of those, what the windows of the step before did not hold.
+    pub read: u64,
+}
+
+impl SampleCounts {
+    /// Of something that looks at each sample once.
+    pub(crate) fn once(n: u64) -> Self {
+        Self { looked: n, read: n }
+    }
+}
+
+impl std::ops::AddAssign for SampleCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.looked += other.looked;
+        self.read += other.read;
+    }
+}
+
+impl std::iter::Sum for SampleCounts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, counts| {
+            sum += counts;
+            sum
+        })
+    }
 }
 
 /// One of PromQL's four types of value.

@@ -349,27 +349,31 @@ fn samples_are_counted_step_by_step_as_upstream_counts_them() {
         }
     }
     appender.commit().unwrap();
-    let check = |query: &str, expected: &[u64]| {
+    let check = |query: &str, looked: &[u64], read: &[u64]| {
         let engine = Engine::new(EngineOptions { lookback_ms: 15_000, ..EngineOptions::default() });
         let opts = QueryOptions { counts_samples: true, ..QueryOptions::default() };
         let params = RangeParams { start_ms: 20_000, end_ms: 80_000, step_ms: 20_000 };
         let expr = parse(query).expect("a query");
         let output = engine.range(&store, &expr, params, &opts).expect("an answer");
-        assert_eq!(output.samples_by_step, expected, "{query}");
+        let steps = output.samples_by_step;
+        assert_eq!(steps.iter().map(|counts| counts.looked).collect::<Vec<_>>(), looked, "{query}");
+        assert_eq!(steps.iter().map(|counts| counts.read).collect::<Vec<_>>(), read, "{query}");
         let plain = engine.range(&store, &expr, params, &QueryOptions::default()).expect("an answer");
         assert!(plain.samples_by_step.is_empty());
     };
-    check("1", &[0, 0, 0, 0]);
-    check("x", &[2, 2, 2, 0]);
-    check("x offset 20s", &[2, 2, 2, 2]);
-    check("sum(x) + sum(x)", &[4, 4, 4, 0]);
-    check("timestamp(x{host=\"a\"})", &[1, 1, 1, 0]);
-    check("rate(x[30s])", &[6, 6, 6, 2]);
-    check("sum(sum_over_time(x[30s]))", &[6, 6, 6, 2]);
-    check("x @ 30", &[2, 2, 2, 2]);
-    check("rate(x[30s] @ 60)", &[6, 6, 6, 6]);
-    check("max_over_time(x[40s:20s])", &[4, 4, 4, 2]);
-    check("absent(y)", &[0, 0, 0, 0]);
+    check("1", &[0, 0, 0, 0], &[0, 0, 0, 0]);
+    check("x", &[2, 2, 2, 0], &[2, 2, 2, 0]);
+    check("x offset 20s", &[2, 2, 2, 2], &[2, 2, 2, 2]);
+    check("sum(x) + sum(x)", &[4, 4, 4, 0], &[4, 4, 4, 0]);
+    check("timestamp(x{host=\"a\"})", &[1, 1, 1, 0], &[1, 1, 1, 0]);
+    check("rate(x[30s])", &[6, 6, 6, 2], &[6, 4, 4, 0]);
+    check("sum(sum_over_time(x[30s]))", &[6, 6, 6, 2], &[6, 4, 4, 0]);
+    check("x @ 30", &[2, 2, 2, 2], &[2, 0, 0, 0]);
+    check("rate(x[30s] @ 60)", &[6, 6, 6, 6], &[6, 0, 0, 0]);
+    // The steps at 0, 20, 40 and 60 read two samples each; that at 80 finds none.
+    check("max_over_time(x[40s:20s])", &[4, 4, 4, 2], &[4, 2, 2, 0]);
+    check("max_over_time(x[10s:5s])", &[4, 4, 4, 0], &[4, 4, 4, 0]);
+    check("absent(y)", &[0, 0, 0, 0], &[0, 0, 0, 0]);
 }
 
 #[test]

@@ -87,8 +87,8 @@ pub struct GlobalConfig {
     pub name_validation: ValidationScheme,
     /// How targets shall write names outside the classic alphabet.
     pub name_escaping: Option<EscapingScheme>,
-    /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are stored.
-    pub extra_scrape_metrics: bool,
+    /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are stored, where the file says.
+    pub extra_scrape_metrics: Option<bool>,
 }
 
 impl Default for GlobalConfig {
@@ -147,7 +147,7 @@ impl TryFrom<GlobalKeys> for GlobalConfig {
             dropped_targets_max: keys.keep_dropped_targets.unwrap_or_default(),
             name_validation,
             name_escaping: keys.metric_name_escaping_scheme,
-            extra_scrape_metrics: keys.extra_scrape_metrics.unwrap_or_default(),
+            extra_scrape_metrics: keys.extra_scrape_metrics,
         })
     }
 }
@@ -273,8 +273,8 @@ pub struct ScrapeConfig {
     pub name_validation: ValidationScheme,
     /// How targets shall write names outside the classic alphabet.
     pub name_escaping: EscapingScheme,
-    /// Whether the three extra series are stored.
-    pub extra_scrape_metrics: bool,
+    /// Whether the three extra series are stored; `None` where the file does not say, which then is no.
+    pub extra_scrape_metrics: Option<bool>,
     /// Rules for targets.
     pub relabel_configs: Vec<RelabelConfig>,
     /// Rules for samples.
@@ -286,6 +286,12 @@ pub struct ScrapeConfig {
 }
 
 impl ScrapeConfig {
+    /// Whether the three extra series are stored.
+    #[must_use]
+    pub fn has_extra_metrics(&self) -> bool {
+        self.extra_scrape_metrics == Some(true)
+    }
+
     /// Formats to ask for, best first. Where the file does not say, protobuf is the first when native histograms are wanted, or starts:
     /// no other format has them, or has them as well.
     #[must_use]
@@ -378,7 +384,7 @@ impl ScrapeConfigFile {
             dropped_targets_max: or(keys.keep_dropped_targets, global.dropped_targets_max),
             name_validation,
             name_escaping,
-            extra_scrape_metrics: keys.extra_scrape_metrics.unwrap_or(global.extra_scrape_metrics),
+            extra_scrape_metrics: keys.extra_scrape_metrics.or(global.extra_scrape_metrics),
             relabel_configs: keys.relabel_configs,
             metric_relabel_configs: keys.metric_relabel_configs,
             sd,

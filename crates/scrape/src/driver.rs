@@ -49,6 +49,15 @@ const SYNC_PAUSE: StdDuration = StdDuration::from_secs(1);
 /// known; larger ones go to a blocking thread, so that they do not hold up others.
 const INLINE_BYTES_MAX: usize = 256 << 10;
 
+/// What flags switch on for all jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FeatureOptions {
+    /// What `extra_scrape_metrics` is where the file does not say.
+    pub extra_scrape_metrics: bool,
+    /// Types and units of metrics become labels (`__type__`, `__unit__`).
+    pub type_and_unit_labels: bool,
+}
+
 /// What a manager needs.
 #[derive(Clone)]
 pub struct ManagerOptions {
@@ -64,6 +73,8 @@ pub struct ManagerOptions {
     pub registry: Registry,
     /// What is done with `_created` lines of OpenMetrics.
     pub starts: StartOptions,
+    /// What else is off by default.
+    pub features: FeatureOptions,
     /// This machine's name: moves the schedule, and stands in global URLs.
     pub host_name: String,
 }
@@ -230,6 +241,12 @@ impl Manager {
     /// # Errors
     /// When a job's TLS files cannot be used, or a file for failed scrapes cannot be opened; then nothing has changed.
     pub fn apply_config(&self, jobs: &[ScrapeConfig], global: &GlobalConfig) -> Result<(), ApplyError> {
+        let extra = self.shared.options.features.extra_scrape_metrics;
+        let mut jobs = jobs.to_vec();
+        for job in &mut jobs {
+            job.extra_scrape_metrics = job.extra_scrape_metrics.or(Some(extra));
+        }
+        let jobs = &jobs[..];
         let mut fresh = Vec::new();
         for config in jobs {
             let known = self.shared.pools.read().get(&config.job).cloned();

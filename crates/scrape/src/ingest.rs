@@ -41,6 +41,8 @@ pub struct IngestOptions<'a> {
     pub histograms: HistogramPolicy,
     /// What is done with what pages say of starts.
     pub starts: StartOptions,
+    /// Whether types and units become labels.
+    pub type_and_unit_labels: bool,
 }
 
 impl<'a> IngestOptions<'a> {
@@ -57,6 +59,7 @@ impl<'a> IngestOptions<'a> {
             limits: config.limits,
             histograms: config.histograms,
             starts: StartOptions::default(),
+            type_and_unit_labels: false,
         }
     }
 }

@@ -28,7 +28,7 @@ pub mod target;
 pub mod view;
 
 pub use config::{GlobalConfig, ScrapeConfig, ScrapeConfigError, ScrapeConfigFile};
-pub use driver::{Manager, ManagerOptions};
+pub use driver::{FeatureOptions, Manager, ManagerOptions};
 pub use local::LocalTarget;
 pub use natives::HistogramPolicy;
 pub use starts::StartOptions;

@@ -10,7 +10,7 @@ use model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use model::{Histogram, Labels, LabelsBuilder, MetricType, STALE_NAN};
 use storage::{Appender, SeriesRef};
 use wire::exposition::{Format, HistogramOptions, Native, ParseError, SampleEntry, Translation};
-use wire::exposition::{translate_protobuf, translate_text};
+use wire::exposition::{translate_protobuf, translate_text, with_type_and_unit};
 
 use crate::ingest::{IngestError, IngestOptions, Scrape};
 use crate::labelling::resolve;
@@ -92,9 +92,18 @@ pub(crate) fn translate(
         classic_too: policy.classic_too,
         classic_to_custom: policy.classic_to_custom,
         starts: options.starts.read(format),
+        type_and_unit: options.type_and_unit_labels,
     };
     if format == Format::Protobuf {
         return translate_protobuf(body, how, out).map(|()| true);
+    }
+    if options.type_and_unit_labels {
+        with_type_and_unit(body, format, out)?;
+        if policy.classic_to_custom {
+            let typed = std::mem::take(&mut out.text);
+            translate_text(typed.as_bytes(), format, how, out)?;
+        }
+        return Ok(true);
     }
     if policy.classic_to_custom {
         return translate_text(body, format, how, out).map(|()| true);

@@ -125,10 +125,10 @@ impl Work {
             || old.honor_labels != new.honor_labels
             || old.name_validation != new.name_validation
             || old.limits != new.limits
-            || old.extra_scrape_metrics != new.extra_scrape_metrics
+            || old.has_extra_metrics() != new.has_extra_metrics()
         {
             self.cache.forget_series(&IngestOptions::new(old, &target.labels));
-            self.cache.set_report(ReportSeries::new(&target.labels, new.extra_scrape_metrics));
+            self.cache.set_report(ReportSeries::new(&target.labels, new.has_extra_metrics()));
         }
         self.settings = Arc::clone(settings);
     }
@@ -155,7 +155,7 @@ impl TargetState {
         blocks: &Arc<Blocks>,
         gone: CancellationToken,
     ) -> Self {
-        let report = ReportSeries::new(&target.labels, settings.config.extra_scrape_metrics);
+        let report = ReportSeries::new(&target.labels, settings.config.has_extra_metrics());
         Self {
             target: Mutex::new(Arc::new(target)),
             source,

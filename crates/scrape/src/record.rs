@@ -138,6 +138,7 @@ fn store(
     let mut appender = options.store.appender(t_ms);
     let ingest_options = IngestOptions {
         starts: options.starts,
+        type_and_unit_labels: options.features.type_and_unit_labels,
         histograms: target.histograms,
         ..IngestOptions::new(&settings.config, &target.labels)
     };

@@ -135,6 +135,7 @@ async fn every_series_is_stored_with_equal_values() {
         })),
         dir: Arc::new(DiskDir::anywhere()),
         registry,
+        features: scrape::FeatureOptions::default(),
         starts: scrape::StartOptions::default(),
         host_name: "me".to_owned(),
     });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::Response;
 use promql::{
     BRIEF_COST_MAX, CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryInfo, QueryKind,
-    QueryOptions, QueryState, RangeParams, Ticket, Value, ValueType,
+    QueryOptions, QueryState, RangeParams, SampleCounts, Ticket, Value, ValueType,
 };
 use storage::Queryable;
 
@@ -316,17 +316,14 @@ fn push_stats(json: &mut Json, timings: &Timings, samples: &Samples<'_>, is_all:
         });
         json.key("samples").object(|json| {
             if is_all {
-                json.key("totalQueryableSamplesPerStep").array(|json| {
-                    let times = (0..).map(|step| samples.steps.start_ms + step * samples.steps.step_ms);
-                    for (t_ms, n) in times.zip(samples.by_step) {
-                        json.array(|json| {
-                            json.number(t_ms as f64 / 1_000.0);
-                            json.int(*n);
-                        });
-                    }
-                });
+                samples.push_steps(json.key("totalQueryableSamplesPerStep"), |counts| counts.looked);
             }
-            json.key("totalQueryableSamples").int(samples.by_step.iter().sum::<u64>());
+            let total: SampleCounts = samples.by_step.iter().copied().sum();
+            json.key("totalQueryableSamples").int(total.looked);
+            if is_all {
+                samples.push_steps(json.key("samplesReadPerStep"), |counts| counts.read);
+            }
+            json.key("samplesRead").int(total.read);
             json.key("peakSamples").int(samples.peak);
         });
     });
@@ -335,7 +332,21 @@ fn push_stats(json: &mut Json, timings: &Timings, samples: &Samples<'_>, is_all:
 /// What a query looked at and held.
 struct Samples<'a> {
     steps: RangeParams,
-    by_step: &'a [u64],
+    by_step: &'a [SampleCounts],
     /// Most samples held at once.
     peak: u64,
+}
+
+impl Samples<'_> {
+    fn push_steps(&self, json: &mut Json, of: impl Fn(&SampleCounts) -> u64) {
+        json.array(|json| {
+            let times = (0..).map(|step| self.steps.start_ms + step * self.steps.step_ms);
+            for (t_ms, counts) in times.zip(self.by_step) {
+                json.array(|json| {
+                    json.number(t_ms as f64 / 1_000.0);
+                    json.int(of(counts));
+                });
+            }
+        });
+    }
 }

@@ -142,7 +142,7 @@ pub(crate) async fn read_text(
 
 /// The first `limit` texts that `get` finds, and one more, so that it shows that there are more. Without a limit, ever more are asked for
 /// until that is all, so that each time the memory for them is taken before.
-fn texts(
+pub(super) fn texts(
     limit: Option<usize>,
     look_up: &LookUp,
     get: impl Fn(usize) -> Result<Vec<String>, QueryError>,
@@ -162,7 +162,7 @@ fn texts(
 }
 
 /// The first `n` of what `get` finds for any of `sets`, sorted; for everything when there is no set.
-fn union(
+pub(super) fn union(
     sets: &[Vec<Matcher>],
     n: usize,
     get: impl Fn(&[Matcher]) -> Result<Vec<String>, QueryError>,

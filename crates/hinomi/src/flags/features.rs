@@ -26,6 +26,10 @@ pub(crate) struct Features {
     pub use_start_timestamps: bool,
     /// What scrapes do with start timestamps.
     pub starts: scrape::StartOptions,
+    /// What else scrapes do.
+    pub scrapes: scrape::FeatureOptions,
+    /// `/api/v1/search/` answers.
+    pub search: bool,
     /// As `--config.auto-reload`.
     pub auto_reload: bool,
     /// Counts of OTLP since the point before are stored as they are.
@@ -41,7 +45,7 @@ const FEATURES: &[(&str, Effect)] = &[
     ("created-timestamp-zero-ingestion", Switch(|on| on.starts.zeros = true)),
     ("delayed-compaction", Always(OWN_STORE)),
     ("exemplar-storage", Always("exemplars are always stored")),
-    ("extra-scrape-metrics", Missing("scrapes do not write these metrics yet")),
+    ("extra-scrape-metrics", Switch(|on| on.scrapes.extra_scrape_metrics = true)),
     ("fast-startup", Always(OWN_STORE)),
     ("histograms-st-encoding", Always(OWN_STORE)),
     ("memory-snapshot-on-shutdown", Always(OWN_STORE)),
@@ -57,10 +61,10 @@ const FEATURES: &[(&str, Effect)] = &[
     ("promql-experimental-functions", Switch(|on| on.language.experimental_functions = true)),
     ("promql-extended-range-selectors", Switch(|on| on.language.extended_range_selectors = true)),
     ("promql-per-step-stats", Always("stats=all counts each step already")),
-    ("search-api", Missing("/api/v1/search/ is not there yet")),
+    ("search-api", Switch(|on| on.search = true)),
     ("st-storage", Switch(|on| on.starts.stored = true)),
     ("st-synthesis", Missing("starts are those that targets say")),
-    ("type-and-unit-labels", Missing("scrapes do not add these labels yet")),
+    ("type-and-unit-labels", Switch(|on| on.scrapes.type_and_unit_labels = true)),
     ("use-start-timestamps", Switch(|on| on.use_start_timestamps = true)),
     ("use-uncached-io", Always(OWN_STORE)),
     ("xor2-encoding", Always(OWN_STORE)),

@@ -79,7 +79,6 @@ pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
     ("web.console.libraries", Value, CONSOLES),
     ("web.console.templates", Value, CONSOLES),
     ("web.local-assets", Value, "the web page is inside the binary"),
-    ("web.search.max-limit", Value, "the search endpoints are not served"),
     ("web.user-assets", Value, "the web page is inside the binary"),
 ];
 

@@ -227,5 +227,6 @@ fn web_options(
         retention: flags.text("data.retention").to_owned(),
         started_at_ms: clock.now_ms(),
         notice_subscribers_max: NOTICE_SUBSCRIBERS_MAX,
+        search_limit_max: None,
     })
 }

@@ -75,8 +75,7 @@ fn matchers(help: &'static str) -> Arg {
 }
 
 fn sub(name: &'static str, about: &'static str) -> Command {
-    let access = [http::config_file_arg(), http::header_arg()];
-    Command::new(name).about(about).arg(server()).args(formats()).args(access)
+    Command::new(name).about(about).arg(server()).arg(http::header_arg())
 }
 
 /// `hinomi query` for clap.
@@ -98,6 +97,9 @@ pub(crate) fn command() -> Command {
     };
     Command::new("query")
         .about("Asks a running server")
+        // Also before the question, as promtool takes them.
+        .args(formats().map(|arg| arg.global(true)))
+        .arg(http::config_file_arg().global(true))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(sub("instant", "Evaluates an expression at one time").arg(expr()).arg(value(
@@ -130,19 +132,29 @@ pub(crate) fn command() -> Command {
                 .arg(matchers("Only of series that match, repeatable"))
                 .args(span()),
         )
-        .subcommand(
-            sub("analyze", "Shows how histograms use their buckets")
-                .arg(
-                    matchers("Histograms: the _bucket series of classic ones, or native ones; repeatable")
-                        .required(true),
-                )
-                .arg(value("time", "TIME", "Where the range ends, RFC 3339 or Unix seconds; now by default"))
-                .arg(value("duration", "DURATION", "Range to look at").default_value("1h"))
-                .arg(
-                    value("type", "TYPE", "histogram is the only one")
-                        .default_value("histogram")
-                        .value_parser(["histogram"]),
-                ),
+        .subcommand(analyze())
+}
+
+fn analyze() -> Command {
+    sub("analyze", "Shows how histograms use their buckets")
+        .mut_arg("server", |arg| arg.required(false).required_unless_present("server.url"))
+        .arg(
+            Arg::new("server.url")
+                .long("server")
+                .value_name("URL")
+                .help("The same as URL, as promtool takes it")
+                .conflicts_with("server"),
+        )
+        .arg(
+            matchers("Histograms: the _bucket series of classic ones, or native ones; repeatable")
+                .required(true),
+        )
+        .arg(value("time", "TIME", "Where the range ends, RFC 3339 or Unix seconds; now by default"))
+        .arg(value("duration", "DURATION", "Range to look at").default_value("1h"))
+        .arg(
+            value("type", "TYPE", "histogram is the only one")
+                .default_value("histogram")
+                .value_parser(["histogram"]),
         )
 }
 
@@ -172,7 +184,7 @@ pub(crate) fn parse(sub: &ArgMatches) -> QueryArgs {
     };
     QueryArgs {
         kind,
-        server: text("server").unwrap_or_default(),
+        server: text("server").or_else(|| text("server.url")).unwrap_or_default(),
         access: Access::from_matches(matches),
         subject: text("subject").unwrap_or_default(),
         params,

@@ -50,7 +50,7 @@ fn all(names: &[&'static str], is_on: bool) -> Names {
 }
 
 /// Parts of the HTTP API.
-fn api(flags: &Values) -> Names {
+fn api(flags: &Values, on: Features) -> Names {
     let admin = flags.is_on("web.enable-admin-api");
     let mut names = all(
         &[
@@ -68,7 +68,7 @@ fn api(flags: &Values) -> Names {
         ("lifecycle", flags.is_on("web.enable-lifecycle")),
         ("otlp_write_receiver", flags.is_on("web.enable-otlp-receiver")),
         ("remote_write_receiver", flags.is_on("web.enable-remote-write-receiver")),
-        ("search", false),
+        ("search", on.search),
     ]);
     names
 }
@@ -97,7 +97,10 @@ fn syntax(on: Features) -> Names {
     );
     names.extend(all(&["anchored", "smoothed"], language.extended_range_selectors));
     names.extend(all(&["fill", "fill_left", "fill_right"], language.fill_modifiers));
-    names.extend([("delayed_name_removal", on.delayed_name_removal), ("type_and_unit_labels", false)]);
+    names.extend([
+        ("delayed_name_removal", on.delayed_name_removal),
+        ("type_and_unit_labels", on.scrapes.type_and_unit_labels),
+    ]);
     names
 }
 
@@ -113,7 +116,7 @@ pub(super) fn table(flags: &Values) -> Result<FeatureTable> {
     let aggregations = AggregateOp::ALL.iter().map(|op| (op.as_str(), experimental(op.is_experimental())));
     let matching = ["=~", "!~", "@"].map(|name| (name, true));
     Ok([
-        ("api", api(flags)),
+        ("api", api(flags, on)),
         (
             "otlp_receiver",
             vec![("delta_conversion", false), ("native_delta_ingestion", on.otlp_native_delta)],
@@ -129,9 +132,9 @@ pub(super) fn table(flags: &Values) -> Result<FeatureTable> {
         (
             "scrape",
             vec![
-                ("extra_scrape_metrics", false),
+                ("extra_scrape_metrics", true),
                 ("start_timestamp_zero_ingestion", on.starts.zeros),
-                ("type_and_unit_labels", false),
+                ("type_and_unit_labels", on.scrapes.type_and_unit_labels),
             ],
         ),
         ("service_discovery_providers", all(discovery::kinds::SERVED, true)),

@@ -118,7 +118,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let reading = sending::read_through(&db, &config, &registry)?;
     let stores = (db.clone(), reading.clone());
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), stores, &base)?;
-    let scraping = scraping(&db, &base, features.starts);
+    let scraping = scraping(&db, &base, features);
     // Before anything can be committed.
     let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
     let influx = otlp::influx(flags, &db, &registry, &clock);
@@ -310,14 +310,15 @@ impl Base {
     }
 }
 
-fn scraping(db: &Arc<tsdb::Db>, base: &Base, starts: scrape::StartOptions) -> scrape::Manager {
+fn scraping(db: &Arc<tsdb::Db>, base: &Base, features: Features) -> scrape::Manager {
     scrape::Manager::new(scrape::ManagerOptions {
         clock: base.clock.clone(),
         store: db.clone(),
         discovery: base.discovery.clone(),
         dir: Arc::new(DiskDir::anywhere()),
         registry: base.registry.clone(),
-        starts,
+        starts: features.starts,
+        features: features.scrapes,
         host_name: hostname(),
     })
 }
@@ -485,5 +486,9 @@ fn web_options(
         retention,
         started_at_ms: clock.now_ms(),
         notice_subscribers_max: usize::try_from(flags.count("web.max-notifications-subscribers")?)?,
+        search_limit_max: match flags.features()?.0.search {
+            true => Some(usize::try_from(flags.count("web.search.max-limit")?)?),
+            false => None,
+        },
     })
 }

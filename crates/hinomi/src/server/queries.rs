@@ -82,6 +82,7 @@ impl Queries {
             features: features.language,
             delayed_name_removal: features.delayed_name_removal,
             start_timestamps: features.use_start_timestamps,
+            type_and_unit_labels: features.scrapes.type_and_unit_labels,
             ..promql::EngineOptions::default()
         };
         Ok(promql::Engine::new(options).with_guard(self.guard.clone()).with_cache(self.cache.clone()))

@@ -64,8 +64,11 @@ impl<'a> Case<'a> {
         let options = tsdb::Options { retention_ms: 0, ..tsdb::Options::default() };
         let (store, _) =
             Db::open(Arc::new(MemDir::new()), options, start_ms).map_err(|err| vec![err.to_string()])?;
-        let engine =
-            Engine::new(EngineOptions { subquery_step_ms: file.interval_ms, ..EngineOptions::default() });
+        let engine = Engine::new(EngineOptions {
+            subquery_step_ms: file.interval_ms,
+            delayed_name_removal: settings.delayed_name_removal,
+            ..EngineOptions::default()
+        });
         Ok(Self { name, test, file, settings, start_ms, store: Arc::new(store), engine, inputs })
     }
 

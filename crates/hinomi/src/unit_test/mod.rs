@@ -35,6 +35,8 @@ pub(crate) struct Args {
     pub junit: Option<PathBuf>,
     /// Read over keys of rule files that are not known.
     pub ignore_unknown_fields: bool,
+    /// Metric names go at the end of a query.
+    pub delayed_name_removal: bool,
 }
 
 /// How tests are run.
@@ -43,6 +45,7 @@ struct Settings {
     diff: bool,
     debug: bool,
     ignore_unknown_fields: bool,
+    delayed_name_removal: bool,
 }
 
 /// Runs the tests of all files.
@@ -63,6 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         diff: args.diff,
         debug: args.debug,
         ignore_unknown_fields: args.ignore_unknown_fields,
+        delayed_name_removal: args.delayed_name_removal,
     };
     let mut suites = Vec::new();
     let mut n_failed = 0;

@@ -211,8 +211,8 @@ impl Evaluator<'_> {
         let result = if grid.n_steps > 1 && is_step_invariant(expr) {
             let outside = self.counts.child(1);
             let once = self.eval_node(expr, Grid::instant(grid.start_ms))?;
-            let n_counted = self.counts.leave(outside);
-            self.counts.add_at_each(n_counted);
+            let counted = self.counts.leave(outside);
+            self.counts.add_at_each(counted.total());
             once.repeated(grid.n_steps)
         } else {
             self.eval_node(expr, grid)?

@@ -20,6 +20,7 @@ use crate::func::folded;
 use crate::func::rate::{Edges, RateKind, edges};
 use crate::func::window::Window;
 use crate::parse::ast::{Expr, ExprKind, SelectorExtension, VectorSelector};
+use crate::value::SampleCounts;
 
 /// One series of a range vector, without staleness markers.
 #[derive(Debug, Clone, Default)]
@@ -218,7 +219,8 @@ pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<
                 ev.check_fits(samples.n_samples())?;
                 extend(&mut samples, windows, end_ms)?;
                 let in_histograms = samples.histograms.iter().map(|h| counted::histogram_size(&h.histogram));
-                ev.counts.add(&[samples.values.len() as u64 + in_histograms.sum::<u64>()]);
+                let n = samples.values.len() as u64 + in_histograms.sum::<u64>();
+                ev.counts.add(&[SampleCounts::once(n)]);
                 if !samples.is_empty() {
                     ev.hold(samples.n_samples())?;
                     all.push(samples);
@@ -226,8 +228,8 @@ pub(crate) fn raw(ev: &mut Evaluator<'_>, expr: &Expr, t_ms: i64) -> Result<Vec<
             }
         }
         ExprKind::Subquery { expr: inner, step, .. } => {
-            let (found, n_counted) = subquery::eval(ev, inner, step.as_ref(), windows, grid)?;
-            ev.counts.add(&[n_counted]);
+            let (found, looked) = subquery::eval(ev, inner, step.as_ref(), windows, grid)?;
+            ev.counts.add(&[SampleCounts { looked, read: 0 }]);
             for samples in found {
                 ev.hold(samples.n_samples())?;
                 all.push(samples);

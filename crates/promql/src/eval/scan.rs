@@ -11,6 +11,7 @@ use storage::{Series, SeriesSet};
 use super::column::Column;
 use super::evaluator::{Evaluator, Result};
 use crate::func::window::FinishedNotes;
+use crate::value::SampleCounts;
 
 /// Batches that wait for the reader, for each thread. Chosen: enough that neither waits for long.
 const BATCHES_MAX: usize = 4;
@@ -38,7 +39,7 @@ pub(crate) struct Made {
     /// Samples that were in memory for it.
     pub(crate) n_read: u64,
     /// Samples it looked at, by step; empty unless they are counted.
-    pub(crate) counted: Vec<u64>,
+    pub(crate) counted: Vec<SampleCounts>,
 }
 
 /// Makes columns of series.

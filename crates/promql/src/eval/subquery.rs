@@ -43,7 +43,8 @@ pub(crate) fn eval(
     ev.buckets.are_needed = true;
     let counts = ev.counts.child(inner_grid.n_steps);
     let columns = ev.vector(inner, inner_grid)?;
-    let n_counted = ev.counts.leave(counts);
+    let counted = ev.counts.leave(counts);
+    ev.counts.add_subquery(&counted, inner_grid, windows, grid);
     ev.buckets = outside;
     let all: TimestampColumn = Arc::new((0..inner_grid.n_steps).map(|step| inner_grid.t_ms(step)).collect());
     let mut series = Vec::with_capacity(columns.len());
@@ -74,5 +75,5 @@ pub(crate) fn eval(
             series.push(samples);
         }
     }
-    Ok((series, n_counted))
+    Ok((series, counted.total().looked))
 }

@@ -228,7 +228,7 @@ impl RangeMaker<'_> {
         self.compute(&bounds, samples, &mut notes, &mut column)?;
         let mut made = self.made(column, notes, n_read);
         if self.is_counted {
-            made.counted = counted::of_windows(&self.edges, &bounds, &samples.histograms);
+            made.counted = counted::of_windows(&self.edges, &bounds, samples, self.source.is_some());
         }
         Ok(made)
     }

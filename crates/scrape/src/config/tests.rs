@@ -92,7 +92,7 @@ fn every_harmless_key_is_read() {
     assert_eq!(job.histograms, policy);
     assert_eq!(job.failure_log.as_deref(), Some(Path::new("/etc/hinomi/f.log")));
     assert_eq!(job.fallback_format, Some(Format::Text004));
-    assert!(job.honor_labels && job.extra_scrape_metrics);
+    assert!(job.honor_labels && job.has_extra_metrics());
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Bench {
             discovery: hub(&registry),
             dir: Arc::new(DiskDir::anywhere()),
             registry: registry.clone(),
+            features: FeatureOptions::default(),
             starts: StartOptions::default(),
             host_name: "me".to_owned(),
         });

@@ -68,6 +68,7 @@ struct Bench {
     store: MemStore,
     takes_rows: bool,
     starts: StartOptions,
+    type_and_unit_labels: bool,
 }
 
 impl Bench {
@@ -80,6 +81,7 @@ impl Bench {
             store: MemStore::new(),
             takes_rows: true,
             starts: StartOptions::default(),
+            type_and_unit_labels: false,
         }
     }
 
@@ -98,7 +100,11 @@ impl Bench {
     }
 
     fn scrape_bytes(&mut self, t_ms: i64, page: &[u8], format: Format) -> Result<IngestStats, String> {
-        let options = IngestOptions { starts: self.starts, ..IngestOptions::new(&self.config, &self.labels) };
+        let options = IngestOptions {
+            starts: self.starts,
+            type_and_unit_labels: self.type_and_unit_labels,
+            ..IngestOptions::new(&self.config, &self.labels)
+        };
         let begin = || -> Box<dyn Appender + '_> {
             let appender = self.store.appender(t_ms);
             if self.takes_rows { appender } else { Box::new(NoRows(appender)) }

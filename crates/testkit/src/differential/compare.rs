@@ -12,6 +12,8 @@ use super::expr::Expr;
 const ULPS_MAX: u64 = 2;
 /// Relative tolerance of the rule [`Rule::Compensated`]: naive summation of some thousand values.
 const NAIVE_TOLERANCE: f64 = 1e-9;
+/// A millisecond of the shortest window of a subquery, five minutes, several times over. Chosen.
+const WIDTH_TOLERANCE: f64 = 1e-4;
 /// What is left of rounding when the largest values of the data, 1e300, cancel out in a sum that is not compensated: a few units of their last
 /// place, up to as much as the tolerance, divided by some hundred values.
 const RESIDUE: RangeInclusive<f64> = 1e280..=1e291;
@@ -129,6 +131,23 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     }
 }
 
+/// As [`compare`], of an expression whose windows are open on the left at the target, and at the reference by having been written so
+/// ([`Expr::left_open`]): any difference but that of a millisecond in the width of windows is one.
+#[must_use]
+pub fn compare_open(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
+    let verdict = compare(expr, reference, target);
+    let is_wide = |part: &Expr| matches!(head(part), "rate" | "increase" | "delta");
+    if let (Verdict::Different(_), Ok(a), Ok(b)) = (&verdict, reference, target)
+        && expr.any(&is_wide)
+        && equal(&table(a), &table(b), &|x, y| {
+            close(x, y) || (x - y).abs() <= WIDTH_TOLERANCE * x.abs().max(y.abs())
+        })
+    {
+        return Verdict::Explained(Rule::LeftEdge);
+    }
+    verdict
+}
+
 /// The first rule that explains why the reference's answer `a` is not the target's `b`.
 fn rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
     let scale =
@@ -143,9 +162,6 @@ fn rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
     }
     if sums && equal(a, b, &|x, y| near(x, y) || RESIDUE.contains(&(x - y).abs()) && y.abs() < x.abs()) {
         return Some(Rule::Residue);
-    }
-    if expr.any(&is_nested) {
-        return Some(Rule::LeftEdge);
     }
     if head(expr) == "histogram_fraction" && a.is_empty() {
         return Some(Rule::ClassicFraction);
@@ -248,12 +264,6 @@ fn is_subnormal_ln(go: f64, right: f64) -> bool {
 
 fn is_comparison(part: &Expr) -> bool {
     matches!(part, Expr::Binary { op, .. } if op.starts_with(['=', '!', '<', '>']))
-}
-
-/// A subquery directly over what has a subquery in it.
-fn is_nested(part: &Expr) -> bool {
-    let is_subquery = |part: &Expr| matches!(part, Expr::Subquery { .. });
-    matches!(part, Expr::Subquery { inner, .. } if inner.any(&is_subquery))
 }
 
 /// What only the metric's name decides.
@@ -392,8 +402,14 @@ mod tests {
         };
         let plain = Expr::Selector { text: "a".to_owned(), suffix: String::new() };
         assert!(matches!(compare(&change(plain.clone()), &answer("1"), &answer("2")), Verdict::Different(_)));
+        assert_eq!(change(plain.clone()).left_open(), None);
+        let nested = change(change(plain));
+        assert!(matches!(compare(&nested, &answer("1"), &answer("2")), Verdict::Different(_)));
+        let open = nested.left_open().expect("there is a subquery in it");
+        assert_eq!(open.to_string(), "delta((delta((a)[59999ms:5s]))[1m:5s])");
+        assert!(matches!(compare_open(&nested, &answer("1"), &answer("2")), Verdict::Different(_)));
         assert_eq!(
-            compare(&change(change(plain)), &answer("1"), &answer("2")),
+            compare_open(&nested, &answer("1"), &answer("1.00001")),
             Verdict::Explained(Rule::LeftEdge)
         );
         let ln =

@@ -14,6 +14,7 @@ mod labels;
 mod native;
 mod parser;
 mod protobuf;
+mod typed;
 mod writer;
 
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ pub use labels::{Exemplar, LABEL_BYTES_MAX, LABELS_MAX, SampleEntry};
 pub use native::{EXEMPLARS_MAX, HistogramOptions, Native, TEXT_BYTES_MAX, Translation};
 pub use parser::Parser;
 pub use protobuf::translate_protobuf;
+pub use typed::with_type_and_unit;
 pub use writer::{Writer, write_om_float};
 
 /// One line of a page.

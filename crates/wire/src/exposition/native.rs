@@ -35,6 +35,8 @@ pub struct HistogramOptions {
     pub classic_to_custom: bool,
     /// Starts are wanted: of a protobuf body they become lines named `_created`.
     pub starts: bool,
+    /// Types and units become labels. Protobuf only: of a text they are by [`super::with_type_and_unit`].
+    pub type_and_unit: bool,
 }
 
 /// A native histogram in a page.

@@ -16,6 +16,7 @@ use super::labels::{LABEL_BYTES_MAX, LABELS_MAX};
 use super::native::{
     EXEMPLARS_MAX, HistogramOptions, Native, Translation, push_key, push_label, push_meta_name, push_value,
 };
+use super::typed::{is_overridden, push_type_and_unit};
 use super::write_om_float;
 use super::writer::push_escaped;
 use crate::remote_write::proto::{Field, Fields, get_varint, take};
@@ -54,6 +55,7 @@ impl From<DecodeError> for Fail {
 struct Family<'a> {
     name: &'a str,
     metric_type: MetricType,
+    unit: &'a str,
     /// The number of the field of `Metric` with its value.
     value: u64,
 }
@@ -135,7 +137,7 @@ impl Reader<'_> {
                 self.metadata(keyword, name, said);
             }
         }
-        let family = Family { name, metric_type, value };
+        let family = Family { name, metric_type, unit, value };
         let mut fields = Fields::new(message, "MetricFamily");
         while let Some(field) = fields.next()? {
             if field.number == 4 {
@@ -165,7 +167,10 @@ impl Reader<'_> {
                 1 => {
                     n_labels += 1;
                     let (name, value) = label(field.bytes()?)?;
-                    push_label(&mut self.labels, name, value);
+                    let is_typed = self.options.type_and_unit;
+                    if !(is_typed && is_overridden(name, family.metric_type, family.unit)) {
+                        push_label(&mut self.labels, name, value);
+                    }
                 }
                 6 => times.t_ms = field.int64()?,
                 number if number == family.value => value = field.bytes()?,
@@ -174,6 +179,9 @@ impl Reader<'_> {
         }
         if n_labels > LABELS_MAX {
             return Err(Fail::new(0, format!("series has more than {LABELS_MAX} labels")));
+        }
+        if self.options.type_and_unit {
+            push_type_and_unit(&mut self.labels, family.metric_type, family.unit);
         }
         match family.metric_type {
             MetricType::Summary => self.summary(family, value, times),

@@ -86,3 +86,23 @@ fn starts_are_not_counted_as_samples() {
         }
     }
 }
+
+#[test]
+fn types_and_units_are_labels_where_they_are_wanted() {
+    let page = "# TYPE t_seconds counter\n# UNIT t_seconds seconds\nt_seconds_total 5\n# TYPE g gauge\ng{__type__=\"x\"} 4\n";
+    let retyped = page.replace("g gauge", "g unknown");
+    for mut bench in [Bench::new("job_name: a"), Bench::without_rows("job_name: a")] {
+        bench.type_and_unit_labels = true;
+        for (t_ms, page) in [(10_000, page), (20_000, &retyped)] {
+            bench.scrape_as(t_ms, &format!("{page}# EOF\n"), Format::OpenMetrics100).unwrap();
+        }
+        assert_eq!(
+            bench.stored(),
+            "{__name__=\"g\", __type__=\"gauge\"} 10000:4 20000:stale\n\
+             {__name__=\"g\", __type__=\"x\"} 20000:4\n\
+             {__name__=\"t_seconds_total\", __type__=\"counter\", __unit__=\"seconds\"} 10000:5 20000:5\n",
+            "rows: {}",
+            bench.takes_rows
+        );
+    }
+}

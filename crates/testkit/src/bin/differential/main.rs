@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use testkit::differential::ask::{Server, When};
 use testkit::differential::catalogue::{Catalogue, n_samples};
-use testkit::differential::compare::{Rule, Verdict, compare};
+use testkit::differential::compare::{Rule, Verdict, compare, compare_open};
 use testkit::differential::coverage::Coverage;
 use testkit::differential::data;
 use testkit::differential::expr::Expr;
@@ -141,7 +141,18 @@ fn compare_all(options: &Options, reference: &str, target: &str, until_ms: i64) 
             let theirs = reference.eval(&catalogue.in_words_of_the_reference(&text), when);
             let theirs = theirs.with_context(|| format!("reference: {text}"))?;
             let ours = target.eval(&text, when).with_context(|| format!("target: {text}"))?;
-            Ok((compare(expr, &theirs, &ours), theirs.as_ref().map_or(0, n_samples)))
+            let n = theirs.as_ref().map_or(0, n_samples);
+            let found = compare(expr, &theirs, &ours);
+            if !matches!(found, Verdict::Same)
+                && let Some(open) = expr.left_open()
+            {
+                let text = catalogue.in_words_of_the_reference(&open.to_string());
+                let theirs = reference.eval(&text, when).with_context(|| format!("reference: {text}"))?;
+                if !matches!(compare_open(expr, &theirs, &ours), Verdict::Different(_)) {
+                    return Ok((Verdict::Explained(Rule::LeftEdge), n));
+                }
+            }
+            Ok((found, n))
         };
         let (found, n) = verdict(&expr)?;
         match found {

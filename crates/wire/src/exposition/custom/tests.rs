@@ -2,8 +2,13 @@
 
 use super::*;
 
-const TO_CUSTOM: HistogramOptions =
-    HistogramOptions { natives: false, classic_too: false, classic_to_custom: true, starts: false };
+const TO_CUSTOM: HistogramOptions = HistogramOptions {
+    natives: false,
+    classic_too: false,
+    classic_to_custom: true,
+    starts: false,
+    type_and_unit: false,
+};
 
 fn check(page: &str, options: HistogramOptions, text: &str, natives: &[&str]) {
     let is_openmetrics = page.contains("# EOF");

@@ -14,8 +14,13 @@ use crate::exposition::{Entry, Format, Parser};
 const RECORDED: &[u8] = include_bytes!("client_golang.pb");
 const RECORDED_TEXT: &[u8] = include_bytes!("client_golang.om.txt");
 
-const CLASSIC: HistogramOptions =
-    HistogramOptions { natives: false, classic_too: false, classic_to_custom: false, starts: false };
+const CLASSIC: HistogramOptions = HistogramOptions {
+    natives: false,
+    classic_too: false,
+    classic_to_custom: false,
+    starts: false,
+    type_and_unit: false,
+};
 
 fn translated(body: &[u8], options: HistogramOptions) -> Translation {
     let mut out = Translation::new();
@@ -200,11 +205,8 @@ fn what_is_no_body_is_refused() {
 }
 
 fn options() -> impl Strategy<Value = HistogramOptions> {
-    any::<[bool; 4]>().prop_map(|[natives, classic_too, classic_to_custom, starts]| HistogramOptions {
-        natives,
-        classic_too,
-        classic_to_custom,
-        starts,
+    any::<[bool; 5]>().prop_map(|[natives, classic_too, classic_to_custom, starts, type_and_unit]| {
+        HistogramOptions { natives, classic_too, classic_to_custom, starts, type_and_unit }
     })
 }
 
