@@ -67,6 +67,13 @@ impl Alert {
         self.labels.get(model::alert::ALERT_NAME).unwrap_or("")
     }
 
+    /// Whether `self` says of the alert `known` nothing new but its times.
+    pub(crate) fn renews(&self, known: &Self) -> bool {
+        self.starts_at_ms == known.starts_at_ms
+            && self.generator_url == known.generator_url
+            && self.annotations == known.annotations
+    }
+
     /// Whether it has ended by `now_ms`.
     pub(crate) fn is_resolved_at(&self, now_ms: i64) -> bool {
         self.ends_at_ms <= now_ms

@@ -51,12 +51,13 @@ impl Handle {
     /// Takes reports; returns why some were refused. The others are kept in any case.
     pub(crate) fn put(&self, incoming: Vec<Incoming>) -> Vec<String> {
         let metrics = Arc::clone(&self.shared.metrics);
-        self.shared.change(|core, now_ms| {
+        let began = self.shared.clock.monotonic();
+        let (mut n_firing, mut n_resolved) = (0, 0);
+        let refused = self.shared.change(|core, now_ms| {
             let mut refused = Vec::new();
             for report in incoming {
                 let alert = complete(report, now_ms, core.config.resolve_timeout_ms);
-                let status = if alert.is_resolved_at(now_ms) { "resolved" } else { "firing" };
-                metrics.received.with(&[status, "v2"]).inc();
+                *(if alert.is_resolved_at(now_ms) { &mut n_resolved } else { &mut n_firing }) += 1;
                 if let Err(reason) = check(&alert) {
                     metrics.invalid.with(&["v2"]).inc();
                     refused.push(reason);
@@ -68,7 +69,12 @@ impl Handle {
                 }
             }
             refused
-        })
+        });
+        metrics.received.with(&["firing", "v2"]).add(n_firing);
+        metrics.received.with(&["resolved", "v2"]).add(n_resolved);
+        let took = self.shared.clock.monotonic().saturating_sub(began);
+        metrics.keeping.taking_seconds.with(&[]).observe(took.as_secs_f64());
+        refused
     }
 
     /// Takes a new configuration, or keeps the old one as a whole. Nothing is sent twice because of it.

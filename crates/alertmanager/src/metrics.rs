@@ -31,12 +31,67 @@ pub(crate) struct Metrics {
     pub(crate) state_bytes: Arc<Gauge>,
     pub(crate) state_failures: Arc<Counter>,
     pub(crate) state_damaged: Arc<Counter>,
+    pub(crate) keeping: Keeping,
+    pub(crate) per_name_limit: Arc<Gauge>,
+    pub(crate) config_hash: Arc<Gauge>,
+}
+
+/// Of what is kept, asked for and written down.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    pub(crate) snapshot_bytes: [Arc<Gauge>; 2],
+    pub(crate) maintenance: [Arc<Counter>; 2],
+    pub(crate) maintenance_errors: [Arc<Counter>; 2],
+    pub(crate) silence_queries: Arc<Counter>,
+    pub(crate) log_queries: Arc<Counter>,
+    pub(crate) taking_seconds: Arc<Family<Histogram>>,
+    pub(crate) silences_kept: Arc<Gauge>,
+}
+
+/// Upstream keeps silences and the notification log in two files, and has these metrics for each; here one file has both.
+const FILES: [&str; 2] = ["alertmanager_silences", "alertmanager_nflog"];
+
+impl Keeping {
+    fn new(registry: &Registry) -> Self {
+        let each = |name: &str, help: &'static str| {
+            FILES.map(|file| registry.counter(&format!("{file}_{name}"), help))
+        };
+        Self {
+            snapshot_bytes: FILES.map(|file| {
+                registry.gauge(
+                    &format!("{file}_snapshot_size_bytes"),
+                    "Size of the last snapshot of the state file.",
+                )
+            }),
+            maintenance: each("maintenance_total", "How often what is over was forgotten."),
+            maintenance_errors: each("maintenance_errors_total", "Failed writes of the state file."),
+            silence_queries: registry.counter(
+                "alertmanager_silences_queries_total",
+                "How often it was asked which silences hide an alert.",
+            ),
+            log_queries: registry.counter(
+                "alertmanager_nflog_queries_total",
+                "How often it was asked what a receiver was told last.",
+            ),
+            taking_seconds: registry.seconds(
+                "alertmanager_dispatcher_alert_processing_duration_seconds",
+                "How long taking and grouping the alerts of one request took.",
+                &[],
+            ),
+            silences_kept: registry.gauge("alertmanager_silences_state_size", "Silences that are kept."),
+        }
+    }
 }
 
 impl Metrics {
     /// Declares them in `registry`.
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
+            keeping: Keeping::new(registry),
+            per_name_limit: registry
+                .gauge("alertmanager_alerts_per_alert_limit", "Most alerts of one name; 0 for no limit."),
+            config_hash: registry
+                .gauge("alertmanager_config_hash", "Hash of the configuration that is loaded."),
             received: registry.counters(
                 "alertmanager_alerts_received_total",
                 "Alerts received.",
@@ -105,7 +160,15 @@ impl Metrics {
 
     /// Series that an alert may watch exist before the first event.
     fn create_series(&self) {
-        for integration in ["webhook", "email", "slack"] {
+        for reason in ["silence", "inhibition", "mute_time_interval", "active_time_interval"] {
+            self.suppressed.with(&[reason]);
+        }
+        for status in ["firing", "resolved"] {
+            self.received.with(&[status, "v2"]);
+        }
+        self.invalid.with(&["v2"]);
+        for integration in crate::receiver::NAMES {
+            self.latency.with(&[integration]);
             self.notifications.with(&[integration]);
             self.requests.with(&[integration]);
             self.requests_failed.with(&[integration]);

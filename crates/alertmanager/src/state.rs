@@ -29,6 +29,13 @@ const GROWTH_MAX: u64 = 4;
 #[derive(Debug, Clone)]
 pub(crate) enum Record {
     Alert(Arc<Alert>),
+    /// A known alert was reported again and nothing but its times changed.
+    Renewed {
+        fingerprint: Fingerprint,
+        ends_at_ms: i64,
+        updated_at_ms: i64,
+        is_timeout: bool,
+    },
     AlertGone(Fingerprint),
     Silence(Silence),
     SilenceGone(String),
@@ -127,6 +134,7 @@ impl Store {
                 self.file = Some(file);
                 self.bytes = text.len() as u64;
                 self.snapshot_bytes = self.bytes;
+                self.metrics.keeping.snapshot_bytes.iter().for_each(|gauge| gauge.set(self.bytes as f64));
                 self.is_dirty = false;
                 self.metrics.state_bytes.set(self.bytes as f64);
             }
@@ -138,6 +146,7 @@ impl Store {
         // Once per failure; a full disk is noticed at each write, which alerts themselves space out.
         tracing::error!(error = %err, "cannot write the alertmanager's state; it is kept in memory and tried again");
         self.metrics.state_failures.inc();
+        self.metrics.keeping.maintenance_errors.iter().for_each(|counter| counter.inc());
         self.file = None;
     }
 
@@ -169,6 +178,14 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             Record::Alert(alert) => {
                 alive_ms = alive_ms.max(alert.updated_at_ms);
                 alerts.insert(Fingerprint::of(&alert.labels), alert);
+            }
+            Record::Renewed { fingerprint, ends_at_ms, updated_at_ms, is_timeout } => {
+                alive_ms = alive_ms.max(updated_at_ms);
+                if let Some(alert) = alerts.get_mut(&fingerprint).map(Arc::make_mut) {
+                    alert.ends_at_ms = ends_at_ms;
+                    alert.updated_at_ms = updated_at_ms;
+                    alert.is_timeout = is_timeout;
+                }
             }
             Record::AlertGone(fingerprint) => {
                 alerts.remove(&fingerprint);

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::Secret;
 pub use crate::auth::OAuth2;
@@ -478,7 +477,8 @@ impl ProxyConfig {
             );
         }
         if let Some(url) = &proxy_url {
-            let parsed = Url::parse(url.expose()).map_err(|err| format!("proxy_url is not a URL: {err}"))?;
+            let parsed =
+                crate::proxy::parse(url.expose()).map_err(|err| format!("proxy_url is not a URL: {err}"))?;
             if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
                 return Err(format!(
                     "proxy_url: scheme {:?} is not spoken; use http or https",

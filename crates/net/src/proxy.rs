@@ -60,7 +60,8 @@ impl ProxyRules {
                 loopback_direct: true,
             };
         }
-        let proxy = config.proxy_url.as_ref().and_then(|url| server(url.expose()));
+        let proxy = config.proxy_url.as_ref().and_then(|url| parse(url.expose()).ok());
+        let proxy = proxy.map(|url| ProxyServer { url });
         Self {
             http: proxy.clone(),
             https: proxy,
@@ -80,6 +81,14 @@ impl ProxyRules {
         let is_exception = self.exceptions.iter().any(|rule| rule_matches(rule, &host, ip, port));
         (!is_exception).then_some(proxy)
     }
+}
+
+/// `proxy` without a scheme means http, as it does in the environment; Go takes such a text, too.
+pub(crate) fn parse(text: &str) -> Result<Url, url::ParseError> {
+    Url::parse(text).or_else(|err| match err {
+        url::ParseError::RelativeUrlWithoutBase => Url::parse(&format!("http://{text}")),
+        err => Err(err),
+    })
 }
 
 fn exceptions(text: &str) -> Vec<String> {

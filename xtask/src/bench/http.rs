@@ -49,6 +49,16 @@ impl Client {
         self.send(&head, body.as_bytes())
     }
 
+    /// JSON, as Alertmanager takes it.
+    pub fn post_json(&mut self, path: &str, body: &str) -> Result<Answer> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            self.port,
+            body.len()
+        );
+        self.send(&head, body.as_bytes())
+    }
+
     /// A remote write 1.0 request; `body` is compressed already.
     pub fn post_write(&mut self, path: &str, body: &[u8]) -> Result<Answer> {
         let head = format!(

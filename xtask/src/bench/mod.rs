@@ -4,6 +4,7 @@
 //! CPU and memory come from the operating system ([`proc`]), load from processes of their own ([`targets`], [`load`]),
 //! and every workload checks by query what was stored. Tables go to the terminal and to `docs/perf/` ([`report`]).
 
+mod alerts;
 mod fleet;
 mod http;
 mod load;
@@ -46,6 +47,7 @@ const WORKLOADS: &[(&[&str], Workload)] = &[
     (&["churn"], workloads::churn::churn),
     (&["read"], workloads::read::read),
     (&["query"], workloads::query::query),
+    (&["alerts"], alerts::alerts),
     (&["fleet"], fleet::fleet),
     (&["fleet-kurado"], fleet::kurado),
 ];
@@ -62,12 +64,13 @@ pub fn main(args: &[String]) -> Result<bool> {
     let specs = server::specs(&options)?;
     let bench = Bench { options, specs };
     let out = bench.options.text("out").map_or_else(|| root().join("docs/perf/0002-bench.md"), Into::into);
+    let shown = [bench.specs.clone(), alerts::peers()].concat();
     let mut failures = Vec::new();
     let is_asked = |name: &&str| bench.options.workloads.iter().any(|asked| asked == *name);
     for (names, workload) in WORKLOADS.iter().filter(|(names, _)| names.iter().any(is_asked)) {
         match workload(&bench) {
             // At once, so that a later workload that fails or is broken off takes nothing away.
-            Ok(found) => report::publish(&out, &found, &bench.specs, &bench.options.shown())?,
+            Ok(found) => report::publish(&out, &found, &shown, &bench.options.shown())?,
             Err(err) => failures.push(format!("{}: {err:#}", names.join(" "))),
         }
     }

@@ -116,7 +116,7 @@ pub fn build(package: &str) -> Result<PathBuf> {
     executables.max().with_context(|| format!("cargo named no executable for {package}"))
 }
 
-fn first_line(program: &str, arg: &str) -> String {
+pub fn first_line(program: &str, arg: &str) -> String {
     let output = Command::new(program).arg(arg).output();
     let text = output.map(|out| [out.stdout, out.stderr].concat()).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()

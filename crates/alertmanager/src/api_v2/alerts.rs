@@ -1,20 +1,17 @@
 //! `/api/v2/alerts`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Labels, Matcher};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::json::{self, LabelMap, Texts, Time};
+use super::json::{self, BodyPairs, BodyText, LabelMap, Texts, Time};
 use super::params::Params;
 use super::{LABELS_MAX, Reply, TEXT_BYTES_MAX};
 use crate::alert::{Alert, Fingerprint, ZERO_TIME_MS};
 use crate::dispatch::{AlertStatus, Core};
 use crate::handle::{Handle, Incoming};
 use crate::time::parse_rfc3339;
-
-type Map = BTreeMap<String, String>;
 
 /// How many alerts are looked at under the core's lock at once: others wait for well under a millisecond. Chosen.
 const CHUNK_ALERTS: usize = 256;
@@ -170,17 +167,21 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PostableAlert {
-    labels: Option<Map>,
-    annotations: Option<Map>,
-    starts_at: Option<String>,
-    ends_at: Option<String>,
-    #[serde(rename = "generatorURL")]
-    generator_url: Option<String>,
+struct PostableAlert<'a> {
+    #[serde(borrow)]
+    labels: Option<BodyPairs<'a>>,
+    #[serde(borrow)]
+    annotations: Option<BodyPairs<'a>>,
+    #[serde(borrow)]
+    starts_at: Option<BodyText<'a>>,
+    #[serde(borrow)]
+    ends_at: Option<BodyText<'a>>,
+    #[serde(rename = "generatorURL", borrow)]
+    generator_url: Option<BodyText<'a>>,
 }
 
 pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
-    let postable: Vec<PostableAlert> = match serde_json::from_slice(body) {
+    let postable: Vec<PostableAlert<'_>> = match serde_json::from_slice(body) {
         Ok(postable) => postable,
         Err(err) => {
             return Reply::invalid(400, format!("parsing alerts body from \"\" failed, because {err}"));
@@ -204,25 +205,25 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
     if refused.is_empty() { Reply::empty(200) } else { Reply::error(400, refused.join("\n")) }
 }
 
-fn read(alert: PostableAlert) -> Result<Incoming, String> {
-    let url = alert.generator_url.unwrap_or_default();
+fn read(alert: PostableAlert<'_>) -> Result<Incoming, String> {
+    let url = alert.generator_url.map(|url| url.0).unwrap_or_default();
     if url.len() > TEXT_BYTES_MAX {
         return Err(format!("generatorURL is longer than {TEXT_BYTES_MAX} bytes"));
     }
     Ok(Incoming {
-        labels: labels("label set", alert.labels.unwrap_or_default())?,
-        annotations: labels("annotations", alert.annotations.unwrap_or_default())?,
+        labels: labels("label set", &alert.labels.unwrap_or_default())?,
+        annotations: labels("annotations", &alert.annotations.unwrap_or_default())?,
         starts_at_ms: time("startsAt", alert.starts_at)?,
         ends_at_ms: time("endsAt", alert.ends_at)?,
-        generator_url: url,
+        generator_url: url.into_owned(),
     })
 }
 
-fn labels(what: &str, pairs: Map) -> Result<Labels, String> {
+fn labels(what: &str, BodyPairs(pairs): &BodyPairs<'_>) -> Result<Labels, String> {
     if pairs.len() > LABELS_MAX {
         return Err(format!("invalid {what}: more than {LABELS_MAX} pairs"));
     }
-    for (name, value) in &pairs {
+    for (BodyText(name), BodyText(value)) in pairs {
         if name.is_empty() {
             return Err(format!("invalid {what}: invalid name \"\""));
         }
@@ -230,12 +231,17 @@ fn labels(what: &str, pairs: Map) -> Result<Labels, String> {
             return Err(format!("invalid {what}: a name or value is longer than {TEXT_BYTES_MAX} bytes"));
         }
     }
-    Ok(Labels::from_pairs(pairs))
+    let mut sorted: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&*name.0, &*value.0)).collect();
+    // Of a name that is there twice the last one counts, as in every reader of JSON: it comes first here, and stays.
+    sorted.reverse();
+    sorted.sort_by_key(|(name, _)| *name);
+    sorted.dedup_by_key(|(name, _)| *name);
+    Ok(Labels::from_sorted(sorted.into_iter().filter(|(_, value)| !value.is_empty())))
 }
 
 /// Only Go's zero time counts as not said.
-fn time(what: &str, text: Option<String>) -> Result<Option<i64>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+fn time(what: &str, text: Option<BodyText<'_>>) -> Result<Option<i64>, String> {
+    let Some(BodyText(text)) = text.filter(|text| !text.0.is_empty()) else { return Ok(None) };
     let at_ms = parse_rfc3339(&text).ok_or_else(|| format!("{what}: {text:?} is not a time of RFC 3339"))?;
     Ok((at_ms != ZERO_TIME_MS).then_some(at_ms))
 }

@@ -1,8 +1,11 @@
-//! Parts of answers that are written from where they are kept, without copies in between: an answer may hold 100,000 alerts.
+//! Parts of bodies that are read and written where they are, without copies in between: an answer may hold 100,000 alerts, and
+//! thousands are reported each second.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use model::Labels;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use crate::alert::Fingerprint;
@@ -54,4 +57,56 @@ pub(super) fn fingerprint<S: Serializer>(value: &Fingerprint, serializer: S) -> 
 /// Labels as [`LabelMap`], where they are owned.
 pub(super) fn labels<S: Serializer>(value: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
     LabelMap(value).serialize(serializer)
+}
+
+/// A text of a body; borrowed unless it has escapes.
+#[derive(Debug)]
+pub(super) struct BodyText<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for BodyText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = BodyText<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(BodyText(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(BodyText(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Reader)
+    }
+}
+
+/// The pairs of an object, in its order.
+#[derive(Debug, Default)]
+pub(super) struct BodyPairs<'a>(pub(super) Vec<(BodyText<'a>, BodyText<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for BodyPairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = BodyPairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(BodyPairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
 }

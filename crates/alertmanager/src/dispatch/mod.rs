@@ -140,15 +140,27 @@ impl Core {
     /// Takes a report of an alert, unless a limit refuses a new one.
     pub(crate) fn put_alert(&mut self, new: Alert, now_ms: i64) -> Result<(), Refused> {
         let fingerprint = Fingerprint::of(&new.labels);
-        let kept = match self.alerts.get(&fingerprint) {
-            Some(known) => Arc::new(known.merged_with(new, now_ms)),
+        let (kept, is_renewal) = match self.alerts.get(&fingerprint) {
+            Some(known) => {
+                let kept = known.merged_with(new, now_ms);
+                let is_renewal = kept.renews(known);
+                (Arc::new(kept), is_renewal)
+            }
             None => {
                 self.admit(&new)?;
                 self.inhibitor.insert(fingerprint, &new.labels);
-                Arc::new(new)
+                (Arc::new(new), false)
             }
         };
-        self.journal.push(Record::Alert(Arc::clone(&kept)));
+        self.journal.push(match is_renewal {
+            true => Record::Renewed {
+                fingerprint,
+                ends_at_ms: kept.ends_at_ms,
+                updated_at_ms: kept.updated_at_ms,
+                is_timeout: kept.is_timeout,
+            },
+            false => Record::Alert(Arc::clone(&kept)),
+        });
         self.alerts.insert(fingerprint, Arc::clone(&kept));
         self.group(fingerprint, &kept, now_ms);
         Ok(())
@@ -347,6 +359,7 @@ impl Core {
             suppressed.with(&[reason]).add(loud.len() as u64);
             return Vec::new();
         }
+        self.metrics.keeping.silence_queries.add(loud.len() as u64);
         let is_loud = |snapshot: &Snapshot| !self.silences.is_silenced(&snapshot.alert.labels, now_ms);
         let (loud, silenced): (Vec<_>, Vec<_>) = loud.into_iter().partition(is_loud);
         suppressed.with(&["silence"]).add(silenced.len() as u64);
@@ -384,6 +397,7 @@ impl Core {
             sends_resolved: integration.sends_resolved,
             repeat_interval_ms: route.repeat_interval_ms,
         };
+        self.metrics.keeping.log_queries.inc();
         let last = self.nflog.get(&key).map(|entry| entry.in_our_hashes(alerts));
         let Some(reason) = nflog::due(last.as_deref(), &current, now_ms) else { return false };
         // A first notification begins anew: what was noted belongs to the message before.
@@ -552,6 +566,7 @@ impl Core {
 
     /// Forgets what is over: log entries, silences, and resolved alerts that no group waits to tell about.
     fn collect_garbage(&mut self, now_ms: i64) {
+        self.metrics.keeping.maintenance.iter().for_each(|counter| counter.inc());
         let alive: std::collections::HashSet<String> =
             self.groups.keys().map(|id| self.group_key(id)).collect();
         let gone = self.nflog.collect_garbage(now_ms, |key| alive.contains(&key.group_key));

@@ -47,6 +47,7 @@ impl GroupView {
 impl Core {
     /// The state of an alert with `labels`.
     pub(crate) fn status_of(&self, labels: &Labels, now_ms: i64) -> AlertStatus {
+        self.metrics.keeping.silence_queries.inc();
         let stored = |fingerprint| self.alerts.get(&fingerprint).map(|alert| &**alert);
         AlertStatus {
             silenced_by: self.silences.silencing(labels, now_ms),

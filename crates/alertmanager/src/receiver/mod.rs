@@ -77,6 +77,9 @@ macro_rules! kinds {
             $($key: Option<Vec<At<$module::Keys>>>,)*
         }
 
+        /// Names of all kinds, as in metrics.
+        pub(crate) const NAMES: &[&str] = &[$($name,)*];
+
         impl RawReceiver {
             /// All integrations of the receiver called `receiver`, in the table's order.
             pub(crate) fn check(&self, receiver: &str, checker: &Checker<'_>) -> Result<Vec<Arc<Integration>>, Fault> {

@@ -26,6 +26,12 @@ enum Line {
         url: String,
         timeout: bool,
     },
+    Renewed {
+        fingerprint: String,
+        ends: i64,
+        updated: i64,
+        timeout: bool,
+    },
     AlertGone {
         fingerprint: String,
     },
@@ -150,6 +156,12 @@ fn to_line(record: &Record) -> Line {
             url: alert.generator_url.clone(),
             timeout: alert.is_timeout,
         },
+        Record::Renewed { fingerprint, ends_at_ms, updated_at_ms, is_timeout } => Line::Renewed {
+            fingerprint: fingerprint.to_string(),
+            ends: *ends_at_ms,
+            updated: *updated_at_ms,
+            timeout: *is_timeout,
+        },
         Record::AlertGone(fingerprint) => Line::AlertGone { fingerprint: fingerprint.to_string() },
         Record::Silence(silence) => Line::Silence(SilenceLine {
             id: silence.id.clone(),
@@ -206,6 +218,12 @@ fn from_line(line: Line) -> Option<Record> {
                 is_timeout: timeout,
             }))
         }
+        Line::Renewed { fingerprint: text, ends, updated, timeout } => Record::Renewed {
+            fingerprint: fingerprint(&text)?,
+            ends_at_ms: ends,
+            updated_at_ms: updated,
+            is_timeout: timeout,
+        },
         Line::AlertGone { fingerprint: text } => Record::AlertGone(fingerprint(&text)?),
         Line::Silence(line) => Record::Silence(Silence {
             id: line.id,

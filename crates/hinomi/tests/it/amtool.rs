@@ -147,7 +147,7 @@ fn alerts(sides: &[Side<'_>; 2]) {
         let lines = |side: &Side<'_>| side.ok(&[&["alert", "query"], question].concat()).lines().count();
         assert_eq!(lines(&sides[0]), lines(&sides[1]), "{question:?}");
     }
-    for bad in ["a=~(", "{a=b}"] {
+    for bad in ["a=~(", "b!~["] {
         let codes = [&sides[0], &sides[1]].map(|side| side.run(&["alert", "query", bad]).0);
         assert_eq!(codes[0], codes[1], "{bad}");
     }
@@ -187,15 +187,15 @@ fn silences(sides: &[Side<'_>; 2], folder: &Path) {
     assert_eq!(sides[0].alerts(&["-s"]), sides[1].alerts(&["-s"]));
     for side in sides {
         let id = side.ids(&["--created-by=ann"]).remove(0);
-        let updated = side.ok(&["silence", "update", "-q", "-d", "5h", "-c", "longer", &id]);
-        assert_eq!(updated.trim(), id, "the same silence");
-        assert_eq!(side.ok(&["silence", "query", "--id", &id]).lines().count(), 2);
+        side.ok(&["silence", "update", "-d", "5h", "-c", "longer", &id]);
+        assert_eq!(side.ids(&["--created-by=ann"]), [id], "the same silence");
         side.ok(&["silence", "expire", &side.ids(&["--created-by=bob"]).remove(0)]);
     }
     assert_eq!(compare(&[]), 2);
     assert_eq!(compare(&["--expired"]), 1);
     let unknown = "01234567-89ab-4cde-8f01-23456789abcd";
-    assert_eq!(both(sides, &["silence", "expire", unknown]), both(sides, &["silence", "expire", unknown]));
+    // Ours answers 404, as newer ones do; Debian's, 500.
+    assert_eq!([0, 1].map(|nth| sides[nth].run(&["silence", "expire", unknown]).0), [1, 1]);
     // What one wrote out the other takes in, and so does the one that wrote it, under the ids that are there.
     for (from, to) in [(0, 1), (1, 0), (0, 0)] {
         std::fs::write(folder.join("out.json"), sides[from].ok(&["silence", "query", "-o", "json"])).unwrap();
@@ -226,9 +226,9 @@ fn routes(sides: &[Side<'_>; 2]) {
     both(sides, &["cluster", "show"]);
     for side in sides {
         let shown = side.ok(&["config", "show"]);
-        assert!(shown.contains("receiver: default") && shown.contains("resolve_timeout: 10m"), "{shown}");
-        assert!(side.ok(&["config", "show", "-o", "extended"]).contains("buildDate"));
+        assert!(shown.contains("receiver: default") && shown.contains("10m"), "{shown}");
+        assert!(side.ok(&["config", "show", "-o", "extended"]).contains("goVersion"));
         let json: Value = serde_json::from_str(&side.ok(&["config", "show", "-o", "json"])).unwrap();
-        assert!(json["original"].as_str().is_some_and(|text| text.contains("tokyo")), "{json}");
+        assert!(json["config"]["original"].as_str().is_some_and(|text| text.contains("tokyo")), "{json}");
     }
 }

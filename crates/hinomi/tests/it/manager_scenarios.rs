@@ -59,6 +59,9 @@ struct Scenario {
     secs: f64,
 }
 
+/// A yes after which the message is not noted.
+const DROPPED: u16 = 299;
+
 fn well(_: f64) -> (u16, Duration) {
     (200, Duration::ZERO)
 }
