@@ -168,4 +168,41 @@ mod tests {
             "# TYPE a gauge\na{b=\"__type__=\\\"\",__type__=\"gauge\"} 1\n{\"a b\",__unit__=\"y\",__type__=\"gauge\"} 1\n",
         );
     }
+
+    /// What the lines of a page say, without types and units; `None` for what is no page.
+    fn samples(page: &str, format: Format) -> Option<Vec<(model::Labels, u64, Option<i64>)>> {
+        let (mut parser, mut builder) = (Parser::new(page.as_bytes(), format), model::LabelsBuilder::new());
+        let mut all = Vec::new();
+        while let Some(entry) = parser.next_entry().ok()? {
+            if let Entry::Sample(sample) = entry {
+                sample.fill_labels(&mut builder).ok()?;
+                builder.remove(TYPE_LABEL).remove(UNIT_LABEL);
+                all.push((builder.build(), sample.value.to_bits(), sample.t_ms));
+            }
+        }
+        Some(all)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_page_stays_the_page_it_was(
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "# TYPE a counter\n", "# TYPE b_s gauge\n", "# UNIT b_s s\n", "# HELP a x\n", "# x\n", "\n", "a", "b_s", "{", "}", " ", "\t",
+                    ",", "c=\"1\"", "d=\"{,}\\\"\\\\\"", "\"e f\"", "__type__=\"x\"", "__unit__ = \"y\"", "\"__type__\"=\"z\"",
+                    " 1\n", " 2 5\n", "a 1\n", "a{c=\"1\"} 1\n", "a{c=\"1\",} 2\n", "{\"e f\",c=\"2\"} 3\n", "b_s { } 4\n",
+                ]),
+                0..40,
+            ),
+            is_open: bool,
+        ) {
+            let format = if is_open { Format::OpenMetrics100 } else { Format::Text004 };
+            let page = parts.concat() + if is_open { "# EOF\n" } else { "" };
+            let mut out = Translation::new();
+            if let Some(before) = samples(&page, format) {
+                with_type_and_unit(page.as_bytes(), format, &mut out).expect("a page");
+                proptest::prop_assert_eq!(samples(&out.text, format), Some(before), "{}", out.text);
+            }
+        }
+    }
 }
