@@ -152,7 +152,7 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     let now_ms = options.clock.now_ms();
     let config = Arc::new(options.config);
     set_config_gauges(&metrics, &config, now_ms);
-    metrics.per_name_limit.set(options.limits.alerts_per_name_max as f64);
+    metrics.keeping.per_name_limit.set(options.limits.alerts_per_name_max as f64);
     let core_options = CoreOptions {
         retention_ms: options.retention.as_ms(),
         start_ms: now_ms.saturating_add(options.start_delay.as_ms()),
@@ -181,7 +181,7 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
 
 /// Gauges that change with the configuration only.
 pub(crate) fn set_config_gauges(metrics: &Metrics, config: &Config, now_ms: i64) {
-    metrics.config_hash.set(f64::from(crc32c::crc32c(config.original.as_bytes())));
+    metrics.keeping.config_hash.set(f64::from(crc32c::crc32c(config.original.as_bytes())));
     metrics.reload_success.set(1.0);
     metrics.reload_time.set(now_ms as f64 / 1e3);
     metrics.receivers.set(config.receivers.len() as f64);

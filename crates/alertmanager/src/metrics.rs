@@ -32,8 +32,6 @@ pub(crate) struct Metrics {
     pub(crate) state_failures: Arc<Counter>,
     pub(crate) state_damaged: Arc<Counter>,
     pub(crate) keeping: Keeping,
-    pub(crate) per_name_limit: Arc<Gauge>,
-    pub(crate) config_hash: Arc<Gauge>,
 }
 
 /// Of what is kept, asked for and written down.
@@ -46,6 +44,8 @@ pub(crate) struct Keeping {
     pub(crate) log_queries: Arc<Counter>,
     pub(crate) taking_seconds: Arc<Family<Histogram>>,
     pub(crate) silences_kept: Arc<Gauge>,
+    pub(crate) config_hash: Arc<Gauge>,
+    pub(crate) per_name_limit: Arc<Gauge>,
 }
 
 /// Upstream keeps silences and the notification log in two files, and has these metrics for each; here one file has both.
@@ -79,6 +79,10 @@ impl Keeping {
                 &[],
             ),
             silences_kept: registry.gauge("alertmanager_silences_state_size", "Silences that are kept."),
+            per_name_limit: registry
+                .gauge("alertmanager_alerts_per_alert_limit", "Most alerts of one name; 0 for no limit."),
+            config_hash: registry
+                .gauge("alertmanager_config_hash", "Hash of the configuration that is loaded."),
         }
     }
 }
@@ -88,10 +92,6 @@ impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
             keeping: Keeping::new(registry),
-            per_name_limit: registry
-                .gauge("alertmanager_alerts_per_alert_limit", "Most alerts of one name; 0 for no limit."),
-            config_hash: registry
-                .gauge("alertmanager_config_hash", "Hash of the configuration that is loaded."),
             received: registry.counters(
                 "alertmanager_alerts_received_total",
                 "Alerts received.",
