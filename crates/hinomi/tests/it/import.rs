@@ -5,9 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use model::histogram::Span;
+use model::{Histogram, Labels};
 use serde_json::Value;
+use wire::remote_write::{Sample, TimeSeries, compress, encode_v1};
 
-use crate::harness::{Hinomi, binary, now_secs, output, wait_for};
+use crate::harness::{
+    Hinomi, Process, binary, escaped, free_port, get, now_secs, output, post, query, wait_for,
+};
 
 const CONFIG: &str = "
 global: {scrape_interval: 250ms}
@@ -147,4 +152,147 @@ fn the_command_shows_a_servers_import_to_its_end() {
     let (code, _, err) =
         output(binary().args(["tsdb", "import", "openmetrics", text(&file), "--server", &closed.base]));
     assert!(code == 1 && err.contains("--web.enable-admin-api"), "{err}");
+}
+
+/// Floats in order and out of order, integer and float histograms, as a sender gives them to Prometheus.
+fn sent(start_ms: i64) -> Vec<u8> {
+    let labels = |name: &str| Labels::from_pairs([("__name__", name), ("job", "sent")]);
+    let histogram = |n: f64, is_integer: bool| Histogram {
+        is_integer,
+        count: 3.0 * n,
+        sum: 7.5 * n,
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count: n,
+        positive_spans: vec![Span { offset: -1, length: 1 }, Span { offset: 2, length: 1 }],
+        positive_buckets: vec![n, n],
+        ..Histogram::default()
+    };
+    let floats = |name: &str, steps: &[i64]| TimeSeries {
+        labels: labels(name),
+        samples: steps
+            .iter()
+            .map(|step| Sample { t_ms: start_ms + step * 1_000, start_ms: 0, value: *step as f64 / 3.0 })
+            .collect(),
+        ..TimeSeries::default()
+    };
+    let histograms = |name: &str, is_integer: bool| TimeSeries {
+        labels: labels(name),
+        histograms: (0..200)
+            .map(|step| (start_ms + step * 1_000, 0, histogram(1.0 + (step % 90) as f64, is_integer)))
+            .collect(),
+        ..TimeSeries::default()
+    };
+    let in_order: Vec<i64> = (0..300).collect();
+    let late: Vec<i64> = (0..100).map(|step| step * 3).chain((0..100).map(|step| step * 3 + 1)).collect();
+    encode_v1(&[
+        floats("in_order", &in_order),
+        floats("late", &late),
+        floats("cut", &in_order),
+        histograms("integer", true),
+        histograms("float", false),
+    ])
+}
+
+/// All floats as they are, and of histograms what can be computed: 2.42 shows the same one for every time of a range.
+fn everything(base: &str, at: f64) -> Vec<Value> {
+    let mut series =
+        query(base, "{__name__=~\"in_order|late|cut\"}[1h]", Some(at)).as_array().unwrap().clone();
+    for of in ["integer", "float"] {
+        for function in [
+            "histogram_count",
+            "histogram_sum",
+            "histogram_fraction -Inf,1,",
+            "histogram_fraction -Inf,0.001,",
+        ] {
+            let (function, first) = function.split_once(' ').unwrap_or((function, ""));
+            let url = format!(
+                "{base}/api/v1/query_range?query={}&start={}&end={}&step=1",
+                escaped(&format!("{function}({first}{of})")),
+                at as u64 - 700,
+                at as u64 - 300
+            );
+            let answer = get(&url).unwrap().json();
+            let values = answer["data"]["result"][0]["values"].as_array().cloned().unwrap_or_default();
+            assert!(values.len() > 200, "{function} of {of}: {answer}");
+            series.push(
+                serde_json::json!({"metric": {"__name__": of, "by": function, "q": first}, "values": values}),
+            );
+        }
+    }
+    series.sort_by_key(|one| one["metric"].to_string());
+    series
+}
+
+#[test]
+fn what_a_real_prometheus_holds_of_every_kind_comes_over_and_goes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("prometheus.yml");
+    std::fs::write(&config, "storage: {tsdb: {out_of_order_time_window: 2h}}\n").unwrap();
+    let (theirs, port) = (folder.path().join("theirs"), free_port());
+    let mut command = Command::new("/usr/bin/prometheus");
+    command
+        .args(["--web.enable-remote-write-receiver", "--web.enable-admin-api"])
+        .arg("--enable-feature=native-histograms")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", theirs.display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let mut prometheus = Process::start(&mut command, &folder.path().join("prometheus.log"));
+    let base = format!("http://127.0.0.1:{port}");
+    wait_for("Prometheus", Duration::from_secs(30), || {
+        get(&format!("{base}/-/ready")).ok().filter(|answer| answer.status == 200)
+    });
+    let start_ms = (now_secs() as i64 - 600) * 1_000;
+    let response = ureq::post(format!("{base}/api/v1/write"))
+        .header("Content-Type", "application/x-protobuf")
+        .header("Content-Encoding", "snappy")
+        .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+        .send(&compress(&sent(start_ms))[..])
+        .unwrap();
+    assert_eq!(response.status(), 204);
+    let (from, to) = (start_ms / 1_000 + 50, start_ms / 1_000 + 80);
+    let cut = format!("{base}/api/v1/admin/tsdb/delete_series?match[]=cut&start={from}&end={to}");
+    assert_eq!(post(&cut, "text/plain", "").unwrap().status, 204);
+    let at = now_secs();
+    let expected = everything(&base, at);
+    assert_eq!(expected.len(), 3 + 8);
+    prometheus.signal("TERM");
+    assert_eq!(prometheus.wait_exit(Duration::from_secs(20)), Some(0));
+
+    let server = Hinomi::start(
+        Some("scrape_configs: []\n"),
+        &["--web.enable-admin-api", "--storage.tsdb.retention.time=0"],
+    );
+    let (code, _, err) =
+        output(binary().args(["tsdb", "import", "prometheus", text(&theirs), "--server", &server.base]));
+    assert_eq!(code, 0, "{err}");
+    let found = everything(&server.base, at);
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.len(), expected.len());
+
+    // A snapshot of it, as blocks of Prometheus, in a Prometheus of its own.
+    let answer = server.post("/api/v1/admin/tsdb/snapshot", "text/plain", "");
+    let name = answer.json()["data"]["name"].as_str().unwrap().to_owned();
+    let snapshot = server.folder.path().join("data/snapshots").join(name);
+    let data = format!("--storage.tsdb.path={}", snapshot.display());
+    let (code, _, err) = output(binary().args(["tsdb", "verify", &data]));
+    assert_eq!(code, 0, "{err}");
+    let back = folder.path().join("back");
+    let (code, _, err) = output(binary().args(["tsdb", "export", text(&back), &data]));
+    assert_eq!(code, 0, "{err}");
+    let (code, out, err) = output(Command::new("promtool").args(["tsdb", "analyze", text(&back)]));
+    assert!(code == 0 && out.contains("Series: 5"), "{out}{err}");
+    let mut command = Command::new("/usr/bin/prometheus");
+    command
+        .args(["--enable-feature=native-histograms", "--storage.tsdb.retention.time=10y"])
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", back.display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let _prometheus = Process::start(&mut command, &folder.path().join("again.log"));
+    wait_for("Prometheus again", Duration::from_secs(30), || {
+        get(&format!("{base}/-/ready")).ok().filter(|answer| answer.status == 200)
+    });
+    assert_eq!(everything(&base, at), expected, "and back");
 }
