@@ -245,7 +245,12 @@ impl BlockIndex {
         };
         let (id, cache) = (cache.take_id(), Arc::clone(cache));
         let (tables, names) = (std::array::from_fn(|_| OnceLock::new()), OnceLock::new());
-        Ok((Self { id, file, cache, toc, toc_bytes, n_bytes, tables, names }, problem))
+        let index = Self { id, file, cache, toc, toc_bytes, n_bytes, tables, names };
+        if problem.is_some() {
+            // Where what it leads to is gone as well, nothing can be served.
+            (0..NAMES).try_for_each(|section| index.table(section).map(drop))?;
+        }
+        Ok((index, problem))
     }
 
     /// The copy of `meta.json`; `None` in blocks from before there was one.
