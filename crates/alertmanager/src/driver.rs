@@ -12,12 +12,13 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::{self, Cluster, ClusterOptions, Prepared};
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason};
 use crate::handle::Handle;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use crate::state::Store;
+use crate::state::{Record, Store};
 
 /// The longest sleep: the wall clock may be set while we wait, and nothing tells us.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -53,6 +54,8 @@ pub struct Options {
     pub limits: Limits,
     /// Whether changes of silences are said in the log.
     pub logs_silences: bool,
+    /// How to share silences and the notification log with other managers; `None` to run alone.
+    pub cluster: Option<ClusterOptions>,
 }
 
 /// How much is kept, and how often what is over is forgotten.
@@ -115,6 +118,7 @@ pub(crate) struct Shared {
     pub(crate) build: BuildInfo,
     pub(crate) started_at_ms: i64,
     pub(crate) logs_silences: bool,
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) wake: Notify,
     pub(crate) stop: CancellationToken,
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
@@ -129,9 +133,17 @@ impl Shared {
         let journal = inner.core.take_journal();
         let Inner { core, store } = &mut *inner;
         store.append(core, &journal, now_ms);
+        self.spread(&journal);
         drop(inner);
         self.wake.notify_one();
         answer
+    }
+
+    /// Tells other managers what happened here. Under the core's lock, so that it is told in order.
+    fn spread(&self, journal: &[Record]) {
+        if let Some(cluster) = &self.cluster {
+            cluster.spread(journal);
+        }
     }
 
     /// Runs `look` on the core.
@@ -145,7 +157,7 @@ impl Shared {
 /// State from the last run is put back first; damaged state is set aside and named, never an error.
 ///
 /// # Errors
-/// When a template or a certificate of the configuration is not usable.
+/// When a template or a certificate of the configuration, or an option of the cluster, is not usable.
 pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     let metrics = Arc::new(Metrics::new(&options.registry));
     let notifier = Notifier::new(&options.config, &options.external_url, Arc::clone(&options.files))?;
@@ -160,8 +172,14 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     };
     let mut core = Core::new(config, core_options, Arc::clone(&metrics));
     let store = Store::open(options.dir, &mut core, Arc::clone(&metrics), now_ms);
+    let (clock, registry) = (Arc::clone(&options.clock), &options.registry);
+    let joined = options.cluster.map(|own| cluster::prepare(own, clock, registry, &core)).transpose()?;
+    let mut inner = Inner { core, store };
+    if let Some(joined) = &joined {
+        joined.cluster.set_turn(&mut inner);
+    }
     let shared = Arc::new(Shared {
-        inner: Mutex::new(Inner { core, store }),
+        inner: Mutex::new(inner),
         notifier: RwLock::new(Arc::new(notifier)),
         clock: options.clock,
         files: options.files,
@@ -170,11 +188,16 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
         build: options.build,
         started_at_ms: now_ms,
         logs_silences: options.logs_silences,
+        cluster: joined.as_ref().map(|joined| Arc::clone(&joined.cluster)),
         wake: Notify::new(),
         stop: CancellationToken::new(),
         task: Mutex::new(None),
     });
-    let task = tokio::spawn(run(Arc::clone(&shared)));
+    let speaking = joined.map(|joined| {
+        let Prepared { cluster, listener, web, server_metrics } = joined;
+        tokio::spawn(cluster.run(Arc::clone(&shared), listener, web, server_metrics))
+    });
+    let task = tokio::spawn(run(Arc::clone(&shared), speaking));
     *shared.task.lock() = Some(task);
     Ok(Handle::new(shared))
 }
@@ -193,7 +216,7 @@ pub(crate) fn set_config_gauges(metrics: &Metrics, config: &Config, now_ms: i64)
 
 type Attempts = JoinSet<(JobId, Outcome)>;
 
-async fn run(shared: Arc<Shared>) {
+async fn run(shared: Arc<Shared>, speaking: Option<JoinHandle<()>>) {
     let mut attempts = Attempts::new();
     let mut syncing: Option<JoinHandle<()>> = None;
     let (mut last_sync, mut last_gauges) = (Duration::ZERO, None);
@@ -221,6 +244,9 @@ async fn run(shared: Arc<Shared>) {
         }
     }
     drain(&shared, attempts).await;
+    if let Some(speaking) = speaking {
+        let _ = speaking.await;
+    }
 }
 
 /// Lets attempts under way end, then writes everything down.
@@ -274,6 +300,7 @@ impl Shared {
         let journal = inner.core.take_journal();
         let Inner { core, store } = &mut *inner;
         store.append(core, &journal, now_ms);
+        self.spread(&journal);
         actions
     }
 

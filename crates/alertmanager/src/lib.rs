@@ -6,6 +6,7 @@
 
 mod alert;
 mod api_v2;
+mod cluster;
 mod config;
 mod dispatch;
 mod driver;
@@ -16,6 +17,7 @@ mod matcher;
 mod metrics;
 mod nflog;
 mod notify;
+mod promise;
 mod receiver;
 mod route;
 mod silence;
@@ -24,6 +26,7 @@ mod time;
 mod uuid;
 
 pub use api_v2::{BODY_BYTES_MAX, Reply};
+pub use cluster::{ClusterError, ClusterOptions, ClusterTimes};
 pub use config::{Config, ConfigError, Summary};
 pub use dispatch::{ALERTS_MAX, RECEIVER_ATTEMPTS_MAX};
 pub use driver::{BuildInfo, Limits, Options, spawn};

@@ -12,7 +12,7 @@ use crate::alert::Fingerprint;
 use crate::dispatch::Snapshot;
 
 /// Whom an entry is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct NotifyKey {
     /// Route key and group labels, as webhooks receive it.
     pub(crate) group_key: String,
@@ -98,19 +98,25 @@ pub(crate) struct Current<'a> {
     pub(crate) firing: &'a BTreeSet<Fingerprint>,
     pub(crate) resolved: &'a BTreeSet<Fingerprint>,
     pub(crate) sends_resolved: bool,
+    /// Whether the end of one of `resolved` is owed.
+    pub(crate) is_owed: bool,
     pub(crate) repeat_interval_ms: i64,
 }
 
 /// Whether to notify, and why.
 pub(crate) fn due(last: Option<&Entry>, current: &Current<'_>, now_ms: i64) -> Option<Reason> {
-    let Some(last) = last else { return (!current.firing.is_empty()).then_some(Reason::First) };
+    let Some(last) = last else {
+        let owed = current.is_owed.then_some(Reason::AllResolved);
+        return if current.firing.is_empty() { owed } else { Some(Reason::First) };
+    };
     if !current.firing.is_subset(&last.firing) {
         return Some(if last.firing.is_empty() { Reason::First } else { Reason::NewAlerts });
     }
+    let is_told = current.resolved.is_subset(&last.resolved);
     if current.firing.is_empty() {
-        return (!last.firing.is_empty()).then_some(Reason::AllResolved);
+        return (current.is_owed || !last.firing.is_empty() && !is_told).then_some(Reason::AllResolved);
     }
-    if current.sends_resolved && !current.resolved.is_subset(&last.resolved) {
+    if current.is_owed || current.sends_resolved && !is_told {
         return Some(Reason::SomeResolved);
     }
     (last.sent_at_ms < now_ms.saturating_sub(current.repeat_interval_ms)).then_some(Reason::Repeat)
@@ -126,6 +132,12 @@ impl NotifyLog {
     /// The last notification to `key`.
     pub(crate) fn get(&self, key: &NotifyKey) -> Option<&Entry> {
         self.entries.get(key)
+    }
+
+    /// Entries of keys after `key`, all of them without one.
+    pub(crate) fn after(&self, key: Option<&NotifyKey>) -> impl Iterator<Item = (&NotifyKey, &Entry)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.entries.range((key.map_or(Unbounded, Excluded), Unbounded))
     }
 
     /// Remembers a notification; an older one never replaces a newer one.
@@ -194,8 +206,13 @@ mod tests {
             data: ReceiverData::new(),
         });
         let (firing, resolved) = (set(now.0), set(now.1));
-        let current =
-            Current { firing: &firing, resolved: &resolved, sends_resolved, repeat_interval_ms: 100 };
+        let current = Current {
+            firing: &firing,
+            resolved: &resolved,
+            sends_resolved,
+            is_owed: false,
+            repeat_interval_ms: 100,
+        };
         assert_eq!(due(last.as_ref(), &current, 1_000), expected, "{last:?} {now:?}");
     }
 

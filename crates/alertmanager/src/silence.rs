@@ -159,6 +159,8 @@ impl Silences {
         };
         let mut changed = Vec::new();
         if let Some(old) = old {
+            // The last word counts among managers, also where the clock of the one before was ahead.
+            silence.updated_at_ms = now_ms.max(old.updated_at_ms.saturating_add(1));
             if can_update(&old, &silence, now_ms) {
                 self.keep(silence.clone());
                 return Ok(vec![silence]);
@@ -188,7 +190,7 @@ impl Silences {
                 silence.ends_at_ms = now_ms;
             }
         }
-        silence.updated_at_ms = now_ms;
+        silence.updated_at_ms = now_ms.max(silence.updated_at_ms.saturating_add(1));
         Ok(Some(silence.clone()))
     }
 
@@ -206,6 +208,18 @@ impl Silences {
     /// All silences, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Silence> {
         self.by_id.values()
+    }
+
+    /// Silences of ids after `id`, all of them without one.
+    pub(crate) fn after(&self, id: Option<&str>) -> impl Iterator<Item = &Silence> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = id.map_or(Unbounded, Excluded);
+        self.by_id.range::<str, _>((from, Unbounded)).map(|(_, silence)| silence)
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     /// The ids of the active silences that hide `labels`, sorted.

@@ -4,7 +4,7 @@
 //! Format, guarantees and what happens to damaged lines: docs/formats/alertmanager-state.md.
 //! Never refuses to start: what cannot be read is set aside and named.
 
-mod codec;
+pub(crate) mod codec;
 mod import;
 
 use std::path::Path;
@@ -16,6 +16,7 @@ use crate::alert::{Alert, Fingerprint};
 use crate::dispatch::Core;
 use crate::metrics::Metrics;
 use crate::nflog::{Entry, NotifyKey};
+use crate::promise::Promised;
 use crate::silence::Silence;
 
 const FILE: &str = "state";
@@ -41,6 +42,7 @@ pub(crate) enum Record {
     SilenceGone(String),
     Notified(NotifyKey, Entry),
     NotifiedGone(NotifyKey),
+    Promised(Promised),
     Alive(i64),
 }
 
@@ -126,6 +128,9 @@ impl Store {
         for (key, entry) in core.nflog.iter() {
             codec::push(&mut text, &Record::Notified(key.clone(), entry.clone()));
         }
+        for said in core.promises.said_after(None) {
+            codec::push(&mut text, &Record::Promised(said));
+        }
         codec::push(&mut text, &Record::Alive(now_ms));
         self.file = None;
         let written = self.dir.write_atomic(Path::new(FILE), text.as_bytes());
@@ -198,6 +203,7 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
                 core.nflog.put(key, entry);
             }
             Record::NotifiedGone(key) => core.nflog.remove(&key),
+            Record::Promised(said) => core.restore_promise(&said),
             Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use stdx::{Dir as _, DiskDir};
 
+use crate::cluster;
 pub(crate) use features::Features;
 pub(crate) use theirs::{IGNORED, IgnoredShape, ignored_warnings, refuse_unserved};
 
@@ -50,8 +51,22 @@ pub(crate) const DURATION: Kind = Kind::Value("DURATION");
 pub(crate) const NUMBER: Kind = Kind::Value("N");
 const SIZE: Kind = Kind::Value("SIZE");
 
+/// Two tables in one.
+pub(crate) const fn joined<const N: usize>(first: &[Flag], second: &[Flag]) -> [Flag; N] {
+    assert!(first.len() + second.len() == N, "N is how many there are");
+    let mut all = [first[0]; N];
+    let mut i = 0;
+    while i < N {
+        all[i] = if i < first.len() { first[i] } else { second[i - first.len()] };
+        i += 1;
+    }
+    all
+}
+
 /// Every flag of `hinomi server`, in the order of the help.
-pub(crate) const SERVER: &[Flag] = &[
+pub(crate) const SERVER: &[Flag] = &joined::<{ OWN.len() + cluster::FLAGS.len() }>(OWN, cluster::FLAGS);
+
+const OWN: &[Flag] = &[
     flag(
         "config.file",
         FILE,
@@ -281,6 +296,12 @@ pub(crate) const SERVER: &[Flag] = &[
         NUMBER,
         "10000",
         "Most alerts waiting for each Alertmanager of the alerting section",
+    ),
+    flag(
+        "cluster.listen-address",
+        Kind::Value("ADDR"),
+        "",
+        "Where other managers reach the Alertmanager inside, for instance 0.0.0.0:9094; without it, it is alone",
     ),
     flag("log.level", Kind::Value("LEVEL"), "info", "error, warn, info or debug"),
     flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),

@@ -5,6 +5,7 @@
 mod build;
 mod check;
 mod cli;
+mod cluster;
 mod config;
 mod data_dir;
 mod flags;

@@ -20,8 +20,29 @@ struct Status {
 
 #[derive(Debug, Serialize)]
 struct Cluster {
-    peers: [(); 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    peers: Vec<Peer>,
     status: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Peer {
+    address: String,
+    name: String,
+}
+
+impl Cluster {
+    fn of(handle: &Handle) -> Self {
+        let Some(view) = handle.shared.cluster.as_ref().map(|cluster| cluster.view()) else {
+            return Self { name: None, peers: Vec::new(), status: "disabled" };
+        };
+        Self {
+            name: Some(view.name),
+            peers: view.peers.into_iter().map(|(name, address)| Peer { address, name }).collect(),
+            status: if view.is_ready { "ready" } else { "settling" },
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -44,7 +65,7 @@ pub(super) fn get(handle: &Handle) -> Reply {
     let build = handle.shared.build.clone();
     let original = handle.shared.look(|core, _| core.config.original.clone());
     Reply::json(&Status {
-        cluster: Cluster { peers: [], status: "disabled" },
+        cluster: Cluster::of(handle),
         config: ShownConfig { original },
         uptime: api_rfc3339(handle.shared.started_at_ms),
         version_info: Version {

@@ -148,6 +148,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
         intervals,
         templates: Vec::new(),
         template_globs: raw.templates.clone().unwrap_or_default(),
+        promises_resolves: raw.hinomi.as_ref().and_then(|own| own.promised_resolves).unwrap_or(true),
         original,
     })
 }

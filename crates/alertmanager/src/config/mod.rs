@@ -57,6 +57,9 @@ pub enum ConfigError {
         /// What is wrong, with its line.
         message: String,
     },
+    /// The manager cannot join others.
+    #[error(transparent)]
+    Cluster(#[from] crate::ClusterError),
 }
 
 /// A checked configuration.
@@ -72,6 +75,8 @@ pub struct Config {
     pub(crate) templates: Vec<(PathBuf, String)>,
     /// Patterns of `templates`, not yet read.
     template_globs: Vec<String>,
+    /// Whether who was told that an alert fires is told its end, whatever comes between.
+    pub(crate) promises_resolves: bool,
     /// What the API shows: defaults filled in, secrets masked.
     pub(crate) original: String,
 }

@@ -49,10 +49,20 @@ pub(crate) struct RawConfig {
     pub(crate) templates: Option<Vec<String>>,
     pub(crate) mute_time_intervals: Option<Vec<At<RawNamedInterval>>>,
     pub(crate) time_intervals: Option<Vec<At<RawNamedInterval>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hinomi: Option<RawOwn>,
     #[serde(skip_serializing)]
     pub(crate) tracing: Option<At<IgnoredAny>>,
     #[serde(skip_serializing)]
     pub(crate) event_recorder: Option<At<IgnoredAny>>,
+}
+
+/// `hinomi`: what Alertmanager does not have, and refuses.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawOwn {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) promised_resolves: Option<bool>,
 }
 
 /// `global`.

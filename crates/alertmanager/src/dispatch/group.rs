@@ -8,6 +8,8 @@ use model::Labels;
 use crate::alert::{Alert, Fingerprint, sort_key};
 use crate::route::RouteIdx;
 
+use super::turn::Parked;
+
 /// Identity of a group within one configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupId {
@@ -31,7 +33,15 @@ pub(crate) struct Group {
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) next_flush_ms: i64,
     pub(crate) has_flushed: bool,
+    /// Whether its next flush was put off, to fall into step with another manager.
+    pub(crate) is_put_off: bool,
+    /// When the notification was sent that it fell into step with.
+    pub(crate) in_step_with: Option<i64>,
+    /// When the flush after the next is, to be in step with another manager.
+    pub(crate) in_step_ms: Option<i64>,
     pub(crate) flush: Option<Flush>,
+    /// A flush that waits for its turn among the managers.
+    pub(crate) parked: Option<Parked>,
     /// Names of the intervals that muted the last flush.
     pub(crate) muted_by: Vec<String>,
 }
@@ -48,7 +58,25 @@ pub(crate) struct Snapshot {
 impl Group {
     /// An empty group whose first flush is at `next_flush_ms`.
     pub(crate) fn new(next_flush_ms: i64) -> Self {
-        Self { alerts: BTreeMap::new(), next_flush_ms, has_flushed: false, flush: None, muted_by: Vec::new() }
+        Self {
+            alerts: BTreeMap::new(),
+            next_flush_ms,
+            has_flushed: false,
+            is_put_off: false,
+            in_step_ms: None,
+            in_step_with: None,
+            flush: None,
+            parked: None,
+            muted_by: Vec::new(),
+        }
+    }
+
+    /// Its time has come; the next one is an interval later.
+    pub(crate) fn begin_flush(&mut self, interval_ms: i64, now_ms: i64) {
+        let next_ms = self.in_step_ms.take().filter(|next_ms| *next_ms > now_ms);
+        self.next_flush_ms = next_ms.unwrap_or_else(|| now_ms.saturating_add(interval_ms));
+        self.has_flushed = true;
+        self.is_put_off = false;
     }
 
     /// Adds or renews an alert. One that began longer than `group_wait_ms` ago has waited elsewhere.

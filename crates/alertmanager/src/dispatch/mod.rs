@@ -8,6 +8,8 @@
 
 mod group;
 mod job;
+mod owed;
+mod turn;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 pub(crate) use group::{Group, GroupId, Snapshot};
 pub(crate) use job::{Job, JobId, Outcome, Reason};
+pub(crate) use turn::Turn;
 pub(crate) use view::AlertStatus;
 
 use crate::alert::{Alert, Fingerprint};
@@ -24,6 +27,7 @@ use crate::inhibit::Inhibitor;
 use crate::metrics::Metrics;
 use crate::nflog::{self, Current, Entry, NotifyKey, NotifyLog};
 use crate::notify::Notification;
+use crate::promise::Promises;
 use crate::route::RouteTree;
 use crate::silence::{Silence, SilenceError, SilenceLimits, Silences};
 use crate::state::Record;
@@ -60,6 +64,7 @@ pub(crate) struct Core {
     pub(crate) routes: RouteTree,
     pub(crate) silences: Silences,
     pub(crate) nflog: NotifyLog,
+    pub(crate) promises: Promises,
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) metrics: Arc<Metrics>,
     inhibitor: Inhibitor,
@@ -79,6 +84,25 @@ pub(crate) struct Core {
     /// How many alerts are kept of each name; empty without a limit of them.
     n_by_name: HashMap<String, usize>,
     is_stopping: bool,
+    turn: Turn,
+    next_sweep_ms: i64,
+}
+
+/// The alerts of a group at a flush: all of them, and those that nothing keeps back.
+#[derive(Debug)]
+struct Heard {
+    all: Vec<Snapshot>,
+    loud: Vec<Snapshot>,
+}
+
+/// What to tell an integration, why, and what it will know then.
+#[derive(Debug)]
+struct Due {
+    reason: nflog::Reason,
+    alerts: Vec<Snapshot>,
+    firing: BTreeSet<Fingerprint>,
+    resolved: BTreeSet<Fingerprint>,
+    data: nflog::ReceiverData,
 }
 
 /// Why a new alert is not kept.
@@ -120,6 +144,7 @@ impl Core {
                 silence_bytes_max: options.limits.silence_bytes_max,
             }),
             nflog: NotifyLog::default(),
+            promises: Promises::default(),
             alerts: BTreeMap::new(),
             metrics,
             groups: BTreeMap::new(),
@@ -134,6 +159,8 @@ impl Core {
             limits: options.limits,
             n_by_name: HashMap::new(),
             is_stopping: false,
+            turn: Turn::default(),
+            next_sweep_ms: i64::MIN,
         }
     }
 
@@ -271,10 +298,10 @@ impl Core {
         if self.is_stopping {
             return i64::MAX;
         }
-        let flushes = self.groups.values().filter(|group| group.flush.is_none());
-        let flushes = flushes.map(|group| group.next_flush_ms.max(self.start_ms));
+        let flushes = self.groups.values().filter(|group| group.flush.is_none() && self.turn.is_ready);
+        let flushes = flushes.map(|group| self.flush_at_ms(group));
         let attempts = self.jobs.values().filter(|job| !job.is_in_flight).map(|job| job.next_attempt_ms);
-        flushes.chain(attempts).min().unwrap_or(i64::MAX).min(self.next_gc_ms)
+        flushes.chain(attempts).min().unwrap_or(i64::MAX).min(self.next_gc_ms).min(self.next_sweep_ms())
     }
 
     /// Advances to `now_ms`; returns what the driver must do, in order.
@@ -287,13 +314,14 @@ impl Core {
             let interval_ms = self.limits.maintenance_interval.as_ms().clamp(1, GC_INTERVAL_MS);
             self.next_gc_ms = now_ms.saturating_add(interval_ms);
         }
-        if now_ms >= self.start_ms {
-            let is_due = |group: &Group| group.flush.is_none() && group.next_flush_ms <= now_ms;
+        if self.turn.is_ready && now_ms >= self.start_ms {
+            let is_due = |group: &Group| group.flush.is_none() && self.flush_at_ms(group) <= now_ms;
             let due: Vec<GroupId> =
                 self.groups.iter().filter(|(_, group)| is_due(group)).map(|(id, _)| id.clone()).collect();
             for id in due {
                 self.flush(&id, now_ms);
             }
+            self.sweep_promises(now_ms);
         }
         self.attempts(now_ms)
     }
@@ -317,25 +345,51 @@ impl Core {
         // After a reload an attempt of the old configuration may still run for the same key: wait for its outcome.
         if receiver.integrations.iter().any(|integration| self.busy.contains_key(&key_of(integration))) {
             if let Some(group) = self.groups.get_mut(id) {
-                group.next_flush_ms = now_ms.saturating_add(100);
+                match &mut group.parked {
+                    Some(parked) => parked.not_before_ms = now_ms.saturating_add(100),
+                    None => group.next_flush_ms = now_ms.saturating_add(100),
+                }
             }
+            return;
+        }
+        let keys: Vec<NotifyKey> =
+            receiver.integrations.iter().map(|integration| key_of(integration)).collect();
+        if self.park(id, &route, &keys, now_ms) {
             return;
         }
         let muted_by = self.muting_intervals(&route.mute_intervals, &route.active_intervals, now_ms);
         let Some(group) = self.groups.get_mut(id) else { return };
-        group.next_flush_ms = now_ms.saturating_add(route.group_interval_ms);
-        group.has_flushed = true;
         group.muted_by.clone_from(&muted_by);
-        let alerts = group.snapshot(now_ms);
+        let parked = group.parked.take();
+        let alerts = match &parked {
+            Some(parked) => parked.alerts.clone(),
+            None => {
+                group.begin_flush(route.group_interval_ms, now_ms);
+                group.snapshot(now_ms)
+            }
+        };
         let resolved = alerts.iter().filter(|alert| !alert.is_firing);
         let resolved = resolved.map(|alert| (alert.fingerprint, alert.alert.updated_at_ms)).collect();
         let mut flush = group::Flush { n_pending: 0, has_failed: false, resolved };
-        let audible = self.audible(alerts, &muted_by, !route.active_intervals.is_empty(), now_ms);
-        if !audible.is_empty() {
-            for integration in &receiver.integrations {
-                let started = self.start_job(id, &route, integration, key_of(integration), &audible, now_ms);
-                flush.n_pending += usize::from(started);
-            }
+        let has_active = !route.active_intervals.is_empty();
+        let hear = |core: &Self, all: Vec<Snapshot>| Heard {
+            loud: core.audible(all.clone(), &muted_by, has_active, now_ms),
+            all,
+        };
+        let heard = hear(self, alerts);
+        for (integration, key) in receiver.integrations.iter().zip(keys) {
+            let told_since = parked.as_ref().is_some_and(|parked| parked.is_told_since(&key, &self.nflog));
+            let started = match told_since {
+                false => self.start_job(id, &route, integration, key, &heard, now_ms),
+                // Another manager spoke while this one waited its turn: what it waited with and what is true now must
+                // both be news.
+                true if self.due(&key, integration, &heard, &route, now_ms).is_none() => false,
+                true => {
+                    let now = hear(self, self.as_of_now(&heard.all, now_ms));
+                    self.start_job(id, &route, integration, key, &now, now_ms)
+                }
+            };
+            flush.n_pending += usize::from(started);
         }
         self.end_flush_if_done(id, flush);
     }
@@ -380,6 +434,40 @@ impl Core {
         mute.iter().filter(|name| contains(name)).cloned().collect()
     }
 
+    /// What one integration has to be told, if anything.
+    fn due(
+        &self,
+        key: &NotifyKey,
+        integration: &Integration,
+        heard: &Heard,
+        route: &crate::route::Route,
+        now_ms: i64,
+    ) -> Option<Due> {
+        let alerts = self.with_owed(key, integration, heard);
+        if alerts.is_empty() {
+            return None;
+        }
+        let (own, resolved) = (group::fingerprints(&alerts, true), group::fingerprints(&alerts, false));
+        self.metrics.keeping.log_queries.inc();
+        let last = self.nflog.get(key).map(|entry| entry.in_our_hashes(&alerts));
+        let last = last.as_deref();
+        let mut firing = own.clone();
+        firing.extend(self.known_to_others(last));
+        let current = Current {
+            firing: &firing,
+            resolved: &resolved,
+            sends_resolved: integration.sends_resolved,
+            is_owed: integration.sends_resolved && resolved.iter().any(|id| self.is_owed(key, *id)),
+            repeat_interval_ms: route.repeat_interval_ms,
+        };
+        let reason = nflog::due(last, &current, now_ms)?;
+        let is_idle_repeat = reason == nflog::Reason::Repeat && own.is_empty();
+        // A first notification begins anew: what was noted belongs to the message before.
+        let is_first = reason == nflog::Reason::First;
+        let data = last.filter(|_| !is_first).map(|last| last.data.clone()).unwrap_or_default();
+        (!is_idle_repeat).then_some(Due { reason, alerts, firing, resolved, data })
+    }
+
     /// Decides for one integration; `true` when a job was started.
     fn start_job(
         &mut self,
@@ -387,22 +475,14 @@ impl Core {
         route: &crate::route::Route,
         integration: &Arc<Integration>,
         key: NotifyKey,
-        alerts: &[Snapshot],
+        heard: &Heard,
         now_ms: i64,
     ) -> bool {
-        let (firing, resolved) = (group::fingerprints(alerts, true), group::fingerprints(alerts, false));
-        let current = Current {
-            firing: &firing,
-            resolved: &resolved,
-            sends_resolved: integration.sends_resolved,
-            repeat_interval_ms: route.repeat_interval_ms,
+        let Some(Due { reason, alerts, firing, resolved, data }) =
+            self.due(&key, integration, heard, route, now_ms)
+        else {
+            return false;
         };
-        self.metrics.keeping.log_queries.inc();
-        let last = self.nflog.get(&key).map(|entry| entry.in_our_hashes(alerts));
-        let Some(reason) = nflog::due(last.as_deref(), &current, now_ms) else { return false };
-        // A first notification begins anew: what was noted belongs to the message before.
-        let is_first = reason == nflog::Reason::First;
-        let data = last.filter(|_| !is_first).map(|last| last.data.clone()).unwrap_or_default();
         let told: Vec<Snapshot> =
             alerts.iter().filter(|alert| alert.is_firing || integration.sends_resolved).cloned().collect();
         if told.is_empty() {
@@ -494,6 +574,7 @@ impl Core {
                     repeat_interval_ms: job.repeat_interval_ms,
                 };
                 let key = job.key.clone();
+                self.promise(id, now_ms);
                 self.remember(key, told, now_ms);
                 self.end_job(id, None);
             }
@@ -554,7 +635,7 @@ impl Core {
         // Twice the repeat interval is long enough to decide; upstream's rule.
         let keep_ms = self.retention_ms.min(told.repeat_interval_ms.saturating_mul(2));
         let entry = Entry {
-            sent_at_ms: now_ms,
+            sent_at_ms: self.later_than_known(&key, now_ms),
             expires_at_ms: now_ms.saturating_add(keep_ms),
             firing: told.firing,
             resolved: told.resolved,
@@ -580,7 +661,7 @@ impl Core {
         let gone: Vec<Fingerprint> = self
             .alerts
             .iter()
-            .filter(|(id, alert)| is_old(alert) && !grouped.contains(id))
+            .filter(|(id, alert)| is_old(alert) && !grouped.contains(id) && !self.promises.has_open(**id))
             .map(|(id, _)| *id)
             .collect();
         for fingerprint in gone {
@@ -592,6 +673,7 @@ impl Core {
                 self.journal.push(Record::AlertGone(fingerprint));
             }
         }
+        self.promises.collect_garbage(now_ms);
         self.journal.push(Record::Alive(now_ms));
     }
 }

@@ -1,5 +1,7 @@
 //! Timed scenarios on the sync core: upstream's acceptance tests as data, then reload, restart and a property.
 
+mod promises;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::Record;
 use crate::alert::{Alert, Fingerprint};
 use crate::nflog::{Entry, NotifyKey};
+use crate::promise::Promised;
 use crate::silence::Silence;
 
 type Map = BTreeMap<String, String>;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "t", rename_all = "snake_case", deny_unknown_fields)]
-enum Line {
+pub(crate) enum Line {
     Alert {
         labels: Map,
         annotations: Map,
@@ -51,13 +52,20 @@ enum Line {
     NotifiedGone {
         key: KeyLine,
     },
+    Promised {
+        key: KeyLine,
+        group: Map,
+        at: i64,
+        firing: Vec<String>,
+        ended: BTreeMap<String, i64>,
+    },
     Alive {
         at: i64,
     },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct SilenceLine {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SilenceLine {
     id: String,
     matchers: Vec<MatcherLine>,
     starts: i64,
@@ -68,17 +76,17 @@ struct SilenceLine {
     annotations: Map,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MatcherLine {
+pub(crate) struct MatcherLine {
     name: String,
     op: String,
     value: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeyLine {
+pub(crate) struct KeyLine {
     group: String,
     receiver: String,
     integration: String,
@@ -122,9 +130,14 @@ fn read(line: &[u8]) -> Option<Record> {
     from_line(serde_json::from_slice(json).ok()?)
 }
 
+/// One record as JSON, the same for the same content.
+pub(crate) fn json(record: &Record) -> String {
+    serde_json::to_string(&to_line(record)).expect("maps of texts and numbers always serialise")
+}
+
 /// Appends one record to `out`.
 pub(super) fn push(out: &mut String, record: &Record) {
-    let json = serde_json::to_string(&to_line(record)).expect("maps of texts and numbers always serialise");
+    let json = json(record);
     let _ = writeln!(out, "{:08x} {json}", crc32c::crc32c(json.as_bytes()));
 }
 
@@ -145,7 +158,7 @@ fn key_line(key: &NotifyKey) -> KeyLine {
     }
 }
 
-fn to_line(record: &Record) -> Line {
+pub(crate) fn to_line(record: &Record) -> Line {
     match record {
         Record::Alert(alert) => Line::Alert {
             labels: map(&alert.labels),
@@ -187,12 +200,23 @@ fn to_line(record: &Record) -> Line {
             data: entry.data.clone(),
         },
         Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
+        Record::Promised(said) => Line::Promised {
+            key: key_line(&said.key),
+            group: map(&said.group_labels),
+            at: said.at_ms,
+            firing: texts(&said.firing),
+            ended: said.ended.iter().map(|(id, ends_at_ms)| (id.to_string(), *ends_at_ms)).collect(),
+        },
         Record::Alive(at_ms) => Line::Alive { at: *at_ms },
     }
 }
 
 fn fingerprint(text: &str) -> Option<Fingerprint> {
     u64::from_str_radix(text, 16).ok().map(Fingerprint)
+}
+
+fn set(texts: Vec<String>) -> Option<BTreeSet<Fingerprint>> {
+    texts.iter().map(|text| fingerprint(text)).collect()
 }
 
 fn key(line: KeyLine) -> NotifyKey {
@@ -205,7 +229,7 @@ fn matcher(line: MatcherLine) -> Option<Matcher> {
     Matcher::new(op, line.name, line.value).ok()
 }
 
-fn from_line(line: Line) -> Option<Record> {
+pub(crate) fn from_line(line: Line) -> Option<Record> {
     Some(match line {
         Line::Alert { labels, annotations, starts, ends, updated, url, timeout } => {
             Record::Alert(Arc::new(Alert {
@@ -237,9 +261,6 @@ fn from_line(line: Line) -> Option<Record> {
         }),
         Line::SilenceGone { id } => Record::SilenceGone(id),
         Line::Notified { key: key_line, sent, expires, firing, resolved, data } => {
-            let set = |texts: Vec<String>| {
-                texts.iter().map(|text| fingerprint(text)).collect::<Option<BTreeSet<_>>>()
-            };
             let entry = Entry {
                 sent_at_ms: sent,
                 expires_at_ms: expires,
@@ -250,6 +271,16 @@ fn from_line(line: Line) -> Option<Record> {
             Record::Notified(key(key_line), entry)
         }
         Line::NotifiedGone { key: key_line } => Record::NotifiedGone(key(key_line)),
+        Line::Promised { key: key_line, group, at, firing, ended } => Record::Promised(Promised {
+            key: key(key_line),
+            group_labels: Labels::from_pairs(group),
+            at_ms: at,
+            firing: set(firing)?,
+            ended: ended
+                .iter()
+                .map(|(text, ends_at_ms)| Some((fingerprint(text)?, *ends_at_ms)))
+                .collect::<Option<_>>()?,
+        }),
         Line::Alive { at } => Record::Alive(at),
     })
 }

@@ -26,6 +26,8 @@ pub(crate) struct Parts {
     pub(crate) limits: alertmanager::Limits,
     /// Whether changes of silences are said in the log.
     pub(crate) logs_silences: bool,
+    /// How to join other managers; `None` to be alone.
+    pub(crate) cluster: Option<alertmanager::ClusterOptions>,
 }
 
 /// Reads a configuration file and the template files it names.
@@ -62,6 +64,7 @@ pub(crate) fn start(
         },
         limits: parts.limits,
         logs_silences: parts.logs_silences,
+        cluster: parts.cluster,
     };
     Ok(alertmanager::spawn(options)?)
 }

@@ -2,10 +2,13 @@
 
 use anyhow::{Result, bail};
 
-use crate::flags::{DURATION, FILE, Flag, IgnoredShape, Kind, NUMBER, flag};
+use crate::cluster;
+use crate::flags::{DURATION, FILE, Flag, IgnoredShape, Kind, NUMBER, flag, joined};
 
 /// Every flag, in the order of the help.
-pub(crate) const MANAGER: &[Flag] = &[
+pub(crate) const MANAGER: &[Flag] = &joined::<{ OWN.len() + cluster::FLAGS.len() }>(OWN, cluster::FLAGS);
+
+const OWN: &[Flag] = &[
     flag("config.file", FILE, "alertmanager.yml", "Alertmanager configuration file"),
     flag(
         "storage.path",
@@ -80,14 +83,8 @@ pub(crate) const MANAGER: &[Flag] = &[
     flag(
         "cluster.listen-address",
         Kind::Value("ADDR"),
-        "",
-        "Where other managers reach this one; several managers together are not there yet, see --cluster.peer",
-    ),
-    flag(
-        "cluster.peer",
-        Kind::Repeated("ADDR"),
-        "",
-        "Another manager to share silences and the notification log with; refused by this version",
+        cluster::LISTEN_DEFAULT,
+        "Where other managers reach this one; without --cluster.peer and --cluster.key-file it is alone",
     ),
     flag(
         "enable-feature",
@@ -101,32 +98,22 @@ pub(crate) const MANAGER: &[Flag] = &[
 ];
 
 const GO: &str = "it tunes Go's runtime, which is not used here";
-const ALONE: &str = "this manager runs alone";
+const LOOKED_UP: &str = "names of other managers are looked up again every 15s";
+const PROBES: &str = "a manager counts as gone when five probes were missed";
+const NO_GOSSIP: &str = "managers advertise the address of the way to the first of the others";
 
 /// Accepted and without effect: name, shape, why.
 pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
     ("auto-gomemlimit.ratio", IgnoredShape::Value, GO),
     ("dispatch.maintenance-interval", IgnoredShape::Value, "a group ends with its last alert"),
     ("web.ui-path", IgnoredShape::Value, "the web page is inside the binary"),
-    ("cluster.advertise-address", IgnoredShape::Value, ALONE),
     (
         "cluster.allow-insecure-public-advertise-address-discovery",
         IgnoredShape::Switch("no-cluster.allow-insecure-public-advertise-address-discovery"),
-        ALONE,
+        NO_GOSSIP,
     ),
-    ("cluster.gossip-interval", IgnoredShape::Value, ALONE),
-    ("cluster.label", IgnoredShape::Value, ALONE),
-    ("cluster.peer-name", IgnoredShape::Value, ALONE),
-    ("cluster.peer-timeout", IgnoredShape::Value, ALONE),
-    ("cluster.peers-resolve-timeout", IgnoredShape::Value, ALONE),
-    ("cluster.probe-interval", IgnoredShape::Value, ALONE),
-    ("cluster.probe-timeout", IgnoredShape::Value, ALONE),
-    ("cluster.pushpull-interval", IgnoredShape::Value, ALONE),
-    ("cluster.reconnect-interval", IgnoredShape::Value, ALONE),
-    ("cluster.reconnect-timeout", IgnoredShape::Value, ALONE),
-    ("cluster.settle-timeout", IgnoredShape::Value, ALONE),
-    ("cluster.tcp-timeout", IgnoredShape::Value, ALONE),
-    ("cluster.tls-config", IgnoredShape::Value, ALONE),
+    ("cluster.peers-resolve-timeout", IgnoredShape::Value, LOOKED_UP),
+    ("cluster.probe-timeout", IgnoredShape::Value, PROBES),
 ];
 
 /// Features of Alertmanager: what becomes of each name. `Ok` says why it has no effect.
@@ -161,20 +148,6 @@ pub(super) fn features(values: &[String]) -> Result<Vec<String>> {
         }
     }
     Ok(remarks)
-}
-
-/// Refuses what would need other managers.
-///
-/// # Errors
-/// When a peer is named.
-pub(super) fn refuse_peers(peers: &[String]) -> Result<()> {
-    if let Some(peer) = peers.iter().find(|peer| !peer.is_empty()) {
-        bail!(
-            "--cluster.peer={peer}: this version does not share silences and the notification log with other managers; \
-             leave the flag out, or both would notify"
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -219,7 +192,5 @@ mod tests {
         check("", Ok(0));
         check("auto-gomemlimit,event-recorder", Err("event-recorder is not served"));
         check("nonsense", Err("unknown option \"nonsense\""));
-        assert!(refuse_peers(&["a:9094".to_owned()]).is_err());
-        assert!(refuse_peers(&[String::new()]).is_ok());
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::cluster;
 use crate::flags::Values;
 use crate::server::signals::Signals;
 use crate::server::{COMMANDS_MAX, STOP_TIMEOUT, listen, own, web};
@@ -66,7 +67,7 @@ async fn serve(flags: &Values) -> Result<()> {
     for remark in flags::features(flags.list("enable-feature"))?.iter().chain(flags.warnings()) {
         warn!("{remark}");
     }
-    flags::refuse_peers(flags.list("cluster.peer"))?;
+    let cluster = cluster::options(flags)?;
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
     let path = PathBuf::from(flags.text("config.file"));
     let config = compose::load(&path)?;
@@ -86,6 +87,7 @@ async fn serve(flags: &Values) -> Result<()> {
         start_delay: flags.duration("dispatch.start-delay")?,
         limits: limits(flags)?,
         logs_silences: flags.is_on("log.silences"),
+        cluster,
     };
     let manager = compose::start(config, parts, &registry, &clock)?;
     shell.set_manager(manager.clone());

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Base;
+use crate::cluster;
 use crate::config::Config;
 use crate::flags::Values;
 use crate::manager::compose;
@@ -165,6 +166,7 @@ fn start_alertmanager(
         start_delay: model::Duration::ZERO,
         limits: alertmanager::Limits::default(),
         logs_silences: false,
+        cluster: cluster::options(flags)?,
     };
     compose::start(alertmanager_config(flags, config)?, parts, registry, clock)
 }

@@ -74,7 +74,8 @@ impl Others {
     }
 }
 
-fn full(address: &str) -> String {
+/// An address as it is bound: `:9090` is every interface.
+pub(crate) fn full(address: &str) -> String {
     if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() }
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn bind(flag: &str, addresses: &[String]) -> Result<Vec<Listene
     Ok(listeners)
 }
 
-fn explain(flag: &str, address: &str, err: &std::io::Error) -> anyhow::Error {
+pub(crate) fn explain(flag: &str, address: &str, err: &std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind;
     match err.kind() {
         ErrorKind::AddrInUse => anyhow!(

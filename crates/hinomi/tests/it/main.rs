@@ -32,6 +32,7 @@ mod reload;
 mod remote_read;
 mod remote_write;
 mod remote_write_out;
+mod replicas;
 mod starts;
 mod startup;
 mod tutorial;

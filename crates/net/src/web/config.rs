@@ -13,7 +13,7 @@ use model::yaml::null_as_default;
 use serde::{Deserialize, Deserializer};
 
 use crate::Secret;
-use crate::config::{TlsVersion, join};
+use crate::config::{TlsConfig, TlsVersion, join};
 
 /// Headers that may be added, with the values they may have; no values means any.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -49,6 +49,8 @@ pub(crate) struct WebFile {
     pub(crate) rate: Option<Rate>,
     /// `basic_auth_users`
     pub(crate) users: BTreeMap<String, PasswordHash>,
+    /// `tls_client_config`, of servers that connect to each other.
+    pub(crate) client: Option<TlsConfig>,
 }
 
 #[derive(Deserialize, Default)]
@@ -62,6 +64,7 @@ struct WebKeys {
     rate_limit: RateSection,
     #[serde(deserialize_with = "null_as_default")]
     basic_auth_users: BTreeMap<String, PasswordHash>,
+    tls_client_config: Option<TlsConfig>,
 }
 
 impl TryFrom<WebKeys> for WebFile {
@@ -88,6 +91,7 @@ impl TryFrom<WebKeys> for WebFile {
             headers: keys.http_server_config.headers.0,
             rate: keys.rate_limit.0,
             users: keys.basic_auth_users,
+            client: keys.tls_client_config,
         })
     }
 }
@@ -99,6 +103,9 @@ impl WebFile {
             join(dir, &mut tls.cert_file);
             join(dir, &mut tls.key_file);
             join(dir, &mut tls.client_ca_file);
+        }
+        if let Some(client) = &mut self.client {
+            client.set_directory(dir);
         }
     }
 

@@ -29,6 +29,7 @@ use users::Doorkeeper;
 
 pub use der::names as certificate_names;
 
+use crate::config::TlsConfig;
 use crate::error::BuildError;
 
 /// Why a web configuration file cannot be used.
@@ -57,6 +58,18 @@ pub enum WebConfigError {
     /// Certificates came or went since the start.
     #[error("{}: tls_server_config was added or removed; TLS is switched on and off by a restart", path.display())]
     TlsSwitched {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of servers that connect to each other lacks how others connect here.
+    #[error("{}: missing 'tls_server_config' entry in the TLS configuration", path.display())]
+    NoServer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A web configuration file says how to connect elsewhere.
+    #[error("{}: field tls_client_config not found; it is for --cluster.tls-config", path.display())]
+    Client {
         /// The file.
         path: PathBuf,
     },
@@ -143,6 +156,28 @@ impl WebConfig {
     /// # Errors
     /// When one of them cannot be read or used.
     pub fn open(path: &Path) -> Result<Self, WebConfigError> {
+        let web = Self::open_any(path)?;
+        let has_client = web.loaded.read().web.client.is_some();
+        if has_client { Err(WebConfigError::Client { path: path.to_owned() }) } else { Ok(web) }
+    }
+
+    /// As [`WebConfig::open`], for servers that connect to each other: TLS must be on, and `tls_client_config` may say
+    /// how to connect to the others, see [`WebConfig::peers_tls`].
+    ///
+    /// # Errors
+    /// As [`WebConfig::open`], and without `tls_server_config`.
+    pub fn open_for_peers(path: &Path) -> Result<Self, WebConfigError> {
+        let web = Self::open_any(path)?;
+        if web.has_tls { Ok(web) } else { Err(WebConfigError::NoServer { path: path.to_owned() }) }
+    }
+
+    /// `tls_client_config`: how to connect to the others.
+    #[must_use]
+    pub fn peers_tls(&self) -> TlsConfig {
+        self.loaded.read().web.client.clone().unwrap_or_default()
+    }
+
+    fn open_any(path: &Path) -> Result<Self, WebConfigError> {
         let dir = DiskDir::anywhere();
         let loaded = Loaded::read(path, &dir)?;
         Ok(Self {

@@ -1,0 +1,206 @@
+//! Taking turns: among managers that share their notification log, each waits by its position before it speaks.
+//!
+//! In from `cluster`, which knows the position; out to the flush. While a flush waits, its alerts stay as they were when
+//! its time came: what happens meanwhile belongs to the next flush, or intervals would shrink to the wait. What another
+//! manager said meanwhile is in the log by then. Semantics of the wait are Alertmanager's; looking again at what is true
+//! after it is ours, so that nobody hears of a fire that was said to be over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::group::{Group, GroupId, Snapshot};
+use super::{Core, Record};
+use crate::alert::Fingerprint;
+use crate::nflog::{Entry, NotifyKey, NotifyLog};
+use crate::route::Route;
+use crate::silence::SILENCES_MAX;
+use crate::state::codec;
+
+/// How far ahead of our clock a record of another manager may be dated, in milliseconds. Chosen: no clock that anybody
+/// looks after is a day wrong, and the last word wins, so that one from next year would win for a year.
+const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// How long this manager waits for others to speak first, in milliseconds.
+    pub(crate) wait_ms: i64,
+    /// Whether it may speak at all; not before it knows what others said.
+    pub(crate) is_ready: bool,
+    /// Whether there may be others.
+    pub(crate) is_shared: bool,
+}
+
+impl Default for Turn {
+    /// Alone.
+    fn default() -> Self {
+        Self { wait_ms: 0, is_ready: true, is_shared: false }
+    }
+}
+
+/// A flush that waits.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    since_ms: i64,
+    /// Not before, since a message to the same receiver is on its way.
+    pub(super) not_before_ms: i64,
+    pub(super) alerts: Vec<Snapshot>,
+    /// When each integration had been told last.
+    told: Vec<(NotifyKey, Option<i64>)>,
+}
+
+fn sent_at(log: &NotifyLog, key: &NotifyKey) -> Option<i64> {
+    log.get(key).map(|entry| entry.sent_at_ms)
+}
+
+impl Parked {
+    /// Whether `key` was told something since.
+    pub(super) fn is_told_since(&self, key: &NotifyKey, log: &NotifyLog) -> bool {
+        let before = self.told.iter().find(|(told, _)| told == key).and_then(|(_, at_ms)| *at_ms);
+        sent_at(log, key) != before
+    }
+}
+
+impl Core {
+    /// Takes what the cluster says about positions. Flushes that wait go by it at once.
+    pub(crate) fn set_turn(&mut self, turn: Turn) {
+        self.turn = turn;
+    }
+
+    /// Whether it may speak, for tests and gauges.
+    pub(crate) fn turn(&self) -> Turn {
+        self.turn
+    }
+
+    /// When `group` is looked at next.
+    pub(super) fn flush_at_ms(&self, group: &Group) -> i64 {
+        match &group.parked {
+            Some(parked) => parked.since_ms.saturating_add(self.turn.wait_ms).max(parked.not_before_ms),
+            None => group.next_flush_ms.max(self.start_ms),
+        }
+    }
+
+    /// Lets a flush wait whose time has come; `false` when it need not, or has.
+    pub(super) fn park(&mut self, id: &GroupId, route: &Route, keys: &[NotifyKey], now_ms: i64) -> bool {
+        let wait_ms = self.turn.wait_ms;
+        let Some(group) = self.groups.get_mut(id) else { return false };
+        if wait_ms <= 0 || group.parked.is_some() {
+            return false;
+        }
+        group.begin_flush(route.group_interval_ms, now_ms);
+        let told = keys.iter().map(|key| (key.clone(), sent_at(&self.nflog, key))).collect();
+        group.parked =
+            Some(Parked { since_ms: now_ms, not_before_ms: now_ms, alerts: group.snapshot(now_ms), told });
+        true
+    }
+
+    /// The same alerts as they are now.
+    pub(super) fn as_of_now(&self, alerts: &[Snapshot], now_ms: i64) -> Vec<Snapshot> {
+        let now = |snapshot: &Snapshot| {
+            let alert = self.alerts.get(&snapshot.fingerprint).unwrap_or(&snapshot.alert);
+            Snapshot {
+                fingerprint: snapshot.fingerprint,
+                alert: alert.clone(),
+                is_firing: !alert.is_resolved_at(now_ms),
+            }
+        };
+        alerts.iter().map(now).collect()
+    }
+
+    /// Alerts that another manager told of and this one has not heard of: they stay told.
+    pub(super) fn known_to_others(&self, last: Option<&Entry>) -> BTreeSet<Fingerprint> {
+        let last = last.filter(|_| self.turn.is_shared);
+        let unknown = |id: &&Fingerprint| !self.alerts.contains_key(id);
+        last.map(|entry| entry.firing.iter().filter(unknown).copied().collect()).unwrap_or_default()
+    }
+
+    /// A time for the log that is later than its last entry for `key`, also where another manager's clock is ahead.
+    pub(super) fn later_than_known(&self, key: &NotifyKey, now_ms: i64) -> i64 {
+        sent_at(&self.nflog, key).map_or(now_ms, |last_ms| now_ms.max(last_ms.saturating_add(1)))
+    }
+
+    /// Takes records of another manager, those that say more than is known; they are in the journal then.
+    ///
+    /// The last word counts; of two at the same time the greater text. So managers that took the same records in any
+    /// order, any number of times, know the same.
+    ///
+    /// With `waited_ms` they were written just now by a manager that waits so long: groups it told of fall into step.
+    pub(crate) fn merge(&mut self, records: Vec<Record>, waited_ms: Option<i64>, now_ms: i64) {
+        let mut told: BTreeMap<String, i64> = BTreeMap::new();
+        let latest_ms = now_ms.saturating_add(AHEAD_MS_MAX);
+        for record in records {
+            let is_news = match &record {
+                Record::Silence(silence) => {
+                    let known = self.silences.get(&silence.id);
+                    let is_over = silence.ends_at_ms.saturating_add(self.retention_ms) < now_ms;
+                    let has_room = known.is_some() || self.silences.len() < SILENCES_MAX;
+                    let old = known.map(|known| (known.updated_at_ms, Record::Silence(known.clone())));
+                    has_room && !is_over && wins(silence.updated_at_ms, latest_ms, &record, old)
+                }
+                Record::Notified(key, entry) => {
+                    let known = self.nflog.get(key);
+                    // Also when somebody else was quicker to hand it on.
+                    if known.is_none_or(|known| known.sent_at_ms <= entry.sent_at_ms) {
+                        told.insert(key.group_key.clone(), entry.sent_at_ms);
+                    }
+                    let old =
+                        known.map(|known| (known.sent_at_ms, Record::Notified(key.clone(), known.clone())));
+                    entry.expires_at_ms > now_ms && wins(entry.sent_at_ms, latest_ms, &record, old)
+                }
+                Record::Promised(said) => said.at_ms <= latest_ms && self.promises.merge(said),
+                _ => false,
+            };
+            if !is_news {
+                continue;
+            }
+            match &record {
+                Record::Silence(silence) => self.silences.keep(silence.clone()),
+                Record::Notified(key, entry) => self.nflog.put(key.clone(), entry.clone()),
+                _ => {}
+            }
+            self.journal.push(record);
+        }
+        if let Some(waited_ms) = waited_ms.filter(|_| !told.is_empty()) {
+            self.fall_into_step(&told, now_ms.saturating_sub(waited_ms), now_ms);
+        }
+    }
+
+    /// Brings the next look at groups of these keys to a whole interval after `base_ms`, when another manager looked at
+    /// them. Timers of managers that began at different moments would else meet by chance, and then both would speak.
+    fn fall_into_step(&mut self, told: &BTreeMap<String, i64>, base_ms: i64, now_ms: i64) {
+        let told_at =
+            |id: &GroupId| told.get(&self.group_key(id)).map(|sent_at_ms| (id.clone(), *sent_at_ms));
+        let ids: Vec<(GroupId, i64)> = self.groups.keys().filter_map(told_at).collect();
+        for (id, sent_at_ms) in ids {
+            let interval_ms = self.routes.get(id.route).group_interval_ms;
+            let Some(group) = self.groups.get_mut(&id).filter(|group| group.has_flushed) else { continue };
+            // What is said again, since an answer was lost, is no news of when.
+            if group.in_step_with == Some(sent_at_ms) {
+                continue;
+            }
+            group.in_step_with = Some(sent_at_ms);
+            let next_ms = base_ms.saturating_add(interval_ms).max(now_ms);
+            if next_ms > group.next_flush_ms {
+                // Once only, or one that speaks at every interval would put others off for ever.
+                if group.is_put_off {
+                    group.next_flush_ms = now_ms;
+                    group.in_step_ms = Some(next_ms);
+                    continue;
+                }
+                group.is_put_off = true;
+            }
+            group.next_flush_ms = next_ms;
+        }
+    }
+}
+
+/// Whether a record of `at_ms` takes the place of an `old` one.
+fn wins(at_ms: i64, latest_ms: i64, record: &Record, old: Option<(i64, Record)>) -> bool {
+    if at_ms > latest_ms {
+        return false;
+    }
+    let Some((old_ms, old)) = old else { return true };
+    match at_ms.cmp(&old_ms) {
+        std::cmp::Ordering::Equal => codec::json(record) > codec::json(&old),
+        order => order.is_gt(),
+    }
+}
