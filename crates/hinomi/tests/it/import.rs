@@ -224,24 +224,30 @@ fn everything(base: &str, at: f64) -> Vec<Value> {
     series
 }
 
+/// Debian's Prometheus on a data directory, ready.
+fn real_prometheus(config: &Path, data: &Path, port: u16) -> Process {
+    let mut command = Command::new("/usr/bin/prometheus");
+    command
+        .args(["--web.enable-remote-write-receiver", "--web.enable-admin-api"])
+        .args(["--enable-feature=native-histograms", "--storage.tsdb.retention.time=10y"])
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let process = Process::start(&mut command, &data.with_extension("log"));
+    wait_for("Prometheus", Duration::from_secs(30), || {
+        get(&format!("http://127.0.0.1:{port}/-/ready")).ok().filter(|answer| answer.status == 200)
+    });
+    process
+}
+
 #[test]
 fn what_a_real_prometheus_holds_of_every_kind_comes_over_and_goes_back() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("prometheus.yml");
     std::fs::write(&config, "storage: {tsdb: {out_of_order_time_window: 2h}}\n").unwrap();
     let (theirs, port) = (folder.path().join("theirs"), free_port());
-    let mut command = Command::new("/usr/bin/prometheus");
-    command
-        .args(["--web.enable-remote-write-receiver", "--web.enable-admin-api"])
-        .arg("--enable-feature=native-histograms")
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", theirs.display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let mut prometheus = Process::start(&mut command, &folder.path().join("prometheus.log"));
     let base = format!("http://127.0.0.1:{port}");
-    wait_for("Prometheus", Duration::from_secs(30), || {
-        get(&format!("{base}/-/ready")).ok().filter(|answer| answer.status == 200)
-    });
+    let mut prometheus = real_prometheus(&config, &theirs, port);
     let start_ms = (now_secs() as i64 - 600) * 1_000;
     let response = ureq::post(format!("{base}/api/v1/write"))
         .header("Content-Type", "application/x-protobuf")
@@ -284,15 +290,6 @@ fn what_a_real_prometheus_holds_of_every_kind_comes_over_and_goes_back() {
     assert_eq!(code, 0, "{err}");
     let (code, out, err) = output(Command::new("promtool").args(["tsdb", "analyze", text(&back)]));
     assert!(code == 0 && out.contains("Series: 5"), "{out}{err}");
-    let mut command = Command::new("/usr/bin/prometheus");
-    command
-        .args(["--enable-feature=native-histograms", "--storage.tsdb.retention.time=10y"])
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", back.display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let _prometheus = Process::start(&mut command, &folder.path().join("again.log"));
-    wait_for("Prometheus again", Duration::from_secs(30), || {
-        get(&format!("{base}/-/ready")).ok().filter(|answer| answer.status == 200)
-    });
+    let _prometheus = real_prometheus(&config, &back, port);
     assert_eq!(everything(&base, at), expected, "and back");
 }
