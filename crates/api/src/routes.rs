@@ -13,7 +13,7 @@ use crate::error::{ApiError, ErrorKind};
 use crate::limits::{self, RequestLimits};
 use crate::state::Shell;
 use crate::v1::{
-    admin, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search, series,
+    admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search, series,
     status, targets, write,
 };
 use crate::{federate, lifecycle, metrics, notices, ui};
@@ -124,6 +124,9 @@ fn v1() -> Router<Arc<Shell>> {
             "/admin/tsdb/import",
             get(import::status).post(import::start).put(import::start).delete(import::cancel),
         )
+        .route("/admin/rules/backfill", post(backfill::start).put(backfill::start).delete(backfill::cancel))
+        .route("/status/discovery", get(targets::discovery))
+        .route("/status/backfill", get(backfill::status))
         .route("/features", get(status::features))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))

@@ -245,6 +245,8 @@ pub struct Services {
     pub pushed_metadata: Arc<dyn Fn() -> BTreeMap<String, model::Metadata> + Send + Sync>,
     /// What is evaluated.
     pub rules: Arc<rules::Manager>,
+    /// Rules over stored history.
+    pub backfills: Arc<rules::Backfills>,
     /// Where alerts are sent besides the Alertmanager inside.
     pub alertmanager_urls: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The Alertmanager inside.

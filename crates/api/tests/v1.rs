@@ -186,6 +186,7 @@ impl Server {
                 let metadata = model::Metadata { help: "Pushed.".to_owned(), ..model::Metadata::default() };
                 BTreeMap::from([("pushed".to_owned(), metadata)])
             }),
+            backfills: Arc::new(rules::Backfills::new(rules.clone())),
             rules,
             alertmanager_urls: Arc::new(|| vec!["http://a:1/api/v2/alerts".to_owned()]),
             alertmanager: alertmanager.unwrap(),

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::SdError;
 use crate::group::{Groups, TargetGroup};
+use crate::health::SdHealth;
 use crate::hub::Owner;
 use crate::metrics::SdMetrics;
 
@@ -48,11 +49,13 @@ pub struct Context {
     /// What is counted.
     pub metrics: Arc<SdMetrics>,
     pub(crate) sender: watch::Sender<Option<Groups>>,
+    pub(crate) health: SdHealth,
 }
 
 impl Context {
     /// Passes all targets of this configuration on, unless they are the same as before.
     pub fn publish(&self, groups: Vec<TargetGroup>) {
+        self.health.recovered();
         self.metrics.received_updates.with(&[self.owner.name]).inc();
         let has_changed = self.sender.send_if_modified(|known| {
             let has_changed = known.as_deref() != Some(&groups);
@@ -69,6 +72,7 @@ impl Context {
     /// Counts and logs a look that failed.
     pub fn failed(&self, error: &SdError) {
         self.metrics.refresh_failures.with(&[self.mechanism, &self.owner.config]).inc();
+        self.health.failed(error, self.clock.now_ms());
         tracing::error!(
             mechanism = self.mechanism,
             config = self.owner.config,

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::driver::Context;
 use crate::group::Groups;
+use crate::health::SdHealth;
 use crate::kinds::SdConfig;
 use crate::metrics::SdMetrics;
 
@@ -56,6 +57,7 @@ struct Running {
     owner: Owner,
     metrics: Arc<SdMetrics>,
     has_failed: bool,
+    health: SdHealth,
 }
 
 impl Drop for Running {
@@ -101,6 +103,12 @@ impl Subscription {
     #[must_use]
     pub fn mechanism(&self) -> &'static str {
         self.running.config.name()
+    }
+
+    /// Whether its targets can be found. What is returned does not keep the watcher running.
+    #[must_use]
+    pub fn health(&self) -> SdHealth {
+        self.running.health.clone()
     }
 }
 
@@ -150,7 +158,9 @@ impl Hub {
             dir: Arc::clone(&self.options.dir),
             metrics: Arc::clone(&self.metrics),
             sender,
+            health: SdHealth::new(config.name()),
         };
+        let health = context.health.clone();
         let gone = CancellationToken::new();
         self.metrics.failed_configs.with(&[owner.name]);
         let started = config.start(context.clone());
@@ -169,10 +179,11 @@ impl Hub {
                     "cannot start service discovery"
                 );
                 context.publish(Vec::new());
+                context.health.failed(&error, self.options.clock.now_ms());
             }
         }
         let (config, owner, metrics) = (config.clone(), owner.clone(), Arc::clone(&self.metrics));
-        Running { config, groups, gone, owner, metrics, has_failed }
+        Running { config, groups, gone, owner, metrics, has_failed, health }
     }
 }
 

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::backfill;
 use crate::check::{self, args::CheckArgs};
 use crate::data_dir::{self, TsdbCommand};
 use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
 use crate::manager;
+use crate::push;
 use crate::query::{self, QueryArgs};
 use crate::unit_test;
 
@@ -27,6 +29,10 @@ pub(crate) enum Invocation {
     Manager(Values),
     /// Work on a data directory.
     Tsdb(TsdbCommand),
+    /// Evaluate rules over stored history.
+    Backfill(backfill::Args),
+    /// Send metrics on.
+    Push(push::Args),
 }
 
 const ABOUT: &str =
@@ -65,6 +71,8 @@ pub(crate) fn command() -> Command {
         .subcommand(test_command(files("Unit test file, in promtool's format")))
         .subcommand(query::command().arg(enable_feature()))
         .subcommand(data_dir::command())
+        .subcommand(backfill::command())
+        .subcommand(push::command())
 }
 
 fn server_command() -> Command {
@@ -187,6 +195,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Some(("alertmanager", sub)) => Invocation::Manager(values(MANAGER, sub)),
         Some(("check", sub)) => Invocation::Check(check::args::parse(sub)),
         Some(("test", sub)) => Invocation::TestRules(test_args(sub)),
+        Some(("backfill", sub)) => Invocation::Backfill(backfill::parse(sub)),
+        Some(("push", sub)) => Invocation::Push(
+            push::parse(sub).map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
+        ),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),
         Some(("tsdb", sub)) => Invocation::Tsdb(
             data_dir::parse(sub)

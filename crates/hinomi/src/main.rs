@@ -2,6 +2,8 @@
 //!
 //! Errors go to stderr; the exit code is 0 when all went well, 1 when not, 2 when the command line is wrong.
 
+mod admin;
+mod backfill;
 mod build;
 mod check;
 mod cli;
@@ -13,6 +15,7 @@ mod http;
 mod import;
 mod log;
 mod manager;
+mod push;
 mod query;
 mod server;
 mod terminal;
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         Invocation::Query(args) => query::run(&args),
         Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::TestRules(args) => unit_test::run(&args),
+        Invocation::Backfill(args) => backfill::run(&args),
+        Invocation::Push(args) => return ended(push::run(&args)),
         Invocation::Check(args) => return ended(check::run(&args)),
     };
     ended(result.map(|()| ExitCode::SUCCESS))

@@ -110,6 +110,14 @@ pub struct GroupSpec {
     pub rules: Vec<RuleSpec>,
 }
 
+impl GroupSpec {
+    /// Where it is evaluated within its interval, milliseconds: the same at every start.
+    #[must_use]
+    pub fn phase_ms(&self, interval_ms: i64) -> i64 {
+        crate::manager::phase_ms(interval_ms, &self.file, &self.name)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawFile {

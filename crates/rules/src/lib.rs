@@ -6,6 +6,7 @@
 //! Semantics: Prometheus 3.14's rules and notifier packages.
 
 mod alerting;
+mod backfill;
 pub mod builtin;
 mod config;
 pub mod driver;
@@ -22,6 +23,7 @@ mod template;
 mod trial;
 mod view;
 
+pub use backfill::{BackfillRequest, BackfillState, BackfillStatus, Backfills, Prepared};
 pub use builtin::BuiltinRules;
 pub use config::{AlertingConfig, AlertmanagerConfig};
 pub use file::{Expression, GroupSpec, RuleSpec, parse_file};

@@ -172,9 +172,23 @@ fn spread(key: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// What names a group, in metrics and for its place in time.
+fn key_of(file: &str, name: &str) -> String {
+    format!("{file};{name}")
+}
+
+fn phase_of(interval_ms: i64, key: &str) -> i64 {
+    (spread(key) % interval_ms.unsigned_abs().max(1)).cast_signed()
+}
+
+/// Where a group is evaluated within its interval, milliseconds: the same at every start.
+pub(crate) fn phase_ms(interval_ms: i64, file: &str, name: &str) -> i64 {
+    phase_of(interval_ms, &key_of(file, name))
+}
+
 /// The first time on the group's grid after `now_ms`.
 fn first_after(now_ms: i64, interval_ms: i64, key: &str) -> i64 {
-    let offset_ms = (spread(key) % interval_ms.unsigned_abs().max(1)).cast_signed();
+    let offset_ms = phase_of(interval_ms, key);
     now_ms - (now_ms - offset_ms).rem_euclid(interval_ms) + interval_ms
 }
 
@@ -206,7 +220,7 @@ impl Manager {
         let mut specs = specs;
         specs.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
         for spec in specs {
-            let key = format!("{};{}", spec.file, spec.name);
+            let key = key_of(&spec.file, &spec.name);
             let interval_ms = spec.interval_ms.unwrap_or(default_interval_ms).max(1);
             let known = old.remove(&key);
             if let Some(known) =
@@ -325,6 +339,21 @@ impl Manager {
         };
         state.evaluate(&round);
         *cell.view.write() = Arc::new(state.view(&cell.spec, cell.interval_ms));
+    }
+
+    /// What rules work on.
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// What the configuration says now.
+    pub(crate) fn options(&self) -> Arc<Options> {
+        Arc::clone(&self.options.read())
+    }
+
+    /// The groups that are loaded, each with its interval in milliseconds.
+    pub(crate) fn loaded(&self) -> Vec<(GroupSpec, i64)> {
+        self.groups.read().iter().map(|cell| (cell.spec.clone(), cell.interval_ms)).collect()
     }
 
     /// Whether series of removed groups are to be ended.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use model::Labels;
 use model::labels::METRIC_NAME;
 
 use crate::query::Sample;
@@ -19,12 +20,7 @@ pub(crate) fn apply(
     let mut seen = HashSet::with_capacity(samples.len());
     let mut renamed = Vec::with_capacity(samples.len());
     for sample in samples {
-        let mut builder = sample.labels.to_builder();
-        builder.set(METRIC_NAME, record);
-        for (name, value) in labels {
-            builder.set(name, value);
-        }
-        let labels = builder.build();
+        let labels = renamed_labels(record, labels, &sample.labels);
         if !seen.insert(labels.clone()) {
             return Err(
                 "vector contains metrics with the same labelset after applying rule labels".to_owned()
@@ -36,4 +32,14 @@ pub(crate) fn apply(
         return Err(format!("exceeded limit of {limit} with {} series", renamed.len()));
     }
     Ok(renamed)
+}
+
+/// The labels under which a result with the labels `of` is stored.
+pub(crate) fn renamed_labels(record: &str, labels: &BTreeMap<String, String>, of: &Labels) -> Labels {
+    let mut builder = of.to_builder();
+    builder.set(METRIC_NAME, record);
+    for (name, value) in labels {
+        builder.set(name, value);
+    }
+    builder.build()
 }

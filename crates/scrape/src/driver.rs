@@ -292,7 +292,7 @@ impl Manager {
         let subscribe = |sd| self.shared.options.discovery.subscribe(sd, &owner);
         // Taken before those of before the reload are dropped, so that what did not change goes on.
         let sources: Vec<Subscription> = settings.config.sd.iter().map(subscribe).collect();
-        let token = pool.begin_discovery(sources.len());
+        let token = pool.begin_discovery(sources.iter().map(Subscription::health).collect());
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn_on(discover(shared, pool, sources, token), &self.runtime);
     }

@@ -27,6 +27,9 @@ mod starts;
 pub mod target;
 pub mod view;
 
+/// How a source of targets does, for those who show it.
+pub use discovery::SdHealth;
+
 pub use config::{GlobalConfig, ScrapeConfig, ScrapeConfigError, ScrapeConfigFile};
 pub use driver::{FeatureOptions, Manager, ManagerOptions};
 pub use local::LocalTarget;

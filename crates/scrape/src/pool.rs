@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use discovery::{Groups, TargetGroup};
+use discovery::{Groups, SdHealth, TargetGroup};
 use model::Labels;
 use net::HttpClient;
 use parking_lot::Mutex;
@@ -187,6 +187,8 @@ pub(crate) struct PoolState {
     pub(crate) dropped: Vec<Labels>,
     pub(crate) n_dropped: usize,
     pub(crate) over_limit: Option<Arc<str>>,
+    /// How each of the sources does.
+    pub(crate) health: Vec<SdHealth>,
     /// Cancelled when a newer discovery takes over.
     discovery: CancellationToken,
 }
@@ -196,12 +198,13 @@ impl Pool {
         Self { job: job.to_owned(), settings: ArcSwap::new(settings), state: Mutex::default(), gone }
     }
 
-    /// A new discovery with so many sources takes over; what it returns is cancelled when it is over.
-    pub(crate) fn begin_discovery(&self, n_sources: usize) -> CancellationToken {
+    /// A new discovery with a source for each of `health` takes over; what it returns is cancelled when it is over.
+    pub(crate) fn begin_discovery(&self, health: Vec<SdHealth>) -> CancellationToken {
         let mut state = self.state.lock();
         state.discovery.cancel();
         state.discovery = self.gone.child_token();
-        let known = std::mem::replace(&mut state.groups, vec![None; n_sources]);
+        let known = std::mem::replace(&mut state.groups, vec![None; health.len()]);
+        state.health = health;
         state.previous.extend(known.into_iter().flatten());
         state.discovery.clone()
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use discovery::SdHealth;
 use model::relabel::RelabelConfig;
 use model::{Duration, Labels, Metadata};
 
@@ -136,6 +137,13 @@ impl View {
             );
         }
         all
+    }
+
+    /// Of each job how its sources of targets do, in the order of the configuration.
+    #[must_use]
+    pub fn discovery(&self) -> Vec<(String, Vec<SdHealth>)> {
+        let health = |pool: Arc<Pool>| (pool.job.clone(), pool.state.lock().health.clone());
+        self.shared.all_pools().into_iter().map(health).collect()
     }
 
     /// How many targets of each job relabelling dropped, those not remembered included.

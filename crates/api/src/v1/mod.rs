@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod ast;
+pub(crate) mod backfill;
 pub(crate) mod exemplars;
 pub(crate) mod import;
 pub(crate) mod influx;

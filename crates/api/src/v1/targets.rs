@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::response::Response;
 use model::relabel::{self, RelabelConfig};
 use model::{Labels, Matcher, Metadata};
-use scrape::{ActiveTarget, DroppedTarget, TargetMetadata, View};
+use scrape::{ActiveTarget, DroppedTarget, SdHealth, TargetMetadata, View};
 
 use crate::error::ApiError;
 use crate::json::Json;
@@ -16,6 +16,33 @@ use crate::state::Shared;
 /// `GET /api/v1/scrape_pools`
 pub(crate) async fn scrape_pools(Shared(api): Shared) -> Response {
     success(|json| json.object(|json| json.key("scrapePools").texts(api.targets.scrape_pools())))
+}
+
+/// `GET /api/v1/status/discovery`: of each job whether its targets can be found, and since when not. Ours.
+pub(crate) async fn discovery(Shared(api): Shared) -> Response {
+    let jobs = api.targets.discovery();
+    success(|json| {
+        json.object(|json| {
+            json.key("scrapePools").array(|json| {
+                for (job, sources) in &jobs {
+                    json.object(|json| {
+                        json.key("scrapePool").text(job);
+                        json.key("sources").array(|json| sources.iter().for_each(|it| push_source(json, it)));
+                    });
+                }
+            });
+        });
+    })
+}
+
+fn push_source(json: &mut Json, health: &SdHealth) {
+    json.object(|json| {
+        json.key("mechanism").text(health.mechanism());
+        if let Some(trouble) = health.trouble() {
+            json.key("error").text(&trouble.error);
+            json.key("since").time(trouble.since_ms);
+        }
+    });
 }
 
 /// `GET /api/v1/targets`

@@ -15,7 +15,17 @@ pub(crate) enum CheckArgs {
     Alertmanager { files: Vec<PathBuf>, is_json: bool },
     WebConfig { files: Vec<PathBuf>, is_json: bool },
     Metrics(Metrics),
+    Discovery(Discovery),
     Server { path: &'static str, url: String, access: Access },
+}
+
+/// `check service-discovery`
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    pub(super) file: PathBuf,
+    pub(super) job: String,
+    pub(super) timeout: std::time::Duration,
+    pub(super) timeout_text: String,
 }
 
 /// `check config`
@@ -109,6 +119,26 @@ pub(crate) fn command() -> Command {
                 .arg(switch("extended", "Show how many series each metric has"))
                 .arg(format()),
         )
+        .subcommand(
+            Command::new("service-discovery")
+                .about("Finds the targets of a job as the server would, and prints them before and after relabelling")
+                .arg(
+                    Arg::new("file")
+                        .value_name("CONFIG")
+                        .help("Prometheus configuration file")
+                        .required(true)
+                        .value_parser(clap::value_parser!(PathBuf)),
+                )
+                .arg(Arg::new("job").value_name("JOB").help("Name of the job").required(true))
+                .arg(
+                    Arg::new("timeout")
+                        .long("timeout")
+                        .value_name("DURATION")
+                        .help("How long services may take; it ends sooner once all have answered")
+                        .default_value("30s")
+                        .value_parser(|text: &str| text.parse::<Duration>().map_err(|err| err.to_string())),
+                ),
+        )
         .subcommand(probe("healthy", "Asks whether a server is up"))
         .subcommand(probe("ready", "Asks whether a server is ready to answer queries"))
 }
@@ -157,6 +187,15 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
             is_extended: matches.get_flag("extended"),
             is_json: is_json(),
         }),
+        "service-discovery" => {
+            let timeout = matches.get_one::<Duration>("timeout").copied().unwrap_or(Duration::ZERO);
+            CheckArgs::Discovery(Discovery {
+                file: matches.get_one::<PathBuf>("file").cloned().unwrap_or_default(),
+                job: matches.get_one::<String>("job").cloned().unwrap_or_default(),
+                timeout: timeout.as_std(),
+                timeout_text: timeout.to_string(),
+            })
+        }
         "healthy" | "ready" => CheckArgs::Server {
             path: if name == "ready" { "/-/ready" } else { "/-/healthy" },
             url: matches.get_one::<String>("url").cloned().unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! something is only odd and `--lint-fatal` was given (always for `check metrics`).
 
 pub(crate) mod args;
+mod discovery;
 mod files;
 mod metrics;
 mod promlint;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
             report::print(files.iter().map(|file| web_config(file)).collect(), *is_json, false)
         }
         CheckArgs::Metrics(args) => metrics::check(args),
+        CheckArgs::Discovery(args) => discovery::check(args),
         CheckArgs::Server { path, url, access } => server::check(path, url, access),
     }
 }

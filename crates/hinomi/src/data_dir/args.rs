@@ -8,6 +8,7 @@ use model::TimeRange;
 
 use super::Selection;
 use super::dump::DumpFormat;
+use super::from_rules::FromRules;
 use super::inspect::Format;
 use crate::http::{self, Access};
 use crate::import::Kind;
@@ -28,6 +29,8 @@ pub(crate) enum TsdbCommand {
         /// How to reach it.
         access: Access,
     },
+    /// Write blocks for Prometheus of what recording rules would have written.
+    FromRules(FromRules),
     /// Write blocks for Prometheus.
     ExportPrometheus {
         /// A folder, made if it is not there.
@@ -251,9 +254,51 @@ pub(crate) fn command() -> Command {
                             switch("human-readable", "List the blocks with times and sizes for eyes").short('r'),
                             switch("quiet", "Do not list the blocks").short('q'),
                         ]),
-                ),
+                )
+                .subcommand(from_rules()),
         )
         .subcommands(looking())
+}
+
+fn from_rules() -> Command {
+    let text = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    Command::new("rules")
+        .about("Asks a server what recording rules would have written; hinomi backfill rules writes it into a Hinomi itself")
+        .arg(path("files", "FILE", "Rule file; alerting rules are left out").num_args(1..))
+        .args([
+            text("url", "URL", "Server to ask").default_value("http://localhost:9090"),
+            http::config_file_arg(),
+            text("start", "TIME", "From when on, RFC 3339 or Unix seconds").required(true),
+            text("end", "TIME", "To when; three hours ago by default"),
+            path("output-dir", "DIR", "Folder for the blocks; made if it is not there")
+                .long("output-dir")
+                .required(false)
+                .default_value("data/"),
+            text("eval-interval", "DURATION", "For groups that name no interval")
+                .default_value("60s")
+                .value_parser(|text: &str| text.parse::<model::Duration>().map_err(|err| err.to_string())),
+            switch("quiet", "Do not print blocks").short('q'),
+            switch("human-readable", "Taken for promtool's sake; times are not printed").short('r').hide(true),
+        ])
+}
+
+fn read_from_rules(sub: &ArgMatches) -> Result<FromRules, String> {
+    let time = |name: &str| {
+        let text = sub.get_one::<String>(name);
+        text.map(|text| api::parse_time(text).map_err(|why| format!("--{name}: {why}"))).transpose()
+    };
+    Ok(FromRules {
+        files: sub.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect(),
+        url: sub.get_one::<String>("url").cloned().unwrap_or_default(),
+        access: Access::from_matches(sub),
+        start_ms: time("start")?.unwrap_or_default(),
+        end_ms: time("end")?,
+        to: sub.get_one::<PathBuf>("output-dir").cloned().unwrap_or_default(),
+        interval_ms: sub.get_one::<model::Duration>("eval-interval").map_or(60_000, |it| it.as_ms()),
+        is_quiet: sub.get_flag("quiet"),
+    })
 }
 
 /// What clap found.
@@ -263,6 +308,11 @@ pub(crate) fn command() -> Command {
 pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     let (name, sub) = matches.subcommand().expect("clap demands a subcommand");
     let path = |sub: &ArgMatches, name: &str| sub.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+    if name == "create-blocks-from"
+        && let Some(("rules", sub)) = sub.subcommand()
+    {
+        return read_from_rules(sub).map(TsdbCommand::FromRules);
+    }
     // Of commands with commands of their own, the inner one has the directory.
     let sub = if name == "create-blocks-from" {
         sub.subcommand().expect("clap demands a subcommand").1

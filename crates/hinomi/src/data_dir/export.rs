@@ -63,14 +63,18 @@ fn one_block(
     if symbols.is_empty() {
         return Ok(None);
     }
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).context("no random numbers from the system")?;
-    let ulid =
-        Ulid::from_parts(window.start_ms.max(0).unsigned_abs(), u128::from_le_bytes(random)).to_string();
+    let ulid = new_ulid(window.start_ms)?;
     let mut writer = BlockWriter::begin(Arc::clone(out), to, &ulid, symbols)?;
     let mut set = db.select(matchers, window, &SelectHints::default())?;
     while let Some(series) = set.next()? {
         writer.add(&series)?;
     }
     Ok(writer.finish()?.map(|meta| (ulid, meta.stats.num_samples)))
+}
+
+/// A name for a block that begins at `start_ms`.
+pub(super) fn new_ulid(start_ms: i64) -> Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("no random numbers from the system")?;
+    Ok(Ulid::from_parts(start_ms.max(0).unsigned_abs(), u128::from_le_bytes(random)).to_string())
 }

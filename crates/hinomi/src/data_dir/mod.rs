@@ -3,6 +3,7 @@
 mod args;
 mod dump;
 mod export;
+mod from_rules;
 mod import;
 mod inspect;
 
@@ -26,6 +27,7 @@ pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
             crate::import::client::run(server, access, *kind, path)
         }
         TsdbCommand::Import { kind, path, data_dir, server: None, .. } => import::run(*kind, path, data_dir),
+        TsdbCommand::FromRules(args) => from_rules::run(args),
         TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
         TsdbCommand::List { data_dir, human, format } => inspect::list(data_dir, *human, *format),
         TsdbCommand::CreateBlocks { file, data_dir, human, quiet } => {

@@ -22,6 +22,7 @@ const SILENCE_RETENTION: model::Duration = model::Duration::from_secs(120 * 3_60
 /// Rules, the queue to other Alertmanagers, and the Alertmanager inside.
 pub(super) struct Alerting {
     pub(super) rules: Arc<rules::Manager>,
+    pub(super) backfills: Arc<rules::Backfills>,
     pub(super) alertmanager: alertmanager::Handle,
     pub(super) notifier: Arc<Notifier>,
     external_url: Arc<str>,
@@ -71,6 +72,7 @@ impl Alerting {
         let notifier_task =
             tokio::spawn(rules::driver::run_notifier(notifier.clone(), clock.clone(), stop_notifier.clone()));
         Ok(Self {
+            backfills: Arc::new(rules::Backfills::new(rules.clone())),
             rules,
             alertmanager,
             notifier,
@@ -122,6 +124,7 @@ impl Alerting {
 
     /// Stops rules, then sends what waits, then stops the Alertmanager.
     pub(super) async fn stop(self) {
+        self.backfills.cancel();
         self.stop_rules.cancel();
         let _ = self.rules_task.await;
         self.stop_notifier.cancel();

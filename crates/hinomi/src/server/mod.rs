@@ -179,6 +179,7 @@ fn services(
         targets: scraping.view(),
         pushed_metadata: pushed_metadata(db),
         rules: alerting.rules.clone(),
+        backfills: alerting.backfills.clone(),
         alertmanager_urls: alertmanager_urls(shell, alerting),
         alertmanager: alerting.alertmanager.clone(),
         receiver: receiver(flags, db, registry, clock)?,

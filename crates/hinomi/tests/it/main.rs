@@ -15,12 +15,14 @@ mod harness;
 
 mod alert_path;
 mod amtool;
+mod backfill;
 mod bad_input;
 mod browser;
 mod clients;
 mod disk_and_clock;
 mod exporters;
 mod faults;
+mod federation;
 mod import;
 mod kill9;
 mod manager_scenarios;
