@@ -13,8 +13,8 @@ use crate::error::{ApiError, ErrorKind};
 use crate::limits::{self, RequestLimits};
 use crate::state::Shell;
 use crate::v1::{
-    admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search, series,
-    status, targets, write,
+    admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search,
+    self_metrics, series, status, targets, write,
 };
 use crate::{federate, lifecycle, metrics, notices, ui};
 
@@ -108,6 +108,7 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/targets/metadata", get(targets::target_metadata))
         .route("/targets/relabel_steps", get(targets::relabel_steps))
         .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/scrape_pools/config", get(targets::pool_config))
         .route("/metadata", get(targets::metadata))
         .route("/rules", get(rules::rules))
         .route("/alerts", get(rules::alerts))
@@ -133,6 +134,8 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/status/flags", get(status::flags))
         .route("/status/config", get(status::config))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/status/tsdb/blocks", get(status::blocks))
+        .route("/status/self_metrics", get(self_metrics::self_metrics))
         .route("/status/walreplay", get(status::wal_replay))
         .route("/notifications", get(notices::list))
         .route("/notifications/live", get(notices::live))

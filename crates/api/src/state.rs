@@ -52,6 +52,8 @@ pub struct BuildInfo {
 pub struct ConfigStatus {
     /// The text, secrets masked.
     pub yaml: String,
+    /// Of each job its section, secrets masked, also where the section stands in a file of its own.
+    pub scrape_configs: BTreeMap<String, String>,
     /// Whether the last attempt to load it went well.
     pub reload_success: bool,
     /// When that was, Unix milliseconds.
@@ -239,6 +241,8 @@ pub struct Services {
     pub query_gate: net::Gate,
     /// Sizes of the store's head; lists hold as many entries as asked for.
     pub head_stats: Arc<dyn Fn(usize) -> tsdb::Stats + Send + Sync>,
+    /// The `meta.json` of each block, oldest first.
+    pub block_metas: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// What is scraped.
     pub targets: scrape::View,
     /// What those who push say of their metrics, by family.

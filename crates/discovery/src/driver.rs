@@ -66,12 +66,21 @@ impl Context {
         });
         if has_changed {
             self.metrics.sent_updates.with(&[self.owner.name]).inc();
+            self.metrics.last_update.with(&[self.owner.name]).set(self.clock.now_ms() as f64 / 1_000.0);
         }
     }
 
     /// Counts and logs a look that failed.
     pub fn failed(&self, error: &SdError) {
         self.metrics.refresh_failures.with(&[self.mechanism, &self.owner.config]).inc();
+        let kinds = &self.metrics.kinds;
+        match self.mechanism {
+            "azure" => kinds.azure_failures.inc(),
+            "http" => kinds.http_failures.inc(),
+            "linode" => kinds.linode_failures.inc(),
+            "nomad" => kinds.nomad_failures.inc(),
+            _ => {}
+        }
         self.health.failed(error, self.clock.now_ms());
         tracing::error!(
             mechanism = self.mechanism,

@@ -13,6 +13,7 @@ pub struct SdMetrics {
     pub(crate) received_updates: Arc<Family<Counter>>,
     pub(crate) sent_updates: Arc<Family<Counter>>,
     pub(crate) discovered_targets: Arc<Family<Gauge>>,
+    pub(crate) last_update: Arc<Family<Gauge>>,
     pub(crate) file_read_errors: Arc<Counter>,
     /// Of single kinds.
     pub(crate) kinds: KindMetrics,
@@ -21,6 +22,7 @@ pub struct SdMetrics {
 /// What single kinds count.
 #[derive(Debug)]
 pub struct KindMetrics {
+    pub(crate) azure_failures: Arc<Counter>,
     pub(crate) consul_failures: Arc<Counter>,
     pub(crate) consul_duration: Arc<Family<Histogram>>,
     pub(crate) dns_lookups: Arc<Counter>,
@@ -30,6 +32,7 @@ pub struct KindMetrics {
     pub(crate) kubernetes_failures: Arc<Counter>,
     pub(crate) kuma_failures: Arc<Counter>,
     pub(crate) kuma_skipped: Arc<Counter>,
+    pub(crate) linode_failures: Arc<Counter>,
     pub(crate) nomad_failures: Arc<Counter>,
     pub(crate) zookeeper_failures: Arc<Counter>,
 }
@@ -69,6 +72,11 @@ impl SdMetrics {
                 "prometheus_sd_discovered_targets",
                 "Targets found, before relabelling.",
                 &["name", "config"],
+            ),
+            last_update: registry.gauges(
+                "prometheus_sd_last_update_timestamp_seconds",
+                "When targets last went on, Unix seconds.",
+                &["name"],
             ),
             file_read_errors: registry.counter(
                 "prometheus_sd_file_read_errors_total",
@@ -115,6 +123,10 @@ impl KindMetrics {
                 .counter("prometheus_sd_nomad_failures_total", "Looks at nomad_sd_configs that failed."),
             http_failures: registry
                 .counter("prometheus_sd_http_failures_total", "Looks at http_sd_configs that failed."),
+            azure_failures: registry
+                .counter("prometheus_sd_azure_failures_total", "Looks at azure_sd_configs that failed."),
+            linode_failures: registry
+                .counter("prometheus_sd_linode_failures_total", "Looks at linode_sd_configs that failed."),
         }
     }
 }

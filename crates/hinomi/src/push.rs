@@ -265,9 +265,9 @@ mod tests {
         let page = read(text, &labels, 5).unwrap();
         let got: Vec<_> = page.series.iter().map(|(l, s)| (l.to_string(), s[0].t_ms, s[0].value)).collect();
         let expected = [
-            ("h_bucket{job=\"b\", le=\"1.0\", x=\"y\"}", 5, 2.0),
-            ("h_sum{job=\"b\", x=\"y\"}", 77, 3.0),
-            ("m{exported_job=\"a\", job=\"b\", x=\"own\"}", 5, 1.0),
+            ("{__name__=\"h_bucket\", job=\"b\", le=\"1.0\", x=\"y\"}", 5, 2.0),
+            ("{__name__=\"h_sum\", job=\"b\", x=\"y\"}", 77, 3.0),
+            ("{__name__=\"m\", exported_job=\"a\", job=\"b\", x=\"own\"}", 5, 1.0),
         ];
         assert_eq!(got.len(), expected.len());
         for ((labels, t_ms, value), expected) in got.iter().zip(expected) {

@@ -22,6 +22,8 @@ const FIRST_BYTES_MAX: usize = 1 << 20;
 const EXPANSION_MAX: usize = 1_032;
 /// Largest buffer that an [`Inflater`] keeps, in bytes. Chosen: larger pages are rare, and pay for a new one.
 const KEPT_BYTES_MAX: usize = 8 << 20;
+/// Largest window that a frame of zstd may ask for: 8 MiB. From RFC 9659, for content encodings.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// How every gzip member begins (RFC 1952: two bytes of identity, and deflate).
 const MEMBER_START: [u8; 3] = [0x1f, 0x8b, 0x08];
 
@@ -124,7 +126,29 @@ pub fn gunzip(compressed: &[u8], decoded_bytes_max: usize) -> Result<Bytes, Http
     Ok(Bytes::from(text))
 }
 
-/// Undoes the `Content-Encoding` named `encoding`: gzip, or none.
+/// Inflates zstd, frame after frame.
+///
+/// # Errors
+/// As [`gunzip`], and for a frame that asks for a window beyond [`ZSTD_WINDOW_LOG_MAX`].
+pub fn unzstd(compressed: &[u8], decoded_bytes_max: usize) -> Result<Bytes, HttpError> {
+    let broken = |err: std::io::Error| {
+        HttpError::Decompress(match err.kind() {
+            std::io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
+            _ => err.to_string(),
+        })
+    };
+    let limit = u64::try_from(decoded_bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut decoder = zstd::stream::Decoder::new(compressed).map_err(broken)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(broken)?;
+    let mut text = Vec::new();
+    decoder.take(limit).read_to_end(&mut text).map_err(broken)?;
+    if text.len() > decoded_bytes_max {
+        return Err(HttpError::BodyTooLarge { limit_bytes: decoded_bytes_max });
+    }
+    Ok(Bytes::from(text))
+}
+
+/// Undoes the `Content-Encoding` named `encoding`: gzip, zstd, or none.
 ///
 /// # Errors
 /// As [`gunzip`]; [`HttpError::Decompress`] for encodings we never ask for.
@@ -132,6 +156,7 @@ pub fn decode(encoding: &str, body: Bytes, decoded_bytes_max: usize) -> Result<B
     match encoding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => within(&body, decoded_bytes_max).map(|_| ()).map(|()| body),
         "gzip" | "x-gzip" => gunzip(&body, decoded_bytes_max),
+        "zstd" => unzstd(&body, decoded_bytes_max),
         other => Err(HttpError::Decompress(format!("unsupported content encoding {other:?}"))),
     }
 }
@@ -175,6 +200,29 @@ mod tests {
     }
 
     #[test]
+    fn zstd_is_inflated_up_to_the_limit_and_with_a_small_window() {
+        let check = |body: &[u8], limit: usize, expected: Result<&[u8], &str>| {
+            let got = decode("zstd", Bytes::copy_from_slice(body), limit).map_err(|err| err.to_string());
+            match expected {
+                Ok(text) => assert_eq!(got.unwrap(), text),
+                Err(words) => assert!(got.as_ref().unwrap_err().contains(words), "{got:?}"),
+            }
+        };
+        let packed = |text: &[u8]| zstd::bulk::compress(text, 3).unwrap();
+        let body = packed(b"up 1\n");
+        check(&body, 5, Ok(b"up 1\n"));
+        check(&body, 4, Err("body size limit exceeded"));
+        check(&[packed(b"a"), packed(b"b")].concat(), 9, Ok(b"ab"));
+        check(&body[..body.len() - 3], 9, Err("cannot decompress the body"));
+        check(b"not zstd at all", 9, Err("cannot decompress the body"));
+        check(&packed(&vec![0; 16 << 20]), 1 << 10, Err("body size limit exceeded"));
+        let mut wide = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+        wide.window_log(27).unwrap();
+        wide.write_all(&vec![b'x'; 1 << 10]).unwrap();
+        check(&wide.finish().unwrap(), 1 << 20, Err("cannot decompress the body"));
+    }
+
+    #[test]
     fn both_ways_of_inflating_agree() {
         let mut inflater = Inflater::default();
         let one = gzip(b"up 1\n");
@@ -211,6 +259,7 @@ mod tests {
         #[test]
         fn any_bytes_give_an_answer(body: Vec<u8>) {
             let _ = gunzip(&body, 1_000);
+            let _ = unzstd(&body, 1_000);
         }
     }
 }

@@ -56,6 +56,9 @@ pub(crate) fn accept(protocols: &[ScrapeProtocol], escaping: EscapingScheme) -> 
     text
 }
 
+/// gzip first: one page of it is inflated in one step, zstd as a stream.
+const COMPRESSED: &str = "gzip, zstd;q=0.5";
+
 /// What a target is asked again and again, until its settings change.
 #[derive(Debug)]
 pub(crate) struct Question {
@@ -71,7 +74,7 @@ impl Question {
         let mut request = Request::get(target.url.clone());
         let text = |text: &str| HeaderValue::from_str(text).expect("made of ASCII by this module");
         request.headers.insert(ACCEPT, text(&settings.accept));
-        let encoding = if config.enable_compression { "gzip" } else { "identity" };
+        let encoding = if config.enable_compression { COMPRESSED } else { "identity" };
         request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
         request.headers.insert(TIMEOUT_HEADER.clone(), text(&target.timeout.as_secs_f64().to_string()));
         let decoded_bytes_max = decoded_bytes_max(config);

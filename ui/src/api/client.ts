@@ -1,7 +1,7 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, Notice, QueryData, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
+import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
 export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
@@ -153,6 +153,7 @@ export const api = {
   labelValues: (label: string, match?: readonly string[], signal?: AbortSignal) => v1<string[]>(`label/${encodeURIComponent(label)}/values`, { "match[]": match }, signal),
   targets: (state: "active" | "any", signal?: AbortSignal) => v1<TargetsData>("targets", { state }, signal),
   relabelSteps: (scrapePool: string, labels: LabelMap, signal?: AbortSignal) => v1<{ steps: RelabelStep[] }>("targets/relabel_steps", { scrapePool, labels: JSON.stringify(labels) }, signal),
+  discovery: (signal?: AbortSignal) => v1<{ scrapePools: DiscoveryPool[] }>("status/discovery", {}, signal),
   rules: (signal?: AbortSignal) => rulesInPages(signal),
   notices: (signal?: AbortSignal) => v1<Notice[]>("notifications", {}, signal),
   alertmanagers: (signal?: AbortSignal) => v1<ActiveAlertmanagers>("alertmanagers", {}, signal),

@@ -76,6 +76,12 @@ export interface RelabelRule {
   action: string;
 }
 
+/** How the sources of a job's targets do. */
+export interface DiscoveryPool {
+  scrapePool: string;
+  sources: { mechanism: string; error?: string; since?: string }[];
+}
+
 export interface RelabelStep {
   rule: RelabelRule;
   /** Labels after the rule; empty once dropped. */

@@ -356,6 +356,7 @@ export const en = {
   droppedForgotten: "{n} dropped ones are not remembered (keep_dropped_targets)",
   filterDiscovery: "Filter: job, address, any label",
   address: "Address",
+  discoveryFails: "Targets of {job} cannot be found by {mechanism} since {since}; those found before stay",
   nothingFoundYet: "Nothing was discovered",
   nothingFoundYetWhy: "Every address that the configuration names or that service discovery finds stands here, kept or dropped, with its labels. There is none so far.",
   beforeAndAfter: "Before and after",

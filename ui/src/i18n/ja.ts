@@ -358,6 +358,7 @@ export const ja: Catalogue = {
   droppedForgotten: "除外した {n} 個は記録されていません(keep_dropped_targets)",
   filterDiscovery: "絞り込み: ジョブ、アドレス、ラベル",
   address: "アドレス",
+  discoveryFails: "{since} から {mechanism} が {job} のターゲットを見つけられません。以前に見つけたものは残ります",
   nothingFoundYet: "何も見つかっていません",
   nothingFoundYetWhy: "設定に書かれたアドレスや、サービスディスカバリーが見つけたアドレスが、採用・除外の別とラベルとともにここに並びます。まだ一つもありません。",
   beforeAndAfter: "前と後",

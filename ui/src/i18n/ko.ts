@@ -358,6 +358,7 @@ export const ko: Catalogue = {
   droppedForgotten: "제외된 {n}개는 기억하지 않습니다 (keep_dropped_targets)",
   filterDiscovery: "거르기: 작업, 주소, 레이블",
   address: "주소",
+  discoveryFails: "{since}부터 {mechanism}이(가) {job}의 대상을 찾지 못합니다. 이전에 찾은 것은 남아 있습니다",
   nothingFoundYet: "발견된 것이 없습니다",
   nothingFoundYetWhy: "설정에 적혀 있거나 서비스 검색이 찾은 주소가 유지 여부와 레이블과 함께 여기에 나옵니다. 아직 하나도 없습니다.",
   beforeAndAfter: "전과 후",

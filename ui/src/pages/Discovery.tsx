@@ -46,6 +46,7 @@ export default function Discovery() {
         <FilterBox value={filter} onChange={(q) => view.set({ q }, true)} placeholder={t("filterDiscovery")} testid="filter-discovery" />
       </div>
       {error ? <ErrorBox error={error} /> : null}
+      <Troubles pool={pool} />
       {!isFetched ? (
         <Waiting />
       ) : kept + dropped === 0 ? (
@@ -71,6 +72,21 @@ export default function Discovery() {
         </div>
       )}
     </div>
+  );
+}
+
+/** Sources of targets that cannot be asked: what they found before stays, so nothing else on the page says so. */
+function Troubles({ pool }: { pool: string | null }) {
+  const t = useT();
+  const { every } = useView();
+  const { data } = useQuery({ queryKey: ["discovery"], queryFn: ({ signal }) => api.discovery(signal), refetchInterval: every });
+  const pools = (data?.data.scrapePools ?? []).filter((p) => pool === null || p.scrapePool === pool);
+  return pools.flatMap((p) =>
+    p.sources.map((s, i) =>
+      s.error === undefined ? null : (
+        <ErrorBox key={`${p.scrapePool} ${i}`} title={t("discoveryFails", { job: p.scrapePool, mechanism: s.mechanism, since: new Date(s.since ?? 0).toLocaleString() })} error={new Error(s.error)} />
+      ),
+    ),
   );
 }
 

@@ -128,6 +128,17 @@ pub(crate) async fn tsdb(Shared(api): Shared, params: Params) -> Result<Response
     }))
 }
 
+/// `GET /api/v1/status/tsdb/blocks`
+pub(crate) async fn blocks(Shared(api): Shared) -> Result<Response, ApiError> {
+    let block_metas = api.block_metas.clone();
+    let metas = super::aside(move || block_metas()).await?;
+    Ok(success(|json| {
+        json.object(|json| {
+            json.key("blocks").array(|json| metas.iter().for_each(|meta| json.raw(meta.trim())));
+        });
+    }))
+}
+
 fn push_counts(json: &mut Json, counts: &[tsdb::NamedCount]) {
     json.array(|json| {
         for count in counts {

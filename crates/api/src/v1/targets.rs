@@ -1,7 +1,9 @@
 //! `targets`, `targets/metadata`, `targets/relabel_steps`, `scrape_pools`, `metadata`: what is scraped and what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use axum::extract::State;
 use axum::response::Response;
 use model::relabel::{self, RelabelConfig};
 use model::{Labels, Matcher, Metadata};
@@ -11,7 +13,7 @@ use crate::error::ApiError;
 use crate::json::Json;
 use crate::params::Params;
 use crate::respond::success;
-use crate::state::Shared;
+use crate::state::{Shared, Shell};
 
 /// `GET /api/v1/scrape_pools`
 pub(crate) async fn scrape_pools(Shared(api): Shared) -> Response {
@@ -43,6 +45,24 @@ fn push_source(json: &mut Json, health: &SdHealth) {
             json.key("since").time(trouble.since_ms);
         }
     });
+}
+
+/// `GET /api/v1/scrape_pools/config`: the section of one job, as it is written.
+pub(crate) async fn pool_config(
+    State(shell): State<Arc<Shell>>,
+    _: Shared,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let pool = params.get("scrapePool");
+    if pool.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let config = shell.config.load();
+    let yaml = config.scrape_configs.get(pool).ok_or_else(|| {
+        let pool = model::labels::quoted(pool);
+        ApiError::bad_data(format!("error retrieving scrape config: scrape pool {pool} not found"))
+    })?;
+    Ok(success(|json| json.object(|json| json.key("yaml").text(yaml))))
 }
 
 /// `GET /api/v1/targets`

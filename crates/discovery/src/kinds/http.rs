@@ -56,7 +56,7 @@ impl Kind for Config {
 
     fn start(&self, context: Context) -> Result<Task, SdError> {
         let api = Api::new(&self.http, self.refresh_interval)?;
-        let provider = Http { config: self.clone(), api, context: context.clone() };
+        let provider = Http { config: self.clone(), api };
         Ok(refreshing(context, self.refresh_interval, provider))
     }
 }
@@ -65,21 +65,10 @@ impl Kind for Config {
 struct Http {
     config: Config,
     api: Api,
-    context: Context,
 }
 
 impl Provider for Http {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SdError> {
-        let answer = self.ask().await;
-        if answer.is_err() {
-            self.context.metrics.kinds.http_failures.inc();
-        }
-        answer
-    }
-}
-
-impl Http {
-    async fn ask(&self) -> Result<Vec<TargetGroup>, SdError> {
         let url = &self.config.parsed;
         let mut request = Request::get(url.clone());
         request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));

@@ -69,7 +69,7 @@ impl Kind for Config {
 
     fn start(&self, context: Context) -> Result<Task, SdError> {
         let api = Api::new(&self.http, self.refresh_interval)?;
-        let provider = Nomad { config: self.clone(), api, context: context.clone() };
+        let provider = Nomad { config: self.clone(), api };
         Ok(refreshing(context, self.refresh_interval, provider))
     }
 }
@@ -78,21 +78,10 @@ impl Kind for Config {
 struct Nomad {
     config: Config,
     api: Api,
-    context: Context,
 }
 
 impl Provider for Nomad {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SdError> {
-        let answer = self.ask().await;
-        if answer.is_err() {
-            self.context.metrics.kinds.nomad_failures.inc();
-        }
-        answer
-    }
-}
-
-impl Nomad {
-    async fn ask(&self) -> Result<Vec<TargetGroup>, SdError> {
         let mut targets = Vec::new();
         let namespaces: Vec<Namespace> = self.get(&["v1", "services"]).await?;
         for service in namespaces.iter().flat_map(|namespace| &namespace.services) {
@@ -101,7 +90,9 @@ impl Nomad {
         }
         Ok(vec![TargetGroup::new("Nomad", targets)])
     }
+}
 
+impl Nomad {
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, SdError> {
         let mut url = with_path(&self.config.server, path.iter().copied())?;
         {

@@ -6,6 +6,7 @@
 mod file;
 mod show;
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) own: Own,
     /// For the status page: secrets replaced.
     pub(crate) shown: String,
+    /// The same of each job.
+    pub(crate) sections: BTreeMap<String, String>,
     /// The key `hinomi` is there, or there is no file at all.
     pub(crate) has_own: bool,
     /// What is odd and no error.
@@ -159,6 +162,7 @@ impl Config {
         let mut found = Findings::default();
         let mut jobs = file.scrape_configs;
         let more = expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found);
+        let sections = sections(name, text, &more, disk);
         for path in more.into_iter().filter(is_read) {
             match scrape_file(disk, &path) {
                 Ok(more) => jobs.extend(more.scrape_configs),
@@ -213,10 +217,22 @@ impl Config {
             otlp: Arc::new(file.otlp),
             own,
             shown,
+            sections,
             has_own,
             warnings: found.warnings,
         })
     }
+}
+
+/// The sections of all jobs, those of other files included.
+fn sections(name: &str, text: &str, more: &[PathBuf], disk: &dyn Dir) -> BTreeMap<String, String> {
+    let mut sections = show::sections(name, text);
+    for path in more {
+        if let Ok(text) = read(disk, path) {
+            sections.extend(show::sections(&path.display().to_string(), &text));
+        }
+    }
+    sections
 }
 
 /// Why names as OTLP would bring them may not be stored.

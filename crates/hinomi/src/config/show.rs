@@ -3,6 +3,7 @@
 //! In from the file's text; out to `/api/v1/status/config`. Comments and layout are lost, order is kept.
 //! Never prints what stands under a key that holds a secret, nor passwords inside URLs.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -39,6 +40,25 @@ pub(crate) fn masked(file: &str, text: &str) -> Result<String, model::yaml::Yaml
         node => push(&mut out, node, 0, false),
     }
     Ok(out)
+}
+
+/// Of each job in `text` its section, secrets replaced. Nothing where it is no YAML: others say so.
+pub(crate) fn sections(file: &str, text: &str) -> BTreeMap<String, String> {
+    let Ok(Node::Map(keys)) = model::yaml::parse(file, text) else { return BTreeMap::new() };
+    let jobs = keys.into_iter().find(|(key, _)| key == "scrape_configs");
+    let Some((_, Node::List(jobs))) = jobs else { return BTreeMap::new() };
+    let section = |job: &Node| {
+        let Node::Map(keys) = job else { return None };
+        let name = keys.iter().find(|(key, _)| key == "job_name");
+        let name = match &name?.1 {
+            Node::Text(text) | Node::Number(text) => text.clone(),
+            _ => return None,
+        };
+        let mut out = String::new();
+        push(&mut out, job, 0, false);
+        Some((name, out))
+    };
+    jobs.iter().filter_map(section).collect()
 }
 
 /// A YAML value, order kept.
@@ -194,10 +214,23 @@ fn scalar(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{masked, sections};
 
     fn check(text: &str, expected: &str) {
         assert_eq!(masked("a.yml", text).unwrap(), expected, "{text}");
+    }
+
+    #[test]
+    fn jobs_have_a_section_each() {
+        let text =
+            "scrape_configs:\n- job_name: a\n  basic_auth: {password: x}\n- {job_name: 7, scheme: https}\n";
+        let found: Vec<_> = sections("a.yml", text).into_iter().collect();
+        let expected = [
+            ("7".to_owned(), "job_name: 7\nscheme: https\n".to_owned()),
+            ("a".to_owned(), "job_name: a\nbasic_auth:\n  password: <secret>\n".to_owned()),
+        ];
+        assert_eq!(found, expected);
+        assert!(sections("a.yml", "global: {}").is_empty());
     }
 
     #[test]

@@ -187,7 +187,7 @@ mod tests {
         let labels = BTreeMap::from([("b".to_owned(), String::new()), ("c".to_owned(), "x".to_owned())]);
         take(&answer, "r", &labels, &mut samples).unwrap();
         let (labels, values) = samples.first_key_value().unwrap();
-        assert_eq!(labels.to_string(), "r{a=\"1\", c=\"x\"}");
+        assert_eq!(labels.to_string(), "{__name__=\"r\", a=\"1\", c=\"x\"}");
         assert_eq!(values.keys().copied().collect::<Vec<_>>(), [1_500, 61_500, 121_500]);
         assert_eq!(values[&61_500], f64::INFINITY);
         assert!(values[&121_500].is_nan());

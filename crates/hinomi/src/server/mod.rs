@@ -176,6 +176,10 @@ fn services(
         engine: engine.clone(),
         query_gate: queries::gate(flags, registry)?,
         head_stats: head_stats(db),
+        block_metas: Arc::new({
+            let db = db.clone();
+            move || db.block_metas()
+        }),
         targets: scraping.view(),
         pushed_metadata: pushed_metadata(db),
         rules: alerting.rules.clone(),

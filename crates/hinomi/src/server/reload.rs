@@ -136,6 +136,7 @@ impl Running {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         let status = api::ConfigStatus {
             yaml: config.shown.clone(),
+            scrape_configs: config.sections.clone(),
             reload_success: true,
             loaded_at_ms: now_ms,
             external_labels: config.global.external_labels.clone(),

@@ -304,7 +304,13 @@ async fn requests_carry_params_headers_and_credentials() {
         .map(|name| series.labels.get(name).unwrap().to_owned());
     assert_eq!(
         own,
-        ["module=http_2xx", "Basic YTpi", "text/plain;version=0.0.4;q=0.6,*/*;q=0.5", "gzip", "0.1"]
+        [
+            "module=http_2xx",
+            "Basic YTpi",
+            "text/plain;version=0.0.4;q=0.6,*/*;q=0.5",
+            "gzip, zstd;q=0.5",
+            "0.1"
+        ]
     );
     bench.manager.stop().await;
 }
