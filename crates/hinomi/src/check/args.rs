@@ -119,28 +119,30 @@ pub(crate) fn command() -> Command {
                 .arg(switch("extended", "Show how many series each metric has"))
                 .arg(format()),
         )
-        .subcommand(
-            Command::new("service-discovery")
-                .about("Finds the targets of a job as the server would, and prints them before and after relabelling")
-                .arg(
-                    Arg::new("file")
-                        .value_name("CONFIG")
-                        .help("Prometheus configuration file")
-                        .required(true)
-                        .value_parser(clap::value_parser!(PathBuf)),
-                )
-                .arg(Arg::new("job").value_name("JOB").help("Name of the job").required(true))
-                .arg(
-                    Arg::new("timeout")
-                        .long("timeout")
-                        .value_name("DURATION")
-                        .help("How long services may take; it ends sooner once all have answered")
-                        .default_value("30s")
-                        .value_parser(|text: &str| text.parse::<Duration>().map_err(|err| err.to_string())),
-                ),
-        )
+        .subcommand(service_discovery())
         .subcommand(probe("healthy", "Asks whether a server is up"))
         .subcommand(probe("ready", "Asks whether a server is ready to answer queries"))
+}
+
+fn service_discovery() -> Command {
+    Command::new("service-discovery")
+        .about("Finds the targets of a job as the server would, and prints them before and after relabelling")
+        .arg(
+            Arg::new("file")
+                .value_name("CONFIG")
+                .help("Prometheus configuration file")
+                .required(true)
+                .value_parser(clap::value_parser!(PathBuf)),
+        )
+        .arg(Arg::new("job").value_name("JOB").help("Name of the job").required(true))
+        .arg(
+            Arg::new("timeout")
+                .long("timeout")
+                .value_name("DURATION")
+                .help("How long services may take; it ends sooner once all have answered")
+                .default_value("30s")
+                .value_parser(|text: &str| text.parse::<Duration>().map_err(|err| err.to_string())),
+        )
 }
 
 fn probe(name: &'static str, about: &'static str) -> Command {

@@ -158,9 +158,8 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let file: ConfigFile = yaml::parse(name, text)?;
         let is_read = |_: &PathBuf| depth == Depth::AllFiles;
-        let shown = show::masked(name, text)?;
-        let mut found = Findings::default();
-        let mut jobs = file.scrape_configs;
+        let (shown, mut found) = (show::masked(name, text)?, Findings::default());
+        let (mut jobs, mut groups) = (file.scrape_configs, Vec::new());
         let more = expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found);
         let sections = sections(name, text, &more, disk);
         for path in more.into_iter().filter(is_read) {
@@ -169,7 +168,6 @@ impl Config {
                 Err(why) => found.errors.push(why),
             }
         }
-        let mut groups = Vec::new();
         let named = expand("rule_files", &file.rule_files, dir, disk, &mut found);
         for path in named.into_iter().filter(is_read) {
             match rule_groups(disk, &path) {

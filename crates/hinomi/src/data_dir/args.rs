@@ -301,7 +301,14 @@ fn read_from_rules(sub: &ArgMatches) -> Result<FromRules, String> {
     })
 }
 
-/// What clap found.
+fn read_format(sub: &ArgMatches) -> Format {
+    match sub.get_one::<String>("format").map(String::as_str) {
+        Some("json") => Format::Json,
+        _ => Format::Table,
+    }
+}
+
+/// What clap found. Of commands with commands of their own, the inner one has the directory.
 ///
 /// # Errors
 /// What is wrong with a time.
@@ -313,11 +320,10 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     {
         return read_from_rules(sub).map(TsdbCommand::FromRules);
     }
-    // Of commands with commands of their own, the inner one has the directory.
-    let sub = if name == "create-blocks-from" {
-        sub.subcommand().expect("clap demands a subcommand").1
-    } else {
-        sub
+    let sub = match sub.subcommand().filter(|_| name == "create-blocks-from") {
+        Some(("rules", sub)) => return read_from_rules(sub).map(TsdbCommand::FromRules),
+        Some((_, sub)) => sub,
+        None => sub,
     };
     let first = sub.try_get_one::<PathBuf>("dir").ok().flatten();
     let by_flag = sub.try_contains_id("storage.tsdb.path").is_ok()
@@ -325,10 +331,6 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     let data = |sub: &ArgMatches| match first {
         Some(first) if !by_flag => first.clone(),
         _ => path(sub, "storage.tsdb.path"),
-    };
-    let format = |sub: &ArgMatches| match sub.get_one::<String>("format").map(String::as_str) {
-        Some("json") => Format::Json,
-        _ => Format::Table,
     };
     let import = |kind, path, sub: &ArgMatches| {
         let server = sub.get_one::<String>("server").cloned();
@@ -343,7 +345,7 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
         "list" => TsdbCommand::List {
             data_dir: data(sub),
             human: sub.get_flag("human-readable"),
-            format: format(sub),
+            format: read_format(sub),
         },
         "analyze" => TsdbCommand::Analyze {
             data_dir: data(sub),
@@ -353,12 +355,14 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
             selector: text("match"),
             limit: sub.get_one("limit").copied().unwrap_or_default(),
             extended: sub.get_flag("extended"),
-            format: format(sub),
+            format: read_format(sub),
         },
-        "verify" => TsdbCommand::Verify { data_dir: data(sub), format: format(sub) },
-        "repair" => {
-            TsdbCommand::Repair { data_dir: data(sub), dry_run: sub.get_flag("dry-run"), format: format(sub) }
-        }
+        "verify" => TsdbCommand::Verify { data_dir: data(sub), format: read_format(sub) },
+        "repair" => TsdbCommand::Repair {
+            data_dir: data(sub),
+            dry_run: sub.get_flag("dry-run"),
+            format: read_format(sub),
+        },
         "export" => {
             TsdbCommand::ExportPrometheus { to: path(sub, "to"), selection: read_selection(sub, data(sub))? }
         }
