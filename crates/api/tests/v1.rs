@@ -162,6 +162,7 @@ impl Server {
             start_delay: model::Duration::ZERO,
             limits: alertmanager::Limits::default(),
             logs_silences: false,
+            cluster: None,
             build: alertmanager::BuildInfo::default(),
         });
         let sinks: Vec<Arc<dyn rules::AlertSink>> = Vec::new();

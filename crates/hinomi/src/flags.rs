@@ -64,7 +64,35 @@ pub(crate) const fn joined<const N: usize>(first: &[Flag], second: &[Flag]) -> [
 }
 
 /// Every flag of `hinomi server`, in the order of the help.
-pub(crate) const SERVER: &[Flag] = &joined::<{ OWN.len() + cluster::FLAGS.len() }>(OWN, cluster::FLAGS);
+pub(crate) const SERVER: &[Flag] = &joined::<{ OWN.len() + SHARED.len() }>(OWN, SHARED);
+
+/// Flags that `hinomi alertmanager` has too, those of clusters included.
+pub(crate) const SHARED: &[Flag] =
+    &joined::<{ WEB_AND_LOG.len() + cluster::FLAGS.len() }>(WEB_AND_LOG, cluster::FLAGS);
+
+const WEB_AND_LOG: &[Flag] = &[
+    flag(
+        "web.config.file",
+        FILE,
+        "",
+        "TLS, client certificates, users, rate limit and security headers for this server; docs/user/web-config.md",
+    ),
+    flag(
+        "web.external-url",
+        Kind::Value("URL"),
+        "",
+        "How this server is reached from outside, for links in notifications",
+    ),
+    flag(
+        "web.route-prefix",
+        Kind::Value("PATH"),
+        "",
+        "Path before every page; by default the path of --web.external-url",
+    ),
+    flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
+    flag("log.level", Kind::Value("LEVEL"), "info", "error, warn, info or debug"),
+    flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),
+];
 
 const OWN: &[Flag] = &[
     flag(
@@ -149,24 +177,6 @@ const OWN: &[Flag] = &[
         "Address to answer on, repeatable; 0.0.0.0:9090 opens it to the network",
     ),
     flag(
-        "web.config.file",
-        FILE,
-        "",
-        "TLS, client certificates, users, rate limit and security headers for this server; docs/user/web-config.md",
-    ),
-    flag(
-        "web.external-url",
-        Kind::Value("URL"),
-        "",
-        "How this server is reached from outside, for links in notifications",
-    ),
-    flag(
-        "web.route-prefix",
-        Kind::Value("PATH"),
-        "",
-        "Path before every page; by default the path of --web.external-url",
-    ),
-    flag(
         "web.enable-lifecycle",
         Kind::Switch,
         "false",
@@ -234,7 +244,6 @@ const OWN: &[Flag] = &[
         "Most results of one search, with --enable-feature=search-api; 0 for no limit",
     ),
     flag("web.read-timeout", DURATION, "5m", "How long reading one request may take"),
-    flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
     flag("web.cors.origin", Kind::Value("REGEX"), ".*", "Origins whose pages may read the API"),
     flag("query.timeout", DURATION, "2m", "How long one query may take"),
     flag("query.max-concurrency", NUMBER, "20", "Most queries at once; more wait"),
@@ -303,8 +312,6 @@ const OWN: &[Flag] = &[
         "",
         "Where other managers reach the Alertmanager inside, for instance 0.0.0.0:9094; without it, it is alone",
     ),
-    flag("log.level", Kind::Value("LEVEL"), "info", "error, warn, info or debug"),
-    flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),
 ];
 
 /// The values of all flags.

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 
 use crate::cluster;
-use crate::flags::{DURATION, FILE, Flag, IgnoredShape, Kind, NUMBER, flag, joined};
+use crate::flags::{DURATION, FILE, Flag, IgnoredShape, Kind, NUMBER, SHARED, flag, joined};
 
 /// Every flag, in the order of the help.
-pub(crate) const MANAGER: &[Flag] = &joined::<{ OWN.len() + cluster::FLAGS.len() }>(OWN, cluster::FLAGS);
+pub(crate) const MANAGER: &[Flag] = &joined::<{ OWN.len() + SHARED.len() }>(OWN, SHARED);
 
 const OWN: &[Flag] = &[
     flag("config.file", FILE, "alertmanager.yml", "Alertmanager configuration file"),
@@ -55,31 +55,12 @@ const OWN: &[Flag] = &[
         "Address to answer on, repeatable; :9093 opens it to the network",
     ),
     flag(
-        "web.config.file",
-        FILE,
-        "",
-        "TLS, client certificates, users, rate limit and security headers for this server; docs/user/web-config.md",
-    ),
-    flag(
-        "web.external-url",
-        Kind::Value("URL"),
-        "",
-        "How this server is reached from outside, for links in notifications",
-    ),
-    flag(
-        "web.route-prefix",
-        Kind::Value("PATH"),
-        "",
-        "Path before every page; by default the path of --web.external-url",
-    ),
-    flag(
         "web.get-concurrency",
         NUMBER,
         "0",
         "Most GET requests at once, more are refused; 0 for one on each core, and 8 at least",
     ),
     flag("web.timeout", DURATION, "0s", "How long one request may take; 0 for no limit"),
-    flag("web.page-title", Kind::Value("TEXT"), "Hinomi", "Title of the web page"),
     flag(
         "cluster.listen-address",
         Kind::Value("ADDR"),
@@ -93,8 +74,6 @@ const OWN: &[Flag] = &[
         "Switch on a feature that is off by default, repeatable or with commas between; docs/user/alertmanager.md lists them",
     ),
     flag("log.silences", Kind::Switch, "false", "Say in the log when a silence is made, changed or ended"),
-    flag("log.level", Kind::Value("LEVEL"), "info", "error, warn, info or debug"),
-    flag("log.format", Kind::Value("FORMAT"), "logfmt", "logfmt or json"),
 ];
 
 const GO: &str = "it tunes Go's runtime, which is not used here";
