@@ -85,12 +85,15 @@ impl TryFrom<Keys> for Config {
         require(!keys.user.is_empty(), "api_key auth requires user")?;
         require(!keys.fingerprint.is_empty(), "api_key auth requires fingerprint")?;
         require(!keys.key_file.as_os_str().is_empty(), "api_key auth requires key_file")?;
-        if !keys.key_passphrase.is_empty()
-            || keys.key_passphrase_file.as_ref().is_some_and(|file| !file.is_empty())
+        let has_file = keys.key_passphrase_file.as_ref().is_some_and(|file| !file.is_empty());
+        for (key, is_given) in
+            [("key_passphrase", !keys.key_passphrase.is_empty()), ("key_passphrase_file", has_file)]
         {
-            return Err("key_passphrase and key_passphrase_file are not served: write the key without one \
-                        (openssl rsa -in key.pem -out plain.pem)"
-                .to_owned());
+            if is_given {
+                return Err(format!(
+                    "{key} is not served yet: write the key without one (openssl rsa -in key.pem -out plain.pem)"
+                ));
+            }
         }
         let compartments = keys.compartments.take().unwrap_or_default();
         if let Some(i) = compartments.iter().position(String::is_empty) {
