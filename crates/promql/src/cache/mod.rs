@@ -17,6 +17,7 @@ use storage::{ChangeLog, Queryable};
 use crate::error::EvalError;
 use crate::eval::{Engine, EngineOptions, QueryOptions, RangeParams};
 use crate::guard::{Mark, Meter, SAMPLE_BYTES};
+use crate::limits::STEPS_PER_SAMPLE;
 use crate::parse::ast::Expr;
 use crate::value::{MatrixSeries, Output, Value};
 
@@ -66,14 +67,18 @@ impl Cost {
         Self { peak: meter.n_samples_peak(), n_series: meter.n_series().saturating_sub(mark.n_series) }
     }
 
-    /// Both parts evaluated as one: what is held of a step does not depend on the others.
+    /// Both parts.
     fn and(self, other: Self) -> Self {
         Self { peak: self.peak + other.peak, n_series: self.n_series + other.n_series }
     }
 
-    /// Whether the limits surely allow it; a quarter more makes good for rounding.
-    fn fits(self, options: &EngineOptions) -> bool {
-        let peak = self.peak.saturating_add(self.peak / 4);
+    /// Whether the limits surely allow all `n_steps` at once; a quarter more makes good for rounding. A column counts for a share of
+    /// the steps even where it has no value, and a series that is in one part only has a column as long as the whole: two, since
+    /// results are held beside what they come from.
+    fn fits(self, n_steps: i64, options: &EngineOptions) -> bool {
+        let share = n_steps.unsigned_abs().div_ceil(STEPS_PER_SAMPLE as u64);
+        let absent = self.n_series.saturating_mul(2 * share);
+        let peak = self.peak.saturating_add(self.peak / 4).saturating_add(absent);
         peak <= options.samples_max
             && peak.saturating_mul(SAMPLE_BYTES) <= options.memory_bytes_max
             && self.n_series <= options.series_max
@@ -167,7 +172,8 @@ impl ResultCache {
                         // What would not be allowed whole is not answered in parts either: it must not depend on what was asked
                         // before whether there is an answer.
                         let cost = entry.cost.and(Cost::since(&mark, &opts.meter));
-                        if let Some(tail) = plain(output).filter(|_| cost.fits(engine.options())) {
+                        if let Some(tail) = plain(output).filter(|_| cost.fits(key.n_steps, engine.options()))
+                        {
                             self.inner.metrics.partial.inc();
                             let head = part(&entry.series, params.start_ms, tail_ms - 1);
                             let series = joined(head, tail);

@@ -56,8 +56,10 @@ pub(super) fn ahead_ms(expr: &Expr, lookback_ms: i64) -> Option<i64> {
         ExprKind::Aggregate { op, param, expr: inner, .. } => {
             let keeps = match op {
                 AggregateOp::Limitk | AggregateOp::LimitRatio => false,
+                // Each value that occurs takes room for all steps, so that parts held one after the other say nothing of the whole.
+                AggregateOp::CountValues => false,
                 AggregateOp::Min | AggregateOp::Max | AggregateOp::Count | AggregateOp::Group => true,
-                AggregateOp::Quantile | AggregateOp::CountValues => true,
+                AggregateOp::Quantile => true,
                 _ => is_in_fixed_order(inner),
             };
             let param = param.as_deref().map_or(Some(0), of)?;

@@ -220,6 +220,11 @@ impl Column {
         if self.is_live() { n_rows } else { self.upto.wrapping_add(1) }
     }
 
+    /// Whether a sample may come at `row`: no event is after it, and no explicit sample there or later.
+    pub(crate) fn takes_at(&self, row: u32) -> bool {
+        row >= self.last_row && (self.is_live() || self.upto == NO_ROW || row > self.upto)
+    }
+
     /// What the log codes the next value against.
     pub(crate) fn base(&self) -> Option<Base> {
         (self.flags & BASE != 0).then_some(Base { bits: self.last, exp: self.exp })

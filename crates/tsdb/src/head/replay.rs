@@ -153,6 +153,9 @@ impl<'a> Restore<'a> {
         if group.kind != kind {
             return Err(BadRecord("row of another kind of group"));
         }
+        if full && join {
+            return Err(BadRecord("first row of a page that joins one"));
+        }
         if !full && group.n_rows() == 0 {
             return Err(BadRecord("row without the first one of its page"));
         }
@@ -166,6 +169,12 @@ impl<'a> Restore<'a> {
         };
         let base = |column: u32| group.page.columns.get(column as usize).and_then(Column::base);
         let row: Row = get_row(body, full, join, against, base)?;
+        let takes = |column: u32, at: u32| {
+            group.page.columns.get(column as usize).is_none_or(|column| column.takes_at(at))
+        };
+        if row.join.is_some_and(|at| row.changes.iter().any(|(column, _)| !takes(*column, at))) {
+            return Err(BadRecord("row joins one that a column of it has passed"));
+        }
         if row.join.is_none() {
             self.span = (self.span.0.min(row.t_ms), self.span.1.max(row.t_ms));
         }
