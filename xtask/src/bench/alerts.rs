@@ -117,7 +117,8 @@ fn one(bench: &Bench, spec: &Spec, sizes: &Sizes, section: &mut Section) -> Resu
     let cpu = server.cpu_seconds()? - before;
     let memory = server.memory()?;
     let asked = "5 times less";
-    section.add("CPU while reporting, cores", Kind::Cost, asked, &name, cpu / sizes.seconds as f64);
+    // Not over the time: a server that is too slow takes longer for the same reports.
+    section.add("CPU while reporting, s", Kind::Cost, asked, &name, cpu);
     section.add("memory, peak, MB", Kind::Cost, "half", &name, memory.peak as f64 / 1e6);
     section.add(
         "alerts taken per second",
@@ -138,9 +139,8 @@ fn one(bench: &Bench, spec: &Spec, sizes: &Sizes, section: &mut Section) -> Resu
     section.add("all alerts in one answer, s", Kind::Cost, "", &name, began.elapsed().as_secs_f64());
     let list: Value = serde_json::from_slice(&list.body)?;
     let n_alerts = list.as_array().map_or(0, Vec::len);
-    if n_alerts != sizes.alerts {
-        bail!("it holds {n_alerts} alerts, not {}", sizes.alerts);
-    }
+    // A server that took so long that reports ended holds fewer.
+    section.add("alerts at the end", Kind::Fact, "", &name, n_alerts as f64);
     let n_hidden = list
         .as_array()
         .into_iter()
