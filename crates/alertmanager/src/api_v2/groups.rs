@@ -28,18 +28,20 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
         Err(reply) => return reply,
     };
     let with_muted = params.is_on("muted");
-    let views = handle.shared.look(|core, _| {
+    let (views, asked_ms) = handle.shared.look(|core, now_ms| {
         let mut views = core.group_views();
         views.retain(|view| filter.takes_receiver(core, &view.receiver));
-        views
+        (views, now_ms)
     });
     let mut groups = Vec::new();
     for view in views.into_iter().filter(|view| with_muted || view.muted_by.is_empty()) {
-        let sorted = view.sorted_alerts();
+        let wanted = view.sorted_alerts(|alert| filter.takes(alert, asked_ms));
+        if wanted.is_empty() {
+            continue;
+        }
         // One group under the lock at a time, so that others need not wait for all of them.
         let alerts: Vec<Shown> = handle.shared.look(|core, now_ms| {
-            let wanted = sorted.into_iter().filter(|(_, alert)| filter.takes(alert, now_ms));
-            let shown = wanted.filter_map(|(fingerprint, alert)| {
+            let shown = wanted.into_iter().filter_map(|(fingerprint, alert)| {
                 let status = filter.status(core, &alert, &view.muted_by, now_ms)?;
                 let receivers = core.receivers_of(&alert.labels);
                 Some(Shown { fingerprint, alert, receivers, status })

@@ -36,9 +36,11 @@ pub(crate) struct GroupView {
 }
 
 impl GroupView {
-    /// Its alerts by job, instance, labels.
-    pub(crate) fn sorted_alerts(&self) -> Vec<(Fingerprint, Arc<Alert>)> {
-        let mut alerts = self.alerts.clone();
+    /// Those of its alerts that are wanted, by job, instance, labels.
+    pub(crate) fn sorted_alerts(&self, is_wanted: impl Fn(&Alert) -> bool) -> Vec<(Fingerprint, Arc<Alert>)> {
+        let wanted = self.alerts.iter().filter(|(_, alert)| is_wanted(alert));
+        let mut alerts: Vec<_> =
+            wanted.map(|(fingerprint, alert)| (*fingerprint, Arc::clone(alert))).collect();
         alerts.sort_by(|a, b| sort_key(&a.1.labels).cmp(&sort_key(&b.1.labels)));
         alerts
     }
