@@ -82,8 +82,12 @@ impl Alert {
     /// What is kept when `new` is reported while `self` is known.
     ///
     /// Reports of one episode (their times overlap) become one: the newest text, the earliest start, and the end that
-    /// was stated. Reports of different episodes do not mix: the new one stays.
+    /// was stated. Reports of different episodes do not mix: the later episode stays, also when word of the earlier one
+    /// comes late or from another sender.
     pub(crate) fn merged_with(&self, new: Self, now_ms: i64) -> Self {
+        if new.ends_at_ms <= self.starts_at_ms {
+            return self.clone();
+        }
         let within = |at_ms: i64| at_ms > self.starts_at_ms && at_ms < self.ends_at_ms;
         if !within(new.ends_at_ms) && !within(new.starts_at_ms) {
             return new;
@@ -148,5 +152,7 @@ mod tests {
         check(alert(10, 30, 30, false), alert(10, 20, 31, false), 31, (10, 30));
         // No overlap: a new episode.
         check(alert(10, 30, 30, false), alert(40, 99, 41, true), 41, (40, 99));
+        // Late word of the episode before.
+        check(alert(40, 99, 41, true), alert(10, 30, 42, false), 42, (40, 99));
     }
 }

@@ -447,17 +447,21 @@ impl World {
 
     /// What the receiver makes of a message.
     fn hear(&mut self, from: usize, group: String, alerts: BTreeMap<usize, bool>) {
-        let last = self.heard.iter().rev().find(|told| told.group == group);
         // An end is news too when the alert fired since, even if nobody was told of that, as upstream has it.
         let has_fired_since = |alert: usize, at: i64| {
             self.episodes.iter().any(|episode| episode.alert == alert && episode.starts >= at)
         };
+        let of_group = || self.heard.iter().rev().filter(|told| told.group == group);
+        let is_in_last =
+            |alert: &usize| of_group().next().is_some_and(|told| told.alerts.contains_key(alert));
         let is_news = alerts.iter().any(|(alert, is_firing)| {
-            match last.map(|told| (told.at, told.alerts.get(alert).copied())) {
-                Some((_, Some(was_firing))) if was_firing != *is_firing => true,
-                Some((at, Some(_))) => !is_firing && has_fired_since(*alert, at - MINUTE),
-                // What the message before left out was silenced then.
-                _ => true,
+            let last = of_group().find_map(|told| Some((told.at, *told.alerts.get(alert)?)));
+            match last {
+                Some((_, was_firing)) if was_firing != *is_firing => true,
+                // A firing that the message before left out was silenced then.
+                Some(_) if *is_firing => !is_in_last(alert),
+                Some((at, _)) => has_fired_since(*alert, at - MINUTE),
+                None => true,
             }
         });
         if self.is_calm && !is_news {

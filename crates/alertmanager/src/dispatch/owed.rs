@@ -57,15 +57,18 @@ impl Core {
         heard.all.iter().filter(is_told).filter(is_current).cloned().collect()
     }
 
-    /// Whether another manager told the end of an alert that fires here, where a clock that is behind says that its end is
-    /// to come. Nothing is said of it then, unless it began after that end, or is still reported some time after it.
+    /// Whether another manager told the end of an alert. Nothing is said of it then, unless it began after that end.
+    ///
+    /// One that fires here may do so since a clock that is behind says that its end is to come: not if it is still
+    /// reported some time after that end.
     fn is_said_to_be_over(&self, key: &NotifyKey, snapshot: &Snapshot) -> bool {
         let alert = &snapshot.alert;
         let is_over = |told_ms: i64| {
-            alert.starts_at_ms <= told_ms && alert.updated_at_ms <= told_ms.saturating_add(TOLD_END_MS)
+            let is_recent = alert.updated_at_ms <= told_ms.saturating_add(TOLD_END_MS);
+            alert.starts_at_ms <= told_ms && (is_recent || !snapshot.is_firing)
         };
         let told_ms = self.promises.told_end_ms(key, snapshot.fingerprint);
-        self.turn.is_shared && snapshot.is_firing && told_ms.is_some_and(is_over)
+        self.turn.is_shared && told_ms.is_some_and(is_over)
     }
 
     /// Makes and keeps the promises of a notification that was delivered.
