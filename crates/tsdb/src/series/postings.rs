@@ -13,6 +13,9 @@ const FEW: usize = 3;
 /// Longest list of single ids; more become a bitmap. Chosen: a bitmap costs some 200 bytes before its first id.
 const LIST_MAX: usize = 64;
 
+/// Ids there may be for each id there is, up to which lists are united as bits: a kilobyte of bits for a thousand ids. Chosen.
+const SPAN_PER_ID: usize = 8;
+
 /// What an id costs that came after the last count: two bytes in a list that grows by doubling. Chosen.
 const NEW_ID_BYTES: usize = 3;
 
@@ -62,6 +65,22 @@ impl Postings {
 
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn first(&self) -> Option<SeriesId> {
+        match self {
+            Self::Few { .. } | Self::List(_) => self.listed()?.first().copied(),
+            Self::Range { first, .. } => Some(*first),
+            Self::Bitmap(bitmap) => bitmap.ids.min(),
+        }
+    }
+
+    fn last(&self) -> Option<SeriesId> {
+        match self {
+            Self::Few { .. } | Self::List(_) => self.listed()?.last().copied(),
+            Self::Range { first, len } => Some(*first + (*len - 1)),
+            Self::Bitmap(bitmap) => bitmap.ids.max(),
+        }
     }
 
     /// What uniting it with others costs, in ids.
@@ -310,6 +329,15 @@ fn bitmap_bytes(ids: &RoaringBitmap) -> usize {
 
 /// All series of any of `lists`.
 pub(super) fn union<'a>(lists: impl IntoIterator<Item = &'a Postings>) -> RoaringBitmap {
+    let lists: Vec<&Postings> = lists.into_iter().collect();
+    let n_ids = lists.iter().map(|list| list.cost()).fold(0, usize::saturating_add);
+    let first = lists.iter().filter_map(|list| list.first()).min();
+    let last = lists.iter().filter_map(|list| list.last()).max();
+    if let (Some(first), Some(last)) = (first, last)
+        && (last - first) as usize / SPAN_PER_ID <= n_ids
+    {
+        return union_as_bits(&lists, first, last);
+    }
     let mut listed = Vec::new();
     let mut ids = RoaringBitmap::new();
     for list in lists {
@@ -322,6 +350,38 @@ pub(super) fn union<'a>(lists: impl IntoIterator<Item = &'a Postings>) -> Roarin
     listed.dedup();
     ids |= RoaringBitmap::from_sorted_iter(listed).expect("sorted above");
     ids
+}
+
+/// The same by one bit for each id there may be: uniting bitmaps of runs one by one moves all that is united at every run.
+fn union_as_bits(lists: &[&Postings], first: SeriesId, last: SeriesId) -> RoaringBitmap {
+    // Where a container of the bitmap begins, so that its bits are taken as they are.
+    let base = first & !0xffff;
+    let mut bits = vec![0u8; (last - base) as usize / 8 + 1];
+    for list in lists {
+        match list {
+            Postings::Few { .. } | Postings::List(_) => {
+                list.listed().unwrap_or_default().iter().for_each(|id| set(&mut bits, id - base));
+            }
+            Postings::Range { first, len } => set_range(&mut bits, *first - base, *len),
+            Postings::Bitmap(bitmap) => bitmap.ids.iter().for_each(|id| set(&mut bits, id - base)),
+        }
+    }
+    RoaringBitmap::from_lsb0_bytes(base, &bits)
+}
+
+fn set(bits: &mut [u8], at: u32) {
+    bits[at as usize / 8] |= 1 << (at % 8);
+}
+
+fn set_range(bits: &mut [u8], first: u32, len: u32) {
+    // In 64 bits, since the end behind the last id there is does not fit in 32.
+    let (first, end) = (u64::from(first), u64::from(first) + u64::from(len));
+    let (whole, rest) = (first.next_multiple_of(8).min(end), (end & !7).max(first));
+    (first..whole).for_each(|at| set(bits, at as u32));
+    if whole < rest {
+        bits[whole as usize / 8..rest as usize / 8].fill(0xff);
+    }
+    (rest.max(whole)..end).for_each(|at| set(bits, at as u32));
 }
 
 #[cfg(test)]
@@ -351,6 +411,27 @@ mod tests {
         assert_eq!(some.iter().collect::<Vec<_>>(), [u32::MAX]);
         assert_eq!(postings.remove(&some), 1);
         assert_eq!(list(&postings), ids[..200]);
+        let mut single = Postings::default();
+        single.insert(u32::MAX);
+        assert_eq!(union([&postings, &single]).iter().collect::<Vec<_>>(), ids);
+    }
+
+    #[test]
+    fn many_are_united_as_bits_with_whatever_lies_between() {
+        let make = |ids: &[u32]| {
+            let mut postings = Postings::default();
+            ids.iter().for_each(|id| postings.insert(*id));
+            postings
+        };
+        let strided = |from: u32| (0..900).map(|n| 70_000 + from + 11 * n).collect::<Vec<u32>>();
+        let sets =
+            [strided(0), strided(5), (70_003..70_020).collect(), (69_995..70_000).collect(), vec![79_999]];
+        let lists: Vec<Postings> = sets.iter().map(|ids| make(ids)).collect();
+        let lists: Vec<&Postings> = lists.iter().collect();
+        let model: BTreeSet<u32> = sets.iter().flatten().copied().collect();
+        let expected: Vec<u32> = model.into_iter().collect();
+        assert_eq!(union(lists.iter().copied()).iter().collect::<Vec<_>>(), expected);
+        assert_eq!(union_as_bits(&lists, 69_995, 80_894).iter().collect::<Vec<_>>(), expected);
     }
 
     proptest! {
