@@ -46,11 +46,17 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("silences", "N", "alerts: silences (default 10000)"),
     ("per-second", "N", "alerts: reports a second (default 5000)"),
     ("scale", "F", "query: share of 200 hosts × 1,100 series and of the other data (default 0.1)"),
+    (
+        "blocks",
+        "",
+        "query: the others get our data as exported blocks instead of being sent it: for large scales",
+    ),
+    ("keep", "DIR", "query: data stays there, and what another run has loaded is used again"),
     ("hours", "N", "query: hours of a day, for small runs (default 24)"),
 ];
 
 /// Flags whose values are paths; reports leave them out.
-const PRIVATE: &[&str] = &["binary", "out", "dir", "recording"];
+const PRIVATE: &[&str] = &["binary", "out", "dir", "keep", "recording"];
 
 /// The command line, read.
 pub struct Options {
@@ -134,7 +140,7 @@ impl Options {
         let mut words = self.workloads.clone();
         for (name, values) in self.values.iter().filter(|(name, _)| !PRIVATE.contains(name)) {
             words.extend(values.iter().map(|value| match *name {
-                "quick" => "--quick".to_owned(),
+                "quick" | "blocks" => format!("--{name}"),
                 _ => format!("--{name} {}", value.split('=').next().unwrap_or_default()),
             }));
         }

@@ -122,6 +122,11 @@ pub fn first_line(program: &str, arg: &str) -> String {
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
 }
 
+/// Where the data directory is within a server's folder.
+fn data_of(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
 /// What a server holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Stored {
@@ -142,10 +147,22 @@ pub struct Server {
 }
 
 impl Spec {
+    /// Writes what one of our servers left in `from` as Prometheus' blocks into `to`, both folders of servers; ours must have ended.
+    pub fn export(&self, from: &Path, to: &Path) -> Result<()> {
+        let program = self.command.split(' ').next().context("an empty command")?;
+        let mut export = Command::new(program);
+        export.args(["tsdb", "export", "--storage.tsdb.path"]).arg(data_of(from)).arg(data_of(to));
+        let output = export.output().with_context(|| format!("cannot run {program}"))?;
+        if !output.status.success() {
+            bail!("the export failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
     /// Starts it in a folder (which may hold data of an earlier run) and waits until it is ready.
     pub fn start(&self, folder: &Path, config: &str, extra: &str) -> Result<Server> {
         fs::create_dir_all(folder)?;
-        let (data, config_path, log) = (folder.join("data"), folder.join("config.yml"), folder.join("log"));
+        let (data, config_path, log) = (data_of(folder), folder.join("config.yml"), folder.join("log"));
         fs::write(&config_path, config)?;
         let port = free_port()?;
         let command = format!("exec {} {extra}", self.command)

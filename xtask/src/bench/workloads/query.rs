@@ -1,5 +1,6 @@
 //! `query`: the same data in every server, the same questions, answers compared; warm, cold, CPU and memory.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +16,7 @@ use super::super::report::{Kind as Row, Section};
 use super::super::server::{Server, Spec};
 use super::disk::settle;
 use super::questions::{Data, Question, dashboard, questions};
-use super::{EMPTY_CONFIG, check_stored};
+use super::{EMPTY_CONFIG, check_stored, past_start_ms};
 
 /// Times that each question is asked warm. From the target.
 const ASKED: usize = 5;
@@ -29,15 +30,60 @@ const REFRESH_MS: i64 = 30_000;
 /// Answers differ when their sums differ by more: servers add in different orders.
 const TOLERANCE: f64 = 1e-9;
 
+/// At full scale the slowest question takes Prometheus a minute and a half, on a machine that is not quiet more than its own two.
+const TIMEOUT: &str = "--query.timeout=20m";
+
 /// Prometheus 2.42 takes native histograms only so.
-fn extra(spec: &Spec) -> &'static str {
-    if spec.name == "prometheus" { "--enable-feature=native-histograms" } else { "" }
+fn extra(spec: &Spec) -> String {
+    let feature = if spec.name == "prometheus" { "--enable-feature=native-histograms" } else { "" };
+    format!("{TIMEOUT} {feature}")
+}
+
+/// Where a server's data is: gone at the end, or kept for the next run.
+enum Folder {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn new(bench: &Bench, spec: &Spec) -> Result<Self> {
+        Ok(match bench.options.text("keep") {
+            Some(keep) => Self::Kept(Path::new(keep).join(&spec.name)),
+            None => Self::Temporary(bench.folder()?),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(path) => path,
+        }
+    }
+
+    /// Noted once all is loaded.
+    fn mark(&self) -> PathBuf {
+        self.path().join("loaded")
+    }
+}
+
+/// Where the data ends: as the kept data has it, or now.
+fn end_ms(bench: &Bench) -> Result<i64> {
+    // Far enough in the past that two more hours close the last block.
+    let now = past_start_ms(7_200_000);
+    let Some(keep) = bench.options.text("keep") else { return Ok(now) };
+    let noted = Path::new(keep).join("end_ms");
+    if !noted.exists() {
+        std::fs::create_dir_all(keep)?;
+        std::fs::write(&noted, now.to_string())?;
+    }
+    let text = std::fs::read_to_string(&noted)?;
+    text.trim().parse().with_context(|| format!("{} holds no time", noted.display()))
 }
 
 /// A server with the data, running or not.
 struct Loaded<'a> {
     spec: &'a Spec,
-    folder: TempDir,
+    folder: Folder,
     server: Option<Server>,
 }
 
@@ -52,14 +98,15 @@ impl Loaded<'_> {
             server.kill();
         }
         proc::drop_page_cache(self.folder.path());
-        self.server = Some(self.spec.start(self.folder.path(), EMPTY_CONFIG, extra(self.spec))?);
+        self.server = Some(self.spec.start(self.folder.path(), EMPTY_CONFIG, &extra(self.spec))?);
         Ok(())
     }
 }
 
 pub fn query(bench: &Bench) -> Result<Vec<Section>> {
     let options = &bench.options;
-    let data = Data::new(options.fraction("scale", 0.1, 0.01)?, options.number("hours", 24, 2)?);
+    let (scale, hours) = (options.fraction("scale", 0.1, 0.01)?, options.number("hours", 24, 2)?);
+    let data = Data::new(scale, hours, end_ms(bench)?);
     let mut section = Section::new(
         "query",
         format!(
@@ -71,8 +118,15 @@ pub fn query(bench: &Bench) -> Result<Vec<Section>> {
     );
     let sets = data.sets();
     let mut servers = Vec::new();
+    let by_blocks = options.is_on("blocks");
     for spec in bench.order(0) {
-        servers.push(load(bench, spec, &sets, &mut section)?);
+        let folder = Folder::new(bench, spec)?;
+        let loaded = match servers.first_mut() {
+            _ if folder.mark().exists() => Loaded { spec, folder, server: None },
+            Some(first) if by_blocks => load_blocks(spec, folder, first, &sets, &mut section)?,
+            _ => load(bench, spec, folder, &sets, &mut section)?,
+        };
+        servers.push(loaded);
     }
     let questions = questions(&data);
     for run in 0..options.runs()? {
@@ -103,9 +157,14 @@ pub fn query(bench: &Bench) -> Result<Vec<Section>> {
     Ok(vec![section])
 }
 
-fn load<'a>(bench: &Bench, spec: &'a Spec, sets: &[Set], section: &mut Section) -> Result<Loaded<'a>> {
-    let folder = bench.folder()?;
-    let server = spec.start(folder.path(), EMPTY_CONFIG, extra(spec))?;
+fn load<'a>(
+    bench: &Bench,
+    spec: &'a Spec,
+    folder: Folder,
+    sets: &[Set],
+    section: &mut Section,
+) -> Result<Loaded<'a>> {
+    let server = spec.start(folder.path(), EMPTY_CONFIG, &extra(spec))?;
     let started = Instant::now();
     let sent = drive::run(&bench.options, server.port, sets, 0, |_, _| Ok(()))?;
     println!(
@@ -118,6 +177,32 @@ fn load<'a>(bench: &Bench, spec: &'a Spec, sets: &[Set], section: &mut Section) 
     let stored = check_stored(&server, sets, sent.samples)?;
     section.add("samples stored", Row::Fact, "", &spec.name, stored.samples);
     section.add("CPU s of the load, blocks included", Row::Cost, "", &spec.name, server.cpu_seconds()?);
+    std::fs::write(folder.mark(), "")?;
+    Ok(Loaded { spec, folder, server: Some(server) })
+}
+
+/// The first server's data as blocks: sizes that another would take hours to be sent.
+fn load_blocks<'a>(
+    spec: &'a Spec,
+    folder: Folder,
+    first: &mut Loaded,
+    sets: &[Set],
+    section: &mut Section,
+) -> Result<Loaded<'a>> {
+    if !first.spec.is_ours || spec.is_ours {
+        bail!("--blocks needs ours and another: blocks are exported from ours");
+    }
+    if let Some(server) = first.server.take() {
+        server.kill();
+    }
+    let started = Instant::now();
+    first.spec.export(first.folder.path(), folder.path())?;
+    println!("  {:>12}  blocks written in {:.0} s", spec.name, started.elapsed().as_secs_f64());
+    let server = spec.start(folder.path(), EMPTY_CONFIG, &extra(spec))?;
+    settle(&server)?;
+    let stored = check_stored(&server, sets, sets.iter().map(Set::n_samples).sum())?;
+    section.add("samples stored", Row::Fact, "", &spec.name, stored.samples);
+    std::fs::write(folder.mark(), "")?;
     Ok(Loaded { spec, folder, server: Some(server) })
 }
 

@@ -1,7 +1,6 @@
 //! What `query` asks, and the data that the questions need.
 
 use super::super::load::series::{Kind, N_BUCKETS, STEP_MS, Set};
-use super::past_start_ms;
 
 /// Series of a host in the target's data set.
 const HOST_SERIES: usize = 1_100;
@@ -28,10 +27,8 @@ pub struct Question {
 }
 
 impl Data {
-    pub fn new(scale: f64, hours: u64) -> Self {
-        let day_ms = hours as i64 * 3_600_000;
-        // Far enough in the past that two more hours close the last block.
-        Self { scale, day_ms, end_ms: past_start_ms(7_200_000) }
+    pub fn new(scale: f64, hours: u64, end_ms: i64) -> Self {
+        Self { scale, day_ms: hours as i64 * 3_600_000, end_ms }
     }
 
     fn scaled(&self, count: usize, at_least: usize) -> usize {
