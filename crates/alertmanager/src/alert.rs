@@ -85,7 +85,8 @@ impl Alert {
     /// was stated. Reports of different episodes do not mix: the later episode stays, also when word of the earlier one
     /// comes late or from another sender.
     pub(crate) fn merged_with(&self, new: Self, now_ms: i64) -> Self {
-        if new.ends_at_ms <= self.starts_at_ms {
+        // An end without a start (both are then the same) says nothing of which episode: it is the one that is known.
+        if new.starts_at_ms < new.ends_at_ms && new.ends_at_ms < self.starts_at_ms {
             return self.clone();
         }
         let within = |at_ms: i64| at_ms > self.starts_at_ms && at_ms < self.ends_at_ms;
@@ -154,5 +155,7 @@ mod tests {
         check(alert(10, 30, 30, false), alert(40, 99, 41, true), 41, (40, 99));
         // Late word of the episode before.
         check(alert(40, 99, 41, true), alert(10, 30, 42, false), 42, (40, 99));
+        // An end without a start, by a clock that is behind.
+        check(alert(40, 99, 41, true), alert(38, 38, 42, false), 42, (38, 38));
     }
 }
