@@ -16,7 +16,7 @@ use crate::alert::Fingerprint;
 use crate::config::Integration;
 use crate::nflog::{NotifyKey, Reason};
 use crate::notify::Notification;
-use crate::promise::Promised;
+use crate::promise::{Ended, Promised};
 use crate::route::RouteIdx;
 
 /// How often promises without a group are looked at, in milliseconds. Chosen: they are rare, and an end may be late by it.
@@ -82,8 +82,11 @@ impl Core {
         let group_labels = job.notification.group_labels.clone();
         let mut firing = fingerprints(alerts, true);
         let ended = alerts.iter().filter(|alert| !alert.is_firing);
-        let mut ended: BTreeMap<Fingerprint, i64> =
-            ended.map(|alert| (alert.fingerprint, alert.alert.ends_at_ms.min(now_ms))).collect();
+        let end_of = |alert: &Snapshot| {
+            let ends_at_ms = alert.alert.ends_at_ms.min(now_ms);
+            (alert.fingerprint, self.promises.end_of(&key, alert.fingerprint, ends_at_ms))
+        };
+        let mut ended: BTreeMap<Fingerprint, Ended> = ended.map(end_of).collect();
         let said_ms = self.promises.last_ms(&key, firing.iter().chain(ended.keys()));
         let at_ms = said_ms.map_or(now_ms, |said_ms| now_ms.max(said_ms.saturating_add(1)));
         if !self.turn.is_shared {
@@ -154,7 +157,7 @@ impl Core {
             tracing::warn!(receiver = %key.receiver, integration = %key.integration, alerts = ended.len(),
                 "the end of alerts cannot be told: the configuration has no such receiver any more");
             let at_ms = self.promises.last_ms(&key, ended).map_or(now_ms, |said_ms| now_ms.max(said_ms + 1));
-            let ended = ended.iter().map(|id| (*id, now_ms)).collect();
+            let ended = ended.iter().map(|id| (*id, self.promises.end_of(&key, *id, now_ms))).collect();
             let said = Promised { key, group_labels, at_ms, firing: BTreeSet::new(), ended };
             self.promises.merge(&said);
             self.journal.push(Record::Promised(said));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Record;
 use crate::alert::{Alert, Fingerprint};
 use crate::nflog::{Entry, NotifyKey};
-use crate::promise::Promised;
+use crate::promise::{Ended, Promised};
 use crate::silence::Silence;
 
 type Map = BTreeMap<String, String>;
@@ -58,6 +58,9 @@ pub(crate) enum Line {
         at: i64,
         firing: Vec<String>,
         ended: BTreeMap<String, i64>,
+        /// Of each end; without it the end closes all that was told before.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        covers: BTreeMap<String, i64>,
     },
     Alive {
         at: i64,
@@ -205,7 +208,8 @@ pub(crate) fn to_line(record: &Record) -> Line {
             group: map(&said.group_labels),
             at: said.at_ms,
             firing: texts(&said.firing),
-            ended: said.ended.iter().map(|(id, ends_at_ms)| (id.to_string(), *ends_at_ms)).collect(),
+            ended: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.ends_at_ms)).collect(),
+            covers: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.covers_ms)).collect(),
         },
         Record::Alive(at_ms) => Line::Alive { at: *at_ms },
     }
@@ -271,14 +275,17 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             Record::Notified(key(key_line), entry)
         }
         Line::NotifiedGone { key: key_line } => Record::NotifiedGone(key(key_line)),
-        Line::Promised { key: key_line, group, at, firing, ended } => Record::Promised(Promised {
+        Line::Promised { key: key_line, group, at, firing, ended, covers } => Record::Promised(Promised {
             key: key(key_line),
             group_labels: Labels::from_pairs(group),
             at_ms: at,
             firing: set(firing)?,
             ended: ended
                 .iter()
-                .map(|(text, ends_at_ms)| Some((fingerprint(text)?, *ends_at_ms)))
+                .map(|(text, ends_at_ms)| {
+                    let covers_ms = covers.get(text).copied().unwrap_or(at);
+                    Some((fingerprint(text)?, Ended { ends_at_ms: *ends_at_ms, covers_ms }))
+                })
                 .collect::<Option<_>>()?,
         }),
         Line::Alive { at } => Record::Alive(at),
