@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use model::Labels;
+use model::{Labels, Measured};
 
 /// 0001-01-01T00:00:00Z, Go's zero time, which clients send for «not set».
 pub(crate) const ZERO_TIME_MS: i64 = -62_135_596_800_000;
@@ -43,7 +43,7 @@ impl fmt::Display for Fingerprint {
 }
 
 /// One alert. Times are Unix milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Alert {
     /// Its identity.
     pub(crate) labels: Labels,
@@ -59,6 +59,8 @@ pub(crate) struct Alert {
     pub(crate) updated_at_ms: i64,
     /// Whether `ends_at_ms` was set by us, from `resolve_timeout`.
     pub(crate) is_timeout: bool,
+    /// Its value as it was reported last, and its worst one.
+    pub(crate) measured: Option<Measured>,
 }
 
 impl Alert {
@@ -84,10 +86,20 @@ impl Alert {
     /// Reports of one episode (their times overlap) become one: the newest text, the earliest start, and the end that
     /// was stated. Reports of different episodes do not mix: the later episode stays, also when word of the earlier one
     /// comes late or from another sender.
-    pub(crate) fn merged_with(&self, new: Self, now_ms: i64) -> Self {
+    pub(crate) fn merged_with(&self, mut new: Self, now_ms: i64) -> Self {
         // An end without a start (both are then the same) says nothing of which episode: it is the one that is known.
         if new.starts_at_ms < new.ends_at_ms && new.ends_at_ms < self.starts_at_ms {
             return self.clone();
+        }
+        let overlaps = new.starts_at_ms < self.ends_at_ms && self.starts_at_ms < new.ends_at_ms;
+        let is_same_episode = overlaps || new.starts_at_ms == self.starts_at_ms;
+        if is_same_episode {
+            new.measured = match (new.measured, self.measured) {
+                (Some(new), Some(old)) => Some(new.after(old)),
+                // Who ends it without a value does not know how it is now.
+                (None, Some(old)) if new.is_resolved_at(now_ms) => Some(Measured { value: None, ..old }),
+                (new, old) => new.or(old),
+            };
         }
         let within = |at_ms: i64| at_ms > self.starts_at_ms && at_ms < self.ends_at_ms;
         if !within(new.ends_at_ms) && !within(new.starts_at_ms) {
@@ -126,6 +138,7 @@ mod tests {
             generator_url: String::new(),
             updated_at_ms,
             is_timeout,
+            measured: None,
         }
     }
 
@@ -136,6 +149,32 @@ mod tests {
         let labels = Labels::from_pairs([("name", "garland, briggs"), ("fear", "love is not enough")]);
         // Fixed by Prometheus' own test of LabelSet.Fingerprint.
         assert_eq!(Fingerprint::of(&labels).0, 5_799_056_148_416_392_346);
+    }
+
+    #[test]
+    fn the_worst_value_of_an_episode_stays() {
+        let check = |values: &[Option<(Option<f64>, f64)>],
+                     lower_is_worse,
+                     expected: Option<(Option<f64>, f64)>| {
+            let of = |value: &Option<(Option<f64>, f64)>| {
+                value.map(|(value, peak)| Measured { value, peak, lower_is_worse })
+            };
+            let mut kept = Alert { measured: of(&values[0]), ..alert(10, 100, 10, true) };
+            for (i, value) in values[1..].iter().enumerate() {
+                let at_ms = 20 + 10 * i as i64;
+                let ends_at_ms = if i + 2 == values.len() { at_ms } else { 100 };
+                kept = kept
+                    .merged_with(Alert { measured: of(value), ..alert(10, ends_at_ms, at_ms, false) }, at_ms);
+            }
+            assert_eq!(kept.measured.map(|measured| (measured.value, measured.peak)), expected);
+        };
+        let at = |value: f64, peak: f64| Some((Some(value), peak));
+        check(&[at(5.0, 5.0), at(9.0, 9.0), at(2.0, 9.0)], false, at(2.0, 9.0));
+        // A sender that began anew does not know how bad it was.
+        check(&[at(9.0, 9.0), at(5.0, 5.0), at(2.0, 5.0)], false, at(2.0, 9.0));
+        check(&[at(1.0, 1.0), at(3.0, 3.0), Some((None, 3.0))], true, Some((None, 1.0)));
+        check(&[at(5.0, 5.0), None], false, Some((None, 5.0)));
+        check(&[None, None], false, None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::cluster::{self, Cluster, ClusterOptions, Prepared};
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason};
 use crate::handle::Handle;
+use crate::hosts::{Host, Samples};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::state::{Record, Store};
@@ -56,6 +57,8 @@ pub struct Options {
     pub logs_silences: bool,
     /// How to share silences and the notification log with other managers; `None` to run alone.
     pub cluster: Option<ClusterOptions>,
+    /// Knows which hosts send samples, where the configuration names nobody; `None` for a program without a store.
+    pub samples: Option<Arc<dyn Samples>>,
 }
 
 /// How much is kept, and how often what is over is forgotten.
@@ -119,6 +122,7 @@ pub(crate) struct Shared {
     pub(crate) started_at_ms: i64,
     pub(crate) logs_silences: bool,
     pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) samples: Option<Arc<dyn Samples>>,
     pub(crate) wake: Notify,
     pub(crate) stop: CancellationToken,
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
@@ -160,6 +164,7 @@ impl Shared {
 /// When a template or a certificate of the configuration, or an option of the cluster, is not usable.
 pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     let metrics = Arc::new(Metrics::new(&options.registry));
+    options.config.require_samples(options.samples.is_some())?;
     let notifier = Notifier::new(&options.config, &options.external_url, Arc::clone(&options.files))?;
     let now_ms = options.clock.now_ms();
     let config = Arc::new(options.config);
@@ -189,6 +194,7 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
         started_at_ms: now_ms,
         logs_silences: options.logs_silences,
         cluster: joined.as_ref().map(|joined| Arc::clone(&joined.cluster)),
+        samples: options.samples,
         wake: Notify::new(),
         stop: CancellationToken::new(),
         task: Mutex::new(None),
@@ -214,7 +220,13 @@ pub(crate) fn set_config_gauges(metrics: &Metrics, config: &Config, now_ms: i64)
     metrics.inhibition_rules.set(config.inhibit_rules.len() as f64);
 }
 
-type Attempts = JoinSet<(JobId, Outcome)>;
+/// What a task beside the core came to.
+enum Done {
+    Attempt(JobId, Outcome),
+    Hosts(Vec<(Host, Option<bool>)>),
+}
+
+type Attempts = JoinSet<Done>;
 
 async fn run(shared: Arc<Shared>, speaking: Option<JoinHandle<()>>) {
     let mut attempts = Attempts::new();
@@ -270,8 +282,18 @@ async fn drain(shared: &Shared, mut attempts: Attempts) {
 }
 
 fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
-    let Action::Send { job, integration, notification, deadline_ms } = action;
     let notifier = Arc::clone(&shared.notifier.read());
+    let (job, integration, notification, deadline_ms) = match action {
+        Action::Send { job, integration, notification, deadline_ms } => {
+            (job, integration, notification, deadline_ms)
+        }
+        Action::AskHosts { hosts, fresh } => {
+            let named = notifier.samples.clone().map(|remote| remote as Arc<dyn Samples>);
+            let samples = named.or_else(|| shared.samples.clone());
+            attempts.spawn(async move { Done::Hosts(ask(samples, hosts, fresh).await) });
+            return;
+        }
+    };
     let left_ms = deadline_ms.saturating_sub(shared.clock.now_ms()).max(1);
     let timeout = Duration::from_millis(left_ms.unsigned_abs());
     let (clock, metrics) = (Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
@@ -288,8 +310,33 @@ fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
         });
         let took = clock.monotonic().saturating_sub(began);
         metrics.latency.with(&[name]).observe(took.as_secs_f64());
-        (job, outcome)
+        Done::Attempt(job, outcome)
     });
+}
+
+/// Asks about one host after another; one failure is enough to know that nobody answers now.
+async fn ask(
+    samples: Option<Arc<dyn Samples>>,
+    hosts: Vec<Host>,
+    fresh: Duration,
+) -> Vec<(Host, Option<bool>)> {
+    let mut answers = Vec::with_capacity(hosts.len());
+    let mut samples = samples;
+    for host in hosts {
+        let is_active = match &samples {
+            Some(asked) => asked.is_active(&host, fresh).await.map(Some).unwrap_or_else(|err| {
+                tracing::warn!(host = %host.value, error = %err,
+                    "cannot find out whether a host is active; no success is said for its alerts meanwhile");
+                None
+            }),
+            None => None,
+        };
+        if is_active.is_none() {
+            samples = None;
+        }
+        answers.push((host, is_active));
+    }
+    answers
 }
 
 impl Shared {
@@ -304,9 +351,12 @@ impl Shared {
         actions
     }
 
-    fn finish(&self, done: Result<(JobId, Outcome), tokio::task::JoinError>) {
+    fn finish(&self, done: Result<Done, tokio::task::JoinError>) {
         match done {
-            Ok((job, outcome)) => self.change(|core, now_ms| core.on_outcome(job, &outcome, now_ms)),
+            Ok(Done::Hosts(answers)) => self.change(|core, now_ms| core.on_hosts(answers, now_ms)),
+            Ok(Done::Attempt(job, outcome)) => {
+                self.change(|core, now_ms| core.on_outcome(job, &outcome, now_ms));
+            }
             // The task does nothing that panics; an attempt that does is caught above.
             Err(err) => tracing::error!(error = %err, "a notification attempt was lost"),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Labels, Measured};
 
 use crate::alert::{Alert, ZERO_TIME_MS};
 use crate::config::{Config, ConfigError};
@@ -24,6 +24,7 @@ pub(crate) struct Incoming {
     pub(crate) starts_at_ms: Option<i64>,
     pub(crate) ends_at_ms: Option<i64>,
     pub(crate) generator_url: String,
+    pub(crate) measured: Option<Measured>,
 }
 
 impl Handle {
@@ -41,6 +42,7 @@ impl Handle {
             labels: alert.labels,
             annotations: alert.annotations,
             generator_url: alert.generator_url,
+            measured: alert.measured,
         });
         let refused = self.put(incoming.collect());
         for reason in refused {
@@ -83,6 +85,10 @@ impl Handle {
     /// When a template or a certificate of the new one is not usable.
     pub fn reload(&self, config: Config) -> Result<(), ConfigError> {
         let shared = &self.shared;
+        if let Err(err) = config.require_samples(shared.samples.is_some()) {
+            self.reload_failed();
+            return Err(err);
+        }
         let notifier = match Notifier::new(&config, &shared.external_url, Arc::clone(&shared.files)) {
             Ok(notifier) => notifier,
             Err(err) => {
@@ -135,6 +141,7 @@ fn complete(report: Incoming, now_ms: i64, resolve_timeout_ms: i64) -> Alert {
         annotations: report.annotations,
         generator_url: report.generator_url,
         updated_at_ms: now_ms,
+        measured: report.measured,
     }
 }
 

@@ -117,6 +117,7 @@ mod tests {
                 generator_url: String::new(),
                 updated_at_ms: 0,
                 is_timeout: false,
+                measured: None,
             };
             stored.insert(fingerprint, alert);
         }

@@ -160,7 +160,7 @@ impl Metrics {
 
     /// Series that an alert may watch exist before the first event.
     fn create_series(&self) {
-        for reason in ["silence", "inhibition", "mute_time_interval", "active_time_interval"] {
+        for reason in ["silence", "inhibition", "mute_time_interval", "active_time_interval", "ignore"] {
             self.suppressed.with(&[reason]);
         }
         for status in ["firing", "resolved"] {

@@ -31,11 +31,23 @@ pub(crate) struct Entry {
     pub(crate) expires_at_ms: i64,
     pub(crate) firing: BTreeSet<Fingerprint>,
     pub(crate) resolved: BTreeSet<Fingerprint>,
+    /// When each firing alert was delivered last, where the route delivers again one by one.
+    pub(crate) issued: Issued,
     /// What the kind of receiver wants to know the next time, for instance which message to change.
     pub(crate) data: ReceiverData,
 }
 
 impl Entry {
+    /// When a firing alert was delivered last; with the whole message, where alerts did not go one by one then.
+    fn issued_ms(&self, id: Fingerprint) -> Option<i64> {
+        self.firing.contains(&id).then(|| self.issued.get(&id).copied().unwrap_or(self.sent_at_ms))
+    }
+
+    /// When each of `firing` was delivered last.
+    pub(crate) fn issued_still(&self, firing: &BTreeSet<Fingerprint>) -> Issued {
+        firing.iter().filter_map(|id| Some((*id, self.issued_ms(*id)?))).collect()
+    }
+
     /// The entry with the hashes that Alertmanager knows `alerts` by replaced by our fingerprints: entries that its data
     /// directory brought hold those, until the group is told of next.
     pub(crate) fn in_our_hashes(&self, alerts: &[Snapshot]) -> Cow<'_, Self> {
@@ -65,6 +77,9 @@ fn alertmanagers_hash(labels: &Labels) -> u64 {
     }
     xxhash_rust::xxh64::xxh64(&bytes, 0)
 }
+
+/// Alerts and when they were delivered last, Unix milliseconds.
+pub(crate) type Issued = BTreeMap<Fingerprint, i64>;
 
 /// Notes of a receiver about its last message, by its own names.
 pub(crate) type ReceiverData = BTreeMap<String, String>;
@@ -120,6 +135,42 @@ pub(crate) fn due(last: Option<&Entry>, current: &Current<'_>, now_ms: i64) -> O
         return Some(Reason::SomeResolved);
     }
     (last.sent_at_ms < now_ms.saturating_sub(current.repeat_interval_ms)).then_some(Reason::Repeat)
+}
+
+/// As [`due`], alert by alert: what is new, what was issued `reissue_ms` ago and is still detected, what ended. Returns why, and
+/// what is to be said.
+pub(crate) fn due_again(
+    last: Option<&Entry>,
+    current: &Current<'_>,
+    is_ended: impl Fn(Fingerprint) -> bool,
+    is_detected: impl Fn(Fingerprint) -> bool,
+    reissue_ms: i64,
+    now_ms: i64,
+) -> Option<(Reason, BTreeSet<Fingerprint>)> {
+    let mut said = BTreeSet::new();
+    let (mut has_new, mut has_ended) = (false, false);
+    for id in current.firing {
+        let issued_ms = last.and_then(|last| last.issued_ms(*id));
+        let is_again =
+            issued_ms.is_some_and(|ms| ms.saturating_add(reissue_ms) <= now_ms && is_detected(*id));
+        has_new |= issued_ms.is_none();
+        if issued_ms.is_none() || is_again {
+            said.insert(*id);
+        }
+    }
+    for id in current.resolved.iter().filter(|id| is_ended(**id)) {
+        has_ended = true;
+        said.insert(*id);
+    }
+    let is_first = last.is_none_or(|last| last.firing.is_empty());
+    let reason = match (has_new, has_ended) {
+        (true, _) if is_first => Reason::First,
+        (true, _) => Reason::NewAlerts,
+        (false, true) if current.firing.is_empty() => Reason::AllResolved,
+        (false, true) => Reason::SomeResolved,
+        (false, false) => Reason::Repeat,
+    };
+    (!said.is_empty()).then_some((reason, said))
 }
 
 /// All entries.
@@ -203,6 +254,7 @@ mod tests {
             expires_at_ms: i64::MAX,
             firing: set(firing),
             resolved: set(resolved),
+            issued: Issued::new(),
             data: ReceiverData::new(),
         });
         let (firing, resolved) = (set(now.0), set(now.1));
@@ -214,6 +266,42 @@ mod tests {
             repeat_interval_ms: 100,
         };
         assert_eq!(due(last.as_ref(), &current, 1_000), expected, "{last:?} {now:?}");
+    }
+
+    #[test]
+    fn alerts_are_due_again_one_by_one() {
+        let last = Entry {
+            sent_at_ms: 950,
+            expires_at_ms: i64::MAX,
+            firing: set(&[1, 2, 3]),
+            resolved: set(&[]),
+            issued: Issued::from([(Fingerprint(1), 900), (Fingerprint(2), 901), (Fingerprint(3), 850)]),
+            data: ReceiverData::new(),
+        };
+        let check = |last: Option<&Entry>,
+                     firing: &[u64],
+                     resolved: &[u64],
+                     expected: Option<(Reason, &[u64])>| {
+            let (firing, resolved) = (set(firing), set(resolved));
+            let current = Current {
+                firing: &firing,
+                resolved: &resolved,
+                sends_resolved: true,
+                is_owed: false,
+                repeat_interval_ms: 0,
+            };
+            let is_ended = |id: Fingerprint| last.is_some_and(|last| last.firing.contains(&id));
+            // The third waits for its success: it is not detected.
+            let due = due_again(last, &current, is_ended, |id| id.0 != 3, 100, 1_000);
+            assert_eq!(due, expected.map(|(reason, said)| (reason, set(said))), "{firing:?} {resolved:?}");
+        };
+        check(None, &[1, 2], &[], Some((Reason::First, &[1, 2])));
+        check(None, &[], &[1], None);
+        check(Some(&last), &[1, 2, 3], &[], Some((Reason::Repeat, &[1])));
+        check(Some(&last), &[2, 3], &[], None);
+        check(Some(&last), &[2, 3, 4], &[], Some((Reason::NewAlerts, &[4])));
+        check(Some(&last), &[1, 2], &[3, 5], Some((Reason::SomeResolved, &[1, 3])));
+        check(Some(&last), &[], &[1, 2, 3], Some((Reason::AllResolved, &[1, 2, 3])));
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! webhooks receive.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{Labels, Matcher};
 
-use crate::config::RouteConfig;
+use crate::config::{Ignore, Occurrences, RouteConfig};
 use crate::matcher;
 
 /// Waits of the root when it names none, in milliseconds: 30s, 5m, 4h.
@@ -39,6 +40,14 @@ pub(crate) struct Route {
     pub(crate) labels: BTreeMap<String, String>,
     /// `{}/{a="b"}`: the path of matchers from the root.
     pub(crate) key: String,
+    /// Detections that are needed before an alert counts.
+    pub(crate) occurrences: Option<Occurrences>,
+    /// An alert that was told is told again after so long; `None` for the repeat interval of its group.
+    pub(crate) reissue_ms: Option<i64>,
+    /// An alert is over when it was not detected for so long; `None` for as soon as it ends.
+    pub(crate) success_ms: Option<i64>,
+    /// Its own and those of the routes above.
+    pub(crate) ignores: Vec<Arc<Ignore>>,
     matchers: Vec<Matcher>,
     is_continue: bool,
     children: Vec<usize>,
@@ -52,13 +61,16 @@ pub(crate) struct RouteIdx(pub(crate) usize);
 #[derive(Debug, Clone)]
 pub(crate) struct RouteTree {
     routes: Vec<Route>,
+    /// Whether any route watches alerts, so that others cost nothing.
+    is_watching: bool,
 }
 
 impl RouteTree {
     /// From the configuration's root.
     pub(crate) fn new(root: &RouteConfig) -> Self {
-        let mut tree = Self { routes: Vec::new() };
+        let mut tree = Self { routes: Vec::new(), is_watching: false };
         tree.add(root, None);
+        tree.is_watching = tree.routes.iter().any(Route::is_watching);
         tree
     }
 
@@ -73,6 +85,8 @@ impl RouteTree {
         };
         let mut labels = inherited.map(|parent| parent.labels.clone()).unwrap_or_default();
         labels.extend(config.labels.clone());
+        let mut ignores = inherited.map(|parent| parent.ignores.clone()).unwrap_or_default();
+        ignores.extend(config.own.ignores.iter().cloned());
         let group_by = config.group_by.clone().or_else(|| inherited.map(|parent| parent.group_by.clone()));
         let route = Route {
             receiver: config
@@ -88,6 +102,10 @@ impl RouteTree {
             active_intervals: config.active_intervals.clone(),
             labels,
             key: inherited.map_or_else(|| own_key.clone(), |parent| format!("{}/{own_key}", parent.key)),
+            occurrences: on(config.own.occurrences, inherited.and_then(|p| p.occurrences), |o| o.count > 1),
+            reissue_ms: on(config.own.reissue_ms, inherited.and_then(|p| p.reissue_ms), |ms| *ms > 0),
+            success_ms: on(config.own.success_ms, inherited.and_then(|p| p.success_ms), |ms| *ms > 0),
+            ignores,
             matchers,
             is_continue: config.is_continue,
             children: Vec::new(),
@@ -106,6 +124,17 @@ impl RouteTree {
         &self.routes[idx.0]
     }
 
+    /// Whether any route needs detections and their absence to be remembered.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.is_watching
+    }
+
+    /// The most detections that any route asks for, and the longest time they may lie apart.
+    pub(crate) fn occurrences_max(&self) -> (usize, i64) {
+        let asked = self.routes.iter().filter_map(|route| route.occurrences);
+        asked.fold((1, 0), |max, asked| (max.0.max(asked.count), max.1.max(asked.within_ms)))
+    }
+
     /// All of them, parents before their children.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
@@ -116,6 +145,21 @@ impl RouteTree {
         let mut found = Vec::new();
         self.collect(0, labels, &mut found);
         found
+    }
+
+    /// Whether `labels` come to the route at `idx` or to one below it.
+    pub(crate) fn passes(&self, labels: &Labels, idx: RouteIdx) -> bool {
+        let is_below = |found: RouteIdx| {
+            let mut stack = vec![idx.0];
+            while let Some(at) = stack.pop() {
+                if at == found.0 {
+                    return true;
+                }
+                stack.extend(&self.routes[at].children);
+            }
+            false
+        };
+        self.matching(labels).into_iter().any(is_below)
     }
 
     /// Depth first, in the file's order. Recursion is as deep as the file nests, which its reader bounds.
@@ -139,7 +183,22 @@ impl RouteTree {
     }
 }
 
+/// What a route says, else what the one above it does; nothing when that is «off».
+fn on<T>(own: Option<T>, inherited: Option<T>, is_on: impl Fn(&T) -> bool) -> Option<T> {
+    own.or(inherited).filter(is_on)
+}
+
 impl Route {
+    /// Whether detections, or their absence, are remembered for it.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.occurrences.is_some() || self.success_ms.is_some()
+    }
+
+    /// The first of its rules that hides `labels`.
+    pub(crate) fn ignored_by(&self, labels: &Labels, now_ms: i64) -> Option<&Ignore> {
+        self.ignores.iter().find(|ignore| ignore.hides(labels, now_ms)).map(|ignore| &**ignore)
+    }
+
     /// The labels of the group that an alert with `labels` belongs to.
     pub(crate) fn group_labels(&self, labels: &Labels) -> Labels {
         match &self.group_by {

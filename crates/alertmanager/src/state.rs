@@ -10,6 +10,7 @@ mod import;
 use std::path::Path;
 use std::sync::Arc;
 
+use model::Measured;
 use stdx::{Dir, File};
 
 use crate::alert::{Alert, Fingerprint};
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::nflog::{Entry, NotifyKey};
 use crate::promise::Promised;
 use crate::silence::Silence;
+use crate::watch::Watch;
 
 const FILE: &str = "state";
 const HEADER: &str = "hinomi-alertmanager-state 1\n";
@@ -36,6 +38,7 @@ pub(crate) enum Record {
         ends_at_ms: i64,
         updated_at_ms: i64,
         is_timeout: bool,
+        measured: Option<Measured>,
     },
     AlertGone(Fingerprint),
     Silence(Silence),
@@ -43,6 +46,8 @@ pub(crate) enum Record {
     Notified(NotifyKey, Entry),
     NotifiedGone(NotifyKey),
     Promised(Promised),
+    Watched(Fingerprint, Watch),
+    WatchGone(Fingerprint),
     Alive(i64),
 }
 
@@ -131,6 +136,9 @@ impl Store {
         for said in core.promises.said_after(None) {
             codec::push(&mut text, &Record::Promised(said));
         }
+        for (alert, watch) in core.watches.iter() {
+            codec::push(&mut text, &Record::Watched(alert, watch.clone()));
+        }
         codec::push(&mut text, &Record::Alive(now_ms));
         self.file = None;
         let written = self.dir.write_atomic(Path::new(FILE), text.as_bytes());
@@ -184,12 +192,13 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
                 alive_ms = alive_ms.max(alert.updated_at_ms);
                 alerts.insert(Fingerprint::of(&alert.labels), alert);
             }
-            Record::Renewed { fingerprint, ends_at_ms, updated_at_ms, is_timeout } => {
+            Record::Renewed { fingerprint, ends_at_ms, updated_at_ms, is_timeout, measured } => {
                 alive_ms = alive_ms.max(updated_at_ms);
                 if let Some(alert) = alerts.get_mut(&fingerprint).map(Arc::make_mut) {
                     alert.ends_at_ms = ends_at_ms;
                     alert.updated_at_ms = updated_at_ms;
                     alert.is_timeout = is_timeout;
+                    alert.measured = measured;
                 }
             }
             Record::AlertGone(fingerprint) => {
@@ -204,9 +213,12 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             }
             Record::NotifiedGone(key) => core.nflog.remove(&key),
             Record::Promised(said) => core.restore_promise(&said),
+            Record::Watched(alert, watch) => core.watches.restore(alert, watch),
+            Record::WatchGone(alert) => core.watches.remove(alert),
             Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
         }
     }
+    core.watches.deafen_all(now_ms);
     for alert in alerts.into_values() {
         let mut alert = Arc::unwrap_or_clone(alert);
         let was_firing = alert.ends_at_ms > alive_ms.min(now_ms) && alert.ends_at_ms > alert.updated_at_ms;

@@ -163,6 +163,7 @@ impl Server {
             limits: alertmanager::Limits::default(),
             logs_silences: false,
             cluster: None,
+            samples: None,
             build: alertmanager::BuildInfo::default(),
         });
         let sinks: Vec<Arc<dyn rules::AlertSink>> = Vec::new();

@@ -17,7 +17,7 @@ pub mod sample;
 pub mod sum;
 pub mod yaml;
 
-pub use alert::Alert;
+pub use alert::{Alert, Measured};
 pub use duration::Duration;
 pub use exemplar::Exemplar;
 pub use histogram::Histogram;

@@ -3,24 +3,35 @@
 //! In from [`crate::group`]; out: alerts to send, and samples of `ALERTS` and `ALERTS_FOR_STATE`.
 //! Method: Prometheus' `rules/alerting.go`.
 
+mod no_data;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use gotemplate::Functions;
 use model::alert::ALERT_NAME;
 use model::labels::METRIC_NAME;
-use model::{Alert, Labels};
+use model::{Alert, Labels, Measured};
+use promql::Expr;
 
+use crate::measure::Measure;
+use crate::notifier::rfc3339;
 use crate::query::Sample;
 use crate::template::{Text, alert_data};
 use crate::view::{AlertState, AlertView};
+
+pub(crate) use no_data::NO_DATA_FOR_MS;
+pub use no_data::{NoData, NoDataSpec};
 
 /// How long a resolved alert is kept and sent again, so that an Alertmanager that was away hears of it. From Prometheus.
 pub(crate) const RESOLVED_KEPT_MS: i64 = 15 * 60_000;
 
 /// The series that says which alerts are pending or firing.
-const ALERTS: &str = "ALERTS";
+pub(crate) const ALERTS: &str = "ALERTS";
 /// The series that says since when, for [`crate::restore`].
 pub(crate) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
+/// The annotation that says that an alert stays although its series has no data.
+const NO_DATA: &str = "no_data";
 /// `pending` or `firing`, on `ALERTS`.
 const ALERT_STATE: &str = "alertstate";
 
@@ -37,6 +48,14 @@ pub(crate) struct Active {
     last_sent_ms: Option<i64>,
     valid_until_ms: i64,
     keep_firing_since_ms: Option<i64>,
+    /// Of the sample it came from, as the measured expression has them.
+    series: Labels,
+    /// The worst value since the expression first held.
+    peak: f64,
+    /// Since when its series has no data.
+    pub(crate) no_data_since_ms: Option<i64>,
+    /// The value when it ended; `None` while it goes on and where nobody knows.
+    end_value: Option<f64>,
 }
 
 /// What an alerting rule is made of, and its alerts.
@@ -47,6 +66,10 @@ pub(crate) struct AlertingRule {
     keep_firing_ms: i64,
     labels: Vec<(String, Text)>,
     annotations: Vec<(String, Text)>,
+    measure: Measure,
+    no_data: NoDataSpec,
+    /// Series without data, and when they had some last; with [`NoData::Alert`] every series that is measured.
+    seen: HashMap<Labels, i64>,
     /// By label set.
     pub(crate) active: HashMap<Labels, Active>,
     /// Whether state from before a restart was taken up, or none is wanted. Until then nothing is written, so that
@@ -68,6 +91,7 @@ impl AlertingRule {
         keep_firing_ms: i64,
         labels: &BTreeMap<String, String>,
         annotations: &BTreeMap<String, String>,
+        (measure, no_data): (Measure, NoDataSpec),
         is_restored: bool,
     ) -> Self {
         let texts = |texts: &BTreeMap<String, String>| {
@@ -79,6 +103,9 @@ impl AlertingRule {
             keep_firing_ms,
             labels: texts(labels),
             annotations: texts(annotations),
+            measure,
+            no_data,
+            seen: HashMap::new(),
             active: HashMap::new(),
             is_restored,
         }
@@ -100,7 +127,7 @@ impl AlertingRule {
     fn found(&self, sample: &Sample, around: &Surroundings<'_>, at_ms: i64) -> Active {
         let own = sample.labels.without_metric_name();
         let data = alert_data(&sample.labels, sample.value, around.external_labels, around.external_url);
-        let mut labels = own.to_builder();
+        let mut labels = own.clone().to_builder();
         for (name, text) in &self.labels {
             labels.set(name, &text.expand(around.functions, &data));
         }
@@ -118,6 +145,33 @@ impl AlertingRule {
             last_sent_ms: None,
             valid_until_ms: 0,
             keep_firing_since_ms: None,
+            series: own,
+            peak: sample.value,
+            no_data_since_ms: None,
+            end_value: None,
+        }
+    }
+
+    /// Whether alerts stay whose series vanish.
+    pub(crate) fn keeps_vanished(&self) -> bool {
+        self.no_data.what != NoData::Resolve && self.measure.expr.is_some()
+    }
+
+    /// What to ask at `at_ms`, when alerts ended then whose value is of interest.
+    pub(crate) fn wanted_measure(&self, at_ms: i64) -> Option<Arc<Expr>> {
+        let has_ended = self.active.values().any(|alert| alert.resolved_at_ms == Some(at_ms));
+        self.measure.expr.clone().filter(|_| has_ended)
+    }
+
+    /// Takes the values of what is measured, for alerts that ended at `at_ms`.
+    pub(crate) fn measured(&mut self, samples: &[Sample], at_ms: i64) {
+        let by_series: HashMap<Labels, f64> = samples
+            .iter()
+            .filter(|sample| sample.histogram.is_none())
+            .map(|sample| (sample.labels.without_metric_name(), sample.value))
+            .collect();
+        for alert in self.active.values_mut().filter(|alert| alert.resolved_at_ms == Some(at_ms)) {
+            alert.end_value = by_series.get(&alert.series).copied();
         }
     }
 
@@ -148,6 +202,8 @@ impl AlertingRule {
             match self.active.get_mut(&alert.labels) {
                 Some(known) if known.state != AlertState::Inactive => {
                     known.value = alert.value;
+                    let worse = if self.measure.lower_is_worse { f64::min } else { f64::max };
+                    known.peak = worse(known.peak, alert.value);
                     known.annotations = alert.annotations;
                 }
                 _ => {
@@ -190,12 +246,23 @@ impl AlertingRule {
             alert.last_sent_ms = Some(at_ms);
             // Two evaluations or two sendings may fail before it counts as resolved.
             alert.valid_until_ms = at_ms.saturating_add(4 * interval_ms.max(resend_delay_ms));
+            let mut annotations = alert.annotations.clone();
+            if let Some(since_ms) = alert.no_data_since_ms {
+                let mut with_remark = annotations.to_builder();
+                with_remark.set(NO_DATA, &format!("no data since {}", rfc3339(since_ms)));
+                annotations = with_remark.build();
+            }
             alerts.push(Alert {
                 labels: alert.labels.clone(),
-                annotations: alert.annotations.clone(),
+                annotations,
                 starts_at_ms: alert.fired_at_ms,
                 ends_at_ms: alert.resolved_at_ms.unwrap_or(alert.valid_until_ms),
                 generator_url: url.to_owned(),
+                measured: Some(Measured {
+                    value: if alert.resolved_at_ms.is_some() { alert.end_value } else { Some(alert.value) },
+                    peak: alert.peak,
+                    lower_is_worse: self.measure.lower_is_worse,
+                }),
             });
         }
         alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -218,6 +285,7 @@ impl AlertingRule {
                 active_at_ms: alert.active_at_ms,
                 keep_firing_since_ms: alert.keep_firing_since_ms,
                 value: alert.value,
+                no_data_since_ms: alert.no_data_since_ms,
             })
             .collect();
         views.sort_by(|a, b| a.labels.cmp(&b.labels));

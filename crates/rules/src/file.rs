@@ -13,6 +13,8 @@ use promql::Expr;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use crate::alerting::{NO_DATA_FOR_MS, NoData, NoDataSpec};
+use crate::measure::Measure;
 use crate::template::check_template;
 
 /// Rules of one group, at most. Chosen: far above any known file.
@@ -55,6 +57,8 @@ pub enum RuleSpec {
         hold_ms: i64,
         /// How long it goes on firing once it no longer holds, milliseconds.
         keep_firing_ms: i64,
+        /// What happens to alerts whose series vanish.
+        no_data: NoDataSpec,
         /// Templates.
         labels: BTreeMap<String, String>,
         /// Templates.
@@ -151,6 +155,15 @@ struct RawRule {
     #[serde(deserialize_with = "null_as_default")]
     labels: BTreeMap<String, Spanned<String>>,
     annotations: Option<BTreeMap<String, Spanned<String>>>,
+    hinomi: Option<Spanned<RawOwn>>,
+}
+
+/// `hinomi` of a rule: what Prometheus does not have, and refuses.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawOwn {
+    no_data: Option<String>,
+    no_data_for: Option<Duration>,
 }
 
 /// Reads one file. `file` names it, in errors and in the API.
@@ -246,6 +259,7 @@ impl Checker<'_> {
         let expr = self.expression(at);
         self.label_names(raw, alert.is_some());
         let labels = texts(&raw.labels);
+        let no_data = self.no_data(at, expr.as_ref());
         if let Some(record) = record {
             self.recording(raw, &record);
             return Some(RuleSpec::Recording { record: record.value, expr: expr?, labels });
@@ -260,9 +274,26 @@ impl Checker<'_> {
             expr: expr?,
             hold_ms: raw.hold.as_ref().map_or(0, |hold| hold.value.as_ms()),
             keep_firing_ms: raw.keep_firing_for.as_ref().map_or(0, |keep| keep.value.as_ms()),
+            no_data,
             labels,
             annotations,
         })
+    }
+
+    /// What becomes of alerts without data, which only rules that compare can tell from those that ended.
+    fn no_data(&mut self, at: &Spanned<RawRule>, expr: Option<&Expression>) -> NoDataSpec {
+        let Some(own) = &at.value.hinomi else { return NoDataSpec::default() };
+        let text = own.value.no_data.as_deref().unwrap_or("resolve");
+        let Some(what) = NoData::parse(text) else {
+            self.fail(own, format!("no_data must be resolve, keep or alert, not {}", quoted(text)));
+            return NoDataSpec::default();
+        };
+        let is_known = expr.is_none_or(|expr| Measure::of(&expr.expr).expr.is_some());
+        if what != NoData::Resolve && !is_known {
+            self.fail(own, format!("no_data: {text} needs an expression that compares, as «x > 1»"));
+        }
+        let for_ms = own.value.no_data_for.map_or(NO_DATA_FOR_MS, Duration::as_ms);
+        NoDataSpec { what, for_ms }
     }
 
     fn expression(&mut self, at: &Spanned<RawRule>) -> Option<Expression> {
@@ -301,6 +332,9 @@ impl Checker<'_> {
         }
         if let Some(keep) = raw.keep_firing_for.as_ref().filter(|keep| !keep.value.is_zero()) {
             self.fail(keep, "invalid field 'keep_firing_for' in recording rule".to_owned());
+        }
+        if let Some(own) = &raw.hinomi {
+            self.fail(own, "invalid field 'hinomi' in recording rule".to_owned());
         }
         if record.value.contains(['{', '}']) {
             let message =

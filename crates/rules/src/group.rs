@@ -11,10 +11,11 @@ use storage::{AppendError, Appendable};
 use crate::alerting::{AlertingRule, Surroundings};
 use crate::file::{Expression, GroupSpec, RuleSpec, label_set};
 use crate::manager::{Env, Options};
+use crate::measure::Measure;
 use crate::metrics::RuleMetrics;
 use crate::query::{Querier, Sample};
 use crate::recording;
-use crate::restore::{Tolerance, restore};
+use crate::restore::{self, Tolerance, restore};
 use crate::template::{Scene, expression_link, functions};
 use crate::trial::RuleFailure;
 use crate::view::{AlertState, AlertingView, GroupView, Health, RuleView};
@@ -37,8 +38,10 @@ impl RuleState {
     fn new(spec: &RuleSpec, is_restored: bool) -> Self {
         let alerting = match spec {
             RuleSpec::Recording { .. } => None,
-            RuleSpec::Alerting { alert, hold_ms, keep_firing_ms, labels, annotations, .. } => {
-                Some(AlertingRule::new(alert, *hold_ms, *keep_firing_ms, labels, annotations, is_restored))
+            RuleSpec::Alerting { alert, expr, hold_ms, keep_firing_ms, no_data, labels, annotations } => {
+                let measure = (Measure::of(&expr.expr), *no_data);
+                let (hold_ms, keep_ms) = (*hold_ms, *keep_firing_ms);
+                Some(AlertingRule::new(alert, hold_ms, keep_ms, labels, annotations, measure, is_restored))
             }
         };
         Self {
@@ -61,11 +64,12 @@ impl RuleState {
 
     fn view(&self) -> RuleView {
         let alerting = match (&self.spec, &self.alerting) {
-            (RuleSpec::Alerting { hold_ms, keep_firing_ms, annotations, .. }, Some(rule)) => {
+            (RuleSpec::Alerting { hold_ms, keep_firing_ms, no_data, annotations, .. }, Some(rule)) => {
                 Some(AlertingView {
                     state: if self.last_evaluation_ms.is_some() { rule.state() } else { AlertState::Unknown },
                     hold_ms: *hold_ms,
                     keep_firing_ms: *keep_firing_ms,
+                    no_data: *no_data,
                     annotations: label_set(annotations),
                     alerts: rule.views(),
                 })
@@ -174,6 +178,9 @@ impl GroupState {
             if round.querier.cancel.is_canceled() {
                 return;
             }
+            if self.must_restore && self.n_iterations == 1 {
+                rule.remember(round);
+            }
             n_samples += rule.evaluate(round);
         }
         self.mark_orphans(round);
@@ -246,6 +253,7 @@ impl RuleState {
         round.metrics.evaluations.with(&key).inc();
         let outcome = self.results(round).and_then(|samples| {
             let n_samples = samples.len();
+            self.measure(round);
             self.send(round);
             self.store(samples, round).map(|()| n_samples)
         });
@@ -279,14 +287,27 @@ impl RuleState {
         }
     }
 
+    /// Takes up which alerts there were before a restart, where they stay without data.
+    fn remember(&mut self, round: &Round<'_>) {
+        let Some(rule) = self.alerting.as_mut().filter(|rule| rule.keeps_vanished()) else { return };
+        let outage_ms = round.options.outage_tolerance_ms;
+        if let Err(err) = restore::remember(rule, &*round.env.queryable, round.now_ms, outage_ms) {
+            tracing::error!(alert = rule.name, error = %err, "cannot read which alerts there were before the restart");
+        }
+    }
+
     fn results(&mut self, round: &Round<'_>) -> Result<Vec<Sample>, String> {
         let Expression { expr, .. } = self.spec.expr();
-        let samples = round.querier.vector(expr, round.sample_ms())?;
+        let mut samples = round.querier.vector(expr, round.sample_ms())?;
         match (&self.spec, &mut self.alerting) {
             (RuleSpec::Recording { record, labels, .. }, _) => {
                 recording::apply(record, labels, samples, round.spec.limit)
             }
             (_, Some(rule)) => {
+                if let Some(measure) = rule.wanted_presence(&samples) {
+                    let present = round.querier.vector(&measure, round.sample_ms())?;
+                    rule.add_vanished(&mut samples, &present, round.at_ms);
+                }
                 let needs_functions = rule.has_templates() && !samples.is_empty();
                 let scene = Scene {
                     querier: round.querier.clone(),
@@ -302,6 +323,15 @@ impl RuleState {
                 rule.advance(&samples, &around, round.at_ms, round.spec.limit)
             }
             (RuleSpec::Alerting { .. }, None) => unreachable!("new makes an alerting rule for this spec"),
+        }
+    }
+
+    /// Looks where the value is of alerts that ended just now. Whoever cannot be asked leaves it unknown.
+    fn measure(&mut self, round: &Round<'_>) {
+        let Some(rule) = &mut self.alerting else { return };
+        let Some(expr) = rule.wanted_measure(round.at_ms) else { return };
+        if let Ok(samples) = round.querier.vector(&expr, round.sample_ms()) {
+            rule.measured(&samples, round.at_ms);
         }
     }
 

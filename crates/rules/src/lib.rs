@@ -14,6 +14,7 @@ pub mod file;
 mod group;
 mod humanize;
 mod manager;
+mod measure;
 mod metrics;
 mod notifier;
 mod query;
@@ -23,6 +24,7 @@ mod template;
 mod trial;
 mod view;
 
+pub use alerting::{NoData, NoDataSpec};
 pub use backfill::{BackfillRequest, BackfillState, BackfillStatus, Backfills, Prepared};
 pub use builtin::BuiltinRules;
 pub use config::{AlertingConfig, AlertmanagerConfig};

@@ -379,20 +379,29 @@ pub(crate) fn payload(alerts: &[Alert]) -> Vec<u8> {
     let alerts: Vec<_> = alerts
         .iter()
         .map(|alert| {
-            serde_json::json!({
+            let mut body = serde_json::json!({
                 "labels": labels(&alert.labels),
                 "annotations": labels(&alert.annotations),
                 "startsAt": rfc3339(alert.starts_at_ms),
                 "endsAt": rfc3339(alert.ends_at_ms),
                 "generatorURL": alert.generator_url,
-            })
+            });
+            // Alertmanager passes over what it does not know.
+            if let Some(measured) = alert.measured.filter(|measured| measured.peak.is_finite()) {
+                body["hinomi"] = serde_json::json!({
+                    "value": measured.value,
+                    "peak": measured.peak,
+                    "lowerIsWorse": measured.lower_is_worse,
+                });
+            }
+            body
         })
         .collect();
     serde_json::to_vec(&alerts).expect("maps with text keys always serialise")
 }
 
 /// `2025-01-01T00:00:00.000Z`
-fn rfc3339(unix_ms: i64) -> String {
+pub(crate) fn rfc3339(unix_ms: i64) -> String {
     let held = unix_ms.clamp(jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond());
     jiff::Timestamp::from_millisecond(held).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

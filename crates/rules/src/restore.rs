@@ -8,7 +8,7 @@ use model::labels::METRIC_NAME;
 use model::{Labels, Matcher, Sample, TimeRange, is_stale};
 use storage::{Queryable, SelectHints};
 
-use crate::alerting::{ALERTS_FOR_STATE, AlertingRule};
+use crate::alerting::{ALERTS, ALERTS_FOR_STATE, AlertingRule};
 
 /// How far back to look, and how long to wait at least.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ pub(crate) fn restore(
     if rule.hold_ms < tolerance.grace_ms {
         return Ok(());
     }
-    let last = last_samples(rule, queryable, now_ms, tolerance)?;
+    let last = last_samples(rule, ALERTS_FOR_STATE, queryable, now_ms, tolerance.outage_ms)?;
     let hold_ms = rule.hold_ms;
     for alert in rule.active.values_mut() {
         let wanted = alert.for_state_labels();
@@ -56,17 +56,36 @@ pub(crate) fn restore(
     Ok(())
 }
 
-/// The newest sample of every `ALERTS_FOR_STATE` series of the rule.
-fn last_samples(
-    rule: &AlertingRule,
+/// Tells `rule` which alerts were active when the program stopped, so that it keeps those without data.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn remember(
+    rule: &mut AlertingRule,
     queryable: &dyn Queryable,
     now_ms: i64,
-    tolerance: Tolerance,
+    outage_ms: i64,
+) -> Result<(), storage::QueryError> {
+    for (labels, sample) in last_samples(rule, ALERTS, queryable, now_ms, outage_ms)? {
+        if !is_stale(sample.value) {
+            rule.remember(&labels, sample.t_ms);
+        }
+    }
+    Ok(())
+}
+
+/// The newest sample of every series `metric` of the rule.
+fn last_samples(
+    rule: &AlertingRule,
+    metric: &str,
+    queryable: &dyn Queryable,
+    now_ms: i64,
+    outage_ms: i64,
 ) -> Result<Vec<(Labels, Sample)>, storage::QueryError> {
     let mut matchers =
-        vec![Matcher::equal(METRIC_NAME, ALERTS_FOR_STATE), Matcher::equal(ALERT_NAME, rule.name.as_str())];
+        vec![Matcher::equal(METRIC_NAME, metric), Matcher::equal(ALERT_NAME, rule.name.as_str())];
     matchers.extend(rule.plain_labels().map(|(name, value)| Matcher::equal(name, value)));
-    let range = TimeRange::new(now_ms - tolerance.outage_ms, now_ms);
+    let range = TimeRange::new(now_ms - outage_ms, now_ms);
     let mut set = queryable.select(&matchers, range, &SelectHints::default())?;
     let mut last = Vec::new();
     while let Some(series) = set.next()? {

@@ -67,6 +67,8 @@ pub struct AlertView {
     pub keep_firing_since_ms: Option<i64>,
     /// The expression's value.
     pub value: f64,
+    /// Since when its series has no data, while the rule keeps it.
+    pub no_data_since_ms: Option<i64>,
 }
 
 /// One rule. What only alerting rules have is in [`AlertingView`].
@@ -99,6 +101,8 @@ pub struct AlertingView {
     pub hold_ms: i64,
     /// `keep_firing_for`, milliseconds.
     pub keep_firing_ms: i64,
+    /// What happens to alerts whose series vanish, and for how long.
+    pub no_data: crate::NoDataSpec,
     /// As written; templates are not expanded.
     pub annotations: Labels,
     /// Pending and firing alerts, sorted by labels.

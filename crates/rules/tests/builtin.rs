@@ -134,6 +134,21 @@ fn a_host_that_pushes_is_gone_when_its_metrics_stop() {
 }
 
 #[test]
+fn a_pet_that_discovery_no_longer_finds_is_told_and_cattle_is_not() {
+    for (class, expected) in [("pet", &["HostVanished"][..]), ("cattle", &[])] {
+        let host = move |t: i64, _: i64| {
+            let series = match class {
+                "pet" => r#"up{job="web",instance="w",host_class="pet"}"#,
+                _ => r#"up{job="web",instance="w",host_class="cattle"}"#,
+            };
+            let rest = (r#"up{job="web",instance="v"}"#, 1.0);
+            if t < 30 * MINUTE_MS { vec![(series, 1.0), rest] } else { vec![rest] }
+        };
+        check(60 * MINUTE_MS, &host, expected);
+    }
+}
+
+#[test]
 fn a_target_without_host_metrics_is_down() {
     check(10 * MINUTE_MS, &|_, _| vec![(r#"up{job="web",instance="w"}"#, 0.0)], &["TargetDown"]);
 }

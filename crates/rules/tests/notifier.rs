@@ -73,6 +73,7 @@ fn alert(name: &str, ends_at_ms: i64) -> Alert {
         starts_at_ms: 1_735_689_600_123,
         ends_at_ms,
         generator_url: "http://h/graph".to_owned(),
+        measured: None,
     }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus } from "./types";
+import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert } from "./types";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
 export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
@@ -174,6 +174,8 @@ export const api = {
     return v2<AmAlert[]>("GET", "alerts", signal ? { params, signal } : { params });
   },
   amStatus: (signal?: AbortSignal) => v2<AmStatus>("GET", "status", signal ? { signal } : {}),
+  watched: (signal?: AbortSignal) => v2<WatchedAlert[]>("GET", "alerts/watched", signal ? { signal } : {}),
+  ignores: (signal?: AbortSignal) => v2<IgnoreRule[]>("GET", "ignores", signal ? { signal } : {}),
   silences: (signal?: AbortSignal) => v2<AmSilence[]>("GET", "silences", signal ? { signal } : {}),
   createSilence: (s: NewSilence) => v2<{ silenceID: string }>("POST", "silences", { json: s }),
   expireSilence: (id: string) => v2<unknown>("DELETE", `silence/${encodeURIComponent(id)}`),

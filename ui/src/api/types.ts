@@ -108,6 +108,7 @@ export interface ApiAlert {
   activeAt: string;
   value: string;
   keepFiringSince?: string;
+  noDataSince?: string;
 }
 
 export interface ApiRule {
@@ -121,6 +122,8 @@ export interface ApiRule {
   /** Seconds. */
   duration?: number;
   keepFiringFor?: number;
+  noData?: "keep" | "alert";
+  noDataFor?: number;
   state?: "inactive" | "pending" | "firing" | "unknown";
   alerts?: ApiAlert[];
   evaluationTime?: number;
@@ -204,7 +207,34 @@ export interface AmAlert {
   generatorURL?: string;
   fingerprint: string;
   receivers: { name: string }[];
+  hinomi?: { value?: number; peak: number; lowerIsWorse: boolean };
   status: { state: "active" | "suppressed" | "unprocessed"; silencedBy: string[]; inhibitedBy: string[]; mutedBy?: string[] };
+}
+
+/** One alert on one route that watches, issues again or ignores. */
+export interface WatchedAlert {
+  fingerprint: string;
+  labels: LabelMap;
+  route: string;
+  receiver: string;
+  state: "ignored" | "counting" | "waiting" | "issued" | "clearing" | "hostAway";
+  occurrences?: { seen: number; needed: number; withinSeconds: number };
+  detectedAt?: string;
+  issuedAt?: string;
+  reissueAt?: string;
+  successAt?: string;
+  host?: { label: string; value: string; state: "active" | "inactive" | "unknown" };
+  ignoredBy?: { owner: string; reason: string; endsAt: string };
+}
+
+export interface IgnoreRule {
+  route: string;
+  matchers: string[];
+  owner: string;
+  reason: string;
+  endsAt: string;
+  state: "active" | "expired";
+  hides: number;
 }
 
 export interface AmSilence {

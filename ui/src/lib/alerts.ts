@@ -20,6 +20,8 @@ export interface AlertRow {
   /** Milliseconds since the epoch. */
   since: number;
   value: number | undefined;
+  /** The worst value since it began. */
+  peak: number | undefined;
   /** Receivers that were told; empty if the alertmanager does not know it (yet). */
   receivers: readonly string[];
   generatorURL: string;
@@ -60,7 +62,8 @@ function row(labels: Labels, annotations: Labels, since: number, value: number |
     annotations,
     summary: annotations.summary ?? annotations.description ?? annotations.message ?? "",
     since,
-    value,
+    value: value ?? am?.hinomi?.value,
+    peak: am?.hinomi?.peak,
     receivers: am?.receivers.map((r) => r.name) ?? [],
     generatorURL,
   };

@@ -20,6 +20,7 @@ import { useLinkTo, useView } from "../view";
 import { hostPath } from "./Overview";
 import { RULE_STATES, RuleList } from "./RuleList";
 import { SilenceForm } from "./SilenceForm";
+import { IgnoreRules, Watched } from "./Watched";
 
 /** Rows drawn at once; more on request. A storm must not stop the page. */
 const SHOWN = 200;
@@ -88,7 +89,9 @@ export default function Alerts() {
           <AlertTable rows={shown} silence={(r) => openSilence(matchersOf(r.labels).map(matcherText).join(", "))} filter={(k, v) => view.set({ q: `${filter === "" ? "" : `${filter} `}${k}=${v}` }, true)} silences={silences.data ?? []} />
         )}
       </section>
+      <Watched />
       <SilenceList silences={silences.data} error={silences.error} rows={rows} edit={(text) => openSilence(text)} />
+      <IgnoreRules />
       {silenceText !== null ? <SilenceForm initial={silenceText} onClose={() => { view.set({ silence: undefined }, true); void navigate; }} /> : null}
     </div>
   );
@@ -199,6 +202,7 @@ function AlertDetails({ row: r, filter, silences }: { row: AlertRow; filter: (k:
       ))}
       <div><dt>{t("since")}</dt><dd><Instant at={r.since} /></dd></div>
       {r.value === undefined ? null : <div><dt>{t("value")}</dt><dd>{showText(r.value, "short")}</dd></div>}
+      {r.peak === undefined ? null : <div><dt>{t("peak")}</dt><dd>{showText(r.peak, "short")}</dd></div>}
       {r.receivers.length > 0 ? <div><dt>{t("receivers")}</dt><dd>{r.receivers.join(", ")}</dd></div> : null}
       {r.silencedBy.map((id) => {
         const s = silences.find((x) => x.id === id);

@@ -138,6 +138,7 @@ function RuleDetails({ rule: r, group, search }: { rule: ApiRule; group: RuleGro
         {next === undefined ? null : <div><dt>{t("nextRun")}</dt><dd><Ago at={next} ahead /></dd></div>}
         {r.duration ? <div><dt>{t("for")}</dt><dd>{humanDuration(r.duration)}</dd></div> : null}
         {r.keepFiringFor ? <div><dt>{t("keepFiringFor")}</dt><dd>{humanDuration(r.keepFiringFor)}</dd></div> : null}
+        {r.noData ? <div><dt>{t("noDataWord")}</dt><dd>{t(r.noData === "keep" ? "noDataKeep" : "noDataAlert", { time: humanDuration(r.noDataFor ?? 0) })}</dd></div> : null}
         {Object.keys(r.labels ?? {}).length > 0 ? <div className="wide"><dt>{t("labels")}</dt><dd><LabelList labels={r.labels ?? {}} /></dd></div> : null}
         {Object.entries(r.annotations ?? {}).map(([k, v]) => <div className="wide" key={k}><dt>{k}</dt><dd className="wrap">{v}</dd></div>)}
       </dl>
@@ -160,7 +161,7 @@ function ActiveAlerts({ alerts, severity }: { alerts: readonly ApiAlert[]; sever
           {alerts.slice(0, ALERTS_SHOWN).map((a, i) => (
             <tr key={i}>
               <td><StateMark state={a.state === "firing" ? stateOfSeverity(a.labels.severity ?? severity) : "pending"} word={t(a.state === "firing" ? "ruleFiring" : "rulePending")} /></td>
-              <td className="wrap"><LabelList labels={a.labels} without={["alertname"]} />{a.keepFiringSince ? <span className="faint"> {t("keepFiringSince")} <Ago at={Date.parse(a.keepFiringSince)} /></span> : null}</td>
+              <td className="wrap"><LabelList labels={a.labels} without={["alertname"]} />{a.keepFiringSince ? <span className="faint"> {t("keepFiringSince")} <Ago at={Date.parse(a.keepFiringSince)} /></span> : null}{a.noDataSince ? <span className="faint"> {t("noDataSince")} <Ago at={Date.parse(a.noDataSince)} /></span> : null}</td>
               <td className="r phone-hide">{showText(Number(a.value), "short")}</td>
               <td className="r"><Ago at={Date.parse(a.activeAt)} /></td>
               <td className="actions">{a.state === "firing" ? <Link className="btn small" href={silence(a)}>{t("silence")}</Link> : null}</td>

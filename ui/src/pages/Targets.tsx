@@ -1,6 +1,8 @@
 /** Targets: what is scraped, how it went, and why not. Drawn for any number of them: only rows near the window exist. */
 import { memo, useDeferredValue, useMemo } from "react";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
+import { api } from "../api/client";
 import { useTargets } from "../api/hooks";
 import type { ActiveTarget } from "../api/types";
 import { useT } from "../i18n";
@@ -84,7 +86,36 @@ export default function Targets() {
           </VirtualRows>
         </div>
       )}
+      <Vanished />
     </div>
+  );
+}
+
+/** Found by discovery within the last day, and not now; asked for once, since it reads a day. */
+const VANISHED = 'max_over_time(timestamp(up)[1d:5m]) unless up';
+
+function Vanished() {
+  const t = useT();
+  const gone = useQuery({ queryKey: ["vanished"], queryFn: ({ signal }) => api.query(VANISHED, undefined, signal), staleTime: 300_000, retry: 0 });
+  const data = gone.data?.data;
+  const rows = data?.resultType === "vector" ? [...data.result].sort((a, b) => Number(b.value?.[1] ?? 0) - Number(a.value?.[1] ?? 0)) : [];
+  if (rows.length === 0) return null;
+  return (
+    <section className="section" id="vanished" aria-label={t("vanished")}>
+      <h2>{t("vanished")} <span className="faint">{rows.length}</span></h2>
+      <table className="tbl" data-testid="vanished-table">
+        <thead><tr><th scope="col">{t("labels")}</th><th scope="col">{t("hostClass")}</th><th scope="col" className="r">{t("lastSeen")}</th></tr></thead>
+        <tbody>
+          {rows.slice(0, 200).map((r) => (
+            <tr key={JSON.stringify(r.metric)} data-row tabIndex={0}>
+              <td className="wrap"><LabelList labels={r.metric} without={["host_class"]} /></td>
+              <td>{t(r.metric.host_class === "pet" ? "classPet" : "classCattle")}</td>
+              <td className="r"><Ago at={Number(r.value?.[1]) * 1000} /></td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
   );
 }
 

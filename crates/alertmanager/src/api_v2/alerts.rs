@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Labels, Matcher};
+use model::{Labels, Matcher, Measured};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::json::{self, BodyPairs, BodyText, LabelMap, Texts, Time};
@@ -39,7 +39,19 @@ struct GettableAlert<'a> {
     updated_at: Time,
     #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
     generator_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hinomi: Option<GettableMeasured>,
     labels: LabelMap<'a>,
+}
+
+/// Ours: the value as it was reported last, and the worst since the alert began.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GettableMeasured {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    peak: f64,
+    lower_is_worse: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,6 +85,11 @@ impl Serialize for Shown {
             },
             updated_at: Time(alert.updated_at_ms),
             generator_url: &alert.generator_url,
+            hinomi: alert.measured.filter(|of| of.peak.is_finite()).map(|of| GettableMeasured {
+                value: of.value,
+                peak: of.peak,
+                lower_is_worse: of.lower_is_worse,
+            }),
             labels: LabelMap(&alert.labels),
         };
         shown.serialize(serializer)
@@ -178,6 +195,17 @@ struct PostableAlert<'a> {
     ends_at: Option<BodyText<'a>>,
     #[serde(rename = "generatorURL", borrow)]
     generator_url: Option<BodyText<'a>>,
+    hinomi: Option<PostableMeasured>,
+}
+
+/// What a Hinomi that evaluates rules adds to a report.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostableMeasured {
+    value: Option<f64>,
+    peak: f64,
+    #[serde(default)]
+    lower_is_worse: bool,
 }
 
 pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
@@ -216,6 +244,11 @@ fn read(alert: PostableAlert<'_>) -> Result<Incoming, String> {
         starts_at_ms: time("startsAt", alert.starts_at)?,
         ends_at_ms: time("endsAt", alert.ends_at)?,
         generator_url: url.into_owned(),
+        measured: alert.hinomi.map(|of| Measured {
+            value: of.value,
+            peak: of.peak,
+            lower_is_worse: of.lower_is_worse,
+        }),
     })
 }
 

@@ -9,6 +9,7 @@ mod json;
 mod params;
 mod silences;
 mod status;
+mod watched;
 
 use serde::Serialize;
 
@@ -97,6 +98,18 @@ impl Handle {
     #[must_use]
     pub fn get_alert_groups(&self, query: &str) -> Reply {
         groups::get(self, query)
+    }
+
+    /// `GET /api/v2/alerts/watched`: what counts, was issued, is awaited on routes with settings of ours.
+    #[must_use]
+    pub fn get_watched(&self, query: &str) -> Reply {
+        watched::get(self, query)
+    }
+
+    /// `GET /api/v2/ignores`: the ignore rules of the file.
+    #[must_use]
+    pub fn get_ignores(&self) -> Reply {
+        watched::get_ignores(self)
     }
 
     /// `GET /api/v2/silences`.

@@ -36,6 +36,7 @@ fn start_in(dir: MemDir) -> Api {
         logs_silences: false,
         build: BuildInfo { version: "0.34.0".to_owned(), ..BuildInfo::default() },
         cluster: None,
+        samples: None,
     };
     Api { handle: spawn(options).expect("good"), clock, dir }
 }
@@ -297,6 +298,7 @@ async fn a_refused_reload_changes_nothing_and_rules_alerts_come_in() {
         starts_at_ms: TEST_EPOCH_MS,
         ends_at_ms: TEST_EPOCH_MS + 240_000,
         generator_url: String::new(),
+        measured: None,
     };
     api.handle.put_alerts(vec![alert]);
     let bad = "route: {receiver: r}\nreceivers: [{name: r, webhook_configs: [{url: 'http://h/', http_config: {tls_config: {ca_file: /nowhere.pem}}}]}]";

@@ -25,7 +25,7 @@ pub(crate) struct Identity {
 }
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Message {
     pub(crate) from: Identity,
@@ -37,7 +37,7 @@ pub(crate) struct Message {
 }
 
 /// What is said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "t", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Body {
     /// Are you there? `to` is the address as it was called.
@@ -74,7 +74,7 @@ impl Body {
 }
 
 /// A place among all shared records: silences, then the notification log, then promises.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Cursor {
     Silence(String),

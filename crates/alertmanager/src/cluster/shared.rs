@@ -139,6 +139,7 @@ mod tests {
         let notified = (0usize..3, 0i64..3, set(), set()).prop_map(|(idx, sent_ms, firing, resolved)| {
             let key = NotifyKey { group_key: "g".into(), receiver: "r".into(), integration: "i".into(), idx };
             let entry = Entry {
+                issued: crate::nflog::Issued::new(),
                 sent_at_ms: NOW_MS + sent_ms,
                 expires_at_ms: NOW_MS + 1_000,
                 firing,
@@ -189,7 +190,17 @@ mod tests {
                 NotifyKey { group_key: "g".into(), receiver: "r".into(), integration: "i".into(), idx: 0 };
             let (firing, resolved) = (BTreeSet::from([Fingerprint(1)]), BTreeSet::new());
             let data = ReceiverData::new();
-            Record::Notified(key, Entry { sent_at_ms, expires_at_ms, firing, resolved, data })
+            Record::Notified(
+                key,
+                Entry {
+                    sent_at_ms,
+                    expires_at_ms,
+                    firing,
+                    resolved,
+                    issued: crate::nflog::Issued::new(),
+                    data,
+                },
+            )
         };
         for (record, expected) in [
             (entry(NOW_MS, NOW_MS + 1), 1),

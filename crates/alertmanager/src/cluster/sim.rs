@@ -429,7 +429,7 @@ impl World {
 
     /// A message to the receiver; the answer may find the sender gone.
     fn attempt(&mut self, idx: usize, action: Action) {
-        let Action::Send { job, notification, .. } = action;
+        let Action::Send { job, notification, .. } = action else { return };
         let is_ok = self.now >= self.outage_until;
         if is_ok {
             let alerts = notification.alerts.iter().map(|snapshot| {
@@ -561,6 +561,7 @@ impl World {
             generator_url: String::new(),
             updated_at_ms: wall,
             is_timeout: false,
+            measured: None,
         };
         node.core.put_alert(alert, wall).expect("there is room");
         self.save(to);

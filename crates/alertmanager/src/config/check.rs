@@ -8,6 +8,7 @@ use model::yaml::YamlError;
 use model::{Duration, MatchOp, Matcher};
 use net::{HttpClientConfig, Secret};
 
+use super::own::{RawOwn, RawRouteOwn};
 use super::raw::{At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawRoute};
 use super::{Config, ConfigError, InhibitRuleConfig, Receiver, RouteConfig, render};
 use crate::interval::{self, Interval};
@@ -138,6 +139,8 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
     let root = raw.route.as_ref().ok_or_else(|| Fault::new("no route provided in config"))?;
     check_root(root)?;
     let route = RouteCheck { receivers: &receivers, intervals: &intervals }.check(root)?;
+    let own = raw.hinomi.as_ref();
+    let hosts = own.map_or_else(|| RawOwn::default().hosts(&checker), |own| own.hosts(&checker))?;
     let rules = raw.inhibit_rules.iter().flatten().flatten();
     let inhibit_rules = rules.map(check_inhibit_rule).collect::<Result<_, _>>()?;
     Ok(Config {
@@ -148,7 +151,8 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
         intervals,
         templates: Vec::new(),
         template_globs: raw.templates.clone().unwrap_or_default(),
-        promises_resolves: raw.hinomi.as_ref().and_then(|own| own.promised_resolves).unwrap_or(true),
+        promises_resolves: own.and_then(|own| own.promised_resolves).unwrap_or(true),
+        hosts,
         original,
     })
 }
@@ -264,6 +268,7 @@ impl RouteCheck<'_> {
             group_interval_ms: ms(raw.group_interval),
             repeat_interval_ms: ms(raw.repeat_interval),
             labels: raw.labels.clone().unwrap_or_default(),
+            own: raw.hinomi.as_ref().map(RawRouteOwn::check).transpose()?.unwrap_or_default(),
         })
     }
 
@@ -314,6 +319,13 @@ fn check_matchers(
         let matcher = Matcher::new(MatchOp::Regex, legacy_name(name)?, value);
         matchers.push(matcher.map_err(|err| Fault::new(err.to_string()))?);
     }
+    matchers.extend(texts_to_matchers(texts)?);
+    Ok(matchers)
+}
+
+/// A list of `matchers`, of which each text may hold several.
+pub(super) fn texts_to_matchers(texts: &Option<Vec<At<String>>>) -> Result<Vec<Matcher>, Fault> {
+    let mut matchers = Vec::new();
     for at in texts.iter().flatten() {
         matchers.extend(matcher::parse_matchers(&at.value).map_err(|err| Fault::at(at, err.to_string()))?);
     }

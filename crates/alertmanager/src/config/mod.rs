@@ -6,6 +6,7 @@
 
 mod check;
 mod load;
+mod own;
 mod raw;
 mod render;
 
@@ -21,6 +22,7 @@ use crate::receiver::Kind;
 use crate::route::GroupBy;
 
 pub(crate) use check::{Checker, Fault};
+pub(crate) use own::{HostConfig, Ignore, Occurrences, RouteOwn};
 pub(crate) use raw::At;
 
 /// What the program does without a file: one route by alert name, and a receiver that sends nowhere.
@@ -31,7 +33,7 @@ const BUILTIN: &str = "route:\n  receiver: none\n  group_by: [alertname]\nreceiv
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -57,6 +59,12 @@ pub enum ConfigError {
         /// What is wrong, with its line.
         message: String,
     },
+    /// `success_duration` is asked for, and nobody knows which hosts are active.
+    #[error(
+        "success_duration says success only while the alert's host is active, and this program keeps no samples: name a Prometheus or \
+         a Hinomi that has them, hinomi: {{samples: {{url: http://host:9090}}}}"
+    )]
+    NoSamples,
     /// The manager cannot join others.
     #[error(transparent)]
     Cluster(#[from] crate::ClusterError),
@@ -77,6 +85,8 @@ pub struct Config {
     template_globs: Vec<String>,
     /// Whether who was told that an alert fires is told its end, whatever comes between.
     pub(crate) promises_resolves: bool,
+    /// How it is known that an alert's host is active.
+    pub(crate) hosts: HostConfig,
     /// What the API shows: defaults filled in, secrets masked.
     pub(crate) original: String,
 }
@@ -106,6 +116,7 @@ pub(crate) struct RouteConfig {
     pub(crate) group_interval_ms: Option<i64>,
     pub(crate) repeat_interval_ms: Option<i64>,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) own: RouteOwn,
 }
 
 impl RouteConfig {
@@ -190,7 +201,23 @@ impl Config {
                 route.key
             )
         });
-        hasty.collect()
+        let mut warnings: Vec<String> = hasty.collect();
+        for route in tree.iter() {
+            if route.reissue_ms.is_some_and(|ms| ms < route.group_wait_ms) {
+                warnings.push(format!(
+                    "route {}: reissue_duration is shorter than group_wait, which is the least time between two messages of a group here",
+                    route.key
+                ));
+            }
+        }
+        warnings
+    }
+
+    /// Whether hosts can be asked about, if any route needs that.
+    pub(crate) fn require_samples(&self, has_store: bool) -> Result<(), ConfigError> {
+        let tree = crate::route::RouteTree::new(&self.route);
+        let needs = tree.iter().any(|route| route.success_ms.is_some());
+        if needs && !has_store && self.hosts.samples.is_none() { Err(ConfigError::NoSamples) } else { Ok(()) }
     }
 
     /// Names of the receivers, in the file's order.

@@ -11,6 +11,7 @@ use net::{HttpClientConfig, Secret};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::own::{RawOwn, RawRouteOwn};
 use crate::receiver::RawReceiver;
 
 /// A value and where it stands.
@@ -55,14 +56,6 @@ pub(crate) struct RawConfig {
     pub(crate) tracing: Option<At<IgnoredAny>>,
     #[serde(skip_serializing)]
     pub(crate) event_recorder: Option<At<IgnoredAny>>,
-}
-
-/// `hinomi`: what Alertmanager does not have, and refuses.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawOwn {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) promised_resolves: Option<bool>,
 }
 
 /// `global`.
@@ -132,6 +125,8 @@ pub(crate) struct RawRoute {
     pub(crate) group_interval: Option<Duration>,
     pub(crate) repeat_interval: Option<Duration>,
     pub(crate) labels: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hinomi: Option<RawRouteOwn>,
 }
 
 /// One inhibition rule.

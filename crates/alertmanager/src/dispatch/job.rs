@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::group::GroupId;
 use crate::alert::Fingerprint;
 use crate::config::Integration;
-use crate::nflog::{NotifyKey, ReceiverData};
+use crate::nflog::{Issued, NotifyKey, ReceiverData};
 use crate::notify::Notification;
 
 /// First wait between attempts, its growth and its bound: those of the backoff that Alertmanager uses.
@@ -79,6 +79,8 @@ pub(crate) struct Job {
     pub(crate) notification: Arc<Notification>,
     pub(crate) firing: BTreeSet<Fingerprint>,
     pub(crate) resolved: BTreeSet<Fingerprint>,
+    /// When each firing alert was issued last, once this is delivered.
+    pub(crate) issued: Issued,
     pub(crate) repeat_interval_ms: i64,
     pub(crate) deadline_ms: i64,
     pub(crate) next_attempt_ms: i64,

@@ -11,6 +11,7 @@ mod job;
 mod owed;
 mod turn;
 mod view;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,18 +20,21 @@ pub(crate) use group::{Group, GroupId, Snapshot};
 pub(crate) use job::{Job, JobId, Outcome, Reason};
 pub(crate) use turn::Turn;
 pub(crate) use view::AlertStatus;
+pub(crate) use watched::{WatchState, WatchedView};
 
 use crate::alert::{Alert, Fingerprint};
 use crate::config::{Config, Integration};
 use crate::driver::Limits;
+use crate::hosts::{Host, Hosts};
 use crate::inhibit::Inhibitor;
 use crate::metrics::Metrics;
-use crate::nflog::{self, Current, Entry, NotifyKey, NotifyLog};
+use crate::nflog::{self, Current, Entry, Issued, NotifyKey, NotifyLog};
 use crate::notify::Notification;
 use crate::promise::Promises;
-use crate::route::RouteTree;
+use crate::route::{Route, RouteTree};
 use crate::silence::{Silence, SilenceError, SilenceLimits, Silences};
 use crate::state::Record;
+use crate::watch::Watches;
 
 /// How many alerts are kept, resolved ones included. Chosen: some 100 MB of memory.
 pub const ALERTS_MAX: usize = 200_000;
@@ -55,6 +59,12 @@ pub(crate) enum Action {
         /// When the attempt must be over.
         deadline_ms: i64,
     },
+    /// Find out which hosts send samples, then tell [`Core::on_hosts`].
+    AskHosts {
+        hosts: Vec<Host>,
+        /// How old the last sample of an active host may be.
+        fresh: std::time::Duration,
+    },
 }
 
 /// The whole state.
@@ -65,6 +75,7 @@ pub(crate) struct Core {
     pub(crate) silences: Silences,
     pub(crate) nflog: NotifyLog,
     pub(crate) promises: Promises,
+    pub(crate) watches: Watches,
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) metrics: Arc<Metrics>,
     inhibitor: Inhibitor,
@@ -86,6 +97,8 @@ pub(crate) struct Core {
     is_stopping: bool,
     turn: Turn,
     next_sweep_ms: i64,
+    hosts: Hosts,
+    next_ask_ms: i64,
 }
 
 /// The alerts of a group at a flush: all of them, and those that nothing keeps back.
@@ -102,6 +115,9 @@ struct Due {
     alerts: Vec<Snapshot>,
     firing: BTreeSet<Fingerprint>,
     resolved: BTreeSet<Fingerprint>,
+    issued: Issued,
+    /// Whether others of the group fire that were told before.
+    others_fire: bool,
     data: nflog::ReceiverData,
 }
 
@@ -118,6 +134,7 @@ pub(crate) enum Refused {
 struct Told {
     firing: BTreeSet<Fingerprint>,
     resolved: BTreeSet<Fingerprint>,
+    issued: Issued,
     data: nflog::ReceiverData,
     repeat_interval_ms: i64,
 }
@@ -145,6 +162,7 @@ impl Core {
             }),
             nflog: NotifyLog::default(),
             promises: Promises::default(),
+            watches: Watches::default(),
             alerts: BTreeMap::new(),
             metrics,
             groups: BTreeMap::new(),
@@ -161,12 +179,15 @@ impl Core {
             is_stopping: false,
             turn: Turn::default(),
             next_sweep_ms: i64::MIN,
+            hosts: Hosts::default(),
+            next_ask_ms: i64::MIN,
         }
     }
 
     /// Takes a report of an alert, unless a limit refuses a new one.
     pub(crate) fn put_alert(&mut self, new: Alert, now_ms: i64) -> Result<(), Refused> {
         let fingerprint = Fingerprint::of(&new.labels);
+        let is_detection = !new.is_resolved_at(now_ms);
         let (kept, is_renewal) = match self.alerts.get(&fingerprint) {
             Some(known) => {
                 let kept = known.merged_with(new, now_ms);
@@ -185,11 +206,22 @@ impl Core {
                 ends_at_ms: kept.ends_at_ms,
                 updated_at_ms: kept.updated_at_ms,
                 is_timeout: kept.is_timeout,
+                measured: kept.measured,
             },
             false => Record::Alert(Arc::clone(&kept)),
         });
         self.alerts.insert(fingerprint, Arc::clone(&kept));
+        let is_watching = self.routes.is_watching();
+        let counts = if is_watching && is_detection {
+            self.detect(fingerprint, &kept.labels, now_ms)
+        } else {
+            Vec::new()
+        };
         self.group(fingerprint, &kept, now_ms);
+        counts.into_iter().for_each(|route| self.wait_anew(route, &kept.labels, now_ms));
+        if is_watching && !is_detection {
+            self.hasten_all_of(&kept.labels, now_ms);
+        }
         Ok(())
     }
 
@@ -231,6 +263,9 @@ impl Core {
         for idx in self.routes.matching(&alert.labels) {
             let route = self.routes.get(idx);
             let wait_ms = route.group_wait_ms;
+            if route.is_watching() {
+                self.watches.begin(fingerprint, alert.updated_at_ms);
+            }
             let id = GroupId { route: idx, labels: route.group_labels(&alert.labels) };
             let group = self.groups.entry(id).or_insert_with(|| Group::new(now_ms.saturating_add(wait_ms)));
             group.insert(fingerprint, Arc::clone(alert), wait_ms, now_ms);
@@ -301,7 +336,13 @@ impl Core {
         let flushes = self.groups.values().filter(|group| group.flush.is_none() && self.turn.is_ready);
         let flushes = flushes.map(|group| self.flush_at_ms(group));
         let attempts = self.jobs.values().filter(|job| !job.is_in_flight).map(|job| job.next_attempt_ms);
-        flushes.chain(attempts).min().unwrap_or(i64::MAX).min(self.next_gc_ms).min(self.next_sweep_ms())
+        flushes
+            .chain(attempts)
+            .min()
+            .unwrap_or(i64::MAX)
+            .min(self.next_gc_ms)
+            .min(self.next_sweep_ms())
+            .min(self.next_ask_ms())
     }
 
     /// Advances to `now_ms`; returns what the driver must do, in order.
@@ -323,7 +364,9 @@ impl Core {
             }
             self.sweep_promises(now_ms);
         }
-        self.attempts(now_ms)
+        let mut actions = self.attempts(now_ms);
+        actions.extend(self.ask_hosts(now_ms));
+        actions
     }
 
     /// The text that webhooks and the notification log know a group by.
@@ -335,15 +378,9 @@ impl Core {
     fn flush(&mut self, id: &GroupId, now_ms: i64) {
         let route = self.routes.get(id.route).clone();
         let Some(receiver) = self.config.receiver(&route.receiver).cloned() else { return };
-        let group_key = self.group_key(id);
-        let key_of = |integration: &Integration| NotifyKey {
-            group_key: group_key.clone(),
-            receiver: receiver.name.clone(),
-            integration: integration.name.to_owned(),
-            idx: integration.idx,
-        };
+        let keys = self.keys_of(id);
         // After a reload an attempt of the old configuration may still run for the same key: wait for its outcome.
-        if receiver.integrations.iter().any(|integration| self.busy.contains_key(&key_of(integration))) {
+        if keys.iter().any(|key| self.busy.contains_key(key)) {
             if let Some(group) = self.groups.get_mut(id) {
                 match &mut group.parked {
                     Some(parked) => parked.not_before_ms = now_ms.saturating_add(100),
@@ -352,8 +389,6 @@ impl Core {
             }
             return;
         }
-        let keys: Vec<NotifyKey> =
-            receiver.integrations.iter().map(|integration| key_of(integration)).collect();
         if self.park(id, &route, &keys, now_ms) {
             return;
         }
@@ -363,17 +398,13 @@ impl Core {
         let parked = group.parked.take();
         let alerts = match &parked {
             Some(parked) => parked.alerts.clone(),
-            None => {
-                group.begin_flush(route.group_interval_ms, now_ms);
-                group.snapshot(now_ms)
-            }
+            None => self.begin_flush(id, &route, now_ms),
         };
         let resolved = alerts.iter().filter(|alert| !alert.is_firing);
         let resolved = resolved.map(|alert| (alert.fingerprint, alert.alert.updated_at_ms)).collect();
         let mut flush = group::Flush { n_pending: 0, has_failed: false, resolved };
-        let has_active = !route.active_intervals.is_empty();
         let hear = |core: &Self, all: Vec<Snapshot>| Heard {
-            loud: core.audible(all.clone(), &muted_by, has_active, now_ms),
+            loud: core.audible(all.clone(), &route, &muted_by, now_ms),
             all,
         };
         let heard = hear(self, alerts);
@@ -385,7 +416,7 @@ impl Core {
                 // both be news.
                 true if self.due(&key, integration, &heard, &route, now_ms).is_none() => false,
                 true => {
-                    let now = hear(self, self.as_of_now(&heard.all, now_ms));
+                    let now = hear(self, self.as_of_now(&route, &heard.all, now_ms));
                     self.start_job(id, &route, integration, key, &now, now_ms)
                 }
             };
@@ -394,12 +425,21 @@ impl Core {
         self.end_flush_if_done(id, flush);
     }
 
-    /// Leaves out what is inhibited, muted or silenced, in this order.
+    /// The next interval of a group begins; returns its alerts.
+    fn begin_flush(&mut self, id: &GroupId, route: &Route, now_ms: i64) -> Vec<Snapshot> {
+        let Some(group) = self.groups.get_mut(id) else { return Vec::new() };
+        group.begin_flush(route.group_interval_ms, now_ms);
+        let alerts = group.snapshot(now_ms);
+        self.hasten(id, now_ms);
+        self.seen(route, alerts, now_ms)
+    }
+
+    /// Leaves out what is inhibited, muted, ignored or silenced, in this order.
     fn audible(
         &self,
         alerts: Vec<Snapshot>,
+        route: &Route,
         muted_by: &[String],
-        has_active: bool,
         now_ms: i64,
     ) -> Vec<Snapshot> {
         let suppressed = &self.metrics.suppressed;
@@ -409,10 +449,14 @@ impl Core {
         });
         suppressed.with(&["inhibition"]).add(inhibited.len() as u64);
         if !muted_by.is_empty() {
+            let has_active = !route.active_intervals.is_empty();
             let reason = if has_active { "active_time_interval" } else { "mute_time_interval" };
             suppressed.with(&[reason]).add(loud.len() as u64);
             return Vec::new();
         }
+        let (loud, ignored): (Vec<_>, Vec<_>) =
+            loud.into_iter().partition(|alert| route.ignored_by(&alert.alert.labels, now_ms).is_none());
+        suppressed.with(&["ignore"]).add(ignored.len() as u64);
         self.metrics.keeping.silence_queries.add(loud.len() as u64);
         let is_loud = |snapshot: &Snapshot| !self.silences.is_silenced(&snapshot.alert.labels, now_ms);
         let (loud, silenced): (Vec<_>, Vec<_>) = loud.into_iter().partition(is_loud);
@@ -440,10 +484,10 @@ impl Core {
         key: &NotifyKey,
         integration: &Integration,
         heard: &Heard,
-        route: &crate::route::Route,
+        route: &Route,
         now_ms: i64,
     ) -> Option<Due> {
-        let alerts = self.with_owed(key, integration, heard);
+        let alerts = self.with_owed(key, integration, route, heard, now_ms);
         if alerts.is_empty() {
             return None;
         }
@@ -460,34 +504,56 @@ impl Core {
             is_owed: integration.sends_resolved && resolved.iter().any(|id| self.is_owed(key, *id)),
             repeat_interval_ms: route.repeat_interval_ms,
         };
-        let reason = nflog::due(last, &current, now_ms)?;
-        let is_idle_repeat = reason == nflog::Reason::Repeat && own.is_empty();
+        let needs_detected = route.reissue_ms.is_some() || route.success_ms.is_some();
+        let is_detected = |alert: &&Snapshot| alert.is_firing && !alert.alert.is_resolved_at(now_ms);
+        let detected = alerts.iter().filter(|_| needs_detected).filter(is_detected);
+        let detected: BTreeSet<Fingerprint> = detected.map(|alert| alert.fingerprint).collect();
+        let (reason, said) = match route.reissue_ms {
+            None => (nflog::due(last, &current, now_ms)?, None),
+            Some(reissue_ms) => {
+                let is_ended = |id: Fingerprint| {
+                    integration.sends_resolved && self.is_owed(key, id)
+                        || last.is_some_and(|last| last.firing.contains(&id))
+                };
+                let is_detected = |id: Fingerprint| detected.contains(&id);
+                let due = nflog::due_again(last, &current, is_ended, is_detected, reissue_ms, now_ms)?;
+                (due.0, Some(due.1))
+            }
+        };
+        // What only waits for its success is not said again, nor is what only others know of.
+        let is_awaited = route.success_ms.is_some() && detected.is_empty();
+        if reason == nflog::Reason::Repeat && (own.is_empty() || is_awaited) {
+            return None;
+        }
         // A first notification begins anew: what was noted belongs to the message before.
         let is_first = reason == nflog::Reason::First;
         let data = last.filter(|_| !is_first).map(|last| last.data.clone()).unwrap_or_default();
-        (!is_idle_repeat).then_some(Due { reason, alerts, firing, resolved, data })
+        let is_said = |alert: &Snapshot| said.as_ref().is_none_or(|said| said.contains(&alert.fingerprint));
+        let others_fire = alerts.iter().any(|alert| alert.is_firing && !is_said(alert));
+        let issued = said.iter().flatten().filter(|id| firing.contains(id)).map(|id| (*id, now_ms));
+        let known = last.filter(|_| said.is_some()).map(|last| last.issued_still(&firing));
+        let issued = known.into_iter().flatten().chain(issued).collect();
+        let alerts = alerts.into_iter().filter(is_said).collect();
+        Some(Due { reason, alerts, firing, resolved, issued, others_fire, data })
     }
 
     /// Decides for one integration; `true` when a job was started.
     fn start_job(
         &mut self,
         group: &GroupId,
-        route: &crate::route::Route,
+        route: &Route,
         integration: &Arc<Integration>,
         key: NotifyKey,
         heard: &Heard,
         now_ms: i64,
     ) -> bool {
-        let Some(Due { reason, alerts, firing, resolved, data }) =
-            self.due(&key, integration, heard, route, now_ms)
-        else {
-            return false;
-        };
+        let Some(due) = self.due(&key, integration, heard, route, now_ms) else { return false };
+        let Due { reason, alerts, firing, resolved, issued, others_fire, data } = due;
         let told: Vec<Snapshot> =
             alerts.iter().filter(|alert| alert.is_firing || integration.sends_resolved).cloned().collect();
         if told.is_empty() {
             // Nothing to say to whom resolved alerts are not sent, but remembered: the next firing is news.
-            let told = Told { firing, resolved, data, repeat_interval_ms: route.repeat_interval_ms };
+            let told = Told { firing, resolved, issued, data, repeat_interval_ms: route.repeat_interval_ms };
             self.remember(key, told, now_ms);
             return false;
         }
@@ -498,6 +564,7 @@ impl Core {
             route_labels: route.labels.clone(),
             reason: reason.text(),
             alerts: told,
+            others_fire,
             data,
             now_ms,
         };
@@ -513,6 +580,7 @@ impl Core {
             notification: Arc::new(notification),
             firing,
             resolved,
+            issued,
             repeat_interval_ms: route.repeat_interval_ms,
             deadline_ms: now_ms.saturating_add(route.group_interval_ms.max(FLUSH_MS_MIN)),
             next_attempt_ms: now_ms,
@@ -570,13 +638,18 @@ impl Core {
                 let told = Told {
                     firing: job.firing.clone(),
                     resolved: job.resolved.clone(),
+                    issued: job.issued.clone(),
                     data: data.clone(),
                     repeat_interval_ms: job.repeat_interval_ms,
                 };
                 let key = job.key.clone();
+                let group = (job.epoch == epoch).then(|| job.group.clone());
                 self.promise(id, now_ms);
                 self.remember(key, told, now_ms);
                 self.end_job(id, None);
+                if let Some(group) = group {
+                    self.hasten(&group, now_ms);
+                }
             }
             Outcome::Failed { is_retryable, reason, message, wait_ms } => {
                 let integration = job.integration.name;
@@ -625,10 +698,11 @@ impl Core {
             group.flush = Some(flush);
             return;
         }
-        group.finish(&flush);
+        let ended = group.finish(&flush);
         if group.alerts.is_empty() {
             self.groups.remove(id);
         }
+        self.uncount(id.route, &ended);
     }
 
     fn remember(&mut self, key: NotifyKey, told: Told, now_ms: i64) {
@@ -639,6 +713,7 @@ impl Core {
             expires_at_ms: now_ms.saturating_add(keep_ms),
             firing: told.firing,
             resolved: told.resolved,
+            issued: told.issued,
             data: told.data,
         };
         self.journal.push(Record::Notified(key.clone(), entry.clone()));
@@ -674,6 +749,7 @@ impl Core {
             }
         }
         self.promises.collect_garbage(now_ms);
+        self.forget_watches(now_ms);
         self.journal.push(Record::Alive(now_ms));
     }
 }

@@ -17,7 +17,7 @@ use crate::config::Integration;
 use crate::nflog::{NotifyKey, Reason};
 use crate::notify::Notification;
 use crate::promise::{Ended, Promised};
-use crate::route::RouteIdx;
+use crate::route::{Route, RouteIdx};
 
 /// How often promises without a group are looked at, in milliseconds. Chosen: they are rare, and an end may be late by it.
 const SWEEP_INTERVAL_MS: i64 = 15_000;
@@ -43,13 +43,17 @@ impl Core {
         &self,
         key: &NotifyKey,
         integration: &Integration,
+        route: &Route,
         heard: &Heard,
+        now_ms: i64,
     ) -> Vec<Snapshot> {
         let is_current = |snapshot: &&Snapshot| !self.is_said_to_be_over(key, snapshot);
-        if heard.loud.len() == heard.all.len() || !integration.sends_resolved {
-            return heard.loud.iter().filter(is_current).cloned().collect();
+        let stands = |snapshot: &&Snapshot| self.stands(route, key, snapshot, now_ms);
+        if !integration.sends_resolved || !route.is_watching() && heard.loud.len() == heard.all.len() {
+            return heard.loud.iter().filter(stands).filter(is_current).cloned().collect();
         }
-        let loud: BTreeSet<Fingerprint> = heard.loud.iter().map(|snapshot| snapshot.fingerprint).collect();
+        let loud = heard.loud.iter().filter(stands);
+        let loud: BTreeSet<Fingerprint> = loud.map(|snapshot| snapshot.fingerprint).collect();
         let is_told = |snapshot: &&Snapshot| {
             let id = snapshot.fingerprint;
             loud.contains(&id) || !snapshot.is_firing && self.is_owed(key, id)
@@ -178,6 +182,7 @@ impl Core {
             route_labels: BTreeMap::new(),
             reason: Reason::AllResolved.text(),
             alerts,
+            others_fire: false,
             data: last.map(|last| last.data.clone()).unwrap_or_default(),
             now_ms,
         };
@@ -193,6 +198,7 @@ impl Core {
             key,
             resolved: fingerprints(&notification.alerts, false),
             firing,
+            issued: last.map(|last| last.issued.clone()).unwrap_or_default(),
             notification: Arc::new(notification),
             repeat_interval_ms: self.retention_ms / 2,
             deadline_ms: now_ms.saturating_add(FLUSH_MS_MIN),

@@ -1,11 +1,12 @@
 //! Timed scenarios on the sync core: upstream's acceptance tests as data, then reload, restart and a property.
 
 mod promises;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Labels, Matcher};
+use model::{Labels, Matcher, Measured};
 use proptest::prelude::*;
 use stdx::metrics::Registry;
 use stdx::{Dir, MemDir};
@@ -20,6 +21,7 @@ const T0: i64 = 1_700_000_000_000;
 type Batch = (i64, String, Vec<String>);
 
 type Answer = Box<dyn FnMut(i64, &str) -> Outcome>;
+type IsActive = Box<dyn FnMut(i64, &str) -> Option<bool>>;
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 struct Sim {
@@ -30,6 +32,12 @@ struct Sim {
     batches: Vec<Batch>,
     /// Decides what a receiver answers.
     answer: Answer,
+    /// Decides whether a host sends samples.
+    is_active: IsActive,
+    /// What the next reports say of their value.
+    value: Option<f64>,
+    /// Ends that were told: name, beginning, end, value.
+    ends: Vec<(String, i64, i64, Option<Measured>)>,
 }
 
 fn new_core(config: &str, start_ms: i64) -> Core {
@@ -53,7 +61,18 @@ impl Sim {
         let metrics = Arc::clone(&core.metrics);
         let store = Store::open(Arc::new(dir.clone()), &mut core, metrics, T0);
         let answer = Box::new(|_: i64, _: &str| Outcome::delivered());
-        Self { core, store, dir, now_ms: T0, batches: Vec::new(), answer }
+        let is_active = Box::new(|_: i64, _: &str| Some(true));
+        Self {
+            core,
+            store,
+            dir,
+            now_ms: T0,
+            batches: Vec::new(),
+            answer,
+            is_active,
+            value: None,
+            ends: Vec::new(),
+        }
     }
 
     /// Steps from deadline to deadline until `at_ms` after second 0.
@@ -73,11 +92,26 @@ impl Sim {
 
     fn step(&mut self) {
         for action in self.core.poll(self.now_ms) {
-            let Action::Send { job, integration, notification, .. } = action;
+            let (job, integration, notification) = match action {
+                Action::Send { job, integration, notification, .. } => (job, integration, notification),
+                Action::AskHosts { hosts, .. } => {
+                    let asked = hosts.into_iter().map(|host| {
+                        let is_active = (self.is_active)(self.now_ms - T0, &host.value);
+                        (host, is_active)
+                    });
+                    self.core.on_hosts(asked.collect(), self.now_ms);
+                    continue;
+                }
+            };
             let who = format!("{}/{}", integration.receiver, integration.idx);
             let outcome = (self.answer)(self.now_ms - T0, &who);
             if outcome == Outcome::delivered() {
                 let alerts = notification.alerts.iter().map(shown).collect();
+                let ended = notification.alerts.iter().filter(|snapshot| !snapshot.is_firing);
+                self.ends.extend(ended.map(|snapshot| {
+                    let alert = &snapshot.alert;
+                    (alert.name().to_owned(), alert.starts_at_ms - T0, alert.ends_at_ms - T0, alert.measured)
+                }));
                 self.batches.push((self.now_ms - T0, who, alerts));
             }
             self.core.on_outcome(job, &outcome, self.now_ms);
@@ -106,6 +140,11 @@ impl Sim {
             generator_url: String::new(),
             updated_at_ms: self.now_ms,
             is_timeout: end_ms == 0,
+            measured: self.value.map(|value| Measured {
+                value: Some(value),
+                peak: value,
+                lower_is_worse: false,
+            }),
         };
         assert_eq!(self.core.put_alert(alert, self.now_ms), Ok(()));
     }
@@ -478,7 +517,7 @@ fn attempts_of_one_receiver_are_bounded() {
     let started = sim.core.poll(T0 + 2_000);
     assert_eq!(started.len(), RECEIVER_ATTEMPTS_MAX);
     assert!(sim.core.poll(T0 + 2_050).is_empty());
-    let Action::Send { job, .. } = &started[0];
+    let Action::Send { job, .. } = &started[0] else { panic!("an attempt: {started:?}") };
     sim.core.on_outcome(*job, &Outcome::delivered(), T0 + 2_060);
     assert_eq!(sim.core.poll(T0 + 2_100).len(), 1);
 }

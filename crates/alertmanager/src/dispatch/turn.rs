@@ -81,20 +81,20 @@ impl Core {
 
     /// Lets a flush wait whose time has come; `false` when it need not, or has.
     pub(super) fn park(&mut self, id: &GroupId, route: &Route, keys: &[NotifyKey], now_ms: i64) -> bool {
-        let wait_ms = self.turn.wait_ms;
-        let Some(group) = self.groups.get_mut(id) else { return false };
-        if wait_ms <= 0 || group.parked.is_some() {
+        let is_parked = self.groups.get(id).is_none_or(|group| group.parked.is_some());
+        if self.turn.wait_ms <= 0 || is_parked {
             return false;
         }
-        group.begin_flush(route.group_interval_ms, now_ms);
+        let alerts = self.begin_flush(id, route, now_ms);
         let told = keys.iter().map(|key| (key.clone(), sent_at(&self.nflog, key))).collect();
-        group.parked =
-            Some(Parked { since_ms: now_ms, not_before_ms: now_ms, alerts: group.snapshot(now_ms), told });
+        if let Some(group) = self.groups.get_mut(id) {
+            group.parked = Some(Parked { since_ms: now_ms, not_before_ms: now_ms, alerts, told });
+        }
         true
     }
 
-    /// The same alerts as they are now.
-    pub(super) fn as_of_now(&self, alerts: &[Snapshot], now_ms: i64) -> Vec<Snapshot> {
+    /// The same alerts as `route` sees them now.
+    pub(super) fn as_of_now(&self, route: &Route, alerts: &[Snapshot], now_ms: i64) -> Vec<Snapshot> {
         let now = |snapshot: &Snapshot| {
             let alert = self.alerts.get(&snapshot.fingerprint).unwrap_or(&snapshot.alert);
             Snapshot {
@@ -103,7 +103,7 @@ impl Core {
                 is_firing: !alert.is_resolved_at(now_ms),
             }
         };
-        alerts.iter().map(now).collect()
+        self.seen(route, alerts.iter().map(now).collect(), now_ms)
     }
 
     /// Alerts that another manager told of and this one has not heard of: they stay told.

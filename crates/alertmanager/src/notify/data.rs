@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use gotemplate::{Items, Object, Value};
-use model::Labels;
+use model::{Labels, Measured};
 
 use super::Notification;
 use crate::alert::{Fingerprint, ZERO_TIME_MS};
+use crate::dispatch::Snapshot;
 
 /// The label that comes first in lists of pairs.
 const FIRST_LABEL: &str = "alertname";
@@ -24,6 +25,10 @@ pub(crate) struct AlertData {
     pub(crate) ends_at_ms: i64,
     pub(crate) generator_url: String,
     pub(crate) fingerprint: Fingerprint,
+    /// Its value, when the sender said it.
+    pub(crate) measured: Option<Measured>,
+    /// How long it has lasted, or lasted.
+    pub(crate) lasted_ms: i64,
 }
 
 /// A message.
@@ -40,6 +45,15 @@ pub(crate) struct Data {
     pub(crate) external_url: String,
     /// How many alerts a limit left out.
     pub(crate) n_truncated: usize,
+    /// Whether others of the group fire of which this says nothing.
+    others_fire: bool,
+}
+
+/// How long an alert has lasted by `now_ms`, or did until it ended.
+fn lasted_ms(snapshot: &Snapshot, now_ms: i64) -> i64 {
+    let alert = &snapshot.alert;
+    let until_ms = if snapshot.is_firing { now_ms } else { alert.ends_at_ms.min(now_ms) };
+    until_ms.saturating_sub(alert.starts_at_ms).max(0)
 }
 
 fn kv(labels: &Labels) -> Kv {
@@ -76,6 +90,8 @@ impl Data {
                 ends_at_ms: if snapshot.is_firing { ZERO_TIME_MS } else { snapshot.alert.ends_at_ms },
                 generator_url: snapshot.alert.generator_url.clone(),
                 fingerprint: snapshot.fingerprint,
+                measured: snapshot.alert.measured,
+                lasted_ms: lasted_ms(snapshot, notification.now_ms),
             })
             .collect();
         Self {
@@ -88,12 +104,13 @@ impl Data {
             external_url: external_url.to_owned(),
             alerts,
             n_truncated: n_all - n_kept,
+            others_fire: notification.others_fire,
         }
     }
 
-    /// `firing` when any alert fires.
+    /// `firing` when any alert of the group fires.
     pub(crate) fn status(&self) -> &'static str {
-        status(self.alerts.iter().any(|alert| alert.is_firing))
+        status(self.others_fire || self.alerts.iter().any(|alert| alert.is_firing))
     }
 
     /// As templates see it.
@@ -177,6 +194,33 @@ fn alert_value(alert: &AlertData) -> Value {
     Value::object(AlertObject(alert.clone()))
 }
 
+/// A finite number in four significant digits, which is what a person reads: `0.9312`, `12.5`, `1.234e9`.
+fn number(value: f64) -> String {
+    let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
+    let magnitude = rounded.abs();
+    if magnitude == 0.0 || (1e-4..1e9).contains(&magnitude) {
+        rounded.to_string()
+    } else {
+        format!("{rounded:e}")
+    }
+}
+
+/// `1h12m`, `45s`: two units at most.
+fn lasted(lasted_ms: i64) -> String {
+    let seconds = lasted_ms / 1_000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let two = |a: i64, a_unit: char, b: i64, b_unit: char| match b {
+        0 => format!("{a}{a_unit}"),
+        b => format!("{a}{a_unit}{b}{b_unit}"),
+    };
+    match () {
+        () if days > 0 => two(days, 'd', hours, 'h'),
+        () if hours > 0 => two(hours, 'h', minutes, 'm'),
+        () if minutes > 0 => two(minutes, 'm', seconds % 60, 's'),
+        () => format!("{seconds}s"),
+    }
+}
+
 #[derive(Debug)]
 struct AlertObject(AlertData);
 
@@ -195,6 +239,19 @@ impl Object for AlertObject {
             "EndsAt" => Value::time_ms(alert.ends_at_ms),
             "GeneratorURL" => Value::str(&alert.generator_url),
             "Fingerprint" => Value::str(alert.fingerprint.to_string()),
+            // Ours. Texts, so that what is not known is empty, and `with` passes over it.
+            "Value" => Value::str(
+                alert
+                    .measured
+                    .and_then(|of| of.value)
+                    .filter(|value| value.is_finite())
+                    .map(number)
+                    .unwrap_or_default(),
+            ),
+            "Peak" => Value::str(
+                alert.measured.filter(|of| of.peak.is_finite()).map(|of| number(of.peak)).unwrap_or_default(),
+            ),
+            "Lasted" => Value::str(lasted(alert.lasted_ms)),
             _ => return None,
         })
     }

@@ -21,6 +21,7 @@ use stdx::Dir;
 
 use crate::config::{Config, ConfigError, Integration};
 use crate::dispatch::{Outcome, Reason, Snapshot};
+use crate::hosts::Remote;
 use crate::nflog::ReceiverData;
 use template::Templates;
 
@@ -40,6 +41,8 @@ pub(crate) struct Notification {
     pub(crate) reason: &'static str,
     /// By job, instance, labels.
     pub(crate) alerts: Vec<Snapshot>,
+    /// Whether others of the group fire of which this says nothing.
+    pub(crate) others_fire: bool,
     /// What the receiver noted at the message before, about the same alerts.
     pub(crate) data: ReceiverData,
     /// When it was decided; what templates see as now.
@@ -59,6 +62,8 @@ pub(crate) struct Notifier {
     files: Arc<dyn Dir>,
     /// By receiver, kind and index.
     clients: HashMap<(String, &'static str, usize), HttpClient>,
+    /// Who is asked about hosts, when the configuration names somebody.
+    pub(crate) samples: Option<Arc<Remote>>,
 }
 
 impl Notifier {
@@ -75,7 +80,20 @@ impl Notifier {
             })?;
             clients.insert((integration.receiver.clone(), integration.name, integration.idx), client);
         }
-        Ok(Self { templates: Templates::new(config)?, external_url: external_url.to_owned(), files, clients })
+        let samples = config.hosts.samples.as_ref().map(|(url, http)| {
+            let client = HttpClient::new(http).map_err(|err| ConfigError::Client {
+                receiver: "hinomi.samples".to_owned(),
+                message: err.to_string(),
+            })?;
+            Ok::<_, ConfigError>(Arc::new(Remote::new(url, client)))
+        });
+        Ok(Self {
+            templates: Templates::new(config)?,
+            external_url: external_url.to_owned(),
+            files,
+            clients,
+            samples: samples.transpose()?,
+        })
     }
 
     /// Tries once; done within `timeout`.

@@ -25,6 +25,7 @@ pub(crate) fn snapshot(labels: &[(&str, &str)], annotations: &[(&str, &str)], is
             generator_url: "http://p/g?a=1&b=<2>".to_owned(),
             updated_at_ms: T0,
             is_timeout: false,
+            measured: None,
         }),
         is_firing,
     }
@@ -45,6 +46,7 @@ pub(crate) fn notification() -> Notification {
             ),
             snapshot(&[("alertname", "HostDown"), ("instance", "b:9100"), ("job", "node")], &[], false),
         ],
+        others_fire: false,
         data: BTreeMap::new(),
         now_ms: T0 + 90_000,
     }
@@ -251,5 +253,36 @@ async fn a_slow_webhook_ends_with_its_timeout() {
     assert!(
         matches!(outcome, Outcome::Failed { is_retryable: true, reason: Reason::Deadline, .. }),
         "{outcome:?}"
+    );
+}
+
+#[test]
+fn messages_say_how_long_how_bad_and_how_it_is_now() {
+    let (notifier, _) = notifier("webhook_configs: [{url: 'http://h/'}]");
+    let check = |value: Option<f64>, peak: f64, expected: &str| {
+        let mut of = notification();
+        of.alerts.remove(0);
+        let measured = Some(model::Measured { value, peak, lower_is_worse: false });
+        std::sync::Arc::make_mut(&mut of.alerts[0].alert).measured = measured;
+        let data = Data::new(&of, "", 0);
+        for template in
+            ["email.default.text", "slack.default.text", "__text_alert_list", "__text_alert_list_markdown"]
+        {
+            let data_of_it = if template.starts_with("__") { ".Alerts" } else { "." };
+            let text = format!(r#"{{{{ template "{template}" {data_of_it} }}}}"#);
+            let text = notifier.templates.text(&text, &data, T0 + 90_000).expect("it fills in");
+            assert!(text.contains(expected), "{template}: {text}");
+        }
+        let html = notifier.templates.html(r#"{{ template "email.default.html" . }}"#, &data, T0 + 90_000);
+        assert!(html.expect("it fills in").contains(expected));
+    };
+    check(Some(0.4), 0.987_65, "lasted 59s, now 0.4, peak 0.9877");
+    check(None, 12_345_678_901.0, "lasted 59s, peak 1.235e10");
+    check(None, f64::NAN, "lasted 59s");
+    let data = Data::new(&notification(), "", 0);
+    let text = |text: &str| notifier.templates.text(text, &data, T0 + 90_000);
+    assert_eq!(
+        text("{{ range .Alerts }}{{ .Value }}|{{ .Peak }}|{{ .Lasted }} {{ end }}").as_deref(),
+        Ok("||1m29s ||59s ")
     );
 }

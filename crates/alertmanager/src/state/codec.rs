@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::{Labels, MatchOp, Matcher};
+use model::{Labels, MatchOp, Matcher, Measured};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
@@ -12,10 +12,11 @@ use crate::alert::{Alert, Fingerprint};
 use crate::nflog::{Entry, NotifyKey};
 use crate::promise::{Ended, Promised};
 use crate::silence::Silence;
+use crate::watch::Watch;
 
 type Map = BTreeMap<String, String>;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "t", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Line {
     Alert {
@@ -26,12 +27,16 @@ pub(crate) enum Line {
         updated: i64,
         url: String,
         timeout: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measured: Option<MeasuredLine>,
     },
     Renewed {
         fingerprint: String,
         ends: i64,
         updated: i64,
         timeout: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measured: Option<MeasuredLine>,
     },
     AlertGone {
         fingerprint: String,
@@ -46,6 +51,8 @@ pub(crate) enum Line {
         expires: i64,
         firing: Vec<String>,
         resolved: Vec<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        issued: BTreeMap<String, i64>,
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         data: Map,
     },
@@ -62,9 +69,28 @@ pub(crate) enum Line {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         covers: BTreeMap<String, i64>,
     },
+    Watched {
+        fingerprint: String,
+        seen: Vec<i64>,
+        detected: i64,
+        counted: Vec<String>,
+    },
+    WatchGone {
+        fingerprint: String,
+    },
     Alive {
         at: i64,
     },
+}
+
+/// Numbers that JSON has no way to write are left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MeasuredLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    peak: f64,
+    low: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,12 +197,14 @@ pub(crate) fn to_line(record: &Record) -> Line {
             updated: alert.updated_at_ms,
             url: alert.generator_url.clone(),
             timeout: alert.is_timeout,
+            measured: alert.measured.and_then(measured_line),
         },
-        Record::Renewed { fingerprint, ends_at_ms, updated_at_ms, is_timeout } => Line::Renewed {
+        Record::Renewed { fingerprint, ends_at_ms, updated_at_ms, is_timeout, measured } => Line::Renewed {
             fingerprint: fingerprint.to_string(),
             ends: *ends_at_ms,
             updated: *updated_at_ms,
             timeout: *is_timeout,
+            measured: measured.and_then(measured_line),
         },
         Record::AlertGone(fingerprint) => Line::AlertGone { fingerprint: fingerprint.to_string() },
         Record::Silence(silence) => Line::Silence(SilenceLine {
@@ -200,6 +228,7 @@ pub(crate) fn to_line(record: &Record) -> Line {
             expires: entry.expires_at_ms,
             firing: texts(&entry.firing),
             resolved: texts(&entry.resolved),
+            issued: times(&entry.issued),
             data: entry.data.clone(),
         },
         Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
@@ -211,6 +240,13 @@ pub(crate) fn to_line(record: &Record) -> Line {
             ended: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.ends_at_ms)).collect(),
             covers: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.covers_ms)).collect(),
         },
+        Record::Watched(alert, watch) => Line::Watched {
+            fingerprint: alert.to_string(),
+            seen: watch.seen.iter().copied().collect(),
+            detected: watch.detected_ms,
+            counted: watch.counted.iter().cloned().collect(),
+        },
+        Record::WatchGone(alert) => Line::WatchGone { fingerprint: alert.to_string() },
         Record::Alive(at_ms) => Line::Alive { at: *at_ms },
     }
 }
@@ -221,6 +257,24 @@ fn fingerprint(text: &str) -> Option<Fingerprint> {
 
 fn set(texts: Vec<String>) -> Option<BTreeSet<Fingerprint>> {
     texts.iter().map(|text| fingerprint(text)).collect()
+}
+
+fn measured_line(measured: Measured) -> Option<MeasuredLine> {
+    let Measured { value, peak, lower_is_worse } = measured;
+    let value = value.filter(|value| value.is_finite());
+    peak.is_finite().then_some(MeasuredLine { value, peak, low: lower_is_worse })
+}
+
+fn of_line(line: MeasuredLine) -> Measured {
+    Measured { value: line.value, peak: line.peak, lower_is_worse: line.low }
+}
+
+fn times(times: &BTreeMap<Fingerprint, i64>) -> BTreeMap<String, i64> {
+    times.iter().map(|(id, at_ms)| (id.to_string(), *at_ms)).collect()
+}
+
+fn by_alert(times: &BTreeMap<String, i64>) -> Option<BTreeMap<Fingerprint, i64>> {
+    times.iter().map(|(text, at_ms)| Some((fingerprint(text)?, *at_ms))).collect()
 }
 
 fn key(line: KeyLine) -> NotifyKey {
@@ -235,7 +289,7 @@ fn matcher(line: MatcherLine) -> Option<Matcher> {
 
 pub(crate) fn from_line(line: Line) -> Option<Record> {
     Some(match line {
-        Line::Alert { labels, annotations, starts, ends, updated, url, timeout } => {
+        Line::Alert { labels, annotations, starts, ends, updated, url, timeout, measured } => {
             Record::Alert(Arc::new(Alert {
                 labels: Labels::from_pairs(labels),
                 annotations: Labels::from_pairs(annotations),
@@ -244,13 +298,15 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
                 generator_url: url,
                 updated_at_ms: updated,
                 is_timeout: timeout,
+                measured: measured.map(of_line),
             }))
         }
-        Line::Renewed { fingerprint: text, ends, updated, timeout } => Record::Renewed {
+        Line::Renewed { fingerprint: text, ends, updated, timeout, measured } => Record::Renewed {
             fingerprint: fingerprint(&text)?,
             ends_at_ms: ends,
             updated_at_ms: updated,
             is_timeout: timeout,
+            measured: measured.map(of_line),
         },
         Line::AlertGone { fingerprint: text } => Record::AlertGone(fingerprint(&text)?),
         Line::Silence(line) => Record::Silence(Silence {
@@ -264,12 +320,13 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             annotations: line.annotations,
         }),
         Line::SilenceGone { id } => Record::SilenceGone(id),
-        Line::Notified { key: key_line, sent, expires, firing, resolved, data } => {
+        Line::Notified { key: key_line, sent, expires, firing, resolved, issued, data } => {
             let entry = Entry {
                 sent_at_ms: sent,
                 expires_at_ms: expires,
                 firing: set(firing)?,
                 resolved: set(resolved)?,
+                issued: by_alert(&issued)?,
                 data,
             };
             Record::Notified(key(key_line), entry)
@@ -288,6 +345,12 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
                 })
                 .collect::<Option<_>>()?,
         }),
+        Line::Watched { fingerprint: text, seen, detected, counted } => {
+            let (seen, counted) = (seen.into(), counted.into_iter().collect());
+            let watch = Watch { seen, detected_ms: detected, deaf_until_ms: 0, counted };
+            Record::Watched(fingerprint(&text)?, watch)
+        }
+        Line::WatchGone { fingerprint: text } => Record::WatchGone(fingerprint(&text)?),
         Line::Alive { at } => Record::Alive(at),
     })
 }

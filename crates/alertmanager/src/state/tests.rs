@@ -30,6 +30,7 @@ fn alert(name: &str, ends_at_ms: i64) -> Alert {
         generator_url: "http://h/g?a=b&c".to_owned(),
         updated_at_ms: NOW_MS,
         is_timeout: false,
+        measured: None,
     }
 }
 

@@ -198,6 +198,10 @@ fn push_rule(json: &mut Json, rule: &RuleView, with_alerts: bool) {
         if let Some(alerting) = &rule.alerting {
             json.key("duration").number(alerting.hold_ms as f64 / 1_000.0);
             json.key("keepFiringFor").number(alerting.keep_firing_ms as f64 / 1_000.0);
+            if alerting.no_data.what != rules::NoData::Resolve {
+                json.key("noData").text(alerting.no_data.what.as_str());
+                json.key("noDataFor").number(alerting.no_data.for_ms as f64 / 1_000.0);
+            }
         }
         json.key("labels").labels(&rule.labels);
         if let Some(alerting) = &rule.alerting {
@@ -227,6 +231,9 @@ fn push_alert(json: &mut Json, alert: &AlertView) {
         json.key("activeAt").time(alert.active_at_ms);
         if let Some(since_ms) = alert.keep_firing_since_ms {
             json.key("keepFiringSince").time(since_ms);
+        }
+        if let Some(since_ms) = alert.no_data_since_ms {
+            json.key("noDataSince").time(since_ms);
         }
         json.key("value").text(&format_e(alert.value));
     });

@@ -26,6 +26,8 @@ pub(crate) fn routes() -> Router<Arc<Shell>> {
         .route("/receivers", get(receivers).fallback(not_get))
         .route("/alerts", get(alerts).post(post_alerts).fallback(not_get_post))
         .route("/alerts/groups", get(groups).fallback(not_get))
+        .route("/alerts/watched", get(watched).fallback(not_get))
+        .route("/ignores", get(ignores).fallback(not_get))
         .route("/silences", get(silences).post(post_silences).fallback(not_get_post))
         .route("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete))
         .route("/openapi.yaml", get(document))
@@ -70,6 +72,14 @@ async fn post_alerts(Manager(manager): Manager, request: Request) -> Response {
 
 async fn groups(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
     aside(manager, query, alertmanager::Handle::get_alert_groups).await
+}
+
+async fn watched(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    aside(manager, query, alertmanager::Handle::get_watched).await
+}
+
+async fn ignores(Manager(manager): Manager) -> Response {
+    respond(manager.get_ignores())
 }
 
 async fn silences(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {

@@ -28,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) logs_silences: bool,
     /// How to join other managers; `None` to be alone.
     pub(crate) cluster: Option<alertmanager::ClusterOptions>,
+    /// Knows which hosts send samples; `None` without a store.
+    pub(crate) samples: Option<Arc<dyn alertmanager::Samples>>,
 }
 
 /// Reads a configuration file and the template files it names.
@@ -65,6 +67,7 @@ pub(crate) fn start(
         limits: parts.limits,
         logs_silences: parts.logs_silences,
         cluster: parts.cluster,
+        samples: parts.samples,
     };
     Ok(alertmanager::spawn(options)?)
 }

@@ -88,6 +88,7 @@ async fn serve(flags: &Values) -> Result<()> {
         limits: limits(flags)?,
         logs_silences: flags.is_on("log.silences"),
         cluster,
+        samples: None,
     };
     let manager = compose::start(config, parts, &registry, &clock)?;
     shell.set_manager(manager.clone());

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use rules::{AlertSink, BuiltinRules, Env, Notifier, NotifierOptions};
-use stdx::Clock;
-use stdx::metrics::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Base;
+use super::samples::StoreSamples;
 use crate::cluster;
 use crate::config::Config;
 use crate::flags::Values;
@@ -59,7 +58,22 @@ impl Alerting {
         base: &Base,
     ) -> Result<Self> {
         let Base { registry, clock, discovery } = base;
-        let alertmanager = start_alertmanager(flags, config, data_path, external_url, registry, clock)?;
+        let samples = StoreSamples {
+            queryable: queryable.clone(),
+            clock: clock.clone(),
+            engine: promql::Engine::default(),
+        };
+        let parts = compose::Parts {
+            data_path: data_path.join("alertmanager"),
+            external_url: external_url.to_owned(),
+            retention: SILENCE_RETENTION,
+            start_delay: model::Duration::ZERO,
+            limits: alertmanager::Limits::default(),
+            logs_silences: false,
+            cluster: cluster::options(flags)?,
+            samples: Some(Arc::new(samples)),
+        };
+        let alertmanager = compose::start(alertmanager_config(flags, config)?, parts, registry, clock)?;
         let queue_capacity = usize::try_from(flags.count("alertmanager.notification-queue-capacity")?)?;
         let options = NotifierOptions { queue_capacity, ..NotifierOptions::default() };
         let notifier = Arc::new(Notifier::new(options, registry, discovery.clone()));
@@ -152,24 +166,4 @@ fn alertmanager_config(flags: &Values, config: &Config) -> Result<alertmanager::
         None => Ok(alertmanager::Config::builtin()),
         Some(path) => compose::load(path),
     }
-}
-
-fn start_alertmanager(
-    flags: &Values,
-    config: &Config,
-    data_path: &Path,
-    external_url: &str,
-    registry: &Registry,
-    clock: &Arc<dyn Clock>,
-) -> Result<alertmanager::Handle> {
-    let parts = compose::Parts {
-        data_path: data_path.join("alertmanager"),
-        external_url: external_url.to_owned(),
-        retention: SILENCE_RETENTION,
-        start_delay: model::Duration::ZERO,
-        limits: alertmanager::Limits::default(),
-        logs_silences: false,
-        cluster: cluster::options(flags)?,
-    };
-    compose::start(alertmanager_config(flags, config)?, parts, registry, clock)
 }

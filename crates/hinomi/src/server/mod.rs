@@ -12,6 +12,7 @@ mod otlp;
 pub(crate) mod own;
 mod queries;
 mod reload;
+mod samples;
 mod sending;
 pub(crate) mod signals;
 pub(crate) mod web;

@@ -1,0 +1,186 @@
+//! `hinomi`: what Alertmanager does not have. At the top for all, and in a route for it and those below.
+//!
+//! In from the file, as part of [`super::raw`]; out to [`super::Config`] and the route tree. Names and meaning: the
+//! Monitor specification's IgnoreAlerts, IssuedAlerts, Occurrences, ReissueDuration, SuccessDuration.
+
+use std::sync::Arc;
+
+use model::{Duration, Matcher};
+use net::HttpClientConfig;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::check::{Checker, Fault, texts_to_matchers};
+use super::raw::At;
+use crate::time::parse_rfc3339;
+
+/// Most detections that may be asked for. Chosen: each watched alert keeps so many times.
+const OCCURRENCES_MAX: u64 = 1_000;
+/// Labels that name an alert's host, when the file does not say: those of scraping and of the line protocol.
+const HOST_LABELS: [&str; 2] = ["instance", "host"];
+/// How old the last sample of an active host may be, when the file does not say. PromQL's own notion of fresh.
+const HOST_FRESH: Duration = Duration::from_secs(300);
+
+/// `hinomi` at the top.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawOwn {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) promised_resolves: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_labels: Option<At<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_fresh: Option<At<Duration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    samples: Option<At<RawSamples>>,
+}
+
+/// `hinomi.samples`: who is asked for a host's samples.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawSamples {
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_config: Option<HttpClientConfig>,
+}
+
+/// `hinomi` of a route; `None` inherits.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawRouteOwn {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurrences: Option<At<RawOccurrences>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reissue_duration: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_duration: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignore: Option<Vec<At<RawIgnore>>>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawOccurrences {
+    count: Option<u64>,
+    within: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawIgnore {
+    matchers: Option<Vec<At<String>>>,
+    owner: Option<String>,
+    ends: Option<At<String>>,
+    reason: Option<String>,
+}
+
+/// So many detections within so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Occurrences {
+    /// Two or more.
+    pub(crate) count: usize,
+    pub(crate) within_ms: i64,
+}
+
+/// Alerts that nobody is told of until a day that somebody answers for.
+#[derive(Debug, Clone)]
+pub(crate) struct Ignore {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) owner: String,
+    pub(crate) ends_at_ms: i64,
+    pub(crate) reason: String,
+}
+
+impl Ignore {
+    /// Whether it hides `labels` at `now_ms`.
+    pub(crate) fn hides(&self, labels: &model::Labels, now_ms: i64) -> bool {
+        now_ms < self.ends_at_ms && self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+}
+
+/// What a route says; `None` inherits, and what is off is zero (occurrences: one).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RouteOwn {
+    pub(crate) occurrences: Option<Occurrences>,
+    pub(crate) reissue_ms: Option<i64>,
+    pub(crate) success_ms: Option<i64>,
+    /// Besides those of the routes above.
+    pub(crate) ignores: Vec<Arc<Ignore>>,
+}
+
+/// How it is known that a host is active.
+#[derive(Debug, Clone)]
+pub(crate) struct HostConfig {
+    /// The first of these that an alert has names its host.
+    pub(crate) labels: Vec<String>,
+    pub(crate) fresh: std::time::Duration,
+    /// A server of Prometheus' API to ask, in place of the store inside.
+    pub(crate) samples: Option<(Url, HttpClientConfig)>,
+}
+
+impl RawOwn {
+    pub(super) fn hosts(&self, checker: &Checker<'_>) -> Result<HostConfig, Fault> {
+        let labels = match &self.host_labels {
+            Some(at) if at.value.is_empty() || at.value.iter().any(String::is_empty) => {
+                return Err(Fault::at(at, "host_labels: names of labels are needed, at least one"));
+            }
+            Some(at) => at.value.clone(),
+            None => HOST_LABELS.map(str::to_owned).to_vec(),
+        };
+        let fresh = match &self.host_fresh {
+            Some(at) if at.value.is_zero() => return Err(Fault::at(at, "host_fresh cannot be zero")),
+            Some(at) => at.value,
+            None => HOST_FRESH,
+        };
+        let samples = self.samples.as_ref().map(|at| {
+            let url = at.value.url.as_deref().unwrap_or_default();
+            let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let url = url.ok_or_else(|| {
+                Fault::at(at, "samples: url must be that of a Prometheus or Hinomi, http://host:port")
+            })?;
+            Ok((url, checker.http(at.value.http_config.as_ref())))
+        });
+        Ok(HostConfig { labels, fresh: fresh.as_std(), samples: samples.transpose()? })
+    }
+}
+
+impl RawRouteOwn {
+    pub(super) fn check(&self) -> Result<RouteOwn, Fault> {
+        let occurrences = self.occurrences.as_ref().map(check_occurrences).transpose()?;
+        let ignores = self.ignore.iter().flatten().map(|at| check_ignore(at).map(Arc::new));
+        Ok(RouteOwn {
+            occurrences,
+            reissue_ms: self.reissue_duration.map(Duration::as_ms),
+            success_ms: self.success_duration.map(Duration::as_ms),
+            ignores: ignores.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn check_occurrences(at: &At<RawOccurrences>) -> Result<Occurrences, Fault> {
+    let count = at.value.count.unwrap_or(0);
+    if !(1..=OCCURRENCES_MAX).contains(&count) {
+        return Err(Fault::at(at, format!("occurrences: count must be 1 to {OCCURRENCES_MAX}")));
+    }
+    let within_ms = at.value.within.map_or(0, Duration::as_ms);
+    if count > 1 && within_ms == 0 {
+        return Err(Fault::at(at, "occurrences: within is needed, for instance 10m"));
+    }
+    Ok(Occurrences { count: usize::try_from(count).unwrap_or(usize::MAX), within_ms })
+}
+
+fn check_ignore(at: &At<RawIgnore>) -> Result<Ignore, Fault> {
+    let raw = &at.value;
+    let matchers = texts_to_matchers(&raw.matchers).map_err(|fault| fault.or_at(at))?;
+    if matchers.iter().all(|matcher| matcher.matches("")) {
+        return Err(Fault::at(at, "ignore: at least one matcher must not match the empty text"));
+    }
+    let owner = raw.owner.clone().filter(|owner| !owner.trim().is_empty());
+    let owner = owner.ok_or_else(|| Fault::at(at, "ignore: an owner is needed: who answers for it"))?;
+    let ends = raw.ends.as_ref();
+    let ends =
+        ends.ok_or_else(|| Fault::at(at, "ignore: an end is needed, as ends: 2026-12-31T00:00:00Z"))?;
+    let ends_at_ms = parse_rfc3339(&ends.value)
+        .ok_or_else(|| Fault::at(ends, format!("ignore: {:?} is not a time of RFC 3339", ends.value)))?;
+    Ok(Ignore { matchers, owner, ends_at_ms, reason: raw.reason.clone().unwrap_or_default() })
+}
