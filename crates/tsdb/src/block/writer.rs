@@ -85,8 +85,12 @@ impl BlockWriter {
             let (Some(first_ms), Some(last_ms)) = (rows.first(), rows.last()) else {
                 return Err(TsdbError::corrupt(&self.tmp, format!("a page of {labels} has no times")));
             };
-            let column = self.column_of(times)?;
-            let rows = (len != times.len()).then_some((first as u32, len as u32));
+            // A column holds no more rows than a page does: of a longer one each page gets its part.
+            let (column, rows) = if times.len() > page::ROWS_MAX {
+                (self.column_of(&Arc::new(rows.to_vec()))?, None)
+            } else {
+                (self.column_of(times)?, (len != times.len()).then_some((first as u32, len as u32)))
+            };
             known.push(KnownPage {
                 kind: page.kind,
                 column,
