@@ -12,6 +12,11 @@ use std::sync::Arc;
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// The labels that hold the metric's type and unit, where `type-and-unit-labels` is on.
+pub const METRIC_TYPE: &str = "__type__";
+/// See [`METRIC_TYPE`].
+pub const METRIC_UNIT: &str = "__unit__";
+
 /// A sorted set of label pairs. Cheap to clone, equal when the pairs are.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Labels {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::labels::{Labels, METRIC_TYPE, METRIC_UNIT};
+
 /// The type that `# TYPE` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MetricType {
@@ -22,6 +24,24 @@ pub enum MetricType {
     /// Not said.
     #[default]
     Unknown,
+}
+
+impl MetricType {
+    /// The type of this name, as OpenMetrics has them; `None` for any other text.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "counter" => Self::Counter,
+            "gauge" => Self::Gauge,
+            "histogram" => Self::Histogram,
+            "gaugehistogram" => Self::GaugeHistogram,
+            "summary" => Self::Summary,
+            "info" => Self::Info,
+            "stateset" => Self::StateSet,
+            "unknown" => Self::Unknown,
+            _ => return None,
+        })
+    }
 }
 
 impl fmt::Display for MetricType {
@@ -48,4 +68,21 @@ pub struct Metadata {
     pub help: String,
     /// Its unit; empty when none was given.
     pub unit: String,
+}
+
+impl Metadata {
+    /// What labels say of type and unit.
+    #[must_use]
+    pub fn from_labels(labels: &Labels) -> Self {
+        let metric_type = labels.get(METRIC_TYPE).and_then(MetricType::from_name).unwrap_or_default();
+        Self { metric_type, help: String::new(), unit: labels.get(METRIC_UNIT).unwrap_or("").to_owned() }
+    }
+
+    /// Type and unit as labels of a series (`type-and-unit-labels`); what is not known is no label.
+    pub fn labels(&self) -> impl Iterator<Item = (&'static str, String)> + use<'_> {
+        let of_type = Some(self.metric_type).filter(|it| *it != MetricType::Unknown);
+        let unit = Some(&self.unit).filter(|unit| !unit.is_empty());
+        let of_type = of_type.map(|it| (METRIC_TYPE, it.to_string()));
+        of_type.into_iter().chain(unit.map(|unit| (METRIC_UNIT, unit.clone())))
+    }
 }

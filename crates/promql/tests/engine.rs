@@ -9,7 +9,7 @@ use promql::{
     metric_selector, parse,
 };
 use stdx::TestClock;
-use storage::{Appendable, MemStore, QueryError, Queryable, RolledUp, SelectHints, Series, SeriesSet};
+use storage::{Appendable, MemStore, QueryError, Queryable, RolledUp, SelectHints, Series, SeriesSet, Stop};
 
 fn store() -> MemStore {
     let store = MemStore::new();
@@ -462,4 +462,73 @@ fn a_query_is_stopped_within_one_series() {
         check(&format!("count_over_time(({inner})[40m:1ms])"), 1);
     }
     check("count_values(\"v\", vector(time()))", 10_000);
+}
+
+/// A series that is read for so long that its reader asks whether to stop.
+struct Long {
+    inner: MemStore,
+    n_looks: u32,
+}
+
+struct LongSet {
+    stop: Stop,
+    n_looks: u32,
+}
+
+impl SeriesSet for LongSet {
+    fn next(&mut self) -> Result<Option<Series>, QueryError> {
+        let is_told = (0..self.n_looks).any(|_| self.stop.is_told());
+        if is_told { Err(QueryError::Canceled) } else { Ok(None) }
+    }
+}
+
+impl Queryable for Long {
+    fn select(
+        &self,
+        _: &[Matcher],
+        _: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
+        Ok(Box::new(LongSet { stop: hints.stop.clone(), n_looks: self.n_looks }))
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        n: usize,
+    ) -> Result<Vec<String>, QueryError> {
+        self.inner.label_names(matchers, range, n)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        n: usize,
+    ) -> Result<Vec<String>, QueryError> {
+        self.inner.label_values(name, matchers, range, n)
+    }
+}
+
+#[test]
+fn a_reader_stops_within_a_series_and_the_query_says_why() {
+    let run = |query: &str, n_looks: u32, cancel_at: u64, timeout_s: u64| {
+        let cancel = CancelToken::new();
+        let clock: Arc<dyn stdx::Clock> =
+            Arc::new(Looks { n: 0.into(), cancel: (cancel_at, cancel.clone()) });
+        let deadline = Some(Deadline { clock, at: Duration::from_secs(timeout_s) });
+        let opts = QueryOptions { cancel, deadline, ..QueryOptions::default() };
+        let store = Long { inner: MemStore::new(), n_looks };
+        Engine::default().instant(&store, &parse(query).expect("a query"), 0, &opts).map(|_| ())
+    };
+    for query in ["x", "x[5m]", "rate(x[5m])", "sum by (i) (x offset 1m)", "max_over_time(rate(x[5m])[5m:])"]
+    {
+        let got = run(query, 100, 50, u64::MAX);
+        assert!(matches!(got, Err(EvalError::Canceled)), "{query}: {got:?}");
+        let got = run(query, 100, u64::MAX, 50);
+        assert!(matches!(got, Err(EvalError::Timeout)), "{query}: {got:?}");
+        assert!(run(query, 0, u64::MAX, 50).is_ok(), "{query}");
+    }
 }

@@ -22,5 +22,6 @@ pub use merge::{Joiner, Merged, merge_series, merge_sets};
 pub use newest::{Newest, NewestAsk, NewestSample, NewestSet};
 pub use seam::{
     AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RefSample, RolledUp,
-    RowOutcome, SelectHints, Series, SeriesRef, SeriesSet, Summary, TimestampColumn, VecSeriesSet, share_of,
+    RowOutcome, SelectHints, Series, SeriesRef, SeriesSet, Stop, Summary, TimestampColumn, VecSeriesSet,
+    share_of,
 };

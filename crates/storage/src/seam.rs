@@ -212,6 +212,29 @@ pub trait Appender: Send {
     fn commit(self: Box<Self>) -> Result<AppendStats, StorageError>;
 }
 
+/// Says whether nobody waits for an answer any more. Readers of long series ask now and then, and end with [`QueryError::Canceled`].
+#[derive(Clone, Default)]
+pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl Stop {
+    /// Told once `is_over` says so, which may read a clock.
+    pub fn when(is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(is_over)))
+    }
+
+    /// Whether the reader is to stop.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.0.as_ref().is_some_and(|is_over| is_over())
+    }
+}
+
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Stop").finish_non_exhaustive()
+    }
+}
+
 /// What a reader will do with the data: an engine may use it to read less, and may ignore it.
 #[derive(Debug, Clone, Default)]
 pub struct SelectHints {
@@ -228,6 +251,8 @@ pub struct SelectHints {
     pub summaries: bool,
     /// Only labels matter; samples may be left out.
     pub labels_only: bool,
+    /// When to stop within a series.
+    pub stop: Stop,
 }
 
 /// A part of an answer that was not made of samples as they came, but of what was kept of several each.

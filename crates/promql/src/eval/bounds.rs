@@ -132,8 +132,8 @@ impl StepEdges {
         range_ms: i64,
     ) -> Window<'a> {
         let Self { eval_ms, start_ms, end_ms, .. } = *self;
-        let (starts, histograms) = (&[][..], &[][..]);
-        Window { t_ms, values, offset, starts, histograms, eval_ms, start_ms, end_ms, range_ms }
+        let (starts, histograms, query) = (&[][..], &[][..], None);
+        Window { t_ms, values, offset, starts, histograms, eval_ms, start_ms, end_ms, range_ms, query }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use model::labels::METRIC_NAME;
+use model::labels::{METRIC_NAME, METRIC_TYPE, METRIC_UNIT};
 use model::{Histogram, Labels};
 
 use super::engine::QueryOptions;
@@ -13,7 +13,7 @@ use crate::error::EvalError;
 use crate::limits::STEPS_PER_SAMPLE;
 
 /// Labels that are dropped together with the metric's name, as they describe it.
-const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+const METADATA_LABELS: [&str; 3] = [METRIC_NAME, METRIC_TYPE, METRIC_UNIT];
 
 /// The steps of an evaluation, `start_ms + i * step_ms`.
 #[derive(Debug, Clone, Copy)]

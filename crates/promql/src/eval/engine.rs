@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::Labels;
 use stdx::Clock;
-use storage::Queryable;
+use storage::{Queryable, Stop};
 
 use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
 use super::counted::Counts;
@@ -167,6 +167,20 @@ impl QueryOptions {
         Ok(())
     }
 
+    /// For who reads samples: when to stop.
+    pub(crate) fn stop(&self) -> Stop {
+        let (cancel, deadline) = (self.cancel.clone(), self.deadline.clone());
+        Stop::when(move || cancel.is_canceled() || deadline.as_ref().is_some_and(Deadline::has_passed))
+    }
+
+    /// A reader that was told to stop does not know why.
+    fn why(&self, err: EvalError) -> EvalError {
+        match err {
+            EvalError::Canceled => self.check_stop().err().unwrap_or(err),
+            other => other,
+        }
+    }
+
     /// Adds what is about to be spent to the expected cost.
     pub(crate) fn expect(&self, cost: u64) -> Result<(), EvalError> {
         let total = self.meter.expect(cost);
@@ -265,6 +279,16 @@ impl Engine {
         t_ms: i64,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
+        self.at(queryable, expr, t_ms, opts).map_err(|err| opts.why(err))
+    }
+
+    fn at(
+        &self,
+        queryable: &dyn Queryable,
+        expr: &Expr,
+        t_ms: i64,
+        opts: &QueryOptions,
+    ) -> Result<Output, EvalError> {
         check_time(t_ms)?;
         let times = QueryTimes { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
         let mut ev = self.evaluator(queryable, expr, times, 1, opts);
@@ -297,10 +321,11 @@ impl Engine {
         params: RangeParams,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
-        match self.cache.as_ref().filter(|_| !opts.counts_samples) {
+        let output = match self.cache.as_ref().filter(|_| !opts.counts_samples) {
             Some(cache) => cache.range(self, queryable, expr, params, opts),
             None => self.range_whole(queryable, expr, params, opts),
-        }
+        };
+        output.map_err(|err| opts.why(err))
     }
 
     /// As [`Engine::range`], without the cache.

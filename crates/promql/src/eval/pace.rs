@@ -34,6 +34,11 @@ impl<'q> Pace<'q> {
         Self { query, left: VALUES_PER_LOOK }
     }
 
+    /// The query that is to be asked.
+    pub(crate) fn query(&self) -> &'q QueryOptions {
+        self.query
+    }
+
     /// Looks, if `n` more values make it time to.
     ///
     /// # Errors

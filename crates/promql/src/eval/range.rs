@@ -18,7 +18,7 @@ use super::{scan, subquery};
 use crate::error::EvalError;
 use crate::func::folded;
 use crate::func::rate::{Edges, RateKind, edges};
-use crate::func::window::Window;
+use crate::func::window::{HISTOGRAMS_PIECE, PIECE, Window};
 use crate::parse::ast::{Expr, ExprKind, SelectorExtension, VectorSelector};
 use crate::value::SampleCounts;
 
@@ -85,7 +85,8 @@ pub(crate) fn select<'q>(
     let is_one_window = grid.is_instant() && windows.extension.is_none();
     let summaries = ev.options.summaries && is_one_window && folded::gains(function, range_ms);
     let function = function.to_owned();
-    let hints = SelectHints { function, range_ms, step_ms, summaries, ..SelectHints::default() };
+    let stop = ev.query_options.stop();
+    let hints = SelectHints { function, range_ms, step_ms, summaries, stop, ..SelectHints::default() };
     let queryable = ev.queryable;
     let set = queryable.select(&selector.matchers, bounds, &hints)?;
     ev.note_rolled_up(set.rolled_up());
@@ -265,6 +266,7 @@ fn extend_to_edges(samples: &mut Samples, start_ms: i64, end_ms: i64, is_smoothe
         start_ms,
         end_ms,
         range_ms: end_ms - start_ms,
+        query: None,
     };
     let Some(Edges { first, last, left, right }) = edges(&window, is_smoothed, false) else {
         samples.t_ms = Arc::default();
@@ -321,13 +323,20 @@ pub(crate) fn apply(
         if from >= to && histograms.is_empty() {
             continue;
         }
+        // Before the function, which may take long over one window, and after what may have taken long to read.
+        pace.pass(to - from + histograms.len() * HISTOGRAM_VALUES)?;
         let (t_ms, values) = (&samples.t_ms[from..to], &samples.values[from..to]);
         let starts = samples.starts.get(from..to).unwrap_or(&[]);
-        let window = Window { starts, histograms, ..step_edges.window(t_ms, values, from, edges.range_ms) };
+        let query = Some(pace.query());
+        let window =
+            Window { starts, histograms, query, ..step_edges.window(t_ms, values, from, edges.range_ms) };
         if let Some(cell) = function(step, &window) {
             column.set_cell(step, cell);
         }
-        pace.pass(to - from + histograms.len() * HISTOGRAM_VALUES)?;
+        if values.len() > PIECE || histograms.len() > HISTOGRAMS_PIECE {
+            // It may have been told to stop on the way.
+            pace.query().check_stop()?;
+        }
     }
     Ok(())
 }

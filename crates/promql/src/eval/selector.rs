@@ -149,7 +149,8 @@ fn stream_newest(
     let (reference, range) = window(ev, selector, grid)?;
     let lookback_ms = ev.lookback_ms();
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
-    let hints = SelectHints { step_ms, lookback_ms, ..SelectHints::default() };
+    let stop = ev.query_options.stop();
+    let hints = SelectHints { step_ms, lookback_ms, stop, ..SelectHints::default() };
     let queryable = ev.queryable;
     let set = queryable.select(&selector.matchers, range, &hints)?;
     ev.note_rolled_up(set.rolled_up());

@@ -3,16 +3,15 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use model::labels::{METRIC_NAME, quoted};
+use model::labels::{METRIC_NAME, METRIC_TYPE, METRIC_UNIT, quoted};
 use model::{Histogram, Labels, MatchOp};
-use storage::{HistogramSample, Series};
+use storage::Series;
 
 use super::dispatch::absent_of;
 use super::histogram::over_time::Gathering;
 use super::rate::{self, RateKind};
 use super::slide::Slide;
-use super::sum::quantile;
-use super::window::{Notes, Window};
+use super::window::{HISTOGRAMS_PIECE, Notes, Window};
 use super::{Function, fast, folded, histogram, merged, over_time};
 use crate::QueryOptions;
 use crate::annotations::texts;
@@ -308,7 +307,7 @@ impl RangeMaker<'_> {
             column.drop_name = true;
             if self.drops_at_once {
                 let labels = without_metadata(&column.labels);
-                let is_of_metadata = |(name, _): &(&str, &str)| *name == "__type__" || *name == "__unit__";
+                let is_of_metadata = |(name, _): &(&str, &str)| *name == METRIC_TYPE || *name == METRIC_UNIT;
                 column.lost_metadata = column.labels.iter().any(|pair| is_of_metadata(&pair));
                 column.labels = labels;
             }
@@ -339,7 +338,7 @@ fn note_non_counter(labels: &Labels, type_and_unit_labels: bool, notes: &mut Not
         return;
     };
     if type_and_unit_labels {
-        let metric_type = labels.get("__type__").unwrap_or("");
+        let metric_type = labels.get(METRIC_TYPE).unwrap_or("");
         if !matches!(metric_type, "counter" | "histogram") {
             let (got, metric) = (quoted(metric_type), quoted(metric));
             let text = format!(
@@ -375,17 +374,17 @@ fn simple(name: &str) -> Option<OfWindow> {
         "resets" => |w| merged::resets(w, false),
         "changes" => |w| merged::changes(w, false),
         "deriv" => rate::deriv,
-        "avg_over_time" => |w| Some(over_time::avg(w.values)),
-        "sum_over_time" => |w| Some(over_time::sum(w.values)),
+        "avg_over_time" => |w| Some(over_time::avg(w)),
+        "sum_over_time" => |w| Some(over_time::sum(w)),
         "min_over_time" => |w| fast::min(w.values),
         "max_over_time" => |w| fast::max(w.values),
         "count_over_time" => |w| Some(w.values.len() as f64),
         "first_over_time" => |w| w.values.first().copied(),
         "last_over_time" => |w| w.values.last().copied(),
         "present_over_time" | "absent_over_time" => |w| w.values.first().map(|_| 1.0),
-        "stddev_over_time" => |w| Some(over_time::stdvar(w.values).sqrt()),
-        "stdvar_over_time" => |w| Some(over_time::stdvar(w.values)),
-        "mad_over_time" => |w| Some(over_time::mad(w.values)),
+        "stddev_over_time" => |w| Some(over_time::stdvar(w).sqrt()),
+        "stdvar_over_time" => |w| Some(over_time::stdvar(w)),
+        "mad_over_time" => |w| Some(over_time::mad(w)),
         "ts_of_first_over_time" => |w| w.t_ms.first().map(|t_ms| *t_ms as f64 / 1000.0),
         "ts_of_last_over_time" => |w| w.t_ms.last().map(|t_ms| *t_ms as f64 / 1000.0),
         "ts_of_max_over_time" => |w| Some(over_time::ts_of_max(w)),
@@ -447,9 +446,9 @@ impl<'a> Call<'a> {
             "changes" => merged::changes(window, self.is_extended()),
             "predict_linear" => rate::predict_linear(window, scalar(0)),
             "double_exponential_smoothing" => {
-                rate::double_exponential_smoothing(window.values, scalar(0), scalar(1))
+                rate::double_exponential_smoothing(window, scalar(0), scalar(1))
             }
-            "quantile_over_time" => Some(quantile(scalar(0), &mut window.values.to_vec())),
+            "quantile_over_time" => Some(over_time::quantile_in_pieces(scalar(0), window, window.values)),
             _ => self.simple?(window),
         }
     }
@@ -484,7 +483,7 @@ impl<'a> Call<'a> {
             "idelta" => merged::last_two(window, false, notes),
             "resets" => merged::resets(window, self.is_extended()).map(Cell::Float),
             "changes" => merged::changes(window, self.is_extended()).map(Cell::Float),
-            "sum_over_time" | "avg_over_time" => gathered(self.name, histograms, notes).map(Cell::from),
+            "sum_over_time" | "avg_over_time" => gathered(self.name, window, notes).map(Cell::from),
             "count_over_time" => Some(Cell::Float((window.len() + histograms.len()) as f64)),
             "first_over_time" if window.t_ms.first().is_some_and(|t| *t < first.t_ms) => {
                 window.values.first().copied().map(Cell::Float)
@@ -515,11 +514,12 @@ impl<'a> Call<'a> {
     }
 }
 
-fn gathered(name: &str, samples: &[HistogramSample], notes: &mut Notes<'_>) -> Option<Histogram> {
+fn gathered(name: &str, window: &Window<'_>, notes: &mut Notes<'_>) -> Option<Histogram> {
     let is_mean = name == "avg_over_time";
-    let (first, rest) = samples.split_first()?;
+    let (first, rest) = window.histograms.split_first()?;
     let mut gathering = Gathering::new(&first.histogram);
-    for sample in rest {
+    let pieces = window.pieces_of(rest.len(), HISTOGRAMS_PIECE);
+    for sample in pieces.flat_map(|range| &rest[range]) {
         let result =
             if is_mean { gathering.add_to_mean(&sample.histogram) } else { gathering.add(&sample.histogram) };
         if result.is_err() {
@@ -550,6 +550,7 @@ pub(crate) fn is_known(name: &str) -> bool {
         start_ms: 0,
         end_ms: 2,
         range_ms: 2,
+        query: None,
     };
     Call::new(name, None).of_floats(&window, |_| 0.5).is_some()
 }

@@ -2,7 +2,7 @@
 
 use super::start_time;
 use super::sum::Sum;
-use super::window::{Stamp, Window};
+use super::window::{PIECE, Stamp, Window};
 
 /// Which of the extrapolating functions.
 #[derive(Debug, Clone, Copy)]
@@ -198,12 +198,14 @@ fn regression(window: &Window<'_>, origin_ms: i64) -> (f64, f64) {
     }
     let (mut x_sum, mut y_sum, mut xy_sum, mut xx_sum) =
         (Sum::default(), Sum::default(), Sum::default(), Sum::default());
-    for (t_ms, y) in window.t_ms.iter().zip(window.values) {
-        let x = (t_ms - origin_ms) as f64 / 1e3;
-        x_sum = x_sum.add(x);
-        y_sum = y_sum.add(*y);
-        xy_sum = xy_sum.add(x * y);
-        xx_sum = xx_sum.add(x * x);
+    for range in window.pieces_of(window.len(), PIECE) {
+        for (t_ms, y) in window.t_ms[range.clone()].iter().zip(&window.values[range]) {
+            let x = (t_ms - origin_ms) as f64 / 1e3;
+            x_sum = x_sum.add(x);
+            y_sum = y_sum.add(*y);
+            xy_sum = xy_sum.add(x * y);
+            xx_sum = xx_sum.add(x * x);
+        }
     }
     let n = window.len() as f64;
     let (x, y, xy, xx) = (x_sum.total(), y_sum.total(), xy_sum.total(), xx_sum.total());
@@ -225,19 +227,26 @@ pub(crate) fn predict_linear(window: &Window<'_>, seconds: f64) -> Option<f64> {
 }
 
 /// Holt's double exponential smoothing, with factors within (0, 1).
-pub(crate) fn double_exponential_smoothing(values: &[f64], smoothing: f64, trending: f64) -> Option<f64> {
+pub(crate) fn double_exponential_smoothing(
+    window: &Window<'_>,
+    smoothing: f64,
+    trending: f64,
+) -> Option<f64> {
+    let values = window.values;
     if values.len() < 2 {
         return None;
     }
     let (mut before, mut level) = (0.0, values[0]);
     let mut trend = values[1] - values[0];
-    for (idx, value) in values.iter().enumerate().skip(1) {
-        let scaled = smoothing * value;
-        if idx > 1 {
-            trend = trending * (level - before) + (1.0 - trending) * trend;
+    for range in window.pieces_of(values.len(), PIECE) {
+        for idx in range.start.max(1)..range.end {
+            let scaled = smoothing * values[idx];
+            if idx > 1 {
+                trend = trending * (level - before) + (1.0 - trending) * trend;
+            }
+            let next = scaled + (1.0 - smoothing) * (level + trend);
+            (before, level) = (level, next);
         }
-        let next = scaled + (1.0 - smoothing) * (level + trend);
-        (before, level) = (level, next);
     }
     Some(level)
 }

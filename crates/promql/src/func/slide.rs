@@ -50,17 +50,17 @@ impl Slide {
             }
             Self::Max(extreme) => extreme.pass(window, |a, b| a < b),
             Self::Min(extreme) => extreme.pass(window, |a, b| a > b),
-            Self::Sum(_) if window.len() <= SUMMED_ANEW_MAX => Some(over_time::sum(window.values)),
+            Self::Sum(_) if window.len() <= SUMMED_ANEW_MAX => Some(over_time::sum(window)),
             Self::Sum(stacks) => {
                 let sum = stacks.pass(window);
                 Some(if sum.sum.is_infinite() { sum.sum } else { sum.total() })
             }
-            Self::Mean(_) if window.len() <= SUMMED_ANEW_MAX => Some(over_time::avg(window.values)),
+            Self::Mean(_) if window.len() <= SUMMED_ANEW_MAX => Some(over_time::avg(window)),
             Self::Mean(stacks) => {
                 let (sum, n) = (stacks.pass(window), window.len() as f64);
                 // A sum that overflows is averaged step by step instead.
                 let fits = sum.sum.is_finite();
-                Some(if fits { sum.sum / n + sum.lost / n } else { over_time::avg(window.values) })
+                Some(if fits { sum.sum / n + sum.lost / n } else { over_time::avg(window) })
             }
         }
     }
@@ -179,6 +179,7 @@ mod tests {
             start_ms,
             end_ms,
             range_ms: end_ms - start_ms,
+            query: None,
         }
     }
 
@@ -203,8 +204,8 @@ mod tests {
                 "changes" => merged::changes(w, false),
                 "max_over_time" => fast::max(w.values),
                 "min_over_time" => fast::min(w.values),
-                "sum_over_time" => Some(over_time::sum(w.values)),
-                _ => Some(over_time::avg(w.values)),
+                "sum_over_time" => Some(over_time::sum(&w)),
+                _ => Some(over_time::avg(&w)),
             };
             for name in ["resets", "changes", "max_over_time", "min_over_time", "sum_over_time", "avg_over_time"] {
                 let mut slide = Slide::of(name).expect("one of those");

@@ -1,9 +1,12 @@
 //! What functions of range vectors see: the samples of one series within one window; and what they say about it.
 
+use std::ops::Range;
+
 use model::Labels;
 use storage::HistogramSample;
 
 use super::start_time::is_overlap;
+use crate::QueryOptions;
 use crate::annotations::{Details, Severity, texts};
 use crate::parse::ast::Span;
 
@@ -27,9 +30,40 @@ pub(crate) struct Window<'a> {
     pub(crate) end_ms: i64,
     /// Width as written.
     pub(crate) range_ms: i64,
+    /// Tells functions of long windows when to stop: what they say then is not used.
+    pub(crate) query: Option<&'a QueryOptions>,
 }
 
-impl Window<'_> {
+/// Values that a function passes without a look whether to stop. Chosen: some milliseconds of work.
+pub(crate) const PIECE: usize = 1 << 20;
+/// Likewise of native histograms.
+pub(crate) const HISTOGRAMS_PIECE: usize = 1 << 13;
+
+impl<'a> Window<'a> {
+    /// Whether somebody waits for the answer. Reads a clock.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.query.is_none_or(|query| query.check_stop().is_ok())
+    }
+
+    /// Where the pieces of `n` samples begin and end; ends early when the query is to stop.
+    pub(crate) fn pieces_of(&self, n: usize, piece: usize) -> impl Iterator<Item = Range<usize>> {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            if from >= n || from > 0 && !self.goes_on() {
+                return None;
+            }
+            let range = from..n.min(from + piece);
+            from = range.end;
+            Some(range)
+        })
+    }
+
+    /// The floats, piece by piece.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &'a [f64]> {
+        let values = self.values;
+        self.pieces_of(values.len(), PIECE).map(move |range| &values[range])
+    }
+
     /// How many floats there are.
     pub(crate) fn len(&self) -> usize {
         self.values.len()

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use model::{Labels, TimeRange};
 use roaring::RoaringBitmap;
-use storage::{HistogramSample, QueryError, SelectHints, Series, SeriesSet, StorageError, Summary, share_of};
+use storage::{
+    HistogramSample, QueryError, SelectHints, Series, SeriesSet, Stop, StorageError, Summary, share_of,
+};
 
 use super::pages::{Columns, PageReader, damaged_page};
 use super::reader::Deleted;
@@ -23,6 +25,11 @@ use crate::page;
 const PLANS_MAX: usize = 4096;
 /// Timestamps in remembered plans. Chosen: 64 MB.
 const PLAN_TIMES_MAX: usize = 8 << 20;
+
+/// Samples between two looks whether to stop. Chosen: some hundred microseconds of work.
+const SAMPLES_PER_LOOK: usize = 1 << 16;
+/// What a native histogram counts for. Chosen: one is decoded in some hundred nanoseconds.
+const HISTOGRAM_SAMPLES: usize = 128;
 
 /// A page within the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +84,9 @@ pub(super) struct BlockSet {
     plans: HashMap<Box<[u32]>, Arc<Plan>>,
     n_plan_times: usize,
     key: Vec<u32>,
+    stop: Stop,
+    /// Samples since the last look whether to stop.
+    n_unlooked: usize,
 }
 
 pub(super) fn fail(err: TsdbError) -> QueryError {
@@ -91,7 +101,8 @@ impl BlockSet {
         hints: &SelectHints,
     ) -> Self {
         let summarised_for = hints.summaries.then(|| hints.function.clone());
-        Self { numbers: numbers.into_iter(), summarised_for, ..Self::over(block, range, hints.labels_only) }
+        let (numbers, stop) = (numbers.into_iter(), hints.stop.clone());
+        Self { numbers, summarised_for, stop, ..Self::over(block, range, hints.labels_only) }
     }
 
     /// Over no series yet.
@@ -113,6 +124,8 @@ impl BlockSet {
             plans: HashMap::new(),
             n_plan_times: 0,
             key: Vec::new(),
+            stop: Stop::default(),
+            n_unlooked: 0,
         }
     }
 
@@ -195,6 +208,14 @@ impl BlockSet {
         out.values.reserve_exact(plan.times.len());
         let mut rows = Rows { series: out, lost: Vec::new(), n_histogram_rows: 0, owner_lost: false };
         for part in &plan.parts {
+            let weight = if part.kind == PageKind::Histograms { HISTOGRAM_SAMPLES } else { 1 };
+            self.n_unlooked += part.take * weight;
+            if self.n_unlooked >= SAMPLES_PER_LOOK {
+                self.n_unlooked = 0;
+                if self.stop.is_told() {
+                    return Err(ReadOrFail::Stopped);
+                }
+            }
             let page = self.reader.page(block, &pages[part.page].place, here)?;
             let taken = page.and_then(|bytes| {
                 rows.take(part, bytes, &plan)
@@ -305,10 +326,11 @@ struct PageRows {
     n_rows: usize,
 }
 
-/// Why a series could not be read: damage in the index, or a disk that refuses.
+/// Why a series could not be read: damage in the index, a disk that refuses, or nobody waits for it.
 pub(super) enum ReadOrFail {
     Index(ReadError),
     Fail(TsdbError),
+    Stopped,
 }
 
 impl From<ReadError> for ReadOrFail {
@@ -554,6 +576,7 @@ impl BlockSet {
                 Ok(())
             }
             ReadOrFail::Fail(err) => Err(fail(err)),
+            ReadOrFail::Stopped => Err(QueryError::Canceled),
         }
     }
 
@@ -621,6 +644,7 @@ impl SeriesSet for BlockSet {
                 deleted: Arc::clone(&self.deleted),
                 summarised_for: self.summarised_for.clone(),
                 column: self.column,
+                stop: self.stop.clone(),
                 reader: self.reader.another(),
                 ..Self::over(Arc::clone(&self.block), self.range, self.labels_only)
             })
