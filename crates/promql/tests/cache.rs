@@ -1,6 +1,8 @@
 //! The result cache changes no answer: whatever is written, late or deleted between queries, answers are those of an engine
 //! without it, to the bit, annotations included.
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use model::{Labels, Matcher, TimeRange};
@@ -99,6 +101,9 @@ const QUERIES: [&str; 24] = [
     "sum_over_time(b[1m]) + b @ end()",
 ];
 
+/// Random queries in each schedule.
+const N_RANDOM: usize = 12;
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Time goes on by so many seconds.
@@ -122,7 +127,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..8, 0i64..400, -3i8..20).prop_map(|(series, ago, value)| Step::Late(series, ago, value)),
         1 => (0u8..8).prop_map(Step::End),
         1 => (0u8..8, 0i64..400, 0i64..100).prop_map(|(series, ago, width)| Step::Delete(series, ago, width)),
-        8 => (0..QUERIES.len(), 1i64..12, prop_oneof![Just(10i64), Just(15), Just(60)], 0i64..90)
+        8 => (0..QUERIES.len() + N_RANDOM, 1i64..12, prop_oneof![Just(10i64), Just(15), Just(60)], 0i64..90)
             .prop_map(|(query, n_steps, step, behind)| Step::Ask(query, n_steps, step, behind)),
     ]
 }
@@ -130,12 +135,13 @@ fn step() -> impl Strategy<Value = Step> {
 fn labels(series: u8) -> Labels {
     let name = if series < 4 { "a_total" } else { "b" };
     let (x, y) = ((series % 2).to_string(), (series / 2 % 2).to_string());
-    Labels::from_pairs([("__name__", name), ("x", &x), ("y", &y)])
+    let i = (series % 4).to_string();
+    Labels::from_pairs([("__name__", name), ("x", &x), ("y", &y), ("i", &i), ("g", "x")])
 }
 
 /// Everything of an answer, values as bits.
 fn ask(engine: &Engine, store: &Store, query: &str, params: RangeParams) -> Result<String, String> {
-    let expr = parse(query).expect("the query is valid");
+    let expr = parse(query).map_err(|err| err.to_string())?;
     let output =
         engine.range(store, &expr, params, &QueryOptions::default()).map_err(|err| err.to_string())?;
     let Value::Matrix(series) = output.value else { return Err("no matrix".to_owned()) };
@@ -147,7 +153,7 @@ fn ask(engine: &Engine, store: &Store, query: &str, params: RangeParams) -> Resu
     Ok(shown.chain([notes]).collect::<Vec<_>>().join("\n"))
 }
 
-fn check(schedule: &[Step], bytes_max: u64, samples_max: u64) -> (f64, f64) {
+fn check(schedule: &[Step], random: &[String], bytes_max: u64, samples_max: u64) -> (f64, f64) {
     let options = EngineOptions { lookback_ms: 60_000, samples_max, ..EngineOptions::default() };
     let registry = Registry::new();
     let plain = Engine::new(options.clone());
@@ -183,7 +189,10 @@ fn check(schedule: &[Step], bytes_max: u64, samples_max: u64) -> (f64, f64) {
                     end_ms,
                     step_ms: step_s * 1_000,
                 };
-                let query = QUERIES[*query];
+                let query = match QUERIES.get(*query) {
+                    Some(query) => query,
+                    None => random[query - QUERIES.len()].as_str(),
+                };
                 assert_eq!(
                     ask(&cached, &store, query, params),
                     ask(&plain, &store, query, params),
@@ -207,7 +216,7 @@ fn check(schedule: &[Step], bytes_max: u64, samples_max: u64) -> (f64, f64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(common::cases(128))]
 
     #[test]
     fn cache_on_is_cache_off(
@@ -215,8 +224,9 @@ proptest! {
         bytes_max in prop_oneof![Just(1u64 << 24), Just(20_000), Just(0)],
         // What would hit a limit whole must do so with the cache, too.
         samples_max in prop_oneof![3 => Just(u64::MAX), 2 => 5u64..60],
+        random in proptest::collection::vec(common::expression(), N_RANDOM),
     ) {
-        check(&schedule, bytes_max, samples_max);
+        check(&schedule, &random, bytes_max, samples_max);
     }
 }
 
@@ -229,7 +239,7 @@ fn a_dashboard_that_is_drawn_again_costs_its_tail() {
             schedule.push(Step::Ask(1, 10, 15, 0));
         }
     }
-    let (full, partial) = check(&schedule, 1 << 20, u64::MAX);
+    let (full, partial) = check(&schedule, &[], 1 << 20, u64::MAX);
     assert!(full >= 29.0, "{full} drawn twice at once");
     assert!(partial >= 28.0, "{partial} drawn after a scrape");
 }

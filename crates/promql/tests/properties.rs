@@ -1,12 +1,15 @@
 //! Properties that hold for every query: what is printed parses to the same, a range query is its instants step by
 //! step, and no text makes the parser or the evaluator panic.
 
+mod common;
+
 use std::collections::BTreeMap;
 
-use model::{Labels, STALE_NAN};
-use promql::{Engine, EngineOptions, QueryOptions, RangeParams, Value, parse};
+use model::histogram::Span;
+use model::{Histogram, Labels, STALE_NAN};
+use promql::{Engine, EngineOptions, QueryOptions, RangeParams, Value, ValueType, VectorSample, parse};
 use proptest::prelude::*;
-use storage::{Appendable, MemStore};
+use storage::{Appendable, Appender, MemStore};
 
 /// Distance of the samples that are not left out.
 const GAP_MS: i64 = 15_000;
@@ -62,8 +65,58 @@ fn store(series: &[Vec<Place>]) -> MemStore {
             appender.append(None, &labels, t_ms, value).expect("times rise");
         }
     }
+    for (idx, places) in series.iter().enumerate() {
+        append_natives(&mut *appender, ["n", "m"][idx % 2], idx / 2, places);
+    }
     appender.commit().expect("memory takes everything");
     store
+}
+
+/// A native histogram that counts as the places say; `m` is a float now and then.
+fn append_natives(appender: &mut dyn Appender, name: &str, number: usize, places: &[Place]) {
+    let number = number.to_string();
+    let labels = Labels::from_pairs([("__name__", name), ("i", number.as_str()), ("g", "x")]);
+    let mut counts = [0.0; 3];
+    let mut put = |t_ms, histogram: Result<Histogram, f64>| {
+        let appended = match &histogram {
+            Ok(histogram) => appender.append_histogram(None, &labels, t_ms, 0, histogram),
+            Err(value) => appender.append(None, &labels, t_ms, *value),
+        };
+        appended.expect("times rise");
+    };
+    for (step, place) in places.iter().enumerate() {
+        let t_ms = step as i64 * GAP_MS;
+        match place {
+            Place::Grows(by) => counts[usize::from(*by) % 3] += f64::from(*by),
+            Place::Resets => counts = [1.0, 0.0, 0.0],
+            Place::Missing => continue,
+            Place::Stale => {
+                put(t_ms, Err(STALE_NAN));
+                continue;
+            }
+            Place::Nan | Place::Infinite if name == "m" => {
+                put(t_ms, Err(step as f64));
+                continue;
+            }
+            Place::Nan | Place::Infinite => {}
+        }
+        // A finer schema now and then.
+        let schema = i32::from(number == "1" && step > 10);
+        put(t_ms, Ok(native(schema, counts)));
+    }
+}
+
+fn native(schema: i32, counts: [f64; 3]) -> Histogram {
+    Histogram {
+        schema,
+        zero_threshold: 0.001,
+        zero_count: counts[0],
+        count: counts.iter().sum(),
+        sum: counts[1] * 1.5 + counts[2] * 3.0,
+        positive_spans: vec![Span { offset: 1, length: 2 }],
+        positive_buckets: counts[1..].to_vec(),
+        ..Histogram::default()
+    }
 }
 
 const QUERIES: &[&str] = &[
@@ -127,7 +180,23 @@ const QUERIES: &[&str] = &[
     "scalar(b{i=\"2\"}) + 1",
 ];
 
-type Points = BTreeMap<(Labels, i64), u64>;
+/// What stands at one step of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Point {
+    /// Bits; every NaN is one.
+    Float(u64),
+    Histogram(String),
+}
+
+fn float(value: f64) -> Point {
+    Point::Float(if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() })
+}
+
+fn histogram(histogram: &Histogram) -> Point {
+    Point::Histogram(format!("{histogram:?}"))
+}
+
+type Points = BTreeMap<(Labels, i64), Point>;
 
 fn range_points(
     engine: &Engine,
@@ -141,26 +210,44 @@ fn range_points(
     let Value::Matrix(series) = output.value else {
         return Err("no matrix".to_owned());
     };
-    let points =
-        series.iter().flat_map(|s| s.points.iter().map(|(t, v)| ((s.labels.clone(), *t), v.to_bits())));
-    Ok(points.collect())
+    let mut points = Points::new();
+    for one in &series {
+        points.extend(one.points.iter().map(|(t, v)| ((one.labels.clone(), *t), float(*v))));
+        points.extend(one.histograms.iter().map(|(t, h)| ((one.labels.clone(), *t), histogram(h))));
+    }
+    Ok(points)
 }
 
 fn instant_points(engine: &Engine, store: &MemStore, query: &str, t_ms: i64) -> Result<Points, String> {
     let expr = parse(query).expect("the query is valid");
     let output =
         engine.instant(store, &expr, t_ms, &QueryOptions::default()).map_err(|err| err.to_string())?;
+    let point = |sample: VectorSample| {
+        let point = sample.histogram.as_deref().map_or_else(|| float(sample.value), histogram);
+        ((sample.labels, t_ms), point)
+    };
     Ok(match output.value {
-        Value::Vector(samples) => {
-            samples.into_iter().map(|s| ((s.labels, t_ms), s.value.to_bits())).collect()
-        }
-        Value::Scalar { value, .. } => Points::from([((Labels::empty(), t_ms), value.to_bits())]),
+        Value::Vector(samples) => samples.into_iter().map(point).collect(),
+        Value::Scalar { value, .. } => Points::from([((Labels::empty(), t_ms), float(value))]),
         other => return Err(format!("unexpected {}", other.type_name())),
     })
 }
 
+/// All that is asked of one store: the fixed queries, and those of `random` that are valid.
+fn queries(random: &[String]) -> impl Iterator<Item = &str> {
+    let valid = random.iter().map(String::as_str).filter(|query| {
+        parse(query).is_ok_and(|expr| matches!(expr.value_type(), ValueType::Vector | ValueType::Scalar))
+    });
+    QUERIES.iter().copied().chain(valid)
+}
+
+/// Whether one way failed where the other may not: series that became the same are refused over a whole range, though no step has two of them.
+fn is_twins_error<T>(result: &Result<T, String>) -> bool {
+    result.as_ref().is_err_and(|err| err.contains("same labelset"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(common::cases(48))]
 
     #[test]
     fn a_range_query_is_its_instants_step_by_step(
@@ -169,17 +256,24 @@ proptest! {
         step_ms in 1_000i64..60_000,
         n_steps in 1i64..12,
         delayed_name_removal: bool,
+        random in proptest::collection::vec(common::expression(), 24),
     ) {
         let store = store(&series);
         let options = EngineOptions { lookback_ms: 60_000, delayed_name_removal, ..EngineOptions::default() };
         let engine = Engine::new(options);
         let params = RangeParams { start_ms, end_ms: start_ms + (n_steps - 1) * step_ms, step_ms };
-        for query in QUERIES {
+        // With names that go at the end, series of one name may be one series over a range and two at its steps.
+        let random = if delayed_name_removal { &[][..] } else { &random };
+        for query in queries(random) {
             let instants: Result<Vec<_>, _> = (0..n_steps)
                 .map(|n| instant_points(&engine, &store, query, start_ms + n * step_ms))
                 .collect();
             let instants = instants.map(|all| all.into_iter().flatten().collect::<Points>());
-            prop_assert_eq!(&range_points(&engine, &store, query, params), &instants, "{}", query);
+            let range = range_points(&engine, &store, query, params);
+            // Which of several steps fails first is of no interest.
+            if !is_twins_error(&range) && !(range.is_err() && instants.is_err()) {
+                prop_assert_eq!(&range, &instants, "{}", query);
+            }
         }
     }
 
@@ -189,14 +283,19 @@ proptest! {
         start_ms in 0i64..300_000,
         step_ms in 1_000i64..60_000,
         n_steps in 1i64..12,
+        random in proptest::collection::vec(common::expression(), 24),
     ) {
         let store = store(&series);
+        // Here the query's own start and end are the same in all ways.
+        let random: Vec<String> = random.iter().enumerate().map(|(idx, query)| {
+            query.replace("@ 60", if idx % 2 == 0 { "@ start()" } else { "@ end()" })
+        }).collect();
         let options = EngineOptions { lookback_ms: 60_000, split_samples_min: 0, ..EngineOptions::default() };
         let one = Engine::new(EngineOptions { threads: 1, ..options.clone() });
         let params = RangeParams { start_ms, end_ms: start_ms + (n_steps - 1) * step_ms, step_ms };
         for threads in [2, 5] {
             let more = Engine::new(EngineOptions { threads, ..options.clone() });
-            for query in QUERIES {
+            for query in queries(&random) {
                 let expected = range_points(&one, &store, query, params);
                 prop_assert_eq!(&range_points(&more, &store, query, params), &expected, "{}", query);
                 let expected = instant_points(&one, &store, query, start_ms);
@@ -211,6 +310,7 @@ proptest! {
         start_ms in 0i64..300_000,
         step_ms in 1_000i64..60_000,
         (n_steps, n_first) in (2i64..16).prop_flat_map(|n| (Just(n), 1..n)),
+        random in proptest::collection::vec(common::expression(), 24),
     ) {
         let store = store(&series);
         let engine = Engine::new(EngineOptions { lookback_ms: 60_000, ..EngineOptions::default() });
@@ -219,7 +319,7 @@ proptest! {
             end_ms: start_ms + (from + n - 1) * step_ms,
             step_ms,
         };
-        for query in QUERIES {
+        for query in queries(&random) {
             let whole = range_points(&engine, &store, query, part(0, n_steps));
             let first = range_points(&engine, &store, query, part(0, n_first));
             let second = range_points(&engine, &store, query, part(n_first, n_steps - n_first));
@@ -227,7 +327,9 @@ proptest! {
                 first.extend(second?);
                 Ok(first)
             });
-            prop_assert_eq!(&joined, &whole, "{}", query);
+            if !is_twins_error(&whole) && !(joined.is_err() && whole.is_err()) {
+                prop_assert_eq!(&joined, &whole, "{}", query);
+            }
         }
     }
 

@@ -17,14 +17,15 @@ pub(crate) fn call(
     grid: Grid,
 ) -> Result<Vec<Column>> {
     let mut columns = ev.vector(&args[0], grid)?;
-    if !grid.is_instant() {
-        ev.warn(span, "sort is ineffective for range queries since results are always ordered by labels");
-        return Ok(columns);
-    }
+    // Those have no order by value, whether or not it shows.
     if matches!(name, "sort" | "sort_desc") {
         columns.iter_mut().for_each(|column| column.histograms.clear());
     }
     columns.retain(|column| !column.is_absent());
+    if !grid.is_instant() {
+        ev.warn(span, "sort is ineffective for range queries since results are always ordered by labels");
+        return Ok(columns);
+    }
     let value = |column: &Column| column.values[0];
     // NaN comes last in both directions.
     let by_value = |a: &Column, b: &Column, descending: bool| {
