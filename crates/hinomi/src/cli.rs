@@ -67,12 +67,12 @@ pub(crate) fn command() -> Command {
         .args(args_of(SERVER))
         .subcommand(server_command())
         .subcommand(manager_command())
-        .subcommand(check::args::command())
+        .subcommand(check::args::command().arg(enable_feature()))
         .subcommand(test_command(files("Unit test file, in promtool's format")))
         .subcommand(query::command().arg(enable_feature()))
-        .subcommand(data_dir::command())
-        .subcommand(backfill::command())
-        .subcommand(push::command())
+        .subcommand(data_dir::command().arg(enable_feature()))
+        .subcommand(backfill::command().arg(enable_feature()))
+        .subcommand(push::command().arg(enable_feature()))
 }
 
 fn server_command() -> Command {
@@ -184,12 +184,38 @@ fn no_name(flag: &Flag) -> &'static str {
     }
 }
 
+/// The arguments with the command's word first, where flags stand before it: scripts for promtool give `--enable-feature` there. Which of
+/// them the command has, its own reading says.
+fn command_first(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let mut at = 1;
+    while let Some(flag) = args.get(at).and_then(|arg| arg.to_str()).and_then(|arg| arg.strip_prefix("--")) {
+        if matches!(flag, "" | "help" | "version") {
+            return args;
+        }
+        at += if takes_next(flag) { 2 } else { 1 };
+    }
+    let is_command = |word: &str| command().find_subcommand(word).is_some();
+    if at > 1 && args.get(at).and_then(|arg| arg.to_str()).is_some_and(is_command) {
+        args[1..=at].rotate_right(1);
+    }
+    args
+}
+
+/// Whether the value of this flag is the argument behind it.
+fn takes_next(flag: &str) -> bool {
+    let is_value = |of: &&Flag| of.name == flag && of.kind != Kind::Switch;
+    let ignored = || flags::IGNORED.iter().chain(manager::flags::IGNORED);
+    [flags::SERVER, manager::flags::MANAGER].into_iter().flatten().any(|of| is_value(&of))
+        || ignored().any(|(name, shape, _)| *name == flag && matches!(shape, IgnoredShape::Value))
+}
+
 /// Reads the command line.
 ///
 /// # Errors
 /// clap's, which prints itself: also for `--help` and `--version`.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
-    let matches = command().try_get_matches_from(args)?;
+    let matches = command().try_get_matches_from(command_first(args))?;
     Ok(match matches.subcommand() {
         Some(("server", sub)) => Invocation::Server(values(SERVER, sub)),
         Some(("alertmanager", sub)) => Invocation::Manager(values(MANAGER, sub)),
@@ -247,4 +273,26 @@ fn paths(matches: &ArgMatches) -> Vec<PathBuf> {
 pub(crate) fn version() -> String {
     let (version, branch, revision) = (crate::build::VERSION, crate::build::BRANCH, crate::build::REVISION);
     format!("hinomi, version {version} (branch: {branch}, revision: {revision})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_may_stand_before_the_command() {
+        let check = |line: &str, expected: &str| {
+            let args = line.split_whitespace().map(OsString::from);
+            assert_eq!(command_first(args).join(" ".as_ref()), *expected, "{line}");
+        };
+        check("hinomi", "hinomi");
+        check("hinomi server --log.level=debug", "hinomi server --log.level=debug");
+        check("hinomi --log.level=debug server", "hinomi server --log.level=debug");
+        check("hinomi --log.level debug --x server --y", "hinomi server --log.level debug --x --y");
+        check("hinomi --web.page-title server", "hinomi --web.page-title server");
+        check("hinomi --enable-feature a,b test rules f", "hinomi test --enable-feature a,b rules f");
+        check("hinomi --storage.path=d alertmanager", "hinomi alertmanager --storage.path=d");
+        check("hinomi --help server", "hinomi --help server");
+        check("hinomi --web.enable-lifecycle nonsense", "hinomi --web.enable-lifecycle nonsense");
+    }
 }

@@ -70,9 +70,9 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
     check(&["--bogus"], 2, "--bogus");
     check(&["frobnicate"], 2, "frobnicate");
     check(
-        &["--enable-feature=st-synthesis"],
+        &["--enable-feature=otlp-deltatocumulative"],
         1,
-        "--enable-feature=st-synthesis is not served by this version",
+        "--enable-feature=otlp-deltatocumulative is not served by this version",
     );
     check(&["--config.auto-reload"], 1, "--config.auto-reload: give --config.file, too");
     check(&["--agent"], 2, "agent mode is not there yet");
@@ -90,6 +90,11 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
     check(&[&analyze[..], &["--server", nowhere]].concat(), 1, "connection refused");
     check(&[&analyze[..], &["--enable-feature=x", nowhere]].concat(), 1, "connection refused");
     check(&analyze, 2, "URL");
+    // Before the command's word, as scripts for promtool have them.
+    check(&["--enable-feature=x", "query", "instant", nowhere, "up"], 1, "connection refused");
+    check(&["--enable-feature", "x", "check", "rules", "/nonexistent.yml"], 1, "/nonexistent.yml");
+    check(&["--log.level=loud", "server"], 1, "--log.level");
+    check(&["--query.timeout=1s", "query", "instant", nowhere, "up"], 2, "--query.timeout");
     check(&["server", "--log.level=loud"], 1, "--log.level");
     check(&["server", "--query.max-concurrency=x"], 1, "--query.max-concurrency");
     check(&["server", "--query.max-concurrency=0"], 1, "--query.max-concurrency: must be more than 0");

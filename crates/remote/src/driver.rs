@@ -134,6 +134,7 @@ impl Work {
             shaper: Arc::clone(&self.queue.shaper),
             message: config.message,
             families: std::collections::BTreeMap::new(),
+            is_typed: shared.env.type_and_unit_labels && config.message == WriteMessage::V2,
             n_shards: self.n_shards,
             samples_per_request: bound(config.queue.max_samples_per_send),
             samples_per_slice: bound(config.queue.capacity).saturating_mul(self.n_shards),

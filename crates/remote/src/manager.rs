@@ -45,6 +45,8 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// What is sent of metric families.
     pub metadata: MetadataOf,
+    /// Series carry their metrics' types and units (`type-and-unit-labels`): what 2.0 says of them is what their labels say.
+    pub type_and_unit_labels: bool,
 }
 
 impl std::fmt::Debug for Env {

@@ -47,6 +47,8 @@ pub(crate) struct Source {
     pub(crate) message: WriteMessage,
     /// What is known of metric families; empty where it is not sent along.
     pub(crate) families: BTreeMap<String, Metadata>,
+    /// Types and units are those that labels say.
+    pub(crate) is_typed: bool,
     pub(crate) n_shards: usize,
     pub(crate) samples_per_request: usize,
     pub(crate) samples_per_slice: usize,
@@ -80,6 +82,10 @@ impl Gather<'_> {
                 continue;
             }
             part.metadata = metadata_of(&self.source.families, part.labels.metric_name()).cloned();
+            if self.source.is_typed {
+                let help = part.metadata.take().map(|known| known.help).unwrap_or_default();
+                part.metadata = Some(Metadata { help, ..Metadata::from_labels(&part.labels) });
+            }
             self.n_samples += (part.samples.len() + part.histograms.len()) as u64;
             self.series.push(part);
         }

@@ -151,6 +151,7 @@ impl World {
             shaper: Arc::new(Shaper::new(&config, &Labels::empty())),
             message: WriteMessage::V1,
             families: BTreeMap::new(),
+            is_typed: false,
             n_shards: 2,
             samples_per_request: 3,
             samples_per_slice: 4,

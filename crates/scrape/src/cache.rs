@@ -1,7 +1,7 @@
 //! What one target's last scrapes looked like, and by which of two ways its pages are stored.
 //!
 //! In from [`crate::ingest`]; out to an [`Appender`]. Pure. Rows ([`crate::rows`]) are the rule. Sample by sample
-//! ([`crate::plain`]) goes what a row cannot say: a page that has a series twice, a store that takes no rows.
+//! ([`crate::plain`]) goes what a row cannot say: a page that has a series twice, counters that are given a start, a store that takes no rows.
 //! Either way hands over what is alive to the other, so that no marker is missed.
 
 use std::sync::Arc;
@@ -141,7 +141,7 @@ impl ScrapeCache {
             n_natives,
         };
         let is_row_due = self.plain.as_ref().is_none_or(|plain| plain.n_good.is_multiple_of(PLAIN_PAGES));
-        if self.takes_rows && is_row_due {
+        if self.takes_rows && is_row_due && !scrape.options.starts.synthesized {
             let n_orphans = scrape.orphans.len();
             if let Some(plain) = &self.plain {
                 scrape.orphans.extend(plain.live().cloned());

@@ -24,6 +24,7 @@ mod report;
 mod rows;
 pub mod schedule;
 mod starts;
+mod synthesis;
 pub mod target;
 pub mod view;
 

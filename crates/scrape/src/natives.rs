@@ -5,15 +5,18 @@
 //! among floats, as the seam says.
 //! Invariant: an entry `is_live` when its last stored sample is a histogram that staleness tracking must end.
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 use model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use model::{Histogram, Labels, LabelsBuilder, MetricType, STALE_NAN};
-use storage::{Appender, SeriesRef};
+use storage::{AppendError, Appender, SeriesRef};
 use wire::exposition::{Format, HistogramOptions, Native, ParseError, SampleEntry, Translation};
 use wire::exposition::{translate_protobuf, translate_text, with_type_and_unit};
 
 use crate::ingest::{IngestError, IngestOptions, Scrape};
 use crate::labelling::resolve;
+use crate::synthesis::{self, Reference, Step};
 
 /// The coarsest exponential schema and the finest. From Prometheus.
 const SCHEMA_MIN: i32 = -4;
@@ -121,6 +124,14 @@ struct Entry {
     start_ms: i64,
     last_seen: u64,
     is_live: bool,
+    /// Of one that is given a start.
+    reference: Option<Box<Reference<Histogram>>>,
+}
+
+impl Entry {
+    fn new(labels: Option<Labels>) -> Self {
+        Self { labels, series: None, start_ms: 0, last_seen: 0, is_live: false, reference: None }
+    }
 }
 
 /// What is known of one target's native histograms.
@@ -156,8 +167,7 @@ impl NativesCache {
                     metric_type: MetricType::Unknown,
                 };
                 let labels = resolve(&sample, &mut builder, options)?;
-                let entry = Entry { labels, series: None, start_ms: 0, last_seen: 0, is_live: false };
-                self.by_raw.insert(native.raw.as_str().into(), entry);
+                self.by_raw.insert(native.raw.as_str().into(), Entry::new(labels));
             }
             if self.by_raw[native.raw.as_str()].labels.is_some() {
                 options.histograms.fit(&mut native.histogram)?;
@@ -174,34 +184,34 @@ impl NativesCache {
         for native in natives {
             let Some(entry) = self.by_raw.get_mut(native.raw.as_str()) else { continue };
             let is_second = std::mem::replace(&mut entry.last_seen, self.page_no) == self.page_no;
-            let Some(labels) = &entry.labels else { continue };
+            if entry.labels.is_none() {
+                continue;
+            }
             let own_ms = native.t_ms.filter(|_| scrape.options.honor_timestamps);
             if is_second && own_ms.is_none() {
                 scrape.stats.n_duplicates += 1;
                 continue;
             }
             let t_ms = own_ms.unwrap_or(scrape.scrape_ms);
-            let starts = scrape.options.starts;
-            let has_begun = std::mem::replace(&mut entry.start_ms, native.start_ms) != native.start_ms;
-            if starts.zeros && has_begun && native.start_ms != 0 && native.start_ms < t_ms {
-                // Refused where the series has newer samples already.
-                let zero = zero_of(&native.histogram);
-                let _ = scrape.appender.append_histogram(entry.series, labels, native.start_ms, 0, &zero);
-            }
-            let start_ms = if starts.stored { native.start_ms } else { 0 };
-            let histogram = &native.histogram;
-            match scrape.appender.append_histogram(entry.series, labels, t_ms, start_ms, histogram) {
-                Ok(series) => {
-                    scrape.stats.n_added += u64::from(entry.series.is_none());
-                    entry.series = Some(series);
-                }
-                Err(error) => {
-                    if scrape.stats.count(error) {
+            let is_tracked = own_ms.is_none() || scrape.options.track_timestamps_staleness;
+            let (mut histogram, mut start_ms) = (Cow::Borrowed(&native.histogram), native.start_ms);
+            if scrape.options.starts.synthesized && start_ms == 0 && synthesis::is_counter(&histogram) {
+                match synthesis::step(&mut entry.reference, t_ms, &*histogram) {
+                    Step::First => continue,
+                    Step::Next(above, since_ms) => (histogram, start_ms) = (Cow::Owned(above), since_ms),
+                    Step::TooLate => {
+                        scrape.stats.count(AppendError::OutOfOrder);
                         continue;
                     }
                 }
+            } else {
+                entry.reference = None;
             }
-            entry.is_live |= own_ms.is_none() || scrape.options.track_timestamps_staleness;
+            if !append_one(entry, scrape, t_ms, start_ms, &histogram) {
+                continue;
+            }
+            entry.is_live |= is_tracked;
+            let Some(labels) = &entry.labels else { continue };
             for exemplar in &native.exemplars {
                 // One that was there before is refused.
                 let _ = scrape.appender.append_exemplar(entry.series, labels, exemplar);
@@ -259,6 +269,36 @@ impl NativesCache {
 
     pub(crate) fn len(&self) -> usize {
         self.by_raw.len()
+    }
+}
+
+/// Appends a histogram, after a zero where it has begun; `false` when its series does not exist.
+fn append_one(
+    entry: &mut Entry,
+    scrape: &mut Scrape<'_>,
+    t_ms: i64,
+    start_ms: i64,
+    histogram: &Histogram,
+) -> bool {
+    let Some(labels) = &entry.labels else { return false };
+    let starts = scrape.options.starts;
+    let has_begun = std::mem::replace(&mut entry.start_ms, start_ms) != start_ms;
+    if starts.zeros && has_begun && start_ms != 0 && start_ms < t_ms {
+        // Refused where the series has newer samples already.
+        let zero = zero_of(histogram);
+        let _ = scrape.appender.append_histogram(entry.series, labels, start_ms, 0, &zero);
+    }
+    let start_ms = if starts.stored { start_ms } else { 0 };
+    match scrape.appender.append_histogram(entry.series, labels, t_ms, start_ms, histogram) {
+        Ok(series) => {
+            scrape.stats.n_added += u64::from(entry.series.is_none());
+            entry.series = Some(series);
+            true
+        }
+        Err(error) => {
+            entry.reference = None;
+            !scrape.stats.count(error)
+        }
     }
 }
 

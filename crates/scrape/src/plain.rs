@@ -1,4 +1,4 @@
-//! Pages stored sample by sample: for stores that take no rows, and for pages that have a series twice.
+//! Pages stored sample by sample: for stores that take no rows, for pages that have a series twice, and where starts are synthesized.
 //!
 //! In from [`crate::cache::ScrapeCache`]; out to an [`Appender`]. Pure. A page that lists its series in the same order as last time
 //! costs one comparison per sample: the entry expected next is tried before the table is asked.
@@ -14,6 +14,7 @@ use wire::exposition::{Entry as Line, Parser, SampleEntry};
 use crate::ingest::{IngestError, Scrape};
 use crate::labelling::{no_name, resolve};
 use crate::starts::PageStarts;
+use crate::synthesis::{self, Family, Reference, Step};
 
 /// How many entries more than twice a good page bad pages may leave. From Prometheus.
 const ENTRIES_SLACK: usize = 1_000;
@@ -32,6 +33,8 @@ struct Entry {
     series: Option<SeriesRef>,
     /// Number of the scrape that mentioned it last.
     last_seen: u64,
+    /// Of a counter that is given a start.
+    reference: Option<Box<Reference<f64>>>,
 }
 
 /// What is known of one target's series.
@@ -47,6 +50,8 @@ pub(crate) struct PlainCache {
     cursor: usize,
     /// Alive after the last good scrape.
     live: Vec<EntryIdx>,
+    /// What the lines at hand are of.
+    family: Family,
     scrape_no: u64,
     has_new: bool,
     /// Good pages so far.
@@ -88,6 +93,7 @@ impl PlainCache {
         self.next_order.clear();
         self.cursor = 0;
         self.has_new = false;
+        self.family = Family::default();
         let mut parser = Parser::new(scrape.body, scrape.format);
         let starts = if scrape.options.starts.read(scrape.format) {
             PageStarts::read(scrape.body, scrape.format)
@@ -104,7 +110,14 @@ impl PlainCache {
                     let start_ms = starts.of(&sample, &mut builder);
                     self.sample(&sample, start_ms, scrape, &mut builder, &mut live)?;
                 }
-                line => scrape.families.see(&line),
+                line => {
+                    match &line {
+                        Line::Type { name, metric_type } => self.family.see(name, Some(*metric_type)),
+                        Line::Help { name, .. } | Line::Unit { name, .. } => self.family.see(name, None),
+                        _ => {}
+                    }
+                    scrape.families.see(&line);
+                }
             }
         }
         // Only now, so that the report's counts are of the whole page.
@@ -133,8 +146,9 @@ impl PlainCache {
             Some(idx) => (idx, false),
             None => (self.insert(sample.raw, resolve(sample, builder, scrape.options)?), true),
         };
-        let scrape_no = self.scrape_no;
-        let entry = self.entry(idx);
+        let (scrape_no, family) = (self.scrape_no, &self.family);
+        let entry =
+            self.entries[idx as usize].as_mut().expect("indices come from find and insert of this scrape");
         let is_second = std::mem::replace(&mut entry.last_seen, scrape_no) == scrape_no;
         let Some(labels) = &entry.labels else { return Ok(()) };
         scrape.stats.n_kept += 1;
@@ -147,15 +161,35 @@ impl PlainCache {
             return Ok(());
         }
         let t_ms = own_ms.unwrap_or(scrape.scrape_ms);
+        let is_tracked = (own_ms.is_none() || scrape.options.track_timestamps_staleness) && !is_second;
+        let (mut value, mut start_ms) = (sample.value, start_ms);
+        let is_unsaid = scrape.options.starts.synthesized && start_ms == 0;
+        if is_unsaid && (entry.reference.is_some() || family.counts(labels.metric_name())) {
+            match synthesis::step(&mut entry.reference, t_ms, &value) {
+                Step::First => {
+                    // What is stored already goes on with the next sample.
+                    live.extend((is_tracked && entry.series.is_some()).then_some(idx));
+                    scrape.stats.n_added += u64::from(is_new);
+                    return Ok(());
+                }
+                Step::Next(above, since_ms) => (value, start_ms) = (above, since_ms),
+                Step::TooLate => {
+                    scrape.stats.count(AppendError::OutOfOrder);
+                    return Ok(());
+                }
+            }
+        } else {
+            entry.reference = None;
+        }
         let is_begun = scrape.options.starts.zeros && start_ms != 0;
         if is_begun {
             // Refused for all but new counters.
             let _ = scrape.appender.append_zero(labels, t_ms, start_ms);
         }
         let appended = if scrape.options.starts.stored && start_ms != 0 {
-            scrape.appender.append_with_start(entry.series, labels, t_ms, start_ms, sample.value)
+            scrape.appender.append_with_start(entry.series, labels, t_ms, start_ms, value)
         } else {
-            scrape.appender.append(entry.series, labels, t_ms, sample.value)
+            scrape.appender.append(entry.series, labels, t_ms, value)
         };
         match appended {
             Ok(series) => {
@@ -166,13 +200,13 @@ impl PlainCache {
             }
             Err(AppendError::NoName) => return Err(no_name()),
             Err(error) => {
+                entry.reference = None;
                 if scrape.stats.count(error) {
                     return Ok(());
                 }
             }
         }
-        let is_tracked = own_ms.is_none() || scrape.options.track_timestamps_staleness;
-        if is_tracked && !is_second {
+        if is_tracked {
             live.push(idx);
         }
         scrape.stats.n_added += u64::from(is_new);
@@ -201,7 +235,7 @@ impl PlainCache {
 
     fn insert(&mut self, raw: &str, labels: Option<Labels>) -> EntryIdx {
         let raw: Box<str> = raw.into();
-        let entry = Entry { raw: raw.clone(), labels, series: None, last_seen: 0 };
+        let entry = Entry { raw: raw.clone(), labels, series: None, last_seen: 0, reference: None };
         let idx = match self.free.pop() {
             Some(idx) => {
                 self.entries[idx as usize] = Some(entry);
@@ -217,10 +251,6 @@ impl PlainCache {
         self.next_order.push(idx);
         self.has_new = true;
         idx
-    }
-
-    fn entry(&mut self, idx: EntryIdx) -> &mut Entry {
-        self.entries[idx as usize].as_mut().expect("indices come from find and insert of this scrape")
     }
 
     /// Series that were alive and are not in `now_live`, with what is known of them.

@@ -16,10 +16,12 @@ pub struct StartOptions {
     pub zeros: bool,
     /// Starts are stored beside samples.
     pub stored: bool,
+    /// Counters that do not say their start get one. Not by rows, which hold what the page says.
+    pub synthesized: bool,
 }
 
 impl StartOptions {
-    /// Whether either is wanted.
+    /// Whether what pages say is wanted.
     pub(crate) fn is_on(self) -> bool {
         self.zeros || self.stored
     }

@@ -56,6 +56,8 @@ pub struct OtlpOptions {
     pub lookback_ms: i64,
     /// Whether counts since the point before are stored as they are.
     pub takes_delta: bool,
+    /// Whether types and units become labels.
+    pub type_and_unit_labels: bool,
 }
 
 /// Takes requests. Shared by all connections.
@@ -103,8 +105,7 @@ impl OtlpReceiver {
         let now_ms = self.options.clock.now_ms();
         let config = (self.options.config)();
         let batch = Batch::new(self.options.store.appender(now_ms), now_ms.saturating_add(AHEAD_MS_MAX));
-        let mut translation =
-            Translation { config: &config, takes_delta: self.options.takes_delta, batch, span_ms: None };
+        let mut translation = Translation { config: &config, options: &self.options, batch, span_ms: None };
         let step_ms = (self.options.lookback_ms / 2).max(1);
         for resource in &request.resource_metrics {
             let labels = match ResourceLabels::new(&config, &resource.resource) {
@@ -119,8 +120,8 @@ impl OtlpReceiver {
             for scope in &resource.scope_metrics {
                 match labels::of_scope(&config, scope) {
                     Ok(of_scope) => {
-                        let of = Of { resource: &labels, scope: &of_scope };
-                        scope.metrics.iter().for_each(|metric| translation.metric(&of, metric));
+                        let mut of = Of { resource: &labels, scope: &of_scope, of_metric: Vec::new() };
+                        scope.metrics.iter().for_each(|metric| translation.metric(&mut of, metric));
                     }
                     Err(why) => {
                         let n_rejected = scope.metrics.iter().map(n_points).sum();
@@ -145,12 +146,14 @@ impl OtlpReceiver {
 struct Of<'a> {
     resource: &'a ResourceLabels,
     scope: &'a LabelsBuilder,
+    /// Labels of the metric, which win over attributes.
+    of_metric: Vec<(&'static str, String)>,
 }
 
 /// A request on its way into the store.
 struct Translation<'a> {
     config: &'a OtlpConfig,
-    takes_delta: bool,
+    options: &'a OtlpOptions,
     batch: Batch<'a>,
     /// First and last point of the resource at hand.
     span_ms: Option<(i64, i64)>,
@@ -166,14 +169,14 @@ fn n_points(metric: &Metric) -> u64 {
 }
 
 impl Translation<'_> {
-    fn metric(&mut self, of: &Of<'_>, metric: &Metric) {
+    fn metric(&mut self, of: &mut Of<'_>, metric: &Metric) {
         let (metric_type, kind, temporality) = kind_of(metric);
         if n_points(metric) == 0 {
             self.batch.n_empty += 1;
             return;
         }
         let is_delta = temporality == Some(Temporality::Delta);
-        if temporality == Some(Temporality::Unspecified) || is_delta && !self.takes_delta {
+        if temporality == Some(Temporality::Unspecified) || is_delta && !self.options.takes_delta {
             let hint = if is_delta {
                 ": send cumulative ones, or see --enable-feature=otlp-native-delta-ingestion"
             } else {
@@ -195,6 +198,9 @@ impl Translation<'_> {
             unit: names::unit(&metric.unit),
         };
         self.batch.metadata(&name, &metadata);
+        if self.options.type_and_unit_labels {
+            of.of_metric = metadata.labels().collect();
+        }
         self.points(of, metric, &name, if is_delta { ResetHint::Gauge } else { ResetHint::Unknown });
     }
 
@@ -247,6 +253,9 @@ impl Translation<'_> {
         let made = labels::of_point(self.config, of.resource, of.scope, attributes);
         let done = made.and_then(|(mut labels, n_joined)| {
             self.batch.n_joined += n_joined;
+            for (name, value) in &of.of_metric {
+                labels.set(name, value);
+            }
             put(&mut labels, &mut self.batch)
         });
         if let Err(why) = done {

@@ -1,5 +1,6 @@
 //! One request on its way into the store, series by series.
 
+use model::labels::{METRIC_TYPE, METRIC_UNIT};
 use model::{Exemplar, Labels, Metadata};
 use storage::{AppendError, Appender, RefSample, SeriesRef, StorageError};
 use wire::remote_write::{
@@ -41,6 +42,8 @@ pub(super) struct Batch<'s> {
     appender: Box<dyn Appender + 's>,
     latest_ms: i64,
     message: WriteMessage,
+    /// Metadata that stands beside a series becomes labels of it.
+    pub(super) is_typed: bool,
     outcome: Outcome,
     /// Samples of known series that will be appended together, and which of the series at hand they are of.
     known: Vec<RefSample>,
@@ -52,7 +55,8 @@ pub(super) struct Batch<'s> {
 impl<'s> Batch<'s> {
     pub(super) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64, message: WriteMessage) -> Self {
         let (known, known_at) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
-        Self { appender, latest_ms, message, outcome: Outcome::default(), known, known_at, fresh: Vec::new() }
+        let (outcome, fresh) = (Outcome::default(), Vec::new());
+        Self { appender, latest_ms, message, is_typed: false, outcome, known, known_at, fresh }
     }
 
     /// Takes a chunk of series, those by their numbers that are `known`.
@@ -171,6 +175,10 @@ impl<'s> Batch<'s> {
                 return Ok(());
             }
         };
+        let labels = match &metadata {
+            Some(metadata) if self.is_typed => typed(labels, metadata),
+            _ => labels,
+        };
         if n_values == 0 && self.message == WriteMessage::V2 {
             self.outcome.refuse(Reason::NoSamples, 1, || {
                 format!("TimeSeries must contain at least one sample or histogram for series {labels}")
@@ -281,6 +289,20 @@ impl<'s> Batch<'s> {
         self.outcome.refuse_late(stats.n_refused);
         Ok((self.outcome, self.fresh))
     }
+}
+
+/// With the metric's type and unit, in place of labels of those names.
+fn typed(labels: Labels, metadata: &Metadata) -> Labels {
+    let mut said = metadata.labels().peekable();
+    if said.peek().is_none() {
+        return labels;
+    }
+    let mut builder = labels.to_builder();
+    builder.remove(METRIC_TYPE).remove(METRIC_UNIT);
+    said.for_each(|(name, value)| {
+        builder.set(name, &value);
+    });
+    builder.build()
 }
 
 impl View for SeriesV1<'_> {

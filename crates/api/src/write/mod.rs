@@ -87,6 +87,8 @@ pub struct ReceiverOptions {
     pub accepted: Vec<WriteMessage>,
     /// Most series that are remembered, at 24 bytes each.
     pub memo_series_max: usize,
+    /// Whether types and units that 2.0 says beside series become their labels.
+    pub type_and_unit_labels: bool,
 }
 
 /// Takes requests. Shared by all connections.
@@ -95,6 +97,7 @@ pub struct Receiver {
     clock: Arc<dyn Clock>,
     pub(crate) accepted: Vec<WriteMessage>,
     pub(crate) gate: net::Gate,
+    type_and_unit_labels: bool,
     secret: HashSecret,
     memo: Arc<RwLock<SeriesMemo>>,
     /// Buffers for decompressed bodies, at most as many as requests at once.
@@ -191,6 +194,7 @@ impl Receiver {
             clock: options.clock,
             accepted: options.accepted,
             gate: net::Gate::new("write", WRITES_MAX, WRITES_WAITING_MAX, &options.registry),
+            type_and_unit_labels: options.type_and_unit_labels,
             secret,
             memo,
             buffers: Mutex::default(),
@@ -238,6 +242,7 @@ impl Receiver {
         }
         let appender = self.store.appender(now_ms);
         let mut batch = Batch::new(appender, now_ms.saturating_add(AHEAD_MS_MAX), message);
+        batch.is_typed = self.type_and_unit_labels;
         match message {
             WriteMessage::V1 => self.store_v1(&mut batch, decoded)?,
             WriteMessage::V2 => self.store_v2(&mut batch, decoded)?,

@@ -8,6 +8,10 @@ use super::*;
 const FROM_SDK: &[u8] = include_bytes!("../../../wire/tests/otlp/python-sdk.bin");
 
 fn taking(config: &str, takes_delta: bool) -> Server {
+    taking_typed(config, takes_delta, false)
+}
+
+fn taking_typed(config: &str, takes_delta: bool, type_and_unit_labels: bool) -> Server {
     let server = Server::starting();
     let config: Arc<OtlpConfig> = Arc::new(model::yaml::parse("otlp.yml", config).unwrap());
     let mut services = server.services();
@@ -18,6 +22,7 @@ fn taking(config: &str, takes_delta: bool) -> Server {
         config: Arc::new(move || config.clone()),
         lookback_ms: 300_000,
         takes_delta,
+        type_and_unit_labels,
     })));
     server.shell.set_ready(services);
     server
@@ -96,6 +101,28 @@ async fn what_the_sdk_sends_arrives() {
         info.len() == 1 && info[0].contains("host_name:h1") && !info[0].contains("service_name"),
         "{info:?}"
     );
+}
+
+#[tokio::test]
+async fn types_and_units_become_labels_where_they_are_wanted() {
+    let server = taking_typed("", false, true);
+    assert_eq!(server.otlp("application/x-protobuf", now(FROM_SDK)).await, (200, String::new()));
+    let of = "instance:i1,job:eu/shop";
+    let check = async |query: &str, expected: &str| server.check_found(query, &[expected]).await;
+    check("requests_total", &format!("{{__name__:requests_total,__type__:counter,http_method:GET,{of}}} 7"))
+        .await;
+    check(
+        "temperature_celsius",
+        &format!("{{__name__:temperature_celsius,__type__:gauge,__unit__:celsius,{of}}} 21.5"),
+    )
+    .await;
+    check(
+        "latency_seconds_count",
+        &format!("{{__name__:latency_seconds_count,__type__:histogram,__unit__:seconds,{of}}} 3"),
+    )
+    .await;
+    let info = server.found("target_info").await;
+    assert!(info.len() == 1 && !info[0].contains("__type__"), "{info:?}");
 }
 
 fn json(metric: &str) -> String {

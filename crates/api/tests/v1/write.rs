@@ -3,7 +3,7 @@
 use api::{Receiver, ReceiverOptions, WriteMessage};
 use axum::response::Response;
 use model::histogram::Span;
-use model::{Exemplar, Histogram, Metadata};
+use model::{Exemplar, Histogram, Metadata, MetricType};
 use wire::remote_write::{Sample, TimeSeries, compress, encode_v1, encode_v2};
 
 use super::*;
@@ -80,6 +80,15 @@ fn taking(accepted: &[WriteMessage]) -> Server {
 }
 
 fn taking_into(server: Server, accepted: &[WriteMessage], store: Arc<dyn storage::Appendable>) -> Server {
+    taking_typed(server, accepted, store, false)
+}
+
+fn taking_typed(
+    server: Server,
+    accepted: &[WriteMessage],
+    store: Arc<dyn storage::Appendable>,
+    type_and_unit_labels: bool,
+) -> Server {
     let mut services = server.services();
     services.receiver = Some(Arc::new(Receiver::new(ReceiverOptions {
         store,
@@ -87,6 +96,7 @@ fn taking_into(server: Server, accepted: &[WriteMessage], store: Arc<dyn storage
         registry: server.registry.clone(),
         accepted: accepted.to_vec(),
         memo_series_max: 1_000,
+        type_and_unit_labels,
     })));
     server.shell.set_ready(services);
     server
@@ -296,6 +306,36 @@ async fn version_2_says_what_was_written() {
     let response = server.write("", &encode_v1(&[nameless, series("named", &[(0, 1.0)])])).await;
     assert_eq!((response.status().as_u16(), written(&response)), (204, vec!["none".into(); 3]));
     assert_eq!(server.values("named").await, r#"[[1435781430.781,"1"]]"#);
+}
+
+#[tokio::test]
+async fn types_and_units_of_version_2_become_labels() {
+    let server = Server::starting();
+    let store = server.store.clone();
+    let server = taking_typed(server, &WriteMessage::ALL, store, true);
+    let typed = |name: &str, metric_type, unit: &str, ago_ms| TimeSeries {
+        metadata: Some(Metadata { metric_type, help: "Help.".to_owned(), unit: unit.to_owned() }),
+        ..series(name, &[(ago_ms, 1.0)])
+    };
+    let mut own = typed("own", MetricType::Gauge, "", 0);
+    own.labels = Labels::from_pairs([("__name__", "own"), ("__type__", "x"), ("__unit__", "y")]);
+    for ago_ms in [10, 0] {
+        let all = [
+            typed("a", MetricType::Counter, "seconds", ago_ms),
+            typed("b", MetricType::Unknown, "", ago_ms),
+            own.clone(),
+        ];
+        assert_eq!(server.write(V2, &encode_v2(&all)).await.status(), 204);
+    }
+    // Another type makes another series, though the labels that were sent are the same.
+    assert_eq!(server.write(V2, &encode_v2(&[typed("b", MetricType::Info, "", 0)])).await.status(), 204);
+    // 1.0 says types beside the series only.
+    assert_eq!(server.write("", &encode_v1(&[typed("c", MetricType::Gauge, "", 0)])).await.status(), 204);
+    let (_, body) = server.get("/api/v1/series?match[]={__name__=~%22a|b|c|own%22}").await;
+    assert_eq!(
+        body,
+        r#"{"status":"success","data":[{"__name__":"a","__type__":"counter","__unit__":"seconds","job":"a"},{"__name__":"b","__type__":"info","job":"a"},{"__name__":"b","job":"a"},{"__name__":"c","job":"a"},{"__name__":"own","__type__":"gauge"}]}"#
+    );
 }
 
 #[tokio::test]

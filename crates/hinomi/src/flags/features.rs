@@ -63,7 +63,7 @@ const FEATURES: &[(&str, Effect)] = &[
     ("promql-per-step-stats", Always("stats=all counts each step already")),
     ("search-api", Switch(|on| on.search = true)),
     ("st-storage", Switch(|on| on.starts.stored = true)),
-    ("st-synthesis", Missing("starts are those that targets say")),
+    ("st-synthesis", Switch(|on| on.starts.synthesized = true)),
     ("type-and-unit-labels", Switch(|on| on.scrapes.type_and_unit_labels = true)),
     ("use-start-timestamps", Switch(|on| on.use_start_timestamps = true)),
     ("use-uncached-io", Always(OWN_STORE)),
@@ -114,11 +114,11 @@ mod tests {
                 "--enable-feature=x is not known"
             ]
         );
-        let err = parse(&["st-synthesis"]).unwrap_err();
+        let err = parse(&["otlp-deltatocumulative"]).unwrap_err();
         assert_eq!(
             err.to_string(),
-            "--enable-feature=st-synthesis is not served by this version: starts are those that targets say; \
-             remove the name"
+            "--enable-feature=otlp-deltatocumulative is not served by this version: counts since the point before are not \
+             summed up yet; see otlp-native-delta-ingestion; remove the name"
         );
     }
 }

@@ -133,6 +133,7 @@ pub(super) fn table(flags: &Values) -> Result<FeatureTable> {
             "scrape",
             vec![
                 ("extra_scrape_metrics", true),
+                ("st-synthesis", on.starts.synthesized),
                 ("start_timestamp_zero_ingestion", on.starts.zeros),
                 ("type_and_unit_labels", on.scrapes.type_and_unit_labels),
             ],

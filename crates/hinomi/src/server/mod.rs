@@ -15,6 +15,7 @@ mod reload;
 mod samples;
 mod sending;
 pub(crate) mod signals;
+mod warm;
 pub(crate) mod web;
 
 use std::collections::BTreeMap;
@@ -116,12 +117,14 @@ async fn serve(flags: &Values) -> Result<()> {
     let imports = imports(&db, &data_path, &clock)?;
     let queries = Queries::open(flags, &data_path, &registry, &clock)?;
     let engine = Arc::new(ArcSwap::from_pointee(queries.engine(flags, &config)?));
+    warm::spawn(&db, &engine);
     let reading = sending::read_through(&db, &config, &registry)?;
     let stores = (db.clone(), reading.clone());
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), stores, &base)?;
     let scraping = scraping(&db, &base, features);
     // Before anything can be committed.
-    let remote = sending::start(&db, &data_path, &config, scraping.view(), &registry, &clock)?;
+    let (targets, is_typed) = (scraping.view(), features.scrapes.type_and_unit_labels);
+    let remote = sending::start(&db, &data_path, &config, targets, is_typed, (&registry, &clock))?;
     let influx = otlp::influx(flags, &db, &registry, &clock);
     others.receive(influx.as_ref(), &registry, &stop_http);
     let pushed = otlp::pushed(flags, &data_path, &registry, &clock)?;
@@ -369,6 +372,7 @@ fn receiver(
         registry: registry.clone(),
         accepted: accepted_messages(flags)?,
         memo_series_max: usize::try_from(flags.count("storage.head.series-max")?)?,
+        type_and_unit_labels: flags.features()?.0.scrapes.type_and_unit_labels,
     }))))
 }
 

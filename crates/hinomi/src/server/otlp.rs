@@ -39,6 +39,7 @@ pub(super) fn receiver(
         config: Arc::new(move || Arc::clone(&current.load().otlp)),
         lookback_ms: flags.duration_ms("query.lookback-delta")?,
         takes_delta: features.otlp_native_delta,
+        type_and_unit_labels: features.scrapes.type_and_unit_labels,
     }))))
 }
 

@@ -32,8 +32,8 @@ pub(super) fn start(
     data_path: &Path,
     config: &Config,
     targets: scrape::View,
-    registry: &Registry,
-    clock: &Arc<dyn Clock>,
+    type_and_unit_labels: bool,
+    (registry, clock): (&Registry, &Arc<dyn Clock>),
 ) -> Result<remote::Manager> {
     let dir = DiskDir::open(data_path).with_context(|| format!("cannot use {}", data_path.display()))?;
     let pushed = db.clone();
@@ -43,7 +43,8 @@ pub(super) fn start(
         all.extend(targets.metadata().into_iter().map(|entry| (entry.metric, entry.metadata)));
         all
     });
-    let env = remote::Env { store: db.clone(), dir: Arc::new(dir), clock: clock.clone(), metadata };
+    let (store, dir, clock) = (db.clone(), Arc::new(dir), clock.clone());
+    let env = remote::Env { store, dir, clock, metadata, type_and_unit_labels };
     let manager = remote::Manager::open(env, registry).context("cannot start remote write")?;
     let queues = manager.prepare(&config.remote_write, &config.global.external_labels)?;
     manager.take(queues).context("cannot start remote write")?;

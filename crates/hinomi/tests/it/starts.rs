@@ -79,3 +79,22 @@ fn starts_are_stored_beside_samples() {
     server.restart();
     assert_eq!(started(&server), first as f64 / 1e3);
 }
+
+#[test]
+fn a_counter_without_a_start_is_counted_from_its_first_sample() {
+    let n_scrapes = AtomicI64::new(1_000);
+    let target = Target::start(move |_| {
+        Reply::text(format!("# TYPE c counter\nc_total {}\n", n_scrapes.fetch_add(1, Ordering::SeqCst)))
+    });
+    let server = start(&target, "st-synthesis,st-storage,use-start-timestamps,promql-experimental-functions");
+    let seen = wait_for("samples", Duration::from_secs(30), || {
+        let seen = samples(&server, "c_total[5m]");
+        (seen.len() >= 3).then_some(seen)
+    });
+    let values: Vec<&str> = seen.iter().take(3).map(|(_, value)| value.as_str()).collect();
+    assert_eq!(values, ["1", "2", "3"], "{seen:?}");
+    let started = server.number("start_timestamp(c_total)").expect("a start");
+    assert!(started < seen[0].0 && started > seen[0].0 - 10.0, "{started} {seen:?}");
+    // A rate from the first stored sample on.
+    assert!(server.number("rate(c_total[1m])").is_some_and(|rate| rate > 0.0));
+}

@@ -239,6 +239,23 @@ impl Block {
         self.ahead.ask(&*self.pages, pages.start..pages.end.min(self.index.toc().pages_bytes));
     }
 
+    /// Has the disk begin with the pages, if they are no more than is `left`; says whether they are.
+    pub(crate) fn will_need_all(&self, left: &mut u64) -> bool {
+        let n_bytes = self.index.toc().pages_bytes;
+        let fits = n_bytes <= *left;
+        if fits {
+            *left -= n_bytes;
+            self.will_need(0..n_bytes);
+        }
+        fits
+    }
+
+    /// Reads its index, as far as `bytes_left` go. Damage is noted.
+    pub(crate) fn warm_up(&self, bytes_left: &mut usize) {
+        // A disk that refuses will say so when it is asked in earnest.
+        let _ = self.or_nothing(self.index.warm_up(bytes_left));
+    }
+
     /// Has the disk begin with the pages of `numbers`, if most of what lies between the first and the last of them will be read: a reader of
     /// several blocks then waits for all of them at once. Returns where the last of them end.
     fn will_select(&self, numbers: &RoaringBitmap, range: TimeRange) -> u64 {

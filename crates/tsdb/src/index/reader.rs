@@ -294,6 +294,24 @@ impl BlockIndex {
         self.file.will_need(0, self.n_bytes);
     }
 
+    /// Reads all tables, and leaves as far as `bytes_left` of them go, so that the first questions find them in memory.
+    pub(crate) fn warm_up(&self, bytes_left: &mut usize) -> Result<(), ReadError> {
+        self.names()?;
+        for section in [PAIRS, POSTINGS, SERIES, PAGES, COLUMNS] {
+            self.table(section)?;
+        }
+        for section in [PAIRS, POSTINGS, SERIES, PAGES, COLUMNS] {
+            for at in 0..self.table(section)?.fences.len() {
+                let leaf = self.leaf(section, at)?;
+                *bytes_left = bytes_left.saturating_sub(leaf.memory_bytes());
+                if *bytes_left == 0 {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Stored bytes of each section, and of the tables.
     pub(crate) fn section_bytes(&self) -> Vec<(&'static str, u64)> {
         let mut sections: Vec<(&'static str, u64)> = (0..N_TABLES - 1)

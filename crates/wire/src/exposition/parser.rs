@@ -313,7 +313,7 @@ impl<'a> Parser<'a> {
                 Ok(Some(Entry::Unit { name, unit: text }))
             }
             _ => {
-                let metric_type = openmetrics_type(text).ok_or_else(|| {
+                let metric_type = MetricType::from_name(text).ok_or_else(|| {
                     Fail::new(name_end + 1, format!("invalid metric type {}", excerpt(text.as_bytes())))
                 })?;
                 self.metric_type = metric_type;
@@ -391,20 +391,6 @@ impl<'a> Parser<'a> {
         }
         self.value(pos + 1, what, Dialect::OpenMetrics)
     }
-}
-
-fn openmetrics_type(text: &str) -> Option<MetricType> {
-    Some(match text {
-        "counter" => MetricType::Counter,
-        "gauge" => MetricType::Gauge,
-        "histogram" => MetricType::Histogram,
-        "gaugehistogram" => MetricType::GaugeHistogram,
-        "summary" => MetricType::Summary,
-        "info" => MetricType::Info,
-        "stateset" => MetricType::StateSet,
-        "unknown" => MetricType::Unknown,
-        _ => return None,
-    })
 }
 
 #[inline]

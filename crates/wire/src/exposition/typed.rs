@@ -4,32 +4,28 @@
 //! Semantics of Prometheus 3.14's `type-and-unit-labels`: what the page says of a family wins over labels of the same names, and an
 //! unknown type is no label. The unit is that of the sample's own family, where Prometheus keeps the last one it met.
 
+use model::labels::{METRIC_TYPE, METRIC_UNIT};
 use model::metadata::MetricType;
 
 use super::error::ParseError;
 use super::native::{Translation, push_label};
 use super::{Entry, Format, Parser};
 
-/// The labels' names.
-pub(super) const TYPE_LABEL: &str = "__type__";
-/// See [`TYPE_LABEL`].
-pub(super) const UNIT_LABEL: &str = "__unit__";
-
 /// Adds the labels of a family to those in `labels`, which are written already.
 pub(super) fn push_type_and_unit(labels: &mut String, metric_type: MetricType, unit: &str) {
     if metric_type != MetricType::Unknown {
-        push_label(labels, TYPE_LABEL, &metric_type.to_string());
+        push_label(labels, METRIC_TYPE, &metric_type.to_string());
     }
     if !unit.is_empty() {
-        push_label(labels, UNIT_LABEL, unit);
+        push_label(labels, METRIC_UNIT, unit);
     }
 }
 
 /// Whether a page's own label gives way to what the page says of the family.
 pub(super) fn is_overridden(name: &str, metric_type: MetricType, unit: &str) -> bool {
     match name {
-        TYPE_LABEL => metric_type != MetricType::Unknown,
-        UNIT_LABEL => !unit.is_empty(),
+        METRIC_TYPE => metric_type != MetricType::Unknown,
+        METRIC_UNIT => !unit.is_empty(),
         _ => false,
     }
 }
@@ -95,7 +91,7 @@ fn push_key(out: &mut String, raw: &str, more: &str, is_left_out: impl Fn(&str) 
     };
     let inside = raw[brace + 1..].trim_end_matches(['}', ' ', '\t', ',']);
     out.push_str(&raw[..=brace]);
-    if raw.contains(TYPE_LABEL) || raw.contains(UNIT_LABEL) {
+    if raw.contains(METRIC_TYPE) || raw.contains(METRIC_UNIT) {
         for pair in pairs(inside).filter(|pair| !is_left_out(name_of(pair))) {
             out.push_str(pair);
             out.push(',');
@@ -176,7 +172,7 @@ mod tests {
         while let Some(entry) = parser.next_entry().ok()? {
             if let Entry::Sample(sample) = entry {
                 sample.fill_labels(&mut builder).ok()?;
-                builder.remove(TYPE_LABEL).remove(UNIT_LABEL);
+                builder.remove(METRIC_TYPE).remove(METRIC_UNIT);
                 all.push((builder.build(), sample.value.to_bits(), sample.t_ms));
             }
         }

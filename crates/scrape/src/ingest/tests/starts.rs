@@ -2,8 +2,10 @@
 
 use super::*;
 
-const ZEROS: StartOptions = StartOptions { zeros: true, stored: false };
-const STORED: StartOptions = StartOptions { zeros: false, stored: true };
+const NONE: StartOptions = StartOptions { zeros: false, stored: false, synthesized: false };
+const ZEROS: StartOptions = StartOptions { zeros: true, ..NONE };
+const STORED: StartOptions = StartOptions { stored: true, ..NONE };
+const SYNTHESIZED: StartOptions = StartOptions { stored: true, synthesized: true, ..NONE };
 
 fn check(starts: StartOptions, pages: &[(i64, &str)], expected: &str) {
     for mut bench in [Bench::new("job_name: a"), Bench::without_rows("job_name: a")] {
@@ -68,9 +70,46 @@ fn a_start_is_of_all_lines_of_its_metric() {
 #[test]
 fn samples_with_times_of_their_own_have_starts_too() {
     check(
-        StartOptions { zeros: true, stored: true },
+        StartOptions { zeros: true, ..STORED },
         &[(10_000, "# TYPE c counter\nc_total 5 9.5\nc_created 9\n")],
         "{__name__=\"c_total\"} 9000:0 since 9000 9500:5\n",
+    );
+}
+
+#[test]
+fn counters_without_a_start_are_counted_from_their_first_sample() {
+    let page = |total: u32, sum: u32, gauge: u32| {
+        format!(
+            "# TYPE c counter\nc_total {total}\n# TYPE s summary\ns{{quantile=\"0.5\"}} 1\ns_sum {sum}\n# TYPE g gauge\ng {gauge}\n"
+        )
+    };
+    let pages = [page(5, 1, 9), page(7, 1, 8), page(3, 2, 7), page(4, 2, 6)];
+    let pages: Vec<(i64, &str)> = (1..).map(|n| n * 10_000).zip(pages.iter().map(String::as_str)).collect();
+    check(
+        SYNTHESIZED,
+        &pages,
+        "{__name__=\"c_total\"} since 10000 20000:2 since 29999 30000:3 since 29999 40000:4\n\
+         {__name__=\"g\"} 10000:9 20000:8 30000:7 40000:6\n\
+         {__name__=\"s\", quantile=\"0.5\"} 10000:1 20000:1 30000:1 40000:1\n\
+         {__name__=\"s_sum\"} since 10000 20000:0 since 10000 30000:1 since 10000 40000:1\n",
+    );
+    check(
+        SYNTHESIZED,
+        &[(10_000, COUNTER), (20_000, COUNTER)],
+        "{__name__=\"c_total\", a=\"1\"} since 7500 10000:5 since 7500 20000:5\n\
+         {__name__=\"c_total\", a=\"2\"} since 10000 20000:0\n",
+    );
+    // One that goes ends as others do, and begins anew.
+    check(
+        StartOptions { synthesized: true, ..NONE },
+        &[
+            (10_000, "# TYPE c counter\nc_total 5\n"),
+            (20_000, "# TYPE c counter\nc_total 6\n"),
+            (30_000, ""),
+            (40_000, "# TYPE c counter\nc_total 7\n"),
+            (50_000, "# TYPE c counter\nc_total 9\n"),
+        ],
+        "{__name__=\"c_total\"} 20000:1 30000:stale 50000:2\n",
     );
 }
 
