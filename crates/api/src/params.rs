@@ -1,4 +1,4 @@
-//! Parameters of a request: the URL's and the form body's, with Prometheus' rules for times, durations and limits.
+//! Parameters of a request: the URL's and the form body's, in either way of writing forms, with Prometheus' rules for times, durations and limits.
 //!
 //! In from handlers; pure. Method: `web/api/v1/api.go` (`parseTime`, `parseDuration`, `parseLimitParam`).
 //! A value in the body comes before one in the URL, as in Go's `Request.Form`.
@@ -34,6 +34,19 @@ impl Params {
         Self {
             pairs: body.chain(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
         }
+    }
+
+    /// Adds the fields of a `multipart/form-data` body, behind those of the URL, as Go does. Files and what is malformed are left out.
+    #[must_use]
+    pub fn with_multipart(mut self, content_type: &str, body: &[u8]) -> Self {
+        let parameters = content_type.split(';').skip(1).filter_map(|part| part.split_once('='));
+        let is_boundary = |(name, _): &(&str, &str)| name.trim().eq_ignore_ascii_case("boundary");
+        let Some((_, boundary)) = parameters.into_iter().find(is_boundary) else { return self };
+        let delimiter = format!("\r\n--{}", boundary.trim().trim_matches('"'));
+        // The first one has no line before it.
+        let text = format!("\r\n{}", String::from_utf8_lossy(body));
+        self.pairs.extend(text.split(&delimiter).skip(1).filter_map(field));
+        self
     }
 
     /// The first value of `name`, or the empty string.
@@ -133,6 +146,16 @@ impl Params {
     }
 }
 
+/// Name and value of one part of a `multipart/form-data` body.
+fn field(part: &str) -> Option<(String, String)> {
+    let (head, value) = part.split_once("\r\n\r\n")?;
+    let is_disposition = |line: &&str| line.to_ascii_lowercase().starts_with("content-disposition:");
+    let parameters: Vec<&str> = head.split("\r\n").find(is_disposition)?.split(';').map(str::trim).collect();
+    let get = |name: &str| parameters.iter().find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    let name = get("name").filter(|_| get("filename").is_none())?;
+    Some((name.trim_matches('"').to_owned(), value.to_owned()))
+}
+
 /// Unix seconds with a fraction (rounded to milliseconds), or RFC 3339.
 ///
 /// # Errors
@@ -160,8 +183,12 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
 /// # Errors
 /// `cannot parse "x" to a valid duration`.
 pub fn parse_duration(text: &str) -> Result<i64, String> {
+    // Beyond what a float holds is no number to Go, and infinity is one.
+    let is_number = |seconds: f64| {
+        !seconds.is_nan() && (seconds.is_finite() || text.to_ascii_lowercase().contains("inf"))
+    };
     if let Ok(seconds) = text.parse::<f64>()
-        && !seconds.is_nan()
+        && is_number(seconds)
     {
         // Go counts in nanoseconds of 64 bits: 292 years.
         if (seconds * 1e9).abs() > i64::MAX as f64 {
@@ -224,6 +251,7 @@ mod tests {
         check("Inf", Err("cannot parse \"Inf\" to a valid duration. It overflows int64"));
         check("", Err("cannot parse \"\" to a valid duration"));
         check("1ns", Err("cannot parse \"1ns\" to a valid duration"));
+        check("1e400", Err("cannot parse \"1e400\" to a valid duration"));
         check("NaN", Err("cannot parse \"NaN\" to a valid duration"));
     }
 
@@ -233,6 +261,29 @@ mod tests {
         assert_eq!(params.get("a"), "body x");
         assert_eq!(params.all("a").collect::<Vec<_>>(), ["body x", "url", "%zz"]);
         assert_eq!((params.get("b"), params.get("c"), params.get("d")), ("2", "&", ""));
+    }
+
+    #[test]
+    fn forms_in_several_parts_are_read() {
+        let check = |content_type: &str, body: &str, expected: &[(&str, &str)]| {
+            let params = Params::new("a=url", b"").with_multipart(content_type, body.as_bytes());
+            let got: Vec<(&str, &str)> =
+                params.pairs.iter().skip(1).map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(got, expected, "{body}");
+            assert_eq!(params.get("a"), "url");
+        };
+        let of = "multipart/form-data; boundary=xY";
+        let part = |head: &str, value: &str| {
+            format!("--xY\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
+        };
+        let end = "--xY--\r\n";
+        let both = part("name=\"a\"", "1") + &part("name=\"query\"", "sum(x)\r\n + 1") + end;
+        check(of, &both, &[("a", "1"), ("query", "sum(x)\r\n + 1")]);
+        check("multipart/form-data;boundary=\"xY\"", &both, &[("a", "1"), ("query", "sum(x)\r\n + 1")]);
+        check("multipart/form-data", &both, &[]);
+        check(of, &(part("name=\"f\"; filename=\"x\"", "1") + end), &[]);
+        check(of, "--xY\r\nname", &[]);
+        check(of, "", &[]);
     }
 
     #[test]

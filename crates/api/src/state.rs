@@ -308,14 +308,19 @@ impl FromRequest<Arc<Shell>> for Params {
     async fn from_request(request: Request, _: &Arc<Shell>) -> Result<Self, ApiError> {
         let query = request.uri().query().unwrap_or("").to_owned();
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_form =
-            content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
-        if !matches!(*request.method(), Method::POST | Method::PUT) || !is_form {
+        let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or("").trim();
+        let is_form = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        let is_in_parts = media_type.eq_ignore_ascii_case("multipart/form-data");
+        if !matches!(*request.method(), Method::POST | Method::PUT) || !(is_form || is_in_parts) {
             return Ok(Self::new(&query, b""));
         }
+        let content_type = content_type.unwrap_or("").to_owned();
         let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await.map_err(|err| {
             ApiError::bad_data(format!("error parsing form values (at most {FORM_BYTES_MAX} bytes): {err}"))
         })?;
+        if is_in_parts {
+            return Ok(Self::new(&query, b"").with_multipart(&content_type, &body));
+        }
         Ok(Self::new(&query, &body))
     }
 }

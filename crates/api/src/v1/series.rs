@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use http::StatusCode;
 use model::{Labels, Matcher, TimeRange};
@@ -70,9 +71,11 @@ pub(crate) async fn label_names(Shared(api): Shared, params: Params) -> Result<R
 /// `GET /api/v1/label/<name>/values`
 pub(crate) async fn label_values(
     Shared(api): Shared,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     params: Params,
 ) -> Result<Response, ApiError> {
+    let Path(name) =
+        name.map_err(|why| ApiError::bad_data(format!("invalid label name: {}", why.body_text())))?;
     let name = unescape_name(&name);
     if name.is_empty() {
         return Err(ApiError::bad_data("invalid label name: \"\""));
