@@ -181,16 +181,7 @@ impl PlainCache {
         } else {
             entry.reference = None;
         }
-        let is_begun = scrape.options.starts.zeros && start_ms != 0;
-        if is_begun {
-            // Refused for all but new counters.
-            let _ = scrape.appender.append_zero(labels, t_ms, start_ms);
-        }
-        let appended = if scrape.options.starts.stored && start_ms != 0 {
-            scrape.appender.append_with_start(entry.series, labels, t_ms, start_ms, value)
-        } else {
-            scrape.appender.append(entry.series, labels, t_ms, value)
-        };
+        let appended = append(scrape, entry.series, labels, t_ms, (value, start_ms));
         match appended {
             Ok(series) => {
                 entry.series = Some(series);
@@ -291,5 +282,25 @@ impl PlainCache {
                 self.free.push(EntryIdx::try_from(idx).expect("indices are made from EntryIdx"));
             }
         }
+    }
+}
+
+/// Appends a sample, after a zero where its counter began.
+fn append(
+    scrape: &mut Scrape<'_>,
+    series: Option<SeriesRef>,
+    labels: &Labels,
+    t_ms: i64,
+    (value, start_ms): (f64, i64),
+) -> Result<SeriesRef, AppendError> {
+    let starts = scrape.options.starts;
+    if starts.zeros && start_ms != 0 {
+        // Refused for all but new counters.
+        let _ = scrape.appender.append_zero(labels, t_ms, start_ms);
+    }
+    if starts.stored && start_ms != 0 {
+        scrape.appender.append_with_start(series, labels, t_ms, start_ms, value)
+    } else {
+        scrape.appender.append(series, labels, t_ms, value)
     }
 }
