@@ -239,8 +239,9 @@ pub(crate) fn double_exponential_smoothing(
     let (mut before, mut level) = (0.0, values[0]);
     let mut trend = values[1] - values[0];
     for range in window.pieces_of(values.len(), PIECE) {
-        for idx in range.start.max(1)..range.end {
-            let scaled = smoothing * values[idx];
+        let (first, piece) = (range.start.max(1), &values[range.start.max(1)..range.end]);
+        for (idx, value) in (first..).zip(piece) {
+            let scaled = smoothing * value;
             if idx > 1 {
                 trend = trending * (level - before) + (1.0 - trending) * trend;
             }

@@ -204,8 +204,8 @@ mod tests {
                 "changes" => merged::changes(w, false),
                 "max_over_time" => fast::max(w.values),
                 "min_over_time" => fast::min(w.values),
-                "sum_over_time" => Some(over_time::sum(&w)),
-                _ => Some(over_time::avg(&w)),
+                "sum_over_time" => Some(over_time::sum(w)),
+                _ => Some(over_time::avg(w)),
             };
             for name in ["resets", "changes", "max_over_time", "min_over_time", "sum_over_time", "avg_over_time"] {
                 let mut slide = Slide::of(name).expect("one of those");
