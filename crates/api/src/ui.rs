@@ -43,6 +43,9 @@ const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// Everything that no other route answers: a file, or the page for one of its own routes.
 pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> Response {
+    if let Some(single) = with_single_slashes(&request) {
+        return Redirect::permanent(&single).into_response();
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
     }
@@ -61,6 +64,18 @@ pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> 
         return Redirect::permanent(&home).into_response();
     }
     page(&shell, &way_back(path))
+}
+
+/// Where a path with two slashes in a row was meant to go, as `http://host:9090//api/v1/query` of a base that ends in one.
+fn with_single_slashes(request: &Request) -> Option<String> {
+    let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
+    if !uri.path().contains("//") {
+        return None;
+    }
+    let parts: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
+    let end = if uri.path().ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+    Some(format!("/{}{end}{query}", parts.join("/")))
 }
 
 /// The page itself, at the route prefix.

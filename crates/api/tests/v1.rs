@@ -492,6 +492,7 @@ async fn unknown_pages_are_the_page_and_unknown_files_are_not() {
         assert_eq!(status, 200, "{path}");
         assert!(body.contains("<title>Hinomi</title>"), "{body}");
     }
+    server.check("//api/v1/query?query=1", 308, "").await;
     server.check("/nope.js", 404, "404 page not found\n").await;
     server.check("/-/nope", 404, "404 page not found\n").await;
 }

@@ -92,7 +92,6 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
     check(&analyze, 2, "URL");
     // Before the command's word, as scripts for promtool have them.
     check(&["--enable-feature=x", "query", "instant", nowhere, "up"], 1, "connection refused");
-    check(&["--enable-feature", "x", "check", "rules", "/nonexistent.yml"], 1, "/nonexistent.yml");
     check(&["--log.level=loud", "server"], 1, "--log.level");
     check(&["--query.timeout=1s", "query", "instant", nowhere, "up"], 2, "--query.timeout");
     check(&["server", "--log.level=loud"], 1, "--log.level");
