@@ -45,6 +45,7 @@ pub struct InfluxReceiver {
     samples: Arc<Counter>,
     refused: Arc<Counter>,
     texts: Arc<Counter>,
+    shed: Arc<Counter>,
 }
 
 impl std::fmt::Debug for InfluxReceiver {
@@ -101,14 +102,20 @@ impl InfluxReceiver {
                 "hinomi_influx_dropped_texts_total",
                 "Fields of line protocol left out, since they are text and no number.",
             ),
+            shed: registry.counter(
+                "hinomi_influx_shed_total",
+                "Requests and packets of line protocol put off or dropped, since memory is short (--storage.memory.budget-bytes).",
+            ),
             store: options.store,
             clock: options.clock,
         }
     }
 
-    /// Whether memory is short.
+    /// Whether memory is short. Counts those that are told so.
     pub(crate) fn sheds(&self) -> bool {
-        self.store.is_overloaded()
+        let sheds = self.store.is_overloaded();
+        self.shed.add(u64::from(sheds));
+        sheds
     }
 
     /// Stores what `body` holds. Blocks on the store.

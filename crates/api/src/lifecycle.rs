@@ -25,7 +25,13 @@ pub(crate) async fn healthy() -> Response {
 pub(crate) async fn ready(State(shell): State<Arc<Shell>>) -> Response {
     match shell.ready() {
         Some(_) => text_response(StatusCode::OK, "Hinomi is Ready.\n"),
-        None => shell.unavailable(),
+        None => {
+            let mut response = shell.unavailable();
+            if let Some(doing) = shell.starting() {
+                *response.body_mut() = format!("Service Unavailable: {doing}\n").into();
+            }
+            response
+        }
     }
 }
 

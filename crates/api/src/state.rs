@@ -132,6 +132,8 @@ pub struct Shell {
     /// The Alertmanager inside, or the one that is all there is.
     manager: OnceLock<alertmanager::Handle>,
     pub(crate) is_stopping: AtomicBool,
+    /// What the start is doing.
+    starting: OnceLock<Arc<dyn Fn() -> String + Send + Sync>>,
     pub(crate) metrics: Metrics,
     pub(crate) notices: Arc<Notices>,
 }
@@ -159,9 +161,21 @@ impl Shell {
             services: OnceLock::new(),
             manager: OnceLock::new(),
             is_stopping: AtomicBool::new(false),
+            starting: OnceLock::new(),
             metrics,
             notices,
         })
+    }
+
+    /// Has `/-/ready` say what the start is doing, as long as it does. Only the first call counts.
+    pub fn set_starting(&self, doing: Arc<dyn Fn() -> String + Send + Sync>) {
+        let _ = self.starting.set(doing);
+    }
+
+    /// What the start is doing; `None` once it is done, or when nobody says.
+    pub(crate) fn starting(&self) -> Option<String> {
+        let is_starting = self.services.get().is_none() && !self.is_stopping.load(Ordering::Relaxed);
+        self.starting.get().filter(|_| is_starting).map(|doing| doing())
     }
 
     /// From now on requests are answered. Only the first call counts.

@@ -52,8 +52,8 @@ fn main() -> ExitCode {
         }
     };
     let result = match invocation {
-        Invocation::Server(values) => server::run(&values),
-        Invocation::Manager(values) => manager::run(&values),
+        Invocation::Server(values) => told_time().and_then(|()| server::run(&values)),
+        Invocation::Manager(values) => told_time().and_then(|()| manager::run(&values)),
         Invocation::Query(args) => query::run(&args),
         Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::TestRules(args) => unit_test::run(&args),
@@ -62,6 +62,15 @@ fn main() -> ExitCode {
         Invocation::Check(args) => return ended(check::run(&args)),
     };
     ended(result.map(|()| ExitCode::SUCCESS))
+}
+
+/// Nothing can be stored, scheduled or answered while time does not pass: 0 is the least that is known here.
+fn told_time() -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !stdx::SystemClock::new().is_before_1970(),
+        "the machine's clock is before 1970; set it, and start again"
+    );
+    Ok(())
 }
 
 fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {

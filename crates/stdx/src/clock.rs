@@ -31,6 +31,13 @@ impl SystemClock {
     pub fn new() -> Self {
         Self { origin: Instant::now() }
     }
+
+    /// Whether the machine's clock shows a time before 1970, which is 0 here and does not pass.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the machine's clock")]
+    pub fn is_before_1970(&self) -> bool {
+        SystemTime::now() < UNIX_EPOCH
+    }
 }
 
 impl Default for SystemClock {

@@ -9,6 +9,7 @@ mod budget;
 mod compact;
 mod import;
 mod log;
+mod look;
 mod maintain;
 mod open;
 mod rollup;
@@ -32,6 +33,7 @@ use storage::{
 
 use crate::block::Block;
 use crate::error::TsdbError;
+use crate::families::Families;
 use crate::head::{DbAppender, Head};
 use crate::index::BlockCache;
 use crate::metrics::Metrics;
@@ -63,6 +65,7 @@ pub struct Db {
     /// Parts of the blocks' indexes.
     cache: Arc<BlockCache>,
     budget: Budget,
+    families: Mutex<Families>,
     /// Told after each change that readers may see, before it is acknowledged.
     changes: ChangeLog,
     /// Told of each batch before it is written, as far as it is behind.
@@ -88,6 +91,15 @@ impl Db {
     /// the disk begin with their pages. May take some tenths of a second; nobody waits for it.
     pub fn warm_up(&self) {
         open::warm_up(self);
+    }
+
+    /// Opens what is stored in `dir` now, for reading: takes no lock and changes nothing, and a server may be using the directory. Samples
+    /// as they came; roll-ups are not looked into. The store counts as closed.
+    ///
+    /// # Errors
+    /// When the disk refuses. Damage is no error: what is damaged is left out and reported.
+    pub fn open_to_look(dir: &Arc<dyn Dir>, options: &Options) -> Result<(Self, OpenReport), TsdbError> {
+        look::open(dir, options)
     }
 
     /// Makes all batches acknowledged before the call survive power loss. Does not hold up commits. Calls that come while another one is under way
@@ -240,6 +252,27 @@ impl Db {
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, Metadata> {
         self.head.metadata.lock().all().clone()
+    }
+
+    /// Keeps on the disk what was said of metric families, for exports; what writers said is among it anyway.
+    ///
+    /// # Errors
+    /// When the disk refuses; the next call tries again.
+    pub fn keep_families<'a>(
+        &self,
+        said: impl IntoIterator<Item = (&'a str, &'a Metadata)>,
+    ) -> Result<(), TsdbError> {
+        let written = self.metadata();
+        let mut families = self.families.lock();
+        said.into_iter().for_each(|(name, said)| families.hear(name, said));
+        written.iter().for_each(|(name, said)| families.hear(name, said));
+        families.write(&*self.dir)
+    }
+
+    /// What was ever said of metric families and kept, by name.
+    #[must_use]
+    pub fn families(&self) -> BTreeMap<String, Metadata> {
+        self.families.lock().all().clone()
     }
 
     /// Whether [`Db::close`] was called.

@@ -8,6 +8,7 @@ mod block;
 mod compact;
 mod db;
 mod error;
+mod families;
 #[doc(hidden)]
 pub mod fuzz;
 mod head;
@@ -27,4 +28,4 @@ pub use block::fuzz_tombstones;
 pub use db::Db;
 pub use error::TsdbError;
 pub use options::{Durability, Options, RetentionRule, RollUp};
-pub use report::{MaintenanceReport, NamedCount, OpenReport, Quarantined, Stats};
+pub use report::{MaintenanceReport, NamedCount, OpenProgress, OpenReport, Quarantined, Stats};

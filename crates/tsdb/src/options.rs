@@ -1,7 +1,11 @@
 //! What an operator may set about the store, with the defaults.
 
+use std::sync::Arc;
+
 use model::{Labels, Matcher};
 use stdx::metrics::Registry;
+
+use crate::report::OpenProgress;
 
 /// Two hours, the length of blocks cut from the head. From Prometheus.
 pub(crate) const BLOCK_MS_DEFAULT: i64 = 2 * 60 * 60 * 1000;
@@ -94,6 +98,8 @@ pub struct Options {
     pub memory_budget_bytes: u64,
     /// What a commit promises.
     pub durability: Durability,
+    /// Is told how far [`crate::Db::open`] is.
+    pub progress: Arc<OpenProgress>,
     /// Where the store's own metrics are registered.
     pub registry: Registry,
 }
@@ -117,6 +123,7 @@ impl Default for Options {
             exemplars_max: EXEMPLARS_MAX_DEFAULT,
             memory_budget_bytes: 0,
             durability: Durability::default(),
+            progress: Arc::default(),
             registry: Registry::new(),
         }
     }

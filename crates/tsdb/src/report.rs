@@ -1,4 +1,61 @@
-//! What the store tells its caller: after opening, after maintenance, and when asked about its size.
+//! What the store tells its caller: while and after opening, after maintenance, and when asked about its size.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// How far [`crate::Db::open`] is, for those who wait.
+#[derive(Debug, Default)]
+pub struct OpenProgress {
+    step: AtomicU8,
+    /// Of the log, in bytes.
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+/// What an open does, in this order; 0 is before all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenStep {
+    Blocks = 1,
+    Log,
+    Sync,
+    Rescue,
+    Done,
+}
+
+impl OpenProgress {
+    pub(crate) fn begin(&self, step: OpenStep) {
+        self.step.store(step as u8, Ordering::Relaxed);
+    }
+
+    /// Bytes of the log to be read.
+    pub(crate) fn expect(&self, n_bytes: u64) {
+        self.total.store(n_bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, n_bytes: usize) {
+        self.done.fetch_add(n_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// What is being done now, for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let step = self.step.load(Ordering::Relaxed);
+        let is = |other: OpenStep| step == other as u8;
+        if is(OpenStep::Log) {
+            let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+            // Records have heads and files ends that count for nothing.
+            let percent = (done * 100).checked_div(total).unwrap_or(0).min(100);
+            return format!("replaying the log: {percent} % of {} MB", total.div_ceil(1_000_000));
+        }
+        let text = match step {
+            _ if is(OpenStep::Blocks) => "opening blocks",
+            _ if is(OpenStep::Sync) => "waiting for the disk to have all of the log",
+            _ if is(OpenStep::Rescue) => "writing what is whole of a damaged log to blocks",
+            _ if is(OpenStep::Done) => "the data directory is open",
+            _ => "opening the data directory",
+        };
+        text.to_owned()
+    }
+}
 
 /// Something damaged that was moved out of the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +85,8 @@ pub struct OpenReport {
     pub n_orphans: u64,
     /// What was damaged. Its data is not served.
     pub quarantined: Vec<Quarantined>,
+    /// What is damaged and was left where it is, by [`crate::Db::open_to_look`]: file, and what is wrong with it.
+    pub left_out: Vec<(String, String)>,
 }
 
 impl OpenReport {
@@ -37,6 +96,8 @@ impl OpenReport {
         let mut lines: Vec<String> = (self.quarantined.iter())
             .map(|q| format!("{} is damaged ({}); moved to {}", q.path, q.reason, q.moved_to))
             .collect();
+        let left_out = self.left_out.iter();
+        lines.extend(left_out.map(|(path, reason)| format!("{path} is damaged ({reason}) and left out")));
         if self.torn_bytes > 0 {
             lines.push(format!("cut {} bytes of an unfinished write from the WAL", self.torn_bytes));
         }

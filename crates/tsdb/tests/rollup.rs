@@ -536,7 +536,7 @@ fn what_looks_at_a_directory_looks_at_roll_ups_too() {
     let repair = inspect::repair(&shared, false, START_MS, &mut |_| {}).unwrap();
     assert_eq!(repair.steps.len(), 1, "{:?}", repair.steps);
     let after = inspect::list(&shared).unwrap();
-    assert_eq!(after.tiers[0].blocks.len() + 1, listing.tiers[0].blocks.len());
-    assert_eq!(after.tiers[1], listing.tiers[1]);
+    // Rows cannot be made again, but the index has a copy.
+    assert_eq!(after.tiers, listing.tiers);
     assert!(inspect::verify(&shared, &mut |_| {}).unwrap().is_whole());
 }

@@ -302,6 +302,34 @@ fn new_series_are_refused_when_memory_is_short_and_named() {
     let mut appender = db.appender(START_MS + 1);
     assert_eq!(appender.append(None, &labels(99_999), START_MS + 1, 1.0), Err(AppendError::MemoryLimit));
     assert!(appender.append(None, &labels(0), START_MS + 1, 1.0).is_ok(), "known series go on");
+    drop(appender);
+    // Each mark is counted, and none holds for longer than what brought it.
+    let counted = |name: &str| {
+        let page = registry.render();
+        let value = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        value.unwrap().parse::<f64>().unwrap()
+    };
+    let mut t_ms = START_MS + 2;
+    while counted("tsdb_memory_small_caches_total") == 0.0 {
+        assert!(t_ms < START_MS + 50, "caches are never made small");
+        let mut appender = db.appender(t_ms);
+        // All known ones, so that they stay, and as many more as are taken.
+        for idx in 0..10_000 {
+            let _ = appender.append(None, &labels(idx), t_ms, (idx as f64).sin());
+        }
+        appender.commit().unwrap();
+        db.maintain(t_ms).unwrap();
+        t_ms += 1;
+    }
+    assert!(counted("tsdb_memory_early_seals_total") >= 1.0);
+    for hour in 2..6 {
+        let now_ms = START_MS + hour * 60 * 60_000;
+        let mut appender = db.appender(now_ms);
+        appender.append(None, &labels(0), now_ms, 1.0).unwrap();
+        appender.commit().unwrap();
+        db.maintain(now_ms).unwrap();
+    }
+    assert!(!db.refuses_new_series() && !db.is_overloaded(), "what no one writes to any more leaves");
 }
 
 #[test]

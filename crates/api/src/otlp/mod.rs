@@ -67,6 +67,7 @@ pub struct OtlpReceiver {
     samples: Arc<Counter>,
     rejected: Arc<Counter>,
     warnings: Arc<Family<Counter>>,
+    shed: Arc<Counter>,
 }
 
 impl std::fmt::Debug for OtlpReceiver {
@@ -91,13 +92,19 @@ impl OtlpReceiver {
                 "The total number of warnings produced while translating OTLP metrics to the Prometheus model, by category.",
                 &["category"],
             ),
+            shed: registry.counter(
+                "hinomi_otlp_shed_total",
+                "Requests of OTLP put off, since memory is short (--storage.memory.budget-bytes).",
+            ),
             options,
         }
     }
 
-    /// Whether memory is short.
+    /// Whether memory is short. Counts those that are told so.
     pub(crate) fn sheds(&self) -> bool {
-        self.options.store.is_overloaded()
+        let sheds = self.options.store.is_overloaded();
+        self.shed.add(u64::from(sheds));
+        sheds
     }
 
     /// Stores what `request` holds. Blocks on the store.

@@ -117,7 +117,11 @@ fn any_data_dir() -> [Arg; 2] {
         .value_name("DIR")
         .help("Data directory; as --storage.tsdb.path")
         .value_parser(clap::value_parser!(PathBuf));
-    [first, data_dir().help("Data directory; a server may be running on it")]
+    [first, open_data_dir()]
+}
+
+fn open_data_dir() -> Arg {
+    data_dir().help("Data directory; a server may be running on it")
 }
 
 /// Likewise for commands that need it for themselves.
@@ -199,7 +203,8 @@ fn selection() -> [Arg; 3] {
             "First time, RFC 3339 or Unix seconds (milliseconds from 1e11 on); the oldest sample by default",
         ),
         text("max-time", "TIME", "Last time, likewise; the newest sample by default"),
-        text("match", "SELECTOR", "Series selector such as {job=\"node\"}; all series by default"),
+        text("match", "SELECTOR", "Series selector such as {job=\"node\"}; may be repeated: series that fit any; all series by default")
+            .action(ArgAction::Append),
     ]
 }
 
@@ -227,19 +232,19 @@ pub(crate) fn command() -> Command {
         .subcommand(
             sub("export", "Writes blocks that Prometheus and promtool open")
                 .arg(path("to", "DIR", "Folder for the blocks; made if it is not there"))
-                .arg(data_dir())
+                .arg(open_data_dir())
                 .args(selection()),
         )
         .subcommand(
             sub("dump", "Prints samples, one line each: labels, value, milliseconds")
-                .args(closed_data_dir())
+                .args(any_data_dir())
                 .args(selection())
                 .arg(dump_format())
                 .arg(switch("openmetrics", "Print OpenMetrics, as dump-openmetrics").conflicts_with("format")),
         )
         .subcommand(
             sub("dump-openmetrics", "Prints samples as OpenMetrics, as promtool does")
-                .args(closed_data_dir())
+                .args(any_data_dir())
                 .args(selection()),
         )
         .subcommand(
@@ -407,6 +412,6 @@ fn read_selection(sub: &ArgMatches, data_dir: PathBuf) -> Result<Selection, Stri
     Ok(Selection {
         data_dir,
         range: TimeRange::new(time("min-time", i64::MIN)?, time("max-time", i64::MAX)?),
-        selector: sub.get_one::<String>("match").cloned(),
+        selectors: sub.get_many::<String>("match").into_iter().flatten().cloned().collect(),
     })
 }

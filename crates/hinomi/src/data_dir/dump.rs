@@ -4,10 +4,10 @@ use std::io::{BufWriter, Write};
 
 use anyhow::Result;
 use model::float::format_g;
-use model::{TimeRange, is_stale};
-use storage::{Queryable as _, SelectHints, Series};
+use storage::{SelectHints, Series};
 
-use super::Selection;
+use super::openmetrics::{self, LeftOut};
+use super::{Selected, Selection};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,40 +22,48 @@ pub(crate) enum DumpFormat {
 
 /// Prints `selection`.
 pub(super) fn dump(selection: &Selection, as_what: DumpFormat) -> Result<()> {
-    let db = super::open(&selection.data_dir)?;
-    let range = TimeRange::new(selection.range.start_ms, selection.range.end_ms);
-    let matchers = selection.matchers()?;
+    let selected = selection.open()?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut n_histograms = 0;
-    let mut set = db.select(&matchers, range, &SelectHints::default())?;
-    while let Some(series) = set.next()? {
-        let written = match as_what {
-            DumpFormat::Lines => lines(&mut out, &series),
-            DumpFormat::OpenMetrics => {
-                n_histograms += series.histograms.len();
-                openmetrics(&mut out, &series)
-            }
-            DumpFormat::SeriesJson => {
-                let labels: serde_json::Map<String, serde_json::Value> =
-                    series.labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-                writeln!(out, "{}", serde_json::Value::Object(labels))
-            }
-        };
+    let written = match as_what {
+        DumpFormat::OpenMetrics => openmetrics::write(&mut out, &selected),
+        _ => all_lines(&mut out, &selected, as_what).map(|()| LeftOut::default()),
+    };
+    let written = written.and_then(|left_out| Ok(out.flush().map(|()| left_out)?));
+    let left_out = match written {
         // A reader that has seen enough, such as head, is no error.
-        if written.is_err_and(|err| err.kind() == std::io::ErrorKind::BrokenPipe) {
-            return Ok(());
-        }
-    }
-    if as_what == DumpFormat::OpenMetrics {
-        writeln!(out, "# EOF")?;
-    }
-    out.flush()?;
-    drop(set);
-    db.close()?;
-    if n_histograms > 0 {
+        Err(err) if is_broken_pipe(&err) => return Ok(()),
+        written => written?,
+    };
+    if left_out.n_histograms > 0 {
         eprintln!(
-            "{n_histograms} native histograms left out: OpenMetrics has no form for them; dump without --openmetrics has, and export"
+            "{} native histograms left out: OpenMetrics has no form for them; dump without --openmetrics has, and export",
+            left_out.n_histograms
         );
+    }
+    if left_out.n_exemplars > 0 {
+        eprintln!(
+            "{} exemplars left out: OpenMetrics has them for counters and buckets, one for each sample",
+            left_out.n_exemplars
+        );
+    }
+    Ok(())
+}
+
+fn is_broken_pipe(err: &anyhow::Error) -> bool {
+    err.downcast_ref::<std::io::Error>().is_some_and(|err| err.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn all_lines(out: &mut impl Write, selected: &Selected<'_>, as_what: DumpFormat) -> Result<()> {
+    let hints = SelectHints { labels_only: as_what == DumpFormat::SeriesJson, ..SelectHints::default() };
+    let mut set = selected.select(selected.selection.range, &hints)?;
+    while let Some(series) = set.next()? {
+        if as_what == DumpFormat::SeriesJson {
+            let labels: serde_json::Map<String, serde_json::Value> =
+                series.labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            writeln!(out, "{}", serde_json::Value::Object(labels))?;
+        } else {
+            lines(out, &series)?;
+        }
     }
     Ok(())
 }
@@ -73,24 +81,4 @@ fn lines(out: &mut impl Write, series: &Series) -> std::io::Result<()> {
         writeln!(out, "{} {} {}", series.labels, sample.histogram, sample.t_ms)?;
     }
     Ok(())
-}
-
-/// Without staleness markers, which the text cannot carry.
-fn openmetrics(out: &mut impl Write, series: &Series) -> std::io::Result<()> {
-    let name = series.labels.metric_name();
-    let rest = series.labels.without_metric_name();
-    let pairs: Vec<String> =
-        rest.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-    let labels = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
-    for (t_ms, value) in series.timestamps.iter().zip(&series.values).filter(|(_, value)| !is_stale(**value))
-    {
-        let (secs, millis) = (t_ms.div_euclid(1000), t_ms.rem_euclid(1000));
-        writeln!(out, "{name}{labels} {} {secs}.{millis:03}", format_g(*value))?;
-    }
-    Ok(())
-}
-
-/// OpenMetrics knows three escapes.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

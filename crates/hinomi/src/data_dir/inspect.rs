@@ -1,13 +1,13 @@
 //! `hinomi tsdb list|analyze|verify|repair`: prints what `tsdb::inspect` finds, as tables or JSON.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use stdx::{Clock as _, Dir, DiskDir, SystemClock};
+use anyhow::{Result, bail};
+use stdx::{Clock as _, SystemClock};
 use tsdb::NamedCount;
 use tsdb::inspect::{self, Analysis, AnalyzeOptions, BlockSummary, Finding, Listing, Severity};
 
+use super::existing;
 use crate::say;
 use crate::terminal::{Align, Table, bold, bytes, duration, green, number, red, time, yellow};
 
@@ -18,16 +18,6 @@ pub(crate) enum Format {
     Table,
     /// For programs.
     Json,
-}
-
-/// A folder that is there: looking at one that is not makes none.
-fn existing(data_dir: &Path) -> Result<Arc<dyn Dir>> {
-    let shown = data_dir.display();
-    anyhow::ensure!(
-        DiskDir::anywhere().list(data_dir).is_ok(),
-        "{shown} is no folder that can be read; name the data directory with --storage.tsdb.path"
-    );
-    Ok(Arc::new(DiskDir::open(data_dir).with_context(|| format!("cannot open {shown}"))?))
 }
 
 fn say_json(value: &impl serde::Serialize) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `hinomi tsdb`: works on a data directory while no server has it, or on a snapshot of one; looks at any.
+//! `hinomi tsdb`: looks at any data directory, be it one that a server is using; changes one while no server has it.
 
 mod args;
 mod dump;
@@ -6,6 +6,7 @@ mod export;
 mod from_rules;
 mod import;
 mod inspect;
+mod openmetrics;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use model::TimeRange;
 use stdx::{Clock as _, Dir, DiskDir, SystemClock};
+use storage::{Queryable as _, SelectHints, SeriesSet, merge_sets};
 use tsdb::{Db, Options};
 
 pub(crate) use args::{TsdbCommand, command, parse};
@@ -51,31 +53,94 @@ pub(crate) struct Selection {
     pub data_dir: std::path::PathBuf,
     /// From when to when, inclusive.
     pub range: TimeRange,
-    /// Series selector; all when `None`.
-    pub selector: Option<String>,
+    /// Series selectors; a series that fits any of them is meant, all series where there is none.
+    pub selectors: Vec<String>,
 }
 
 impl Selection {
-    /// Matchers of the selector; for all series, one that every series meets.
-    fn matchers(&self) -> Result<Vec<model::Matcher>> {
-        match &self.selector {
-            Some(selector) => {
-                promql::metric_selector(selector).map_err(|why| anyhow::anyhow!("--match: {why}"))
-            }
-            None => Ok(Vec::new()),
+    /// Opens the directory to look, and asks for nothing but what is selected.
+    fn open(&self) -> Result<Selected<'_>> {
+        let matchers = self.selectors.iter().map(|selector| {
+            promql::metric_selector(selector).map_err(|why| anyhow::anyhow!("--match: {why}"))
+        });
+        let mut matchers = matchers.collect::<Result<Vec<_>>>()?;
+        if matchers.is_empty() {
+            // Every series meets no matcher.
+            matchers.push(Vec::new());
+        }
+        Ok(Selected { db: open_to_look(&self.data_dir)?, matchers, selection: self })
+    }
+}
+
+/// What a [`Selection`] found.
+struct Selected<'a> {
+    db: Db,
+    /// Of each selector.
+    matchers: Vec<Vec<model::Matcher>>,
+    selection: &'a Selection,
+}
+
+impl Selected<'_> {
+    /// The part of the selected time in which there are samples; `None` when there are none.
+    fn span(&self) -> Option<TimeRange> {
+        let (span, range) = (self.db.time_span()?, self.selection.range);
+        let both = TimeRange::new(span.start_ms.max(range.start_ms), span.end_ms.min(range.end_ms));
+        (both.start_ms <= both.end_ms).then_some(both)
+    }
+
+    /// Series that fit any selector, by rising labels, each once.
+    fn select(&self, range: TimeRange, hints: &SelectHints) -> Result<Box<dyn SeriesSet + '_>> {
+        self.select_also(&[], range, hints)
+    }
+
+    /// Of these, those for which all of `also` hold.
+    fn select_also(
+        &self,
+        also: &[model::Matcher],
+        range: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet + '_>> {
+        let sets = self.matchers.iter().map(|matchers| {
+            let all: Vec<model::Matcher> = matchers.iter().chain(also).cloned().collect();
+            self.db.select(&all, range, hints)
+        });
+        let mut sets = sets.collect::<Result<Vec<_>, _>>()?;
+        match sets.len() {
+            1 => Ok(sets.remove(0)),
+            _ => Ok(merge_sets(sets)),
         }
     }
 }
 
-/// Opens a data directory. Nothing in it expires meanwhile.
+// Samples as they came, not what was kept of several; nothing expires meanwhile.
+fn options() -> Options {
+    Options { retention_ms: 0, retention_bytes: 0, serves_roll_ups: false, ..Options::default() }
+}
+
+/// A folder that is there: looking at one that is not makes none.
+fn existing(data_dir: &Path) -> Result<Arc<dyn Dir>> {
+    let shown = data_dir.display();
+    anyhow::ensure!(
+        DiskDir::anywhere().list(data_dir).is_ok(),
+        "{shown} is no folder that can be read; name the data directory with --storage.tsdb.path"
+    );
+    Ok(Arc::new(DiskDir::open(data_dir).with_context(|| format!("cannot open {shown}"))?))
+}
+
+/// Opens a data directory as it is now, be it that a server is using it.
+fn open_to_look(data_dir: &Path) -> Result<Db> {
+    let (db, report) = Db::open_to_look(&existing(data_dir)?, &options())
+        .with_context(|| format!("cannot read the data directory {}", data_dir.display()))?;
+    report.warnings().iter().for_each(|warning| eprintln!("{warning}"));
+    Ok(db)
+}
+
+/// Opens a data directory to change it.
 fn open(data_dir: &Path) -> Result<Db> {
     let shown = data_dir.display();
     let dir: Arc<dyn Dir> =
         Arc::new(DiskDir::open(data_dir).with_context(|| format!("cannot open {shown}"))?);
-    // Samples as they came, not what was kept of several.
-    let options =
-        Options { retention_ms: 0, retention_bytes: 0, serves_roll_ups: false, ..Options::default() };
-    let (db, report) = Db::open(dir, options, SystemClock::new().now_ms())
+    let (db, report) = Db::open(dir, options(), SystemClock::new().now_ms())
         .map_err(|err| match err {
             tsdb::TsdbError::Locked { .. } => anyhow::anyhow!(
                 "a server is using {shown}; stop it, or name another directory with --storage.tsdb.path (an import goes \

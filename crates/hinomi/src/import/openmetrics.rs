@@ -1,13 +1,15 @@
-//! A file of samples with timestamps, read piece by piece; each piece becomes a few blocks.
+//! A file of samples with timestamps, read piece by piece; each piece becomes a few blocks. Exemplars and what the file says of families go
+//! beside them.
 //!
 //! A block's source is a hash of its piece, so that a second run over the same file passes over what is there.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use model::{Labels, LabelsBuilder};
+use model::{Exemplar, Labels, LabelsBuilder, Metadata, MetricType};
 use stdx::{Dir, File};
 use storage::{Series, VecSeriesSet};
 use wire::exposition::{Entry, Format, Parser};
@@ -23,7 +25,13 @@ const BLOCKS_MAX: i64 = 8;
 /// What OpenMetrics ends with.
 const EOF: &[u8] = b"# EOF\n";
 
-type Samples = BTreeMap<Labels, BTreeMap<i64, f64>>;
+/// What is in a piece.
+#[derive(Default)]
+struct Piece {
+    samples: BTreeMap<Labels, BTreeMap<i64, f64>>,
+    exemplars: Vec<(Labels, Exemplar)>,
+    families: BTreeMap<String, Metadata>,
+}
 
 /// Takes in a file.
 pub(super) fn run(import: &Import<'_>, files: &Arc<dyn Dir>, on_item: &mut OnItem<'_>) -> Result<Ended> {
@@ -48,7 +56,7 @@ fn run_pieces(
     });
     let is_text = path.extension().is_some_and(|end| end == "prom");
     let format = if is_text { Format::Text004 } else { Format::OpenMetrics100 };
-    let (mut at, mut n_lines) = (0, 0);
+    let (mut at, mut n_lines, mut open_type) = (0, 0, MetricType::default());
     loop {
         if tracker.is_stopped() {
             return Ok(Ended::Stopped);
@@ -61,11 +69,12 @@ fn run_pieces(
         if !is_last && !is_text {
             piece.extend_from_slice(EOF);
         }
-        let samples = read(&piece, format, n_lines).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
+        let found =
+            read(&piece, format, n_lines, &mut open_type).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
         drop(piece);
         n_lines += n_lines_of_piece;
         let percent = (at * 100).checked_div(len).unwrap_or(100);
-        let line = write(import, samples, hash)?;
+        let line = write(import, found, hash)?;
         tracker.item("", at, on_item, &format!("{percent} % read: {line}"))?;
         if is_last {
             tracker.update(|numbers| numbers.n_items = numbers.n_done);
@@ -92,9 +101,10 @@ fn next_piece(file: &dyn File, at: u64, len: u64, piece_bytes: usize) -> Result<
     Ok((piece, false))
 }
 
-/// The samples of a piece, whose first line has `n_lines` before it.
-fn read(bytes: &[u8], format: Format, n_lines: usize) -> Result<Samples, String> {
-    let mut samples = Samples::new();
+/// What is in a piece, whose first line has `n_lines` before it. `open_type` is that of the last family begun so far: it says how `le` is
+/// written.
+fn read(bytes: &[u8], format: Format, n_lines: usize, open_type: &mut MetricType) -> Result<Piece, String> {
+    let mut piece = Piece::default();
     let mut builder = LabelsBuilder::new();
     let mut parser = Parser::new(bytes, format);
     let placed = |mut err: wire::exposition::ParseError| {
@@ -102,22 +112,54 @@ fn read(bytes: &[u8], format: Format, n_lines: usize) -> Result<Samples, String>
         err.to_string()
     };
     while let Some(entry) = parser.next_entry().map_err(placed)? {
-        let Entry::Sample(sample) = entry else { continue };
+        let Entry::Sample(mut sample) = entry else {
+            hear(&mut piece.families, entry, open_type);
+            continue;
+        };
+        // The line with its type may be in the piece before.
+        sample.metric_type = *open_type;
         let t_ms = sample
             .t_ms
             .ok_or_else(|| format!("{} has no timestamp: backfill needs one for each sample", sample.raw))?;
         sample.fill_labels(&mut builder).map_err(placed)?;
-        let of_series = samples.entry(builder.build()).or_default();
+        let labels = builder.build();
+        if let Some(exemplar) = &sample.exemplar {
+            exemplar.fill_labels(&mut builder).map_err(placed)?;
+            let (value, t_ms) = (exemplar.value, exemplar.t_ms.unwrap_or(t_ms));
+            piece.exemplars.push((labels.clone(), Exemplar { labels: builder.build(), value, t_ms }));
+        }
+        let of_series = piece.samples.entry(labels).or_default();
         let before = of_series.insert(t_ms, sample.value);
         if before.is_some_and(|before| before.to_bits() != sample.value.to_bits()) {
             return Err(format!("{} has two values at {t_ms} ms", sample.raw));
         }
     }
-    Ok(samples)
+    Ok(piece)
 }
 
-/// Writes the samples of a piece to blocks; returns a line about it.
-fn write(import: &Import<'_>, samples: Samples, hash: u64) -> Result<String> {
+/// Takes note of what a line says of a family.
+fn hear(families: &mut BTreeMap<String, Metadata>, entry: Entry<'_>, open_type: &mut MetricType) {
+    let mut said = |name: Cow<'_, str>, tell: &mut dyn FnMut(&mut Metadata)| {
+        tell(families.entry(name.into_owned()).or_default());
+    };
+    match entry {
+        Entry::Type { name, metric_type } => {
+            *open_type = metric_type;
+            said(name, &mut |one| one.metric_type = metric_type);
+        }
+        Entry::Help { name, text } => said(name, &mut |one| text.as_ref().clone_into(&mut one.help)),
+        Entry::Unit { name, unit } => said(name, &mut |one| unit.clone_into(&mut one.unit)),
+        Entry::Sample(_) | Entry::Comment => {}
+    }
+}
+
+/// Writes what is in a piece: its samples to blocks. Returns a line about it.
+fn write(import: &Import<'_>, piece: Piece, hash: u64) -> Result<String> {
+    let Piece { samples, exemplars, families } = piece;
+    if !exemplars.is_empty() || !families.is_empty() {
+        import.db.import_beside(&exemplars, &families)?;
+        import.db.keep_families([])?;
+    }
     let times = || samples.values().flat_map(|of_series| of_series.keys());
     let (Some(first_ms), Some(last_ms)) = (times().min().copied(), times().max().copied()) else {
         return Ok("no samples".to_owned());
@@ -188,10 +230,17 @@ mod tests {
 
     #[test]
     fn samples_must_have_times_and_one_value_each() {
-        let samples =
-            read(b"a 1 86400.5\na{x=\"1\"} 2 86399\na 3 10\n# EOF\n", Format::OpenMetrics100, 0).unwrap();
+        let samples = read(
+            b"a 1 86400.5\na{x=\"1\"} 2 86399\na 3 10\n# EOF\n",
+            Format::OpenMetrics100,
+            0,
+            &mut MetricType::default(),
+        )
+        .unwrap()
+        .samples;
         assert_eq!(samples.values().map(BTreeMap::len).collect::<Vec<_>>(), [2, 1]);
-        let refused = |text: &str| read(text.as_bytes(), Format::Text004, 7).unwrap_err();
+        let refused =
+            |text: &str| read(text.as_bytes(), Format::Text004, 7, &mut MetricType::default()).err().unwrap();
         assert!(refused("a 1\n").contains("no timestamp"));
         assert!(refused("a 1 5\na 2 5\n").contains("two values"));
         assert!(refused("a 1 5\n\na {\n").starts_with("line 10"), "{}", refused("a 1 5\n\na {\n"));

@@ -33,6 +33,11 @@ const ROOM_PERCENT_MIN: u64 = 3;
 /// How often it seals at most while memory is short. Chosen: each time makes a block, and what is sealed may not be what takes the memory.
 const SHORT_MEMORY_EVERY: Duration = Duration::from_secs(10);
 
+/// When what is said of metric families is first kept on the disk, and how often after that. Chosen: by then targets have been scraped, and
+/// asking twenty thousand of them may take a second.
+const FAMILIES_AFTER: Duration = Duration::from_secs(2 * 60);
+const FAMILIES_EVERY: Duration = Duration::from_secs(60 * 60);
+
 const NO_MEMORY: &str = "Memory for samples is short: new series are refused. See tsdb_head_memory_bytes and hinomi_storage_refused_series_total; raise --storage.memory.budget-bytes or drop series.";
 const NO_ROOM: &str = "The disk of the data directory is nearly full: samples will be refused when it is. Shorten retention or make room.";
 const SYNC_FAILS: &str =
@@ -50,6 +55,29 @@ pub(crate) fn spawn(
     tokio::spawn(async move {
         tokio::join!(sync(db.clone(), &notices), maintain(db, clock, &notices), watch(dir, &notices));
     })
+}
+
+/// Keeps on the disk what targets and writers say of metric families, until aborted: exports need it.
+pub(crate) fn spawn_families(db: Arc<Db>, targets: scrape::View) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::time::sleep(FAMILIES_AFTER).await;
+        let mut ticks = ticks(FAMILIES_EVERY);
+        loop {
+            ticks.tick().await;
+            keep_families(db.clone(), targets.clone()).await;
+        }
+    })
+}
+
+/// Does so now.
+pub(crate) async fn keep_families(db: Arc<Db>, targets: scrape::View) {
+    let kept = tokio::task::spawn_blocking(move || {
+        let said = targets.metadata();
+        db.keep_families(said.iter().map(|one| (one.metric.as_str(), &one.metadata)))
+    });
+    if let Ok(Err(err)) = kept.await {
+        warn!(error = %crate::chain(&err), "cannot keep what was said of metric families; exports lack what is new");
+    }
 }
 
 /// Looks at how full the disk is.

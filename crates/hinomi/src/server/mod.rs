@@ -50,6 +50,9 @@ const WORKER_THREADS: usize = 2;
 /// How long parts may take to stop; a second of the five is left for closing the store.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How often the log says how far a start is. Chosen: soon enough for somebody who waits.
+const PROGRESS_EVERY: Duration = Duration::from_secs(3);
+
 /// Requests to reload or stop that may wait.
 pub(crate) const COMMANDS_MAX: usize = 8;
 
@@ -109,7 +112,7 @@ async fn serve(flags: &Values) -> Result<()> {
 
     let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
     let db = tokio::select! {
-        opened = open_store(flags, &data_path, &registry, &*clock) => Arc::new(opened?),
+        opened = open_store(flags, &data_path, &registry, &*clock, &shell) => Arc::new(opened?),
         // Reading the log again may take a while; ending in the middle harms nothing.
         () = signals.next_stop() => bail!("ended by a signal while the data directory was being opened"),
     };
@@ -122,6 +125,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let stores = (db.clone(), reading.clone());
     let alerting = Alerting::start(flags, &config, &data_path, shell.external_url(), stores, &base)?;
     let scraping = scraping(&db, &base, features);
+    let maintenance = [maintenance, maintenance::spawn_families(db.clone(), scraping.view())];
     // Before anything can be committed.
     let (targets, is_typed) = (scraping.view(), features.scrapes.type_and_unit_labels);
     let remote = sending::start(&db, &data_path, &config, targets, is_typed, (&registry, &clock))?;
@@ -217,7 +221,7 @@ struct Beside<H> {
     stop_http: CancellationToken,
     http: H,
     imports: Arc<Imports>,
-    maintenance: JoinHandle<()>,
+    maintenance: [JoinHandle<()>; 2],
     db: Arc<tsdb::Db>,
 }
 
@@ -226,6 +230,8 @@ impl<H: Future> Beside<H> {
         self.shell.set_stopping();
         self.stop_http.cancel();
         let parts = async {
+            // As long as there are targets.
+            maintenance::keep_families(self.db.clone(), running.scraping.view()).await;
             tokio::join!(
                 running.scraping.stop(),
                 running.alerting.stop(),
@@ -235,7 +241,7 @@ impl<H: Future> Beside<H> {
             )
         };
         wait_for(parts).await;
-        self.maintenance.abort();
+        self.maintenance.iter().for_each(JoinHandle::abort);
         tokio::task::spawn_blocking(move || self.db.close()).await
     }
 }
@@ -428,9 +434,37 @@ fn alertmanager_urls(shell: &api::Shell, alerting: &Alerting) -> Arc<dyn Fn() ->
     })
 }
 
-async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dyn Clock) -> Result<tsdb::Db> {
+async fn open_store(
+    flags: &Values,
+    path: &Path,
+    registry: &Registry,
+    clock: &dyn Clock,
+    shell: &api::Shell,
+) -> Result<tsdb::Db> {
     open_files::allow_most();
-    let options = tsdb::Options {
+    let options = store_options(flags, registry)?;
+    let dir = DiskDir::open(path).with_context(|| format!("cannot use data directory {}", path.display()))?;
+    let (now_ms, progress) = (clock.now_ms(), options.progress.clone());
+    shell.set_starting(Arc::new({
+        let progress = progress.clone();
+        move || progress.text()
+    }));
+    let mut opening = tokio::task::spawn_blocking(move || tsdb::Db::open(Arc::new(dir), options, now_ms));
+    let opened = loop {
+        match tokio::time::timeout(PROGRESS_EVERY, &mut opening).await {
+            Ok(opened) => break opened?,
+            Err(_) => info!("{}", progress.text()),
+        }
+    };
+    let (db, report) = opened.with_context(|| format!("cannot open data directory {}", path.display()))?;
+    for line in report.warnings() {
+        warn!("{line}");
+    }
+    Ok(db)
+}
+
+fn store_options(flags: &Values, registry: &Registry) -> Result<tsdb::Options> {
+    Ok(tsdb::Options {
         retention_ms: flags.duration_ms("storage.tsdb.retention.time")?,
         retention_bytes: flags.bytes("storage.tsdb.retention.size")?,
         retention_percent: flags.percent("storage.tsdb.retention.percentage")?,
@@ -448,15 +482,7 @@ async fn open_store(flags: &Values, path: &Path, registry: &Registry, clock: &dy
         memory_budget_bytes: flags.memory("storage.memory.budget-bytes")?,
         registry: registry.clone(),
         ..tsdb::Options::default()
-    };
-    let dir = DiskDir::open(path).with_context(|| format!("cannot use data directory {}", path.display()))?;
-    let now_ms = clock.now_ms();
-    let opened = tokio::task::spawn_blocking(move || tsdb::Db::open(Arc::new(dir), options, now_ms)).await?;
-    let (db, report) = opened.with_context(|| format!("cannot open data directory {}", path.display()))?;
-    for line in report.warnings() {
-        warn!("{line}");
-    }
-    Ok(db)
+    })
 }
 
 fn web_options(

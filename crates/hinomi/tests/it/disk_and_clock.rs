@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::target::{Reply, Target};
-use crate::harness::{Answer, Hinomi, Process, now_secs, wait_for};
+use crate::harness::{Answer, Hinomi, Process, binary, now_secs, output, post, wait_for};
 
 const ACCEPTED: u16 = 204;
 const LATER: u16 = 503;
@@ -224,6 +224,62 @@ fn a_clock_that_jumps_costs_no_sample_and_scrapes_go_on() {
     server.restart();
     assert_eq!(stored(&server), acknowledged);
     assert!(!server.process.log().contains("panic"), "{}", server.process.log());
+}
+
+#[test]
+fn a_clock_before_1970_is_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["server", "alertmanager"] {
+        let (code, _, err) = output(
+            binary()
+                .arg(command)
+                .arg("--web.listen-address=127.0.0.1:0")
+                .current_dir(folder.path())
+                .env("LD_PRELOAD", fake_time())
+                .env("FAKETIME", format!("-{}s", now_secs() as u64 + 315_360_000))
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        );
+        assert!(code == 1 && err.contains("the machine's clock is before 1970; set it"), "{command}: {err}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+/// Lines of known series at one time, with values of many digits.
+fn rows(n_series: usize, row: u64, at_ms: u64) -> String {
+    let value = |id: usize| (row as f64 * 0.37 + id as f64).sin();
+    (0..n_series).map(|id| format!("k,id={id} v={} {at_ms}000000\n", value(id))).collect()
+}
+
+#[test]
+fn memory_over_every_mark_is_told_by_counters_and_comes_back() {
+    const SERIES: usize = 4_000;
+    let server = with_writer(Some("scrape_configs: []\n"), &["--storage.memory.budget-bytes=6000000B"]);
+    let now_ms = (now_secs() * 1e3) as u64 - 600_000;
+    let mut n_rows = 0;
+    let mut write = || {
+        n_rows += 1;
+        let body = rows(SERIES, n_rows, now_ms + n_rows * 1_000);
+        // One that is put off is answered before its body is read, and may not be all sent.
+        post(&format!("{}/write", server.base), "text/plain", &body).map_or(LATER, |answer| answer.status)
+    };
+    // Samples of known series, more and more, until memory was over the marks.
+    let mut n_taken = 0;
+    let marks = ["hinomi_influx_shed_total", "tsdb_memory_early_seals_total", "tsdb_blocks_loaded"];
+    for mark in marks {
+        wait_for(mark, Duration::from_secs(150), || {
+            // Not for ever: the bodies of a test have to be made.
+            n_taken += usize::from(n_taken < 400 && write() == ACCEPTED);
+            (counter(&server, mark) >= 1.0).then_some(())
+        });
+    }
+    assert_eq!(server.get("/-/ready").status, 200);
+    // What was sealed is out of memory: it goes on by itself.
+    wait_for("writers taken again", Duration::from_secs(60), || (write() == ACCEPTED).then_some(()));
+    let fresh = || server.post("/write", "text/plain", "fresh v=1\n").status;
+    wait_for("new series taken again", Duration::from_secs(60), || (fresh() == ACCEPTED).then_some(()));
+    assert!(counter(&server, "tsdb_head_memory_bytes") < 6e6);
+    let stored = server.number("sum(count_over_time(k_v[1h]))").unwrap();
+    assert!(stored >= (n_taken * SERIES) as f64, "{stored} of {n_taken} rows");
 }
 
 #[test]

@@ -229,6 +229,11 @@ struct Dod {
 }
 
 impl Dod {
+    /// One that begins with `value`.
+    fn at(value: i64) -> Self {
+        Self { value, delta: 0 }
+    }
+
     fn get(&mut self, bits: &mut BitReader<'_>) -> Result<i64, ChunkError> {
         self.delta = self.delta.wrapping_add(get_int(bits)?);
         self.value = self.value.wrapping_add(self.delta);
@@ -261,81 +266,174 @@ fn relative(counts: &[f64]) -> Vec<i64> {
     counts.iter().map(step).collect()
 }
 
-pub(super) fn decode_integer(data: &[u8], has_starts: bool, out: &mut Decoded) -> Result<(), ChunkError> {
-    let mut opened = open(data, has_starts)?;
-    if opened.n_samples == 0 {
-        return Ok(());
+/// What a chunk has of each histogram besides its time: the first as it is, each other by how it differs from the one before.
+trait Columns: Sized {
+    const IS_INTEGER: bool;
+
+    /// Writes the first.
+    fn begin(bits: &mut BitWriter, first: &Histogram) -> Self;
+
+    /// Writes another.
+    fn put(&mut self, bits: &mut BitWriter, next: &Histogram);
+
+    /// Reads the first.
+    fn read(bits: &mut BitReader<'_>, n_buckets: usize) -> Result<Self, ChunkError>;
+
+    /// Reads another. A stale one has no buckets.
+    fn get(&mut self, bits: &mut BitReader<'_>) -> Result<(), ChunkError>;
+
+    /// The one read last, of which so many buckets are positive.
+    fn fill(&self, histogram: &mut Histogram, n_positive: usize);
+}
+
+/// Of histograms whose counts are whole numbers.
+struct Integers {
+    count: Dod,
+    zero: Dod,
+    sum: f64,
+    sums: XorState,
+    /// Relative to the bucket before, positive ones first.
+    buckets: Vec<Dod>,
+}
+
+impl Integers {
+    fn buckets_of(histogram: &Histogram) -> Vec<i64> {
+        [relative(&histogram.positive_buckets), relative(&histogram.negative_buckets)].concat()
     }
-    let layout = opened.layout(data.len() * 8)?;
-    let (n_positive, n_negative) = layout.n_buckets();
-    let bits = &mut opened.bits;
-    let mut time = Dod { value: get_int(bits)?, delta: 0 };
-    let mut count = Dod { value: get_uint(bits)? as i64, delta: 0 };
-    let mut zero = Dod { value: get_uint(bits)? as i64, delta: 0 };
-    let mut sum = get_f64(bits)?;
-    let mut sums = XorState::after(sum);
-    let mut buckets = vec![Dod::default(); n_positive + n_negative];
-    for bucket in &mut buckets {
-        bucket.value = get_int(bits)?;
+}
+
+impl Columns for Integers {
+    const IS_INTEGER: bool = true;
+
+    fn begin(bits: &mut BitWriter, first: &Histogram) -> Self {
+        let (count, zero) = (first.count as u64, first.zero_count as u64);
+        put_uint(bits, count);
+        put_uint(bits, zero);
+        bits.put(first.sum.to_bits(), 64);
+        let buckets: Vec<Dod> = Self::buckets_of(first).into_iter().map(Dod::at).collect();
+        buckets.iter().for_each(|bucket| put_int(bits, bucket.value));
+        let (count, zero) = (Dod::at(count as i64), Dod::at(zero as i64));
+        Self { count, zero, sum: first.sum, sums: XorState::after(first.sum), buckets }
     }
-    for idx in 0..opened.n_samples {
-        let (before_ms, bits) = (time.value, &mut opened.bits);
-        if idx > 0 {
-            time.get(bits)?;
-            count.get(bits)?;
-            zero.get(bits)?;
-            sum = sums.get(bits)?;
-            // A stale one has no buckets.
-            if !is_stale(sum) {
-                buckets.iter_mut().try_for_each(|bucket| bucket.get(bits).map(drop))?;
-            }
+
+    fn put(&mut self, bits: &mut BitWriter, next: &Histogram) {
+        self.count.put(bits, next.count as u64 as i64);
+        self.zero.put(bits, next.zero_count as u64 as i64);
+        self.sums.put(bits, next.sum);
+        for (bucket, value) in self.buckets.iter_mut().zip(Self::buckets_of(next)) {
+            bucket.put(bits, value);
         }
-        let start_ms = opened.starts.get(bits, idx, time.value, before_ms)?;
-        let mut histogram = layout.histogram(opened.hint(idx), true);
-        (histogram.count, histogram.zero_count) = (count.value as u64 as f64, zero.value as u64 as f64);
-        histogram.sum = sum;
-        histogram.positive_buckets = absolute(buckets[..n_positive].iter().map(|bucket| bucket.value));
-        histogram.negative_buckets = absolute(buckets[n_positive..].iter().map(|bucket| bucket.value));
-        put_out(out, time.value, start_ms, histogram);
     }
-    Ok(())
+
+    fn read(bits: &mut BitReader<'_>, n_buckets: usize) -> Result<Self, ChunkError> {
+        let count = Dod::at(get_uint(bits)? as i64);
+        let zero = Dod::at(get_uint(bits)? as i64);
+        let sum = get_f64(bits)?;
+        let mut buckets = vec![Dod::default(); n_buckets];
+        for bucket in &mut buckets {
+            bucket.value = get_int(bits)?;
+        }
+        Ok(Self { count, zero, sum, sums: XorState::after(sum), buckets })
+    }
+
+    fn get(&mut self, bits: &mut BitReader<'_>) -> Result<(), ChunkError> {
+        self.count.get(bits)?;
+        self.zero.get(bits)?;
+        self.sum = self.sums.get(bits)?;
+        if !is_stale(self.sum) {
+            self.buckets.iter_mut().try_for_each(|bucket| bucket.get(bits).map(drop))?;
+        }
+        Ok(())
+    }
+
+    fn fill(&self, histogram: &mut Histogram, n_positive: usize) {
+        let whole = |number: Dod| number.value as u64 as f64;
+        (histogram.count, histogram.zero_count, histogram.sum) =
+            (whole(self.count), whole(self.zero), self.sum);
+        let counts = |buckets: &[Dod]| absolute(buckets.iter().map(|bucket| bucket.value));
+        histogram.positive_buckets = counts(&self.buckets[..n_positive]);
+        histogram.negative_buckets = counts(&self.buckets[n_positive..]);
+    }
+}
+
+/// Of histograms whose counts are floats: count, zero count, sum, then the buckets, each with what its next one is coded against.
+struct Floats(Vec<(f64, XorState)>);
+
+/// Columns before the buckets.
+const FACTS: usize = 3;
+
+impl Floats {
+    fn columns_of(histogram: &Histogram) -> Vec<f64> {
+        let facts: [f64; FACTS] = [histogram.count, histogram.zero_count, histogram.sum];
+        [&facts[..], &histogram.positive_buckets, &histogram.negative_buckets].concat()
+    }
+}
+
+impl Columns for Floats {
+    const IS_INTEGER: bool = false;
+
+    fn begin(bits: &mut BitWriter, first: &Histogram) -> Self {
+        let first = Self::columns_of(first);
+        first.iter().for_each(|value| bits.put(value.to_bits(), 64));
+        Self(first.into_iter().map(|value| (value, XorState::after(value))).collect())
+    }
+
+    fn put(&mut self, bits: &mut BitWriter, next: &Histogram) {
+        for ((_, state), value) in self.0.iter_mut().zip(Self::columns_of(next)) {
+            state.put(bits, value);
+        }
+    }
+
+    fn read(bits: &mut BitReader<'_>, n_buckets: usize) -> Result<Self, ChunkError> {
+        let first =
+            (0..FACTS + n_buckets).map(|_| get_f64(bits).map(|value| (value, XorState::after(value))));
+        first.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn get(&mut self, bits: &mut BitReader<'_>) -> Result<(), ChunkError> {
+        let mut read = |columns: &mut [(f64, XorState)]| {
+            columns.iter_mut().try_for_each(|(value, state)| state.get(bits).map(|next| *value = next))
+        };
+        let (facts, buckets) = self.0.split_at_mut(FACTS);
+        read(facts)?;
+        if is_stale(facts[FACTS - 1].0) { Ok(()) } else { read(buckets) }
+    }
+
+    fn fill(&self, histogram: &mut Histogram, n_positive: usize) {
+        let (facts, buckets) = self.0.split_at(FACTS);
+        (histogram.count, histogram.zero_count, histogram.sum) = (facts[0].0, facts[1].0, facts[2].0);
+        let counts = |buckets: &[(f64, XorState)]| buckets.iter().map(|(value, _)| *value).collect();
+        histogram.positive_buckets = counts(&buckets[..n_positive]);
+        histogram.negative_buckets = counts(&buckets[n_positive..]);
+    }
+}
+
+pub(super) fn decode_integer(data: &[u8], has_starts: bool, out: &mut Decoded) -> Result<(), ChunkError> {
+    decode::<Integers>(data, has_starts, out)
 }
 
 pub(super) fn decode_float(data: &[u8], has_starts: bool, out: &mut Decoded) -> Result<(), ChunkError> {
+    decode::<Floats>(data, has_starts, out)
+}
+
+fn decode<C: Columns>(data: &[u8], has_starts: bool, out: &mut Decoded) -> Result<(), ChunkError> {
     let mut opened = open(data, has_starts)?;
     if opened.n_samples == 0 {
         return Ok(());
     }
     let layout = opened.layout(data.len() * 8)?;
     let (n_positive, n_negative) = layout.n_buckets();
-    let mut time = Dod { value: get_int(&mut opened.bits)?, delta: 0 };
-    // Count, zero count, sum, then the buckets.
-    let n_columns = 3 + n_positive + n_negative;
-    let mut columns = Vec::new();
-    for _ in 0..n_columns {
-        let value = get_f64(&mut opened.bits)?;
-        columns.push((value, XorState::after(value)));
-    }
+    let mut time = Dod::at(get_int(&mut opened.bits)?);
+    let mut columns = C::read(&mut opened.bits, n_positive + n_negative)?;
     for idx in 0..opened.n_samples {
         let (before_ms, bits) = (time.value, &mut opened.bits);
         if idx > 0 {
             time.get(bits)?;
-            let (facts, buckets) = columns.split_at_mut(3);
-            for (value, state) in facts.iter_mut() {
-                *value = state.get(bits)?;
-            }
-            if !is_stale(facts[2].0) {
-                for (value, state) in buckets {
-                    *value = state.get(bits)?;
-                }
-            }
+            columns.get(bits)?;
         }
         let start_ms = opened.starts.get(bits, idx, time.value, before_ms)?;
-        let mut histogram = layout.histogram(opened.hint(idx), false);
-        (histogram.count, histogram.zero_count, histogram.sum) = (columns[0].0, columns[1].0, columns[2].0);
-        let values = |range: std::ops::Range<usize>| columns[range].iter().map(|(value, _)| *value).collect();
-        histogram.positive_buckets = values(3..3 + n_positive);
-        histogram.negative_buckets = values(3 + n_positive..n_columns);
+        let mut histogram = layout.histogram(opened.hint(idx), C::IS_INTEGER);
+        columns.fill(&mut histogram, n_positive);
         put_out(out, time.value, start_ms, histogram);
     }
     Ok(())
@@ -354,7 +452,11 @@ pub(super) fn encode(samples: &[HistogramSample], samples_max: usize) -> Vec<Chu
             min_ms: first.t_ms,
             max_ms: chunk[n - 1].t_ms,
             encoding: if is_integer { ENCODING_HISTOGRAM } else { ENCODING_FLOAT_HISTOGRAM },
-            data: if is_integer { encode_integer(chunk, |_, _| {}) } else { encode_float(chunk, |_, _| {}) },
+            data: if is_integer {
+                encode_as::<Integers>(chunk, |_, _| {})
+            } else {
+                encode_as::<Floats>(chunk, |_, _| {})
+            },
             n_samples: n,
         });
         rest = after;
@@ -393,52 +495,17 @@ fn begin(samples: &[HistogramSample]) -> BitWriter {
 }
 
 /// `after` each sample may write what stands behind it.
-fn encode_integer(samples: &[HistogramSample], mut after: impl FnMut(&mut BitWriter, usize)) -> Vec<u8> {
+fn encode_as<C: Columns>(
+    samples: &[HistogramSample],
+    mut after: impl FnMut(&mut BitWriter, usize),
+) -> Vec<u8> {
     let mut bits = begin(samples);
-    let first = &samples[0].histogram;
-    let buckets_of = |histogram: &Histogram| {
-        [relative(&histogram.positive_buckets), relative(&histogram.negative_buckets)].concat()
-    };
-    let at = |value: i64| Dod { value, delta: 0 };
-    let mut time = at(samples[0].t_ms);
-    let (mut count, mut zero) = (at(first.count as u64 as i64), at(first.zero_count as u64 as i64));
-    put_uint(&mut bits, first.count as u64);
-    put_uint(&mut bits, first.zero_count as u64);
-    bits.put(first.sum.to_bits(), 64);
-    let mut sums = XorState::after(first.sum);
-    let mut buckets: Vec<Dod> = buckets_of(first).into_iter().map(at).collect();
-    buckets.iter().for_each(|bucket| put_int(&mut bits, bucket.value));
+    let mut time = Dod::at(samples[0].t_ms);
+    let mut columns = C::begin(&mut bits, &samples[0].histogram);
     after(&mut bits, 0);
     for (idx, sample) in samples.iter().enumerate().skip(1) {
         time.put(&mut bits, sample.t_ms);
-        count.put(&mut bits, sample.histogram.count as u64 as i64);
-        zero.put(&mut bits, sample.histogram.zero_count as u64 as i64);
-        sums.put(&mut bits, sample.histogram.sum);
-        for (bucket, value) in buckets.iter_mut().zip(buckets_of(&sample.histogram)) {
-            bucket.put(&mut bits, value);
-        }
-        after(&mut bits, idx);
-    }
-    bits.finish()
-}
-
-/// As [`encode_integer`].
-fn encode_float(samples: &[HistogramSample], mut after: impl FnMut(&mut BitWriter, usize)) -> Vec<u8> {
-    let mut bits = begin(samples);
-    let columns_of = |histogram: &Histogram| {
-        let facts = [histogram.count, histogram.zero_count, histogram.sum];
-        [&facts[..], &histogram.positive_buckets, &histogram.negative_buckets].concat()
-    };
-    let first = columns_of(&samples[0].histogram);
-    first.iter().for_each(|value| bits.put(value.to_bits(), 64));
-    let mut states: Vec<XorState> = first.into_iter().map(XorState::after).collect();
-    let mut time = Dod { value: samples[0].t_ms, delta: 0 };
-    after(&mut bits, 0);
-    for (idx, sample) in samples.iter().enumerate().skip(1) {
-        time.put(&mut bits, sample.t_ms);
-        for (state, value) in states.iter_mut().zip(columns_of(&sample.histogram)) {
-            state.put(&mut bits, value);
-        }
+        columns.put(&mut bits, &sample.histogram);
         after(&mut bits, idx);
     }
     bits.finish()
@@ -522,7 +589,7 @@ mod tests {
                 starts.put(bits, idx, samples[idx].t_ms, before_ms, samples[idx].start_ms);
             };
             let encoding = if is_integer { ENCODING_HISTOGRAM_ST } else { ENCODING_FLOAT_HISTOGRAM_ST };
-            let mut data = if is_integer { encode_integer(&samples, after) } else { encode_float(&samples, after) };
+            let mut data = if is_integer { encode_as::<Integers>(&samples, after) } else { encode_as::<Floats>(&samples, after) };
             data[2] = starts.header;
             let mut out = Decoded::default();
             decode_chunk(encoding, &data, &mut out).unwrap();

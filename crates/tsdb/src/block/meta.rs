@@ -114,6 +114,9 @@ pub(crate) struct FormatInfo {
     /// A copy of the index' table of contents, in hexadecimal digits; empty in blocks from before. The block's name is made of it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) toc: String,
+    /// There is a file with copies of parts of the index; missing in blocks from before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) index_copy: bool,
 }
 
 impl BlockMeta {
@@ -135,7 +138,8 @@ impl BlockMeta {
         compaction: Compaction,
         toc: &[u8],
     ) -> Self {
-        let hinomi = FormatInfo { format_version: FORMAT_VERSION, toc: stdx::hex::encode(toc) };
+        let hinomi =
+            FormatInfo { format_version: FORMAT_VERSION, toc: stdx::hex::encode(toc), index_copy: true };
         Self { ulid, min_time, max_time, stats, compaction, version: META_VERSION, hinomi }
     }
 
@@ -149,22 +153,25 @@ impl BlockMeta {
             sources: vec![name.to_owned()],
             ..Compaction::default()
         });
-        Self::of_index(name, toc, compaction)
+        // Whether there was a copy of the index is not known any more.
+        Self::of_index(name, toc, compaction, false)
     }
 
     /// The same, with the totals of the index.
     pub(crate) fn agreeing_with(&self, name: &str, toc: &Toc) -> Self {
-        Self::of_index(name, toc, self.compaction.clone())
+        Self::of_index(name, toc, self.compaction.clone(), self.hinomi.index_copy)
     }
 
-    fn of_index(name: &str, toc: &Toc, compaction: Compaction) -> Self {
+    fn of_index(name: &str, toc: &Toc, compaction: Compaction, index_copy: bool) -> Self {
         let stats = BlockStats {
             num_samples: toc.n_samples,
             num_series: u64::from(toc.n_series),
             num_chunks: toc.n_pages,
         };
         let end_ms = toc.last_ms.saturating_add(1);
-        Self::new(name.to_owned(), toc.first_ms, end_ms, stats, compaction, &toc.to_bytes())
+        let mut meta = Self::new(name.to_owned(), toc.first_ms, end_ms, stats, compaction, &toc.to_bytes());
+        meta.hinomi.index_copy = index_copy;
+        meta
     }
 
     /// The copy of the index' table of contents, when it is that of this block.

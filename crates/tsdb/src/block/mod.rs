@@ -15,12 +15,12 @@ mod writer;
 
 pub(crate) use meta::{BlockMeta, BlockStats, Compaction, Parent, RolledUpFrom, is_block_name};
 pub(crate) use newest::NewestOfBlock;
-pub(crate) use open::{free_name, open_all, quarantine, remove_block};
+pub(crate) use open::{block_names, free_name, open_all, quarantine, remove_block, without_replaced};
 pub(crate) use pages::{Columns, PageReader, damaged_page};
 pub(crate) use reader::{Block, Deleted, Problem};
 pub(crate) use sink::Sink;
-pub(crate) use tombstones::Tombstones;
 pub use tombstones::fuzz_tombstones;
+pub(crate) use tombstones::{Tombstones, write_tombstones};
 pub(crate) use writer::{BlockWriter, Column, KnownPage};
 
 use std::sync::Arc;
@@ -28,7 +28,11 @@ use std::sync::Arc;
 pub(crate) const META_FILE: &str = "meta.json";
 pub(crate) const PAGES_FILE: &str = "pages";
 pub(crate) const INDEX_FILE: &str = "index";
+/// Copies of parts of the index.
+pub(crate) const INDEX_COPY_FILE: &str = "index.copy";
 pub(crate) const TOMBSTONES_FILE: &str = "tombstones";
+/// The same again, written after it.
+pub(crate) const TOMBSTONES_COPY_FILE: &str = "tombstones.copy";
 
 /// First bytes of the file `pages`: magic, version, zeros.
 pub(crate) const PAGES_HEADER: [u8; 8] = *b"HPAG\x02\0\0\0";

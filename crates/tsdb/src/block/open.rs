@@ -32,7 +32,11 @@ pub(crate) fn open_all(
             continue;
         }
         match Block::open(dir, &entry.name, cache) {
-            Ok(block) => blocks.push(block),
+            Ok(block) => {
+                // On a full disk the next start does it.
+                let _ = block.double_deletions(&**dir);
+                blocks.push(block);
+            }
             Err(TsdbError::Corrupt { path: file, reason }) => {
                 let moved_to = quarantine(&**dir, &path).map_err(TsdbError::io("move", &path))?;
                 set_aside.push(Quarantined { path: file, moved_to: moved_to.display().to_string(), reason });
@@ -40,7 +44,23 @@ pub(crate) fn open_all(
             Err(other) => return Err(other),
         }
     }
-    // A crash came between the commit of a larger block and the removal of those it replaces.
+    let (kept, replaced) = without_replaced(blocks);
+    for block in replaced {
+        remove_block(&**dir, block.name())?;
+    }
+    Ok((kept, set_aside))
+}
+
+/// Names of the folders that are blocks.
+pub(crate) fn block_names(dir: &dyn Dir) -> Result<Vec<String>, TsdbError> {
+    let entries = dir.list(Path::new("")).map_err(TsdbError::io("list", Path::new(".")))?;
+    let names = entries.into_iter().filter(|entry| entry.is_dir && is_block_name(&entry.name));
+    Ok(names.map(|entry| entry.name).collect())
+}
+
+/// The blocks in their order, and those of them that others replace: a crash came between the commit of a larger block and the
+/// removal of those within it.
+pub(crate) fn without_replaced(blocks: Vec<Block>) -> (Vec<Block>, Vec<Block>) {
     let parents: BTreeSet<String> = blocks
         .iter()
         .filter(|block| !block.meta().compaction.parents.is_empty())
@@ -49,11 +69,8 @@ pub(crate) fn open_all(
         .collect();
     let (replaced, mut kept): (Vec<Block>, Vec<Block>) =
         blocks.into_iter().partition(|block| parents.contains(block.name()));
-    for block in replaced {
-        remove_block(&**dir, block.name())?;
-    }
     kept.sort_by(|a, b| a.order().cmp(&b.order()));
-    Ok((kept, set_aside))
+    (kept, replaced)
 }
 
 /// Removes a block from disk so that a crash in between leaves it whole or not at all.

@@ -14,11 +14,13 @@ use storage::{FirstTexts, NewestAsk, QueryError, SelectHints, SeriesSet, Storage
 use super::ahead::Ahead;
 use super::newest::NewestOfBlock;
 use super::select::BlockSet;
+use super::tombstones::read_tombstones;
 use super::{
-    BlockMeta, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageKind, TOMBSTONES_FILE, Tombstones,
+    BlockMeta, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageKind,
+    TOMBSTONES_COPY_FILE, TOMBSTONES_FILE, Tombstones, write_tombstones,
 };
 use crate::error::TsdbError;
-use crate::index::{BlockCache, BlockIndex, PageCursor, ReadError, Toc};
+use crate::index::{BlockCache, BlockIndex, IndexTwin, PageCursor, ReadError, Toc};
 
 /// Reasons kept for the report. Chosen: the first few tell which disk it is.
 const REASONS_MAX: usize = 8;
@@ -50,6 +52,8 @@ pub(crate) enum Problem {
     /// The beginning, the table of contents, for which its copy stands in, or the copy of `meta.json`.
     Index(String),
     Tombstones(String),
+    /// This one of the two files; the other one stands in.
+    TombstonesWithCopy(&'static str, String),
 }
 
 /// An open block.
@@ -84,6 +88,7 @@ impl Block {
                 Problem::MetaWithCopy(reason) => drop(block.note_damage(META_FILE, &reason)),
                 Problem::Pages(reason) => drop(block.note_damage(PAGES_FILE, &reason)),
                 Problem::Index(reason) => drop(block.note_damage(INDEX_FILE, &reason)),
+                Problem::TombstonesWithCopy(file, reason) => drop(block.note_damage(file, &reason)),
             }
         }
         Ok(block)
@@ -111,11 +116,17 @@ impl Block {
         };
         let parsed = missing.map_or_else(|| BlockMeta::parse(&meta_json), Err);
         let index_path = path.join(INDEX_FILE);
-        let index_file = found(&index_path, |path| dir.open(path))?;
+        let twin = dir.open(&path.join(INDEX_COPY_FILE)).ok().map(IndexTwin::new);
+        let (index_file, missing) = match found(&index_path, |path| dir.open(path)) {
+            Err(TsdbError::Corrupt { reason, .. }) if twin.is_some() => {
+                (Box::new(Missing) as Box<dyn File>, Some(reason))
+            }
+            opened => (opened?, None),
+        };
         let toc_copy = parsed.as_ref().ok().and_then(BlockMeta::toc_copy);
-        let (index, problem) = BlockIndex::open_leniently(index_file, cache, toc_copy.as_deref())
+        let (index, problem) = BlockIndex::open_leniently(index_file, twin, cache, toc_copy.as_deref())
             .map_err(|err| at_index(err, &index_path))?;
-        let mut problems: Vec<Problem> = problem.map(Problem::Index).into_iter().collect();
+        let mut problems: Vec<Problem> = missing.or(problem).map(Problem::Index).into_iter().collect();
         let copy = match index.meta_copy() {
             Err(ReadError::Damaged(reason)) => {
                 problems.push(Problem::Index(reason));
@@ -141,17 +152,10 @@ impl Block {
                 pages
             }
         };
-        let tombstones_path = path.join(TOMBSTONES_FILE);
-        let mut tombstones = Tombstones::default();
-        let mut other_bytes = meta_json.len() as u64;
-        if dir.exists(&tombstones_path) {
-            let bytes = dir.read(&tombstones_path).map_err(TsdbError::io("read", &tombstones_path))?;
-            match Tombstones::parse(&bytes) {
-                Ok(parsed) => tombstones = parsed,
-                Err(reason) => problems.push(Problem::Tombstones(reason.to_owned())),
-            }
-            other_bytes += bytes.len() as u64;
-        }
+        let deleted = read_tombstones(&**dir, &path)?;
+        problems.extend(deleted.lost.map(Problem::Tombstones));
+        problems.extend(deleted.mended.map(|(file, reason)| Problem::TombstonesWithCopy(file, reason)));
+        let other_bytes = meta_json.len() as u64 + index.twin_bytes() + deleted.n_bytes;
         let block = Self {
             meta,
             index,
@@ -164,7 +168,7 @@ impl Block {
             reasons: Mutex::default(),
             ahead: Ahead::default(),
         };
-        block.set_deleted(tombstones);
+        block.set_deleted(deleted.tombstones);
         Ok((block, problems))
     }
 
@@ -201,12 +205,16 @@ impl Block {
 
     /// Whether something in it was found damaged.
     pub(crate) fn is_damaged(&self) -> bool {
-        self.damaged.load(Ordering::Relaxed)
+        self.damaged.load(Ordering::Relaxed) || self.index.is_mended()
     }
 
     /// What was found damaged since the last call.
     pub(crate) fn take_damage(&self) -> Vec<String> {
-        std::mem::take(&mut *self.reasons.lock())
+        let mut damage = std::mem::take(&mut *self.reasons.lock());
+        let index = self.path.join(INDEX_FILE);
+        let mended = self.index.take_mended().into_iter();
+        damage.extend(mended.map(|reason| format!("{}: {reason}; a copy stands in", index.display())));
+        damage
     }
 
     /// Notes damage: counted, reported by maintenance, and the block is left alone by compaction from now on.
@@ -309,16 +317,30 @@ impl Block {
         let range = TimeRange::new(range.start_ms.max(own.start_ms), range.end_ms.min(own.end_ms));
         let mut tombstones = self.deleted().tombstones.clone();
         numbers.iter().for_each(|number| tombstones.add(number, range));
-        let path = self.path.join(TOMBSTONES_FILE);
-        dir.write_atomic(&path, &tombstones.to_bytes()).map_err(TsdbError::io("write", &path))?;
+        write_tombstones(dir, &self.path, &tombstones)?;
         self.set_deleted(tombstones);
         Ok(numbers.len())
     }
 
-    /// Removes the file of deletions, of which no sample is in the pages.
+    /// Writes the second file of deletions where there is but one, as in blocks of before.
+    pub(crate) fn double_deletions(&self, dir: &dyn Dir) -> Result<(), TsdbError> {
+        let (first, second) = (self.path.join(TOMBSTONES_FILE), self.path.join(TOMBSTONES_COPY_FILE));
+        if !dir.exists(&first) || dir.exists(&second) {
+            return Ok(());
+        }
+        let bytes = self.deleted().tombstones.to_bytes();
+        dir.write_atomic(&second, &bytes).map_err(TsdbError::io("write", &second))
+    }
+
+    /// Removes the files of deletions, of which no sample is in the pages.
     pub(crate) fn forget_deletions(&self, dir: &dyn Dir) -> Result<(), TsdbError> {
-        let path = self.path.join(TOMBSTONES_FILE);
-        dir.remove_file(&path).map_err(TsdbError::io("remove", &path))?;
+        // The copy first: the other file missing beside it is damage.
+        for file in [TOMBSTONES_COPY_FILE, TOMBSTONES_FILE] {
+            let path = self.path.join(file);
+            if dir.exists(&path) {
+                dir.remove_file(&path).map_err(TsdbError::io("remove", &path))?;
+            }
+        }
         dir.sync_dir(&self.path).map_err(TsdbError::io("sync", &self.path))?;
         self.set_deleted(Tombstones::default());
         Ok(())
@@ -451,7 +473,7 @@ fn check_pages(pages: &dyn File, path: &Path, toc: &Toc) -> Result<Option<String
     Ok((header != PAGES_HEADER).then(|| "does not begin as a file of pages".to_owned()))
 }
 
-/// Stands for a file of pages that is not there.
+/// Stands for a file that is not there.
 #[derive(Debug)]
 struct Missing;
 

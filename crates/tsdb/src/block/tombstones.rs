@@ -1,9 +1,13 @@
-//! What was deleted from a block: intervals of series. Layout: docs/formats/tombstones.md.
+//! What was deleted from a block: intervals of series, kept twice. Layout: docs/formats/tombstones.md.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use model::TimeRange;
-use stdx::varint;
+use stdx::{Dir, varint};
+
+use super::{TOMBSTONES_COPY_FILE, TOMBSTONES_FILE};
+use crate::error::TsdbError;
 
 /// First bytes of the file: magic, version, zeros.
 const HEADER: [u8; 8] = *b"HTMB\x01\0\0\0";
@@ -47,6 +51,13 @@ impl Tombstones {
         });
         let at = intervals.partition_point(|old| old.start_ms < joined.start_ms);
         intervals.insert(at, joined);
+    }
+
+    /// Deletes what `other` does, too.
+    fn join(&mut self, other: &Self) {
+        for (number, intervals) in other.iter() {
+            intervals.iter().for_each(|range| self.add(number, *range));
+        }
     }
 
     /// The file.
@@ -108,6 +119,74 @@ impl Tombstones {
     }
 }
 
+/// What is found of a block's deletions.
+#[derive(Debug, Default)]
+pub(super) struct FoundTombstones {
+    pub(super) tombstones: Tombstones,
+    /// Of both files.
+    pub(super) n_bytes: u64,
+    /// A file that is damaged or missing, for which the other one stands in, and why.
+    pub(super) mended: Option<(&'static str, String)>,
+    /// Nothing can be read, and why.
+    pub(super) lost: Option<String>,
+}
+
+/// Reads both files in the folder of a block. Of two that differ, as an interrupted write leaves them, both count: deletions only grow.
+pub(super) fn read_tombstones(dir: &dyn Dir, folder: &Path) -> Result<FoundTombstones, TsdbError> {
+    let mut found = FoundTombstones::default();
+    let (mut failed, mut bad, mut n_good) = (None, Vec::new(), 0);
+    let [first, second] = [TOMBSTONES_FILE, TOMBSTONES_COPY_FILE].map(|file| {
+        let path = folder.join(file);
+        let is_there = dir.exists(&path);
+        (file, is_there.then(|| dir.read(&path).map_err(TsdbError::io("read", &path))))
+    });
+    let is_first_missing = first.1.is_none() && second.1.is_some();
+    for (file, read) in [first, second] {
+        match read {
+            None => {}
+            Some(Err(err)) => {
+                bad.push((file, err.to_string()));
+                failed = Some(err);
+            }
+            Some(Ok(bytes)) => {
+                found.n_bytes += bytes.len() as u64;
+                match Tombstones::parse(&bytes) {
+                    Ok(tombstones) => {
+                        found.tombstones.join(&tombstones);
+                        n_good += 1;
+                    }
+                    Err(reason) => bad.push((file, reason.to_owned())),
+                }
+            }
+        }
+    }
+    if n_good == 0 {
+        if let Some(err) = failed {
+            return Err(err);
+        }
+        found.lost = bad.pop().map(|(_, reason)| reason);
+    } else if is_first_missing {
+        // The copy is written after it and removed before it.
+        found.mended = Some((TOMBSTONES_FILE, "the file is missing".to_owned()));
+    } else {
+        found.mended = bad.pop();
+    }
+    Ok(found)
+}
+
+/// Writes both files, durably, one after the other.
+pub(crate) fn write_tombstones(
+    dir: &dyn Dir,
+    folder: &Path,
+    tombstones: &Tombstones,
+) -> Result<(), TsdbError> {
+    let bytes = tombstones.to_bytes();
+    [TOMBSTONES_FILE, TOMBSTONES_COPY_FILE].into_iter().try_for_each(|file| {
+        let path = folder.join(file);
+        dir.write_atomic(&path, &bytes).map_err(TsdbError::io("write", &path))
+    })
+}
+
 /// For fuzzing: reads `bytes`; what is accepted must come back.
 #[doc(hidden)]
 #[must_use]
@@ -150,6 +229,44 @@ mod tests {
             if expected.iter().all(|(a, b)| b.checked_sub(*a).is_some()) {
                 assert_eq!(Tombstones::parse(&tombstones.to_bytes()), Ok(tombstones));
             }
+        }
+    }
+
+    #[test]
+    fn of_two_files_one_is_enough_and_what_is_wrong_is_told() {
+        let folder = Path::new("block");
+        let of = |numbers: &[u32]| {
+            let mut tombstones = Tombstones::default();
+            numbers.iter().for_each(|number| tombstones.add(*number, TimeRange::new(1, 2)));
+            tombstones
+        };
+        let (one, two) = (of(&[1]).to_bytes(), of(&[1, 2]).to_bytes());
+        let bad = b"HTMB".to_vec();
+        // First file, second file; series deleted, which file is told, whether all is lost.
+        let cases = [
+            (None, None, vec![], None, false),
+            (Some(&two), Some(&two), vec![1, 2], None, false),
+            (Some(&two), Some(&one), vec![1, 2], None, false),
+            (Some(&two), None, vec![1, 2], None, false),
+            (None, Some(&two), vec![1, 2], Some(TOMBSTONES_FILE), false),
+            (Some(&bad), Some(&two), vec![1, 2], Some(TOMBSTONES_FILE), false),
+            (Some(&two), Some(&bad), vec![1, 2], Some(TOMBSTONES_COPY_FILE), false),
+            (Some(&bad), None, vec![], None, true),
+            (None, Some(&bad), vec![], None, true),
+            (Some(&bad), Some(&bad), vec![], None, true),
+        ];
+        for (idx, (first, second, series, told, lost)) in cases.into_iter().enumerate() {
+            let dir = stdx::MemDir::new();
+            dir.create_dir_all(folder).unwrap();
+            for (file, bytes) in [(TOMBSTONES_FILE, first), (TOMBSTONES_COPY_FILE, second)] {
+                if let Some(bytes) = bytes {
+                    dir.create(&folder.join(file)).unwrap().append(bytes).unwrap();
+                }
+            }
+            let found = read_tombstones(&dir, folder).unwrap();
+            assert_eq!(found.tombstones, of(&series), "{idx}");
+            assert_eq!(found.mended.map(|(file, _)| file), told, "{idx}");
+            assert_eq!(found.lost.is_some(), lost, "{idx}");
         }
     }
 

@@ -10,8 +10,8 @@ use stdx::Dir;
 
 use super::meta::block_name;
 use super::{
-    BlockMeta, BlockStats, Compaction, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageIn, PageKind,
-    Sink, TMP_SUFFIX, TimesSlice,
+    BlockMeta, BlockStats, Compaction, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER,
+    PageIn, PageKind, Sink, TMP_SUFFIX, TimesSlice,
 };
 use crate::error::TsdbError;
 use crate::index::{INDEX_HEADER, INLINE_BYTES_MAX, IndexWriter, PageOut, Toc};
@@ -188,7 +188,7 @@ impl BlockWriter {
             BlockStats { num_samples: n_samples, num_series: u64::from(index.n_series), num_chunks: n_pages };
         let end_ms = last_ms.saturating_add(1);
         let json = BlockMeta::new(name.clone(), first_ms, end_ms, stats, compaction, &index.toc).to_json();
-        index.finish(&json)?;
+        index.finish(&json, &*dir, &tmp.join(INDEX_COPY_FILE))?;
         write_file(&*dir, &tmp.join(META_FILE), &json)?;
         dir.sync_dir(&tmp).map_err(TsdbError::io("sync", &tmp))?;
         let target = Path::new(&name);

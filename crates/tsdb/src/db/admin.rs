@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 use model::{Matcher, TimeRange};
 
 use super::{Db, compact, maintain, rollup};
-use crate::block::{INDEX_FILE, META_FILE, PAGES_FILE, TMP_SUFFIX, TOMBSTONES_FILE};
+use crate::block::{
+    INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, TMP_SUFFIX, TOMBSTONES_COPY_FILE, TOMBSTONES_FILE,
+};
 use crate::error::TsdbError;
+use crate::families::FAMILIES_FILE;
 use crate::rollup::{ROLLUPS_DIR, State};
 
 impl Db {
@@ -74,6 +77,11 @@ impl Db {
             self.link_block(Path::new(block.name()), &tmp)?;
         }
         self.link_roll_ups(&tmp)?;
+        let families = Path::new(FAMILIES_FILE);
+        if self.dir.exists(families) {
+            let path = tmp.join(families);
+            self.dir.link(families, &path).map_err(TsdbError::io("link", &path))?;
+        }
         self.dir.sync_dir(&tmp).map_err(TsdbError::io("sync", &tmp))?;
         self.dir.rename(&tmp, to).map_err(TsdbError::io("rename", &tmp))?;
         let parent = to.parent().unwrap_or(Path::new(""));
@@ -83,8 +91,10 @@ impl Db {
     fn link_block(&self, from: &Path, to: &Path) -> Result<(), TsdbError> {
         let folder = to.join(from);
         self.dir.create_dir_all(&folder).map_err(TsdbError::io("create", &folder))?;
-        for file in [META_FILE, PAGES_FILE, INDEX_FILE, TOMBSTONES_FILE] {
-            // Without deletions there is no file of them; a damaged block may serve what it has without others.
+        let files =
+            [META_FILE, PAGES_FILE, INDEX_FILE, INDEX_COPY_FILE, TOMBSTONES_FILE, TOMBSTONES_COPY_FILE];
+        for file in files {
+            // Without deletions there are no files of them; a damaged block may serve what it has without others.
             if !self.dir.exists(&from.join(file)) {
                 continue;
             }

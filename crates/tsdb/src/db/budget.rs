@@ -34,6 +34,8 @@ pub(super) struct Budget {
     /// Likewise.
     by_offender: Arc<Family<Counter>>,
     held: Arc<Gauge>,
+    early_seals: Arc<Counter>,
+    small_caches: Arc<Counter>,
 }
 
 impl Budget {
@@ -49,13 +51,21 @@ impl Budget {
         );
         let held =
             options.registry.gauge("tsdb_head_memory_bytes", "Memory of the head and of caches, as counted.");
+        let early_seals = options.registry.counter(
+            "tsdb_memory_early_seals_total",
+            "Times the head was sealed early, since it held more than 70 % of the budget.",
+        );
+        let small_caches = options.registry.counter(
+            "tsdb_memory_small_caches_total",
+            "Times caches were made small, since head and caches held more than 80 % of the budget.",
+        );
         let bytes = options.memory_budget_bytes;
         let budget = options.registry.gauge(
             "tsdb_memory_budget_bytes",
             "What tsdb_head_memory_bytes is held below (--storage.memory.budget-bytes); 0 for no limit.",
         );
         budget.set(bytes as f64);
-        Self { bytes, refused: Mutex::default(), n_refused, by_offender, held }
+        Self { bytes, refused: Mutex::default(), n_refused, by_offender, held, early_seals, small_caches }
     }
 
     /// Takes note of what head and caches hold.
@@ -71,6 +81,16 @@ impl Budget {
 
     pub(super) fn wants_seal(&self, head: &Head) -> bool {
         self.is_over(head, SEAL_PERCENT, 0)
+    }
+
+    /// Counts a seal that came early for want of memory.
+    pub(super) fn sealed_early(&self) {
+        self.early_seals.inc();
+    }
+
+    /// Counts that caches were made small.
+    pub(super) fn made_caches_small(&self) {
+        self.small_caches.inc();
     }
 
     pub(super) fn wants_small_caches(&self, head: &Head) -> bool {

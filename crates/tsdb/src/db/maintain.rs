@@ -16,7 +16,11 @@ pub(super) fn maintain(db: &Db, now_ms: i64) -> Result<MaintenanceReport, TsdbEr
     recount(db);
     let (min_ms, max_ms) = db.head.span();
     let memory_is_short = min_ms <= max_ms && db.budget.wants_seal(&db.head);
-    let sealed = if memory_is_short || is_block_full(db, now_ms) {
+    let is_due = is_block_full(db, now_ms);
+    if memory_is_short && !is_due {
+        db.budget.sealed_early();
+    }
+    let sealed = if memory_is_short || is_due {
         sealing::seal(db, now_ms).map(|(names, n_segments)| {
             report.cut = names;
             report.n_segments_removed = n_segments;
@@ -24,7 +28,9 @@ pub(super) fn maintain(db: &Db, now_ms: i64) -> Result<MaintenanceReport, TsdbEr
     } else {
         Ok(())
     };
-    db.cache.set_small(db.budget.wants_small_caches(&db.head));
+    if db.cache.set_small(db.budget.wants_small_caches(&db.head)) {
+        db.budget.made_caches_small();
+    }
     let rolled_up = rollup::advance(db, now_ms, &mut report);
     // Samples that should have been rolled up must not go.
     let (compacted, expired) = if rolled_up.is_ok() {

@@ -16,11 +16,12 @@ use super::tiers::Tiers;
 use super::{Db, maintain, seal, sweep};
 use crate::block::{Block, open_all, quarantine};
 use crate::error::TsdbError;
+use crate::families::Families;
 use crate::head::{Head, Restore};
 use crate::index::BlockCache;
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::report::{OpenReport, Quarantined};
+use crate::report::{OpenProgress, OpenReport, OpenStep, Quarantined};
 use crate::wal::{Log, Replay, WAL_DIR, WalFile, WalWriter, classify, encode_floor, replay};
 
 /// The lock file, as Prometheus names it.
@@ -38,6 +39,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     dir.sync_dir(Path::new("")).map_err(TsdbError::io("sync", Path::new(".")))?;
     let cache_bytes = usize::try_from(options.index_cache_bytes).unwrap_or(usize::MAX);
     let cache = Arc::new(BlockCache::new(cache_bytes, &options.registry));
+    options.progress.begin(OpenStep::Blocks);
     let (blocks, mut set_aside) = open_all(&dir, &cache)?;
     begin_indexes(&blocks, options.index_cache_bytes);
     let tiers = Tiers::open(&dir, &options, &cache, &mut set_aside)?;
@@ -45,11 +47,14 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     set_version_1_aside(&*dir, &mut report)?;
     let mut head = Head::new(&options);
     head.rolled_up_ms.store(tiers.floor_ms(), Ordering::Release);
-    let found = restore(&*dir, &mut head, &mut report)?;
+    let found = read_logs(&*dir, &mut head, &mut report, &options.progress)?;
+    options.progress.begin(OpenStep::Sync);
+    sync_newest(&*dir, &found)?;
     let log = begin_logs(&dir, &options, &found)?;
     let db = Db {
         metrics: Metrics::register(&options.registry),
         budget: Budget::new(&options),
+        families: Mutex::new(Families::read(&*dir)),
         dir,
         options,
         maintenance: Mutex::new(()),
@@ -69,8 +74,10 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     maintain::recount(&db);
     report.n_series = db.head.n_series();
     if !found.series.damaged.is_empty() || !found.rows.damaged.is_empty() {
+        db.options.progress.begin(OpenStep::Rescue);
         set_damaged_aside(&db, &found, &mut report)?;
     }
+    db.options.progress.begin(OpenStep::Done);
     db.metrics.quarantined.add(report.quarantined.len() as u64);
     maintain::update_gauges(&db);
     Ok((db, report))
@@ -167,31 +174,60 @@ fn check_roll_ups(options: &Options) -> Result<(), TsdbError> {
 }
 
 /// Both logs as found.
-struct Found {
-    series: Replay,
-    rows: Replay,
+pub(super) struct Found {
+    pub(super) series: Replay,
+    pub(super) rows: Replay,
     floor: Option<u64>,
 }
 
-fn restore(dir: &dyn Dir, head: &mut Head, report: &mut OpenReport) -> Result<Found, TsdbError> {
+impl Found {
+    /// No logs.
+    pub(super) fn nothing() -> Self {
+        let none = || Replay { next_number: 1, ..Replay::default() };
+        Self { series: none(), rows: none(), floor: None }
+    }
+}
+
+/// Brings back what the logs have.
+pub(super) fn read_logs(
+    dir: &dyn Dir,
+    head: &mut Head,
+    report: &mut OpenReport,
+    progress: &OpenProgress,
+) -> Result<Found, TsdbError> {
+    let wal_dir = Path::new(WAL_DIR);
+    let entries = dir.list(wal_dir).map_err(TsdbError::io("list", wal_dir))?;
+    progress.expect(entries.iter().map(|entry| entry.len_bytes).sum());
+    progress.begin(OpenStep::Log);
     let mut restore = Restore::new(head);
-    let series = replay(dir, Log::Series, None, &mut |payload| restore.define(payload))?;
+    let series = replay(dir, Log::Series, None, &mut |payload| {
+        progress.add(payload.len());
+        restore.define(payload)
+    })?;
     let floor = restore.floor;
-    let rows = replay(dir, Log::Rows, floor, &mut |payload| restore.commit(payload))?;
+    let rows = replay(dir, Log::Rows, floor, &mut |payload| {
+        progress.add(payload.len());
+        restore.commit(payload)
+    })?;
     (report.n_samples, report.n_orphans) = restore.finish();
     report.n_segments = series.segments.len() + rows.segments.len();
     report.torn_bytes = series.torn_bytes + rows.torn_bytes;
-    // A process that was killed may not have synced what it acknowledged.
-    for (log, found) in [(Log::Series, &series), (Log::Rows, &rows)] {
+    Ok(Found { series, rows, floor })
+}
+
+/// A process that was killed may not have synced what it acknowledged.
+fn sync_newest(dir: &dyn Dir, found: &Found) -> Result<(), TsdbError> {
+    for (log, found) in [(Log::Series, &found.series), (Log::Rows, &found.rows)] {
         let Some(number) = found.segments.keys().last() else { continue };
         let path = log.segment_path(*number);
         let mut file = dir.open(&path).map_err(TsdbError::io("open", &path))?;
         file.sync().map_err(TsdbError::io("sync", &path))?;
     }
-    Ok(Found { series, rows, floor })
+    Ok(())
 }
 
-fn begin_logs(dir: &Arc<dyn Dir>, options: &Options, found: &Found) -> Result<LogPair, TsdbError> {
+/// The writing ends of both, after what was found.
+pub(super) fn begin_logs(dir: &Arc<dyn Dir>, options: &Options, found: &Found) -> Result<LogPair, TsdbError> {
     let begin = |log: Log, found: &Replay| {
         WalWriter::begin(
             Arc::clone(dir),

@@ -52,7 +52,7 @@ pub(super) fn sweep(db: &Db, now_ms: i64, all: bool) -> u64 {
     for shared in &candidates {
         sweep_group(db, shared, idle_ms, all);
     }
-    sweep_series(db, idle_ms, all)
+    sweep_series(db, idle_ms)
 }
 
 fn sweep_group(db: &Db, shared: &SharedGroup, idle_ms: i64, all: bool) {
@@ -91,15 +91,13 @@ fn sweep_group(db: &Db, shared: &SharedGroup, idle_ms: i64, all: bool) {
     }
 }
 
-/// Removes series that have neither a column nor samples; `all` as in [`sweep`], though then those with exemplars stay until their
-/// writers have had time to come back.
-fn sweep_series(db: &Db, idle_ms: i64, all: bool) -> u64 {
+/// Removes series that have neither a column nor samples. Those with exemplars stay as long as these do, of which
+/// there are no more than [`crate::Options::exemplars_max`].
+fn sweep_series(db: &Db, idle_ms: i64) -> u64 {
     let mut ids = db.head.table.read().series.ids();
-    if all {
-        db.head.exemplars.lock().iter().for_each(|(series, _)| {
-            ids.remove(*series);
-        });
-    }
+    db.head.exemplars.lock().iter().for_each(|(series, _)| {
+        ids.remove(*series);
+    });
     let mut dead: Vec<u32> = {
         let table = db.head.table.read();
         ids.iter().filter(|series| table.places.get(*series).is_none()).collect()

@@ -100,6 +100,11 @@ impl Tiers {
         Ok(Self { tiers, view: RwLock::new(View { state, blocks }) })
     }
 
+    /// For those who want samples as they came.
+    pub(super) fn none() -> Self {
+        Self { tiers: Vec::new(), view: RwLock::default() }
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.tiers.is_empty()

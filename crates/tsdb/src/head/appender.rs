@@ -74,6 +74,19 @@ impl<'a> DbAppender<'a> {
         Ok(())
     }
 
+    /// As [`DbAppender::series_for`], for a sample at `t_ms`.
+    fn series_at(
+        &mut self,
+        labels: &Labels,
+        t_ms: i64,
+    ) -> Result<(u32, Option<(Place, SharedGroup)>), AppendError> {
+        if labels.is_empty() {
+            return Err(AppendError::NoName);
+        }
+        self.check_bounds(t_ms)?;
+        self.series_for(labels)
+    }
+
     /// The series with `labels`, and its column when it has one. Gives it a number when it is new.
     fn series_for(&mut self, labels: &Labels) -> Result<(u32, Option<(Place, SharedGroup)>), AppendError> {
         if labels.is_empty() {
@@ -278,11 +291,7 @@ impl Appender for DbAppender<'_> {
         start_ms: i64,
         value: f64,
     ) -> Result<SeriesRef, AppendError> {
-        if labels.is_empty() {
-            return Err(AppendError::NoName);
-        }
-        self.check_bounds(t_ms)?;
-        let (series, place) = self.series_for(labels)?;
+        let (series, place) = self.series_at(labels, t_ms)?;
         self.judge(series, place.as_ref(), labels, t_ms, value.to_bits())?;
         self.ops.push(Op::Sample { series, t_ms, bits: value.to_bits() });
         if start_ms != 0 || self.db.head().has_starts.load(Ordering::Acquire) {
@@ -318,11 +327,7 @@ impl Appender for DbAppender<'_> {
         start_ms: i64,
         histogram: &Histogram,
     ) -> Result<SeriesRef, AppendError> {
-        if labels.is_empty() {
-            return Err(AppendError::NoName);
-        }
-        self.check_bounds(t_ms)?;
-        let (series, place) = self.series_for(labels)?;
+        let (series, place) = self.series_at(labels, t_ms)?;
         self.kept.entry(series).or_insert_with(|| labels.clone());
         let head = self.db.head();
         let newest_float = place.and_then(|(place, shared)| shared.lock().newest_of(place.column));

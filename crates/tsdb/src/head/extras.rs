@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use model::{Exemplar, Metadata};
 
-/// Metric families of which metadata is kept. Chosen: some ten times what a large site has.
-const METADATA_MAX: usize = 100_000;
+use crate::families::FAMILIES_MAX;
 
 /// The newest exemplars of all series.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ impl MetadataMap {
             if known != metadata {
                 known.clone_from(metadata);
             }
-        } else if self.0.len() < METADATA_MAX {
+        } else if self.0.len() < FAMILIES_MAX {
             self.0.insert(name.to_owned(), metadata.clone());
         }
     }

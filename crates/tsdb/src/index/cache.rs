@@ -65,12 +65,13 @@ impl BlockCache {
         if self.is_small.load(Ordering::Relaxed) { self.bytes_max / 8 } else { self.bytes_max }
     }
 
-    /// Holds an eighth of what it may while memory is short.
-    pub(crate) fn set_small(&self, is_small: bool) {
-        self.is_small.store(is_small, Ordering::Relaxed);
+    /// Holds an eighth of what it may while memory is short. Whether it does now and did not before.
+    pub(crate) fn set_small(&self, is_small: bool) -> bool {
+        let was_small = self.is_small.swap(is_small, Ordering::Relaxed);
         let mut clock = self.clock.lock();
         clock.make_room(self.bytes_max());
         self.held.set(clock.bytes as f64);
+        is_small && !was_small
     }
 
     /// A number for a block that is being opened.

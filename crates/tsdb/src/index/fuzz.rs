@@ -111,7 +111,7 @@ mod tests {
             writer.add(labels, &[PageOut { kind: PageKind::Floats, column, rows, bytes: &bytes }]).unwrap();
         }
         let toc = Toc { first_ms: 1_000, last_ms: 2_000, ..Toc::empty() };
-        writer.end(toc).unwrap().finish(b"{}").unwrap();
+        writer.end(toc).unwrap().finish(b"{}", &dir, Path::new("index.copy")).unwrap();
         let bytes = dir.read(Path::new("index")).unwrap();
         assert!(fuzz_index(&bytes));
         let cache = Arc::new(BlockCache::new(1 << 20, &stdx::metrics::Registry::new()));

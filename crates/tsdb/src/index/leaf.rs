@@ -1,6 +1,8 @@
 //! Leaves and their tables: how sections of an index are cut, packed and found again. Layout: docs/formats/index.md.
 //!
-//! Pure but for [`LeafReader::read`], which reads one leaf through `stdx::File`. Never holds a section whole.
+//! Pure but for [`read_checked`], which reads through `stdx::File`. Never holds a section whole.
+
+use std::ops::Range;
 
 use stdx::{File, varint};
 
@@ -73,6 +75,11 @@ impl LeafWriter {
         self.n_entries += n_entries;
         file.extend_from_slice(stored);
         true
+    }
+
+    /// Where its leaves are.
+    pub(super) fn fences(&self) -> &[Fence] {
+        &self.fences
     }
 
     /// The section's table.
@@ -185,9 +192,25 @@ pub(super) fn read_checked(
 }
 
 impl Fence {
-    /// The leaf, as it was before compression.
-    pub(super) fn read(&self, file: &dyn File, what: &str) -> Result<Vec<u8>, ReadError> {
-        let stored = read_checked(file, self.offset, self.stored_bytes as usize, self.crc, what)?;
+    /// Where the leaf is in the index.
+    pub(super) fn place(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(u64::from(self.stored_bytes))
+    }
+
+    /// For tests of places alone.
+    #[cfg(test)]
+    pub(super) fn at(offset: u64, stored_bytes: u32) -> Self {
+        let raw_bytes = stored_bytes;
+        Self { first: 0, n_entries: 1, offset, stored_bytes, raw_bytes, crc: 0, value: "".into() }
+    }
+
+    /// The leaf, as it was before compression; `read` gets the stored bytes from a place, a length and their checksum.
+    pub(super) fn read(
+        &self,
+        read: impl FnOnce(u64, usize, u32) -> Result<Vec<u8>, ReadError>,
+        what: &str,
+    ) -> Result<Vec<u8>, ReadError> {
+        let stored = read(self.offset, self.stored_bytes as usize, self.crc)?;
         if self.stored_bytes == self.raw_bytes {
             return Ok(stored);
         }

@@ -1,34 +1,42 @@
 //! Reads a block's index, leaf by leaf, through the cache. Opening reads the table of contents alone.
 //!
-//! What is damaged is found when it is read, and costs what is in it.
+//! What is damaged is found when it is read; a copy in [`super::twin`] stands in, or it costs what is in it.
 
 use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use model::Labels;
 use model::labels::TEXT_BYTES_MAX;
-use stdx::{File, varint};
+use parking_lot::Mutex;
+use stdx::{Dir, File, varint};
 
 use super::cache::BlockCache;
 use super::codec::{
     N_TABLES, PagePlace, PageRef, PagesState, TOC_BYTES, Toc, get_copy, get_pages, get_restart, get_runs,
-    get_set,
+    get_set, put_copy,
 };
-use super::leaf::{ReadError, RestartLeaf, Table, damaged, read_checked};
+use super::leaf::{Fence, ReadError, RestartLeaf, Table, damaged, read_checked};
+use super::twin::{self, IndexTwin};
 use super::writer::INDEX_HEADER;
+use crate::error::TsdbError;
 
 /// Label names in one block. Chosen: a thousand times what is usual, and they are held in memory.
 const NAMES_MAX: u64 = 1 << 20;
+
+/// Reasons kept of what was read from copies. Chosen: the first few tell which disk it is.
+const REASONS_MAX: usize = 8;
 
 /// The copy of `meta.json` at most. Chosen: names of ten thousand parents.
 const COPY_BYTES_MAX: u64 = 1 << 20;
 
 /// Sections, by their place in the table of contents.
-const SERIES: usize = 0;
-const PAGES: usize = 1;
-const COLUMNS: usize = 2;
-const PAIRS: usize = 3;
-const POSTINGS: usize = 4;
+pub(super) const SERIES: usize = 0;
+pub(super) const PAGES: usize = 1;
+pub(super) const COLUMNS: usize = 2;
+pub(super) const PAIRS: usize = 3;
+pub(super) const POSTINGS: usize = 4;
 const NAMES: usize = 5;
 const SECTION_NAMES: [&str; N_TABLES] =
     ["series", "pages of series", "columns", "label pairs", "postings", "label names"];
@@ -201,12 +209,17 @@ fn read_toc(file: &dyn File, n_bytes: u64) -> Result<(Toc, [u8; TOC_BYTES]), Rea
 pub(crate) struct BlockIndex {
     id: u64,
     file: Box<dyn File>,
+    /// Copies of parts of it; `None` in blocks from before there were any.
+    twin: Option<IndexTwin>,
     cache: Arc<BlockCache>,
     toc: Toc,
     toc_bytes: [u8; TOC_BYTES],
     n_bytes: u64,
     tables: [OnceLock<Table>; N_TABLES - 1],
     names: OnceLock<Vec<NameEntry>>,
+    /// A copy had to stand in, and for what.
+    is_mended: AtomicBool,
+    mended: Mutex<Vec<String>>,
 }
 
 impl Drop for BlockIndex {
@@ -218,15 +231,17 @@ impl Drop for BlockIndex {
 impl BlockIndex {
     /// Reads the table of contents.
     pub(crate) fn open(file: Box<dyn File>, cache: &Arc<BlockCache>) -> Result<Self, ReadError> {
-        match Self::open_leniently(file, cache, None)? {
+        match Self::open_leniently(file, None, cache, None)? {
             (index, None) => Ok(index),
             (_, Some(reason)) => Err(ReadError::Damaged(reason)),
         }
     }
 
-    /// As [`BlockIndex::open`], also where only the beginning is damaged, or the table of contents of which `toc_copy` is a copy; says what is.
+    /// As [`BlockIndex::open`], also where the beginning is damaged, or the table of contents of which `toc_copy` is a copy, or what `twin` has;
+    /// says what is of the first two.
     pub(crate) fn open_leniently(
         file: Box<dyn File>,
+        twin: Option<IndexTwin>,
         cache: &Arc<BlockCache>,
         toc_copy: Option<&[u8]>,
     ) -> Result<(Self, Option<String>), ReadError> {
@@ -245,7 +260,8 @@ impl BlockIndex {
         };
         let (id, cache) = (cache.take_id(), Arc::clone(cache));
         let (tables, names) = (std::array::from_fn(|_| OnceLock::new()), OnceLock::new());
-        let index = Self { id, file, cache, toc, toc_bytes, n_bytes, tables, names };
+        let (is_mended, mended) = (AtomicBool::new(false), Mutex::default());
+        let index = Self { id, file, twin, cache, toc, toc_bytes, n_bytes, tables, names, is_mended, mended };
         if problem.is_some() {
             // Where what it leads to is gone as well, nothing can be served.
             (0..NAMES).try_for_each(|section| index.table(section).map(drop))?;
@@ -327,7 +343,7 @@ impl BlockIndex {
     pub(super) fn raw_leaves(&self) -> Result<Vec<Vec<u8>>, ReadError> {
         let mut leaves = Vec::new();
         for (section, name) in SECTION_NAMES.iter().enumerate().take(NAMES) {
-            leaves.push(self.table(section)?.fences[0].read(&*self.file, name)?);
+            leaves.push(self.raw_leaf(section, 0, name)?);
         }
         leaves.push(self.read_table(NAMES)?);
         Ok(leaves)
@@ -341,14 +357,79 @@ impl BlockIndex {
         tables + names + size_of::<Self>()
     }
 
+    /// Length of the copies.
+    pub(crate) fn twin_bytes(&self) -> u64 {
+        self.twin.as_ref().map_or(0, IndexTwin::n_bytes)
+    }
+
+    /// The copies, where there are any.
+    pub(crate) fn twin(&self) -> Option<&IndexTwin> {
+        self.twin.as_ref()
+    }
+
+    /// Writes the copies of it, whose file is `index`, to `path`.
+    pub(crate) fn write_twin(&self, dir: &dyn Dir, path: &Path) -> Result<(), TsdbError> {
+        let mut fences: [&[Fence]; N_TABLES - 1] = [&[]; N_TABLES - 1];
+        for (section, fences) in fences.iter_mut().enumerate() {
+            let table = self.table(section).map_err(|err| match err {
+                ReadError::Io(source) => TsdbError::io("read", path)(source),
+                ReadError::Damaged(reason) => TsdbError::corrupt(path, reason),
+            })?;
+            *fences = &table.fences;
+        }
+        twin::write(dir, path, &*self.file, &twin::copied(&self.toc, fences))
+    }
+
+    /// Writes it anew to `path`, with what copies have; `meta_json` as it stands in the block.
+    pub(crate) fn restore(&self, dir: &dyn Dir, path: &Path, meta_json: &[u8]) -> Result<(), TsdbError> {
+        let twin = self.twin.as_ref().ok_or_else(|| TsdbError::corrupt(path, "there are no copies of it"))?;
+        let mut end = Vec::new();
+        put_copy(&mut end, meta_json);
+        end.extend_from_slice(&self.toc_bytes);
+        twin.restore(dir, path, &*self.file, self.toc.tables_end(), &end)
+    }
+
+    /// Whether something was read from copies, since it is damaged.
+    pub(crate) fn is_mended(&self) -> bool {
+        self.is_mended.load(Ordering::Relaxed)
+    }
+
+    /// What was, since the last call.
+    pub(crate) fn take_mended(&self) -> Vec<String> {
+        std::mem::take(&mut *self.mended.lock())
+    }
+
+    /// Bytes with this checksum: from the file, or from its copies where those are damaged or cannot be read.
+    fn read(&self, offset: u64, len: usize, crc: u32, what: &str) -> Result<Vec<u8>, ReadError> {
+        let err = match read_checked(&*self.file, offset, len, crc, what) {
+            Ok(bytes) => return Ok(bytes),
+            Err(err) => err,
+        };
+        let Some(bytes) = self.twin.as_ref().and_then(|twin| twin.read(offset, len, crc)) else {
+            return Err(err);
+        };
+        self.is_mended.store(true, Ordering::Relaxed);
+        self.cache.count_damage();
+        let mut mended = self.mended.lock();
+        if mended.len() < REASONS_MAX {
+            mended.push(match err {
+                ReadError::Damaged(reason) => reason,
+                ReadError::Io(source) => format!("cannot read {what} at byte {offset}: {source}"),
+            });
+        }
+        Ok(bytes)
+    }
+
     fn read_table(&self, section: usize) -> Result<Vec<u8>, ReadError> {
         let at = self.toc.tables[section];
         let what = format!("the table of {}", SECTION_NAMES[section]);
-        let len = usize::try_from(at.len)
-            .ok()
-            .filter(|len| *len as u64 <= self.n_bytes)
-            .ok_or_else(|| damaged(&what))?;
-        read_checked(&*self.file, at.offset, len, at.crc, &what)
+        let len = usize::try_from(at.len).map_err(|_| damaged(&what))?;
+        self.read(at.offset, len, at.crc, &what)
+    }
+
+    fn raw_leaf(&self, section: usize, at: usize, what: &str) -> Result<Vec<u8>, ReadError> {
+        let fence = &self.table(section)?.fences[at];
+        fence.read(|offset, len, crc| self.read(offset, len, crc, what), what)
     }
 
     fn table(&self, section: usize) -> Result<&Table, ReadError> {
@@ -383,9 +464,8 @@ impl BlockIndex {
             return Ok(leaf);
         }
         let what = SECTION_NAMES[section];
-        let fence = &self.table(section)?.fences[at];
-        let raw = fence.read(&*self.file, what)?;
-        let n_entries = fence.n_entries as usize;
+        let raw = self.raw_leaf(section, at, what)?;
+        let n_entries = self.table(section)?.fences[at].n_entries as usize;
         let leaf = match section {
             SERIES | PAGES => RestartLeaf::parse(raw).map(Leaf::Entries),
             COLUMNS => {

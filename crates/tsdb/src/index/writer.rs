@@ -5,15 +5,18 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::ops::Range;
+use std::path::Path;
 
 use hashbrown::DefaultHashBuilder;
 use model::Labels;
-use stdx::varint;
+use stdx::{Dir, varint};
 
 use super::codec::get_set;
 use super::codec::{PageOut, PagesState, TableAt, Toc, put_copy, put_list, put_pages, put_restart, put_set};
 use super::dict::PairDict;
 use super::leaf::{LEAF_BYTES, LeafWriter, POSTINGS_LEAF_BYTES, RestartBuilder};
+use super::twin;
 use crate::block::Sink;
 use crate::error::TsdbError;
 
@@ -169,7 +172,15 @@ impl IndexWriter {
             *at = TableAt { offset: self.sink.end(), len: table.len() as u64, crc: crc32c::crc32c(table) };
             self.sink.buffer.extend_from_slice(table);
         }
-        Ok(IndexEnd { sink: self.sink, toc: toc.to_bytes(), n_series: self.n_series })
+        let fences = [
+            series_leaves.fences(),
+            self.pages_leaves.fences(),
+            self.column_leaves.fences(),
+            pair_leaves.fences(),
+            posting_leaves.fences(),
+        ];
+        let copied = twin::copied(&toc, fences);
+        Ok(IndexEnd { sink: self.sink, toc: toc.to_bytes(), n_series: self.n_series, copied })
     }
 }
 
@@ -180,14 +191,18 @@ pub(crate) struct IndexEnd {
     /// The table of contents.
     pub(crate) toc: Vec<u8>,
     pub(crate) n_series: u32,
+    copied: Vec<Range<u64>>,
 }
 
 impl IndexEnd {
-    /// Ends it with a copy of `meta.json` and the table of contents, and makes it durable.
-    pub(crate) fn finish(mut self, meta_json: &[u8]) -> Result<(), TsdbError> {
+    /// Ends it with a copy of `meta.json` and the table of contents, copies parts of it to the file `twin`, and makes both durable.
+    pub(crate) fn finish(mut self, meta_json: &[u8], dir: &dyn Dir, twin: &Path) -> Result<(), TsdbError> {
         put_copy(&mut self.sink.buffer, meta_json);
         self.sink.buffer.extend_from_slice(&self.toc);
-        self.sink.finish().map(drop)
+        let path = self.sink.path().to_owned();
+        self.sink.finish()?;
+        let index = dir.open(&path).map_err(TsdbError::io("open", &path))?;
+        twin::write(dir, twin, &*index, &self.copied)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::TimeRange;
 use stdx::Dir;
 
-use super::readonly::ReadOnly;
+use super::ReadOnly;
 use crate::error::TsdbError;
 use crate::head::{Head, Restore};
 use crate::options::Options;

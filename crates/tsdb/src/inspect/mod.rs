@@ -17,6 +17,8 @@ use std::sync::Arc;
 use stdx::metrics::Registry;
 use stdx::{Dir, SubDir};
 
+pub(crate) use readonly::ReadOnly;
+
 pub use analyze::{Analysis, AnalyzeOptions, PageForm, Part, Spread, TierAnalysis, analyze};
 pub use list::{BlockSummary, Listing, LogSummary, TierSummary, list};
 pub use repair::{Repair, repair};

@@ -12,7 +12,7 @@ use stdx::{Dir, File};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct ReadOnly(pub(super) Arc<dyn Dir>);
+pub(crate) struct ReadOnly(pub(crate) Arc<dyn Dir>);
 
 fn refused<T>() -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "looking only"))

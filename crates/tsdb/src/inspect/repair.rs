@@ -1,6 +1,6 @@
 //! Mends what [`super::verify`] found. Nothing is deleted but temporary folders: what is damaged goes to `quarantine/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use storage::SelectHints;
 use super::verify::{Finding, Mend};
 use super::{cache, verify};
 use crate::block::{
-    Block, BlockWriter, META_FILE, QUARANTINE_DIR, TOMBSTONES_FILE, free_name, is_block_name, quarantine,
+    Block, BlockWriter, INDEX_COPY_FILE, INDEX_FILE, META_FILE, Problem, QUARANTINE_DIR, TMP_SUFFIX,
+    TOMBSTONES_COPY_FILE, TOMBSTONES_FILE, free_name, is_block_name, quarantine, write_tombstones,
 };
 use crate::db::{Db, LOCK_FILE, fill};
 use crate::error::TsdbError;
@@ -46,7 +47,7 @@ pub fn repair(
     let lock = if dry_run { None } else { Some(take_lock(&**dir)?) };
     let found = verify(dir, progress)?;
     let mut steps = Vec::new();
-    for (block, mend) in worst_by_block(&found.findings) {
+    for (block, mend) in steps_by_block(&found.findings) {
         steps.push(if dry_run { plan(&block, mend) } else { mend_folder(dir, &block, mend, progress)? });
     }
     drop(lock);
@@ -68,18 +69,23 @@ fn take_lock(dir: &dyn Dir) -> Result<Box<dyn stdx::dir::DirLock>, TsdbError> {
     })
 }
 
-/// For each folder the step that covers all of its findings; of deletions and descriptions both.
-fn worst_by_block(findings: &[Finding]) -> Vec<(String, Mend)> {
-    let mut mends: BTreeMap<(String, bool), Mend> = BTreeMap::new();
+/// For each folder the steps that cover all of its findings.
+fn steps_by_block(findings: &[Finding]) -> Vec<(String, Mend)> {
+    let mut mends: BTreeMap<String, BTreeSet<Mend>> = BTreeMap::new();
     for finding in findings.iter().filter(|finding| !matches!(finding.mend, Mend::Nothing | Mend::RecoverLog))
     {
-        let folder = folder_of(&finding.file).to_owned();
-        // Deletions are set aside whatever else becomes of the block.
-        let key = (folder, finding.mend != Mend::DropTombstones);
-        let worst = mends.entry(key).or_insert(finding.mend);
-        *worst = (*worst).max(finding.mend);
+        mends.entry(folder_of(&finding.file).to_owned()).or_default().insert(finding.mend);
     }
-    mends.into_iter().map(|((folder, _), mend)| (folder, mend)).collect()
+    let mut steps = Vec::new();
+    for (folder, mut of_folder) in mends {
+        let Some(worst) = of_folder.last().copied() else { continue };
+        if worst >= Mend::Rewrite {
+            // A new block needs no mended files. Deletions that are lost are set aside whatever else becomes of the block.
+            of_folder.retain(|mend| *mend == worst || *mend == Mend::DropTombstones);
+        }
+        steps.extend(of_folder.into_iter().map(|mend| (folder.clone(), mend)));
+    }
+    steps
 }
 
 /// The block, or what else can be set aside, that a file belongs to: in `rollups/` it lies two folders deeper.
@@ -98,6 +104,11 @@ fn plan(folder: &str, mend: Mend) -> String {
         Mend::Rewrite if folder.starts_with(ROLLUPS_PREFIX) => left_as_it_is(folder),
         Mend::RemoveLeftover => format!("remove {folder}"),
         Mend::RebuildMeta => format!("write {folder}/{META_FILE} anew from the index"),
+        Mend::RestoreIndex => format!("write {folder}/{INDEX_FILE} anew with what {INDEX_COPY_FILE} has"),
+        Mend::CopyIndex => format!("write {folder}/{INDEX_COPY_FILE} anew from the index"),
+        Mend::CopyTombstones => {
+            format!("write {folder}/{TOMBSTONES_FILE} and its copy anew from the one that is whole")
+        }
         Mend::DropTombstones => {
             format!(
                 "set {folder}/{TOMBSTONES_FILE} aside: what was deleted of the block is back then; delete it again"
@@ -153,43 +164,82 @@ fn mend_block(
     progress: &mut dyn FnMut(&str),
 ) -> Result<String, TsdbError> {
     let path = Path::new(folder);
-    let set_aside = |path: &Path| -> Result<String, TsdbError> {
-        Ok(quarantine(&**dir, path).map_err(TsdbError::io("move", path))?.display().to_string())
-    };
     Ok(match mend {
         Mend::RemoveLeftover => {
             dir.remove_dir_all(path).map_err(TsdbError::io("remove", path))?;
             format!("removed {folder}")
         }
-        Mend::RebuildMeta => {
-            let (block, _) = Block::open_leniently(dir, folder, &cache())?;
-            let meta_path = path.join(META_FILE);
-            let old = if dir.exists(&meta_path) {
-                format!("; the old one is {}", set_aside(&meta_path)?)
-            } else {
-                String::new()
-            };
-            // The block's own numbers, whatever the damaged file said.
-            let json = block.meta().agreeing_with(folder, block.index().toc()).to_json();
-            dir.write_atomic(&meta_path, &json).map_err(TsdbError::io("write", &meta_path))?;
-            format!("wrote {folder}/{META_FILE} anew{old}")
-        }
-        Mend::DropTombstones => {
-            let moved_to = set_aside(&path.join(TOMBSTONES_FILE))?;
-            format!(
-                "moved {folder}/{TOMBSTONES_FILE} to {moved_to}: what was deleted of the block is back; delete it again"
-            )
-        }
         Mend::Rewrite => {
             progress(folder);
             // First out of the way: what is made of it may have its name. A crash in between leaves it to the next repair.
-            let moved_to = set_aside(path)?;
+            let moved_to = set_aside(&**dir, path)?;
             let name = moved_to.rsplit('/').next().unwrap_or(folder);
             format!("moved {folder} to {QUARANTINE_DIR}: {}", bring_back(dir, name)?)
         }
-        Mend::Quarantine => format!("moved {folder} to {}", set_aside(path)?),
+        Mend::Quarantine => format!("moved {folder} to {}", set_aside(&**dir, path)?),
         Mend::Nothing | Mend::BringBack | Mend::RecoverLog => plan(folder, mend),
+        _ => mend_file(dir, folder, mend)?,
     })
+}
+
+fn set_aside(dir: &dyn Dir, path: &Path) -> Result<String, TsdbError> {
+    Ok(quarantine(dir, path).map_err(TsdbError::io("move", path))?.display().to_string())
+}
+
+/// One file of a block, made anew from what it is a copy of.
+fn mend_file(dir: &Arc<dyn Dir>, folder: &str, mend: Mend) -> Result<String, TsdbError> {
+    let path = Path::new(folder);
+    let set_file_aside = |file: &str| -> Result<Option<String>, TsdbError> {
+        let path = path.join(file);
+        dir.exists(&path).then(|| set_aside(&**dir, &path)).transpose()
+    };
+    // The old one goes to quarantine; a crash in between leaves the copy, which the next repair goes by.
+    let put_in_place = |tmp: &Path, file: &str| -> Result<Option<String>, TsdbError> {
+        let old = set_file_aside(file)?;
+        dir.rename(tmp, &path.join(file)).map_err(TsdbError::io("rename", tmp))?;
+        dir.sync_dir(path).map_err(TsdbError::io("sync", path))?;
+        Ok(old)
+    };
+    let tmp = |file: &str| path.join(format!("{file}{TMP_SUFFIX}"));
+    if mend == Mend::DropTombstones {
+        let moved = [set_file_aside(TOMBSTONES_COPY_FILE)?, set_file_aside(TOMBSTONES_FILE)?];
+        let moved_to = moved.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+        return Ok(format!(
+            "moved {folder}/{TOMBSTONES_FILE} to {moved_to}: what was deleted of the block is back; delete it again"
+        ));
+    }
+    let (block, problems) = Block::open_leniently(dir, folder, &cache())?;
+    let (what, old) = match mend {
+        Mend::CopyIndex => {
+            block.index().write_twin(&**dir, &tmp(INDEX_COPY_FILE))?;
+            (INDEX_COPY_FILE.to_owned(), put_in_place(&tmp(INDEX_COPY_FILE), INDEX_COPY_FILE)?)
+        }
+        Mend::RestoreIndex => {
+            let meta_path = path.join(META_FILE);
+            let json = dir.read(&meta_path).map_err(TsdbError::io("read", &meta_path))?;
+            block.index().restore(&**dir, &tmp(INDEX_FILE), &json)?;
+            (INDEX_FILE.to_owned(), put_in_place(&tmp(INDEX_FILE), INDEX_FILE)?)
+        }
+        Mend::CopyTombstones => {
+            let mut old = None;
+            for problem in problems {
+                if let Problem::TombstonesWithCopy(file, _) = problem {
+                    old = set_file_aside(file)?;
+                }
+            }
+            write_tombstones(&**dir, path, &block.deleted().tombstones)?;
+            (format!("{TOMBSTONES_FILE} and its copy"), old)
+        }
+        _ => {
+            let (old, meta_path) = (set_file_aside(META_FILE)?, path.join(META_FILE));
+            // The block's own numbers, whatever the damaged file said.
+            let json = block.meta().agreeing_with(folder, block.index().toc()).to_json();
+            dir.write_atomic(&meta_path, &json).map_err(TsdbError::io("write", &meta_path))?;
+            (META_FILE.to_owned(), old)
+        }
+    };
+    let old = old.map_or_else(String::new, |to| format!("; the old one is {to}"));
+    Ok(format!("wrote {folder}/{what} anew{old}"))
 }
 
 /// Whether `name` in the quarantine is a block of which something can be read.

@@ -38,6 +38,9 @@ pub(super) enum Mend {
     /// Of what was set aside earlier.
     BringBack,
     RebuildMeta,
+    CopyIndex,
+    CopyTombstones,
+    RestoreIndex,
     DropTombstones,
     Rewrite,
     Quarantine,
@@ -157,7 +160,8 @@ fn check_blocks(
         let mut findings = Vec::new();
         let checked = match Block::open_leniently(dir, name, &cache) {
             Ok((block, problems)) => {
-                findings.extend(problems.into_iter().map(|problem| of_problem(name, problem)));
+                let has_copies = block.index().twin().is_some();
+                findings.extend(problems.into_iter().map(|problem| of_problem(name, problem, has_copies)));
                 block::check(&block, &mut findings)
             }
             Err(TsdbError::Corrupt { path, reason }) => {
@@ -183,7 +187,7 @@ fn check_blocks(
     Ok((n_blocks, n_samples))
 }
 
-fn of_problem(name: &str, problem: crate::block::Problem) -> Finding {
+fn of_problem(name: &str, problem: crate::block::Problem, has_copies: bool) -> Finding {
     use crate::block::Problem;
     let file = |file: &str| format!("{name}/{file}");
     match problem {
@@ -197,12 +201,17 @@ fn of_problem(name: &str, problem: crate::block::Problem) -> Finding {
         }
         Problem::Index(reason) => {
             let meaning = "what has a copy elsewhere is taken from there; the rest is told apart";
-            Finding::new(Severity::Damage, file(crate::block::INDEX_FILE), reason, meaning, Mend::Rewrite)
+            let mend = if has_copies { Mend::RestoreIndex } else { Mend::Rewrite };
+            Finding::new(Severity::Damage, file(crate::block::INDEX_FILE), reason, meaning, mend)
         }
         Problem::Tombstones(reason) => {
             let meaning = "a start sets the block aside; which samples were deleted is lost";
             let path = file(crate::block::TOMBSTONES_FILE);
             Finding::new(Severity::Damage, path, reason, meaning, Mend::DropTombstones)
+        }
+        Problem::TombstonesWithCopy(which, reason) => {
+            let meaning = "nothing is lost: it is there twice";
+            Finding::new(Severity::Damage, file(which), reason, meaning, Mend::CopyTombstones)
         }
         Problem::Name(reason) => {
             let meaning = "a start sets the block aside, though its samples may be whole";

@@ -24,8 +24,9 @@ const FULL_PERMILLE: usize = 850;
 const GENERATIONS: u64 = 16;
 /// Entries not met for so many generations go. Chosen.
 const GENERATIONS_KEPT: u64 = 2;
-/// Length of a generation. Chosen: longer than the interval of anything that is written regularly.
-const GENERATION_MS: i64 = 30 * 60 * 1_000;
+/// Length of a generation. Chosen: how far a query looks back, so that whatever is written often enough to be seen is met in each; of
+/// what comes less often the labels are looked up again, some microseconds each time.
+const GENERATION_MS: i64 = 5 * 60 * 1_000;
 
 const GENERATION_MASK: u64 = GENERATIONS - 1;
 const TAG_MASK: u64 = 0xffff_fff0;

@@ -123,8 +123,9 @@ impl<'a> Tally<'a> {
             for (section, n_bytes) in index.section_bytes() {
                 *self.bytes.entry(index_part(section)).or_default() += n_bytes;
             }
-            let other = block.size_bytes() - index.n_bytes() - index.toc().pages_bytes;
-            *self.bytes.entry("meta.json and deletions").or_default() += other;
+            let known = index.n_bytes() + index.twin_bytes() + index.toc().pages_bytes;
+            *self.bytes.entry("copies of the index").or_default() += index.twin_bytes();
+            *self.bytes.entry("meta.json and deletions").or_default() += block.size_bytes() - known;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use model::Labels;
 
 use super::{FINDINGS_MAX, Finding, Mend, Severity};
 use crate::block::{
-    Block, Columns, INDEX_FILE, META_FILE, PAGES_FILE, PageKind, PageReader, TOMBSTONES_FILE,
+    Block, Columns, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PageKind, PageReader, TOMBSTONES_FILE,
 };
 use crate::error::TsdbError;
 use crate::index::{LabelCursor, PageCursor, PagePlace, PageRef, ReadError};
@@ -52,6 +52,7 @@ pub(super) fn check(block: &Arc<Block>, findings: &mut Vec<Finding>) -> Result<u
         check.totals()?;
     }
     check.tombstones();
+    check.copies()?;
     check.end();
     Ok(check.n_samples)
 }
@@ -286,6 +287,33 @@ impl Check<'_> {
         if crc != pages_crc {
             let meaning = "all pages are whole; bytes that no series names are not";
             self.tell(PAGES_FILE, "checksum of the whole file mismatches".to_owned(), meaning);
+        }
+        Ok(())
+    }
+
+    /// What copies had to stand in for, and whether they are whole themselves.
+    fn copies(&mut self) -> Result<(), TsdbError> {
+        let index = self.block.index();
+        let file = |file: &str| format!("{}/{file}", self.block.name());
+        for reason in index.take_mended() {
+            let meaning = "nothing is lost: there is a copy of it";
+            self.findings.push(Finding::new(
+                Severity::Damage,
+                file(INDEX_FILE),
+                reason,
+                meaning,
+                Mend::RestoreIndex,
+            ));
+        }
+        let problem = match index.twin() {
+            Some(twin) => twin.problem().map_err(TsdbError::io("read", INDEX_COPY_FILE.as_ref()))?,
+            None if self.block.meta().hinomi.index_copy => Some("the file is missing".to_owned()),
+            None => None,
+        };
+        if let Some(reason) = problem {
+            let meaning = "nothing is lost: it stands in where the index is damaged";
+            let file = file(INDEX_COPY_FILE);
+            self.findings.push(Finding::new(Severity::Damage, file, reason, meaning, Mend::CopyIndex));
         }
         Ok(())
     }
