@@ -78,11 +78,15 @@ pub(super) enum Pull {
 }
 
 impl Pull {
-    /// What to ask for now.
-    pub(super) fn to_ask(&self, now_ms: i64, resend_ms: i64) -> Option<Option<Cursor>> {
+    /// What to ask for now: a page, `new_page` if it was not asked for yet, and after which record.
+    ///
+    /// Asked again it keeps its number: the answer to the first time may only be slower than the patience of who asks.
+    pub(super) fn to_ask(&self, now_ms: i64, resend_ms: i64, new_page: u64) -> Option<(u64, Option<Cursor>)> {
         match self {
-            Self::Wanted(after) => Some(after.clone()),
-            Self::Waiting { after, since_ms, .. } if now_ms - since_ms >= resend_ms => Some(after.clone()),
+            Self::Wanted(after) => Some((new_page, after.clone())),
+            Self::Waiting { page, after, since_ms } if now_ms - since_ms >= resend_ms => {
+                Some((*page, after.clone()))
+            }
             _ => None,
         }
     }

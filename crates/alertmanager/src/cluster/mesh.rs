@@ -461,9 +461,8 @@ impl Mesh {
             member.next_digest_ms = now_ms + options.pushpull_interval_ms.max(1);
         }
         let mut bodies = Vec::new();
-        if let Some(after) = member.pull.to_ask(now_ms, resend_ms) {
-            self.next_id += 1;
-            let page = self.next_id;
+        if let Some((page, after)) = member.pull.to_ask(now_ms, resend_ms, self.next_id + 1) {
+            self.next_id = self.next_id.max(page);
             member.pull = Pull::Waiting { page, after: after.clone(), since_ms: now_ms };
             bodies.push(Body::Pull { page, after });
         }

@@ -392,9 +392,9 @@ impl Core {
         if self.park(id, &route, &keys, now_ms) {
             return;
         }
-        let muted_by = self.muting_intervals(&route.mute_intervals, &route.active_intervals, now_ms);
+        let muted_by = self.muting_intervals(&route, now_ms);
         let Some(group) = self.groups.get_mut(id) else { return };
-        group.muted_by.clone_from(&muted_by);
+        group.muted_by = muted_by;
         let parked = group.parked.take();
         let alerts = match &parked {
             Some(parked) => parked.alerts.clone(),
@@ -403,11 +403,10 @@ impl Core {
         let resolved = alerts.iter().filter(|alert| !alert.is_firing);
         let resolved = resolved.map(|alert| (alert.fingerprint, alert.alert.updated_at_ms)).collect();
         let mut flush = group::Flush { n_pending: 0, has_failed: false, resolved };
-        let hear = |core: &Self, all: Vec<Snapshot>| Heard {
-            loud: core.audible(all.clone(), &route, &muted_by, now_ms),
-            all,
-        };
-        let heard = hear(self, alerts);
+        let mut heard = self.hear(alerts, &route, now_ms);
+        if let Some(parked) = &parked {
+            heard.loud.retain(|alert| !alert.is_firing || parked.was_loud(alert.fingerprint));
+        }
         for (integration, key) in receiver.integrations.iter().zip(keys) {
             let told_since = parked.as_ref().is_some_and(|parked| parked.is_told_since(&key, &self.nflog));
             let started = match told_since {
@@ -416,7 +415,7 @@ impl Core {
                 // both be news.
                 true if self.due(&key, integration, &heard, &route, now_ms).is_none() => false,
                 true => {
-                    let now = hear(self, self.as_of_now(&route, &heard.all, now_ms));
+                    let now = self.hear(self.as_of_now(&route, &heard.all, now_ms), &route, now_ms);
                     self.start_job(id, &route, integration, key, &now, now_ms)
                 }
             };
@@ -434,21 +433,20 @@ impl Core {
         self.seen(route, alerts, now_ms)
     }
 
+    /// Parts what nothing keeps back from all alerts of a group.
+    fn hear(&self, all: Vec<Snapshot>, route: &Route, now_ms: i64) -> Heard {
+        Heard { loud: self.audible(all.clone(), route, now_ms), all }
+    }
+
     /// Leaves out what is inhibited, muted, ignored or silenced, in this order.
-    fn audible(
-        &self,
-        alerts: Vec<Snapshot>,
-        route: &Route,
-        muted_by: &[String],
-        now_ms: i64,
-    ) -> Vec<Snapshot> {
+    fn audible(&self, alerts: Vec<Snapshot>, route: &Route, now_ms: i64) -> Vec<Snapshot> {
         let suppressed = &self.metrics.suppressed;
         let stored = |fingerprint| self.alerts.get(&fingerprint).map(|alert| &**alert);
         let (loud, inhibited): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|snapshot| {
             self.inhibitor.inhibited_by(&snapshot.alert.labels, now_ms, stored).is_none()
         });
         suppressed.with(&["inhibition"]).add(inhibited.len() as u64);
-        if !muted_by.is_empty() {
+        if !self.muting_intervals(route, now_ms).is_empty() {
             let has_active = !route.active_intervals.is_empty();
             let reason = if has_active { "active_time_interval" } else { "mute_time_interval" };
             suppressed.with(&[reason]).add(loud.len() as u64);
@@ -465,7 +463,8 @@ impl Core {
     }
 
     /// Names of the intervals that keep a route quiet at `now_ms`; none when it may speak.
-    fn muting_intervals(&self, mute: &[String], active: &[String], now_ms: i64) -> Vec<String> {
+    fn muting_intervals(&self, route: &Route, now_ms: i64) -> Vec<String> {
+        let (mute, active) = (&route.mute_intervals, &route.active_intervals);
         let contains = |name: &String| {
             self.config
                 .intervals
@@ -473,7 +472,7 @@ impl Core {
                 .is_some_and(|list| list.iter().any(|interval| interval.contains(now_ms)))
         };
         if !active.is_empty() && !active.iter().any(contains) {
-            return active.to_vec();
+            return active.clone();
         }
         mute.iter().filter(|name| contains(name)).cloned().collect()
     }

@@ -19,6 +19,10 @@ use crate::state::codec;
 /// looks after is a day wrong, and the last word wins, so that one from next year would win for a year.
 const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
 
+/// Groups of two managers that are looked at within so many milliseconds are in step: what a message travels, and far less
+/// than one waits for the other. Chosen.
+const IN_STEP_MS: u64 = 2_000;
+
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Turn {
@@ -44,6 +48,9 @@ pub(crate) struct Parked {
     /// Not before, since a message to the same receiver is on its way.
     pub(super) not_before_ms: i64,
     pub(super) alerts: Vec<Snapshot>,
+    /// Those of them that were kept back then: what is let out meanwhile belongs to the next flush, or managers whose
+    /// groups are not in step, since they had nothing to tell, would tell it at once.
+    kept_back: BTreeSet<Fingerprint>,
     /// When each integration had been told last.
     told: Vec<(NotifyKey, Option<i64>)>,
 }
@@ -53,6 +60,11 @@ fn sent_at(log: &NotifyLog, key: &NotifyKey) -> Option<i64> {
 }
 
 impl Parked {
+    /// Whether nothing kept an alert back when its time came.
+    pub(super) fn was_loud(&self, alert: Fingerprint) -> bool {
+        !self.kept_back.contains(&alert)
+    }
+
     /// Whether `key` was told something since.
     pub(super) fn is_told_since(&self, key: &NotifyKey, log: &NotifyLog) -> bool {
         let before = self.told.iter().find(|(told, _)| told == key).and_then(|(_, at_ms)| *at_ms);
@@ -86,9 +98,13 @@ impl Core {
             return false;
         }
         let alerts = self.begin_flush(id, route, now_ms);
+        let heard = self.hear(alerts.clone(), route, now_ms);
+        let loud: BTreeSet<Fingerprint> = heard.loud.iter().map(|alert| alert.fingerprint).collect();
+        let kept_back =
+            alerts.iter().map(|alert| alert.fingerprint).filter(|id| !loud.contains(id)).collect();
         let told = keys.iter().map(|key| (key.clone(), sent_at(&self.nflog, key))).collect();
         if let Some(group) = self.groups.get_mut(id) {
-            group.parked = Some(Parked { since_ms: now_ms, not_before_ms: now_ms, alerts, told });
+            group.parked = Some(Parked { since_ms: now_ms, not_before_ms: now_ms, alerts, kept_back, told });
         }
         true
     }
@@ -179,6 +195,9 @@ impl Core {
             }
             group.in_step_with = Some(sent_at_ms);
             let next_ms = base_ms.saturating_add(interval_ms).max(now_ms);
+            if next_ms.abs_diff(group.next_flush_ms) <= IN_STEP_MS {
+                continue;
+            }
             if next_ms > group.next_flush_ms {
                 // Once only, or one that speaks at every interval would put others off for ever.
                 if group.is_put_off {
