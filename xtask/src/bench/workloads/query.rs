@@ -128,7 +128,12 @@ pub fn query(bench: &Bench) -> Result<Vec<Section>> {
         };
         servers.push(loaded);
     }
-    let questions = questions(&data);
+    let mut questions = questions(&data);
+    let wanted = options.list("ask");
+    questions.retain(|question| wanted.is_empty() || wanted.contains(&question.name));
+    if questions.is_empty() {
+        bail!("no question is called {}", wanted.join(" or "));
+    }
     for run in 0..options.runs()? {
         for loaded in &mut servers {
             loaded.restart_cold()?;
@@ -153,7 +158,9 @@ pub fn query(bench: &Bench) -> Result<Vec<Section>> {
     for (nth, question) in questions.iter().enumerate() {
         warm(&servers, question, nth, &mut section)?;
     }
-    refresh(&servers, &data, &mut section)?;
+    if wanted.is_empty() {
+        refresh(&servers, &data, &mut section)?;
+    }
     Ok(vec![section])
 }
 
