@@ -46,7 +46,7 @@ impl Fake {
     /// Serves JSON bodies by path and query; everything else is 404.
     pub(crate) async fn start(answers: &[(&str, &str)]) -> Self {
         let shared = Arc::new(Shared::default());
-        let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
+        let app = app(&shared);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -55,6 +55,13 @@ impl Fake {
             fake.answer(path, 200, &[], body);
         }
         fake
+    }
+
+    /// Answers on a socket of the file system, too.
+    pub(crate) fn listen_at(&self, path: &std::path::Path) {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let app = app(&self.shared);
+        tokio::spawn(async move { axum::serve(listener, app).await });
     }
 
     /// What `path` (with its query) is answered from now on.
@@ -77,6 +84,10 @@ impl Fake {
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().clone()
     }
+}
+
+fn app(shared: &Arc<Shared>) -> Router {
+    Router::new().fallback(serve).with_state(Arc::clone(shared))
 }
 
 async fn serve(

@@ -7,7 +7,7 @@ use std::time::Duration as StdDuration;
 use http::header::{ACCEPT, HeaderName, HeaderValue};
 use model::Duration;
 use net::auth::Signing;
-use net::{HttpClient, HttpClientConfig, Limits, Request, Response};
+use net::{HttpClient, HttpClientConfig, Limits, Reach, Request, Response};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -20,6 +20,34 @@ pub const BODY_BYTES_MAX: usize = 256 << 20;
 pub const PAGES_MAX: usize = 10_000;
 /// How much of a refusal's body stands in the error, in bytes. Chosen.
 const SAID_BYTES_MAX: usize = 512;
+
+/// Where a service listens that may do so on a socket of the file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The URL below which it is asked.
+    pub base: Url,
+    /// How it is reached.
+    pub reach: Reach,
+}
+
+impl Place {
+    /// On the socket at `path`, below `/path_prefix`.
+    ///
+    /// # Errors
+    /// When the prefix cannot stand in a URL.
+    pub fn socket(path: &str, path_prefix: &str) -> Result<Self, url::ParseError> {
+        let base = Url::parse(&format!("http://localhost/{path_prefix}"))?;
+        Ok(Self { base, reach: Reach::Socket(path.into()) })
+    }
+
+    /// At a URL.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn url(text: &str) -> Result<Self, url::ParseError> {
+        Ok(Self { base: Url::parse(text)?, reach: Reach::Usual })
+    }
+}
 
 /// A client of one service.
 #[derive(Debug)]
@@ -47,8 +75,19 @@ impl Api {
         timeout: Duration,
         signing: Option<&Signing>,
     ) -> Result<Self, SdError> {
-        let client = HttpClient::signed(config, signing)?;
-        Ok(Self { client, timeout: timeout.as_std(), headers: Vec::new() })
+        Ok(Self::of(HttpClient::signed(config, signing)?, timeout))
+    }
+
+    /// As [`Api::new`], for a service that may listen on a socket of the file system.
+    ///
+    /// # Errors
+    /// When a TLS file cannot be read or used.
+    pub fn at(place: &Place, config: &HttpClientConfig, timeout: Duration) -> Result<Self, SdError> {
+        Ok(Self::of(HttpClient::reaching(config, None, place.reach.clone())?, timeout))
+    }
+
+    fn of(client: HttpClient, timeout: Duration) -> Self {
+        Self { client, timeout: timeout.as_std(), headers: Vec::new() }
     }
 
     /// The same, sending one more header with every request.

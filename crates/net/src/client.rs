@@ -4,7 +4,7 @@
 //! Files named by the configuration are read again at every request. Credentials never follow a redirect to another
 //! host, and never appear in an error.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -35,6 +35,12 @@ const REDIRECTS_MAX: usize = 10;
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Idle connections kept per host. Chosen: one target is scraped by few jobs at once.
 const IDLE_PER_HOST_MAX: usize = 8;
+/// A connection of HTTP/2 that says nothing for this long is asked whether it still stands. From Prometheus.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(60);
+/// It is given up when it does not say so by then. From Go's HTTP/2.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much of an answer may be on its way, in bytes. From Go's HTTP/2.
+const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
 /// Longest accepted file with a password, token or header, in bytes. Chosen.
 const SECRET_FILE_BYTES_MAX: usize = 64 << 10;
 /// Sent unless the request names another.
@@ -115,11 +121,24 @@ pub fn status_error(status: StatusCode) -> String {
     }
 }
 
+/// How a server is found, where the URL is not all that says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// The first address of the URL's host that answers.
+    #[default]
+    Usual,
+    /// Any one of its addresses, for each connection anew.
+    AnyAddress,
+    /// This socket of the file system; of the URL only path and query count.
+    Socket(PathBuf),
+}
+
 type Pool = Client<Connector, Full<Bytes>>;
 
 /// A client with one configuration and its pool of connections.
 pub struct HttpClient {
     config: HttpClientConfig,
+    reach: Reach,
     proxy: ProxyRules,
     dir: DiskDir,
     /// Adds what only another server's answer can give.
@@ -148,6 +167,18 @@ impl HttpClient {
     /// # Errors
     /// When a TLS file cannot be read or used, or `signing` lacks what only the environment can tell.
     pub fn signed(config: &HttpClientConfig, signing: Option<&Signing>) -> Result<Self, BuildError> {
+        Self::reaching(config, signing, Reach::Usual)
+    }
+
+    /// As [`HttpClient::signed`], for a server that is found in this way.
+    ///
+    /// # Errors
+    /// As [`HttpClient::signed`].
+    pub fn reaching(
+        config: &HttpClientConfig,
+        signing: Option<&Signing>,
+        reach: Reach,
+    ) -> Result<Self, BuildError> {
         let proxy = ProxyRules::new(&config.proxy, |name| std::env::var(name).ok());
         let dir = DiskDir::anywhere();
         let files = match &config.tls_config {
@@ -158,15 +189,20 @@ impl HttpClient {
             }
             None => TlsFiles::default(),
         };
-        let pool = pool(config, files.clone(), proxy.clone());
+        let pool = pool(config, files.clone(), proxy.clone(), reach.clone());
         let authorizer = Authorizer::new(config, signing)?;
-        Ok(Self { config: config.clone(), proxy, dir, authorizer, pool: RwLock::new((files, pool)) })
+        Ok(Self { config: config.clone(), reach, proxy, dir, authorizer, pool: RwLock::new((files, pool)) })
     }
 
     /// Its configuration.
     #[must_use]
     pub fn config(&self) -> &HttpClientConfig {
         &self.config
+    }
+
+    /// How its servers are found.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Which proxy a request goes through.
@@ -283,6 +319,8 @@ impl HttpClient {
             url.host_str().unwrap_or_default(),
             url.port_or_known_default().unwrap_or_default(),
         ) && url.scheme() == "http"
+            && !proxy.is_socks()
+            && !matches!(self.reach, Reach::Socket(_))
             && let Some(authorization) = proxy.authorization()
         {
             headers.insert(http::header::PROXY_AUTHORIZATION, secret_value(&authorization)?);
@@ -311,7 +349,7 @@ impl HttpClient {
                 return Ok(made.1.clone());
             }
         }
-        let fresh = pool(&self.config, files.clone(), self.proxy.clone());
+        let fresh = pool(&self.config, files.clone(), self.proxy.clone(), self.reach.clone());
         *self.pool.write() = (files, fresh.clone());
         Ok(fresh)
     }
@@ -387,12 +425,17 @@ pub(crate) fn read_secret(dir: &dyn Dir, what: &'static str, path: &Path) -> Res
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-fn pool(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules) -> Pool {
+fn pool(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules, reach: Reach) -> Pool {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-        .build(Connector::new(config, files, proxy))
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+        .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+        .http2_initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES)
+        .build(Connector::new(config, files, proxy, reach))
 }
 
 /// `Basic dXNlcjpwYXNz`.

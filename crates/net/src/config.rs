@@ -58,7 +58,7 @@ pub struct HttpClientConfig {
     pub proxy: ProxyConfig,
     /// Whether 3xx answers are followed, up to ten times.
     pub follow_redirects: bool,
-    /// Whether HTTP/2 may be used. The client speaks HTTP/1.1, which every server of HTTP/2 does too.
+    /// Whether HTTP/2 is spoken over TLS with servers that offer it.
     pub enable_http2: bool,
     /// More headers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -183,6 +183,18 @@ impl TryFrom<HttpClientKeys> for HttpClientConfig {
     }
 }
 
+/// Keys that name a secret of a secret manager. Prometheus reads them for programs that bring one; itself it has none, and its clients
+/// fail with these words.
+pub(crate) fn refuse_refs(refs: &[(&str, &Option<String>)]) -> Result<(), String> {
+    let is_given = |name: &&Option<String>| name.as_ref().is_some_and(|name| !name.is_empty());
+    match refs.iter().find(|(_, name)| is_given(name)) {
+        Some((key, _)) => Err(format!(
+            "cannot use secret ref without manager: there is none here, nor in Prometheus; use {key}_file instead of {key}_ref"
+        )),
+        None => Ok(()),
+    }
+}
+
 fn check_headers(headers: &BTreeMap<String, HeaderConfig>) -> Result<(), String> {
     for name in headers.keys() {
         let lower = name.to_ascii_lowercase();
@@ -218,21 +230,17 @@ pub struct BasicAuth {
 struct BasicAuthKeys {
     username: Option<String>,
     username_file: Option<PathBuf>,
-    username_ref: Option<serde::de::IgnoredAny>,
+    username_ref: Option<String>,
     password: Option<Secret>,
     password_file: Option<PathBuf>,
-    password_ref: Option<serde::de::IgnoredAny>,
+    password_ref: Option<String>,
 }
 
 impl TryFrom<BasicAuthKeys> for BasicAuth {
     type Error = String;
 
     fn try_from(keys: BasicAuthKeys) -> Result<Self, String> {
-        if keys.username_ref.is_some() || keys.password_ref.is_some() {
-            return Err("username_ref and password_ref need a secret manager, which is not served yet: \
-                        use username_file and password_file"
-                .to_owned());
-        }
+        refuse_refs(&[("username", &keys.username_ref), ("password", &keys.password_ref)])?;
         let auth = Self {
             username: keys.username.unwrap_or_default(),
             username_file: keys.username_file.filter(|file| !file.as_os_str().is_empty()),
@@ -277,19 +285,14 @@ struct AuthorizationKeys {
     kind: Option<String>,
     credentials: Option<Secret>,
     credentials_file: Option<PathBuf>,
-    credentials_ref: Option<serde::de::IgnoredAny>,
+    credentials_ref: Option<String>,
 }
 
 impl TryFrom<AuthorizationKeys> for Authorization {
     type Error = String;
 
     fn try_from(keys: AuthorizationKeys) -> Result<Self, String> {
-        if keys.credentials_ref.is_some() {
-            return Err(
-                "credentials_ref needs a secret manager, which is not served yet: use credentials_file"
-                    .to_owned(),
-            );
-        }
+        refuse_refs(&[("credentials", &keys.credentials_ref)])?;
         let kind = keys.kind.unwrap_or_default();
         let kind = if kind.trim().is_empty() { "Bearer".to_owned() } else { kind.trim().to_owned() };
         if kind.eq_ignore_ascii_case("basic") {
@@ -370,10 +373,13 @@ impl TlsConfig {
 struct TlsKeys {
     ca: Option<String>,
     ca_file: Option<PathBuf>,
+    ca_ref: Option<String>,
     cert: Option<String>,
     cert_file: Option<PathBuf>,
+    cert_ref: Option<String>,
     key: Option<Secret>,
     key_file: Option<PathBuf>,
+    key_ref: Option<String>,
     server_name: Option<String>,
     insecure_skip_verify: Option<bool>,
     min_version: Option<TlsVersion>,
@@ -384,6 +390,7 @@ impl TryFrom<TlsKeys> for TlsConfig {
     type Error = String;
 
     fn try_from(keys: TlsKeys) -> Result<Self, String> {
+        refuse_refs(&[("ca", &keys.ca_ref), ("cert", &keys.cert_ref), ("key", &keys.key_ref)])?;
         let file = |file: Option<PathBuf>| file.filter(|path| !path.as_os_str().is_empty());
         let tls = Self {
             ca: keys.ca.unwrap_or_default(),
@@ -439,7 +446,7 @@ impl TryFrom<TlsKeys> for TlsConfig {
 /// Through which server requests go.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ProxyConfig {
-    /// The proxy, `http://` or `https://`; may hold a password.
+    /// The proxy, `http://`, `https://`, `socks5://` or `socks5h://`; may hold a password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<Secret>,
     /// Hosts to be reached directly, separated by commas.
@@ -479,11 +486,14 @@ impl ProxyConfig {
         if let Some(url) = &proxy_url {
             let parsed =
                 crate::proxy::parse(url.expose()).map_err(|err| format!("proxy_url is not a URL: {err}"))?;
-            if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
+            if !matches!(parsed.scheme(), "http" | "https" | "socks5" | "socks5h") {
                 return Err(format!(
-                    "proxy_url: scheme {:?} is not spoken; use http or https",
+                    "proxy_url: scheme {:?} is not spoken; use http, https, socks5 or socks5h",
                     parsed.scheme()
                 ));
+            }
+            if parsed.host_str().unwrap_or_default().is_empty() {
+                return Err("proxy_url has no host".to_owned());
             }
         }
         Ok(Self { proxy_url, no_proxy, proxy_from_environment, proxy_connect_header })
@@ -559,8 +569,17 @@ mod tests {
         );
         check("no_proxy: a", "c.yml:1:14: if no_proxy is configured, proxy_url must also be configured");
         check(
-            "proxy_url: socks5://a:1",
-            "c.yml:1:14: proxy_url: scheme \"socks5\" is not spoken; use http or https",
+            "proxy_url: socks4://a:1",
+            "c.yml:1:14: proxy_url: scheme \"socks4\" is not spoken; use http, https, socks5 or socks5h",
+        );
+        check("proxy_url: 'socks5:a'", "c.yml:1:14: proxy_url has no host");
+        check(
+            "basic_auth: {username: u, password_ref: x}",
+            "c.yml:1:27: cannot use secret ref without manager: there is none here, nor in Prometheus; use password_file instead of password_ref",
+        );
+        check(
+            "tls_config: {ca_ref: x}",
+            "c.yml:1:27: cannot use secret ref without manager: there is none here, nor in Prometheus; use ca_file instead of ca_ref",
         );
         check(
             "http_headers: {Authorization: {values: [a]}}",

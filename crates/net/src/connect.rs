@@ -1,9 +1,11 @@
-//! Connections for the pooled client: direct, through a proxy, with TLS on top where the URL says https.
+//! Connections for the pooled client: direct, through a proxy, over a socket of the file system, with TLS on top where the URL says
+//! https. Over TLS, HTTP/2 is offered and taken as the configuration says; without TLS it is never spoken.
 //!
 //! Errors are [`Cause`]s, so that they come out of hyper's error chain in our own words.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,16 +15,19 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use ring::rand::SecureRandom;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
+use crate::client::Reach;
 use crate::config::{HttpClientConfig, TlsConfig};
 use crate::error::{Cause, plain_io_error};
 use crate::proxy::{ProxyRules, ProxyServer};
+use crate::socks;
 use crate::tls::{TlsFiles, client_config, plain_tls_error};
 
 /// Longest accepted answer to `CONNECT`. Chosen: a status line and some headers.
@@ -33,6 +38,10 @@ const CONNECT_ANSWER_BYTES_MAX: usize = 8 << 10;
 const LOOKUPS_MAX: usize = 8;
 static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 
+/// What is said of HTTP in a TLS handshake. RFC 7301, RFC 9113 §3.2.
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -41,11 +50,14 @@ pub(crate) struct Conn {
     io: TokioIo<Box<dyn Stream>>,
     /// Plain HTTP to a proxy: requests name the whole URL.
     is_proxied: bool,
+    /// The server chose HTTP/2.
+    is_http2: bool,
 }
 
 impl Connection for Conn {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.is_proxied)
+        let connected = Connected::new().proxy(self.is_proxied);
+        if self.is_http2 { connected.negotiated_h2() } else { connected }
     }
 }
 
@@ -87,13 +99,30 @@ struct Inner {
     tls: TlsConfig,
     files: TlsFiles,
     /// Made at the first https connection: a client that never needs TLS never reads the machine's authorities.
-    tls_client: Mutex<Option<Arc<ClientConfig>>>,
+    tls_client: Mutex<Option<TlsClients>>,
+    may_http2: bool,
+    reach: Reach,
     proxy: ProxyRules,
     proxy_headers: Vec<(String, String)>,
 }
 
+/// One configuration of TLS, for whom it is spoken with.
+#[derive(Clone)]
+struct TlsClients {
+    target: Arc<ClientConfig>,
+    /// To these nothing but HTTP/1.1 is said.
+    proxy: Arc<ClientConfig>,
+}
+
+/// To whom TLS is spoken.
+#[derive(Clone, Copy, PartialEq)]
+enum Peer {
+    Target,
+    Proxy,
+}
+
 impl Connector {
-    pub(crate) fn new(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules) -> Self {
+    pub(crate) fn new(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules, reach: Reach) -> Self {
         let headers = config.proxy.proxy_connect_header.iter();
         let proxy_headers = headers
             .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.expose().to_owned())));
@@ -102,6 +131,8 @@ impl Connector {
                 tls: config.tls_config.clone().unwrap_or_default(),
                 files,
                 tls_client: Mutex::new(None),
+                may_http2: config.enable_http2,
+                reach,
                 proxy,
                 proxy_headers: proxy_headers.collect(),
             }),
@@ -129,24 +160,35 @@ impl Inner {
         let is_https = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        let Some(proxy) = self.proxy.choose(is_https, host, port) else {
-            let tcp = dial(host, port).await?;
-            let io =
-                if is_https { self.tls_over(tcp, host).await? } else { Box::new(tcp) as Box<dyn Stream> };
-            return Ok(Conn { io: TokioIo::new(io), is_proxied: false });
+        let io: Box<dyn Stream> = if let Reach::Socket(path) = &self.reach {
+            Box::new(dial_socket(path).await?)
+        } else if let Some(proxy) = self.proxy.choose(is_https, host, port) {
+            let to_proxy = self.dial_proxy(proxy).await?;
+            if proxy.is_socks() {
+                through_socks(to_proxy, proxy, host, port).await?
+            } else if is_https {
+                self.tunnel(to_proxy, proxy, uri.host().unwrap_or_default(), port).await?
+            } else {
+                return Ok(Conn { io: TokioIo::new(to_proxy), is_proxied: true, is_http2: false });
+            }
+        } else {
+            Box::new(dial(host, port, 0, self.reach == Reach::AnyAddress).await?)
         };
-        let to_proxy = self.dial_proxy(proxy).await?;
         if !is_https {
-            return Ok(Conn { io: TokioIo::new(to_proxy), is_proxied: true });
+            return Ok(Conn { io: TokioIo::new(io), is_proxied: false, is_http2: false });
         }
-        let tunnel = self.tunnel(to_proxy, proxy, uri.host().unwrap_or_default(), port).await?;
-        Ok(Conn { io: TokioIo::new(self.tls_over(tunnel, host).await?), is_proxied: false })
+        let (io, is_http2) = self.tls_over(io, host, Peer::Target).await?;
+        Ok(Conn { io: TokioIo::new(io), is_proxied: false, is_http2 })
     }
 
     async fn dial_proxy(&self, proxy: &ProxyServer) -> Result<Box<dyn Stream>, Cause> {
         let (host, port) = proxy.addr();
-        let tcp = dial(&host, port).await.map_err(|cause| Cause::Proxy(cause.to_string()))?;
-        if proxy.url.scheme() == "https" { self.tls_over(tcp, &host).await } else { Ok(Box::new(tcp)) }
+        let tcp = dial(&host, port, 0, self.reach == Reach::AnyAddress).await;
+        let tcp = tcp.map_err(|cause| Cause::Proxy(cause.to_string()))?;
+        if proxy.url.scheme() != "https" {
+            return Ok(Box::new(tcp));
+        }
+        Ok(self.tls_over(tcp, &host, Peer::Proxy).await?.0)
     }
 
     /// Asks the proxy for a tunnel.
@@ -183,8 +225,15 @@ impl Inner {
         if is_ok { Ok(io) } else { Err(Cause::Proxy(status)) }
     }
 
-    async fn tls_over<S: Stream + 'static>(&self, io: S, host: &str) -> Result<Box<dyn Stream>, Cause> {
-        let config = self.tls_client()?;
+    /// TLS over `io`, and whether the other side chose HTTP/2.
+    async fn tls_over<S: Stream + 'static>(
+        &self,
+        io: S,
+        host: &str,
+        peer: Peer,
+    ) -> Result<(Box<dyn Stream>, bool), Cause> {
+        let clients = self.tls_clients()?;
+        let config = if peer == Peer::Proxy { clients.proxy } else { clients.target };
         let name = if self.tls.server_name.is_empty() { host } else { &self.tls.server_name };
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| Cause::Tls(format!("tls: {name:?} is not a name a certificate can have")))?;
@@ -197,28 +246,63 @@ impl Inner {
                 None => Cause::Tls(format!("tls: {}", plain_io_error(&err))),
             }
         })?;
-        Ok(Box::new(stream))
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+        Ok((Box::new(stream), is_http2))
     }
 
-    fn tls_client(&self) -> Result<Arc<ClientConfig>, Cause> {
+    fn tls_clients(&self) -> Result<TlsClients, Cause> {
         let mut made = self.tls_client.lock();
-        if let Some(config) = made.as_ref() {
-            return Ok(Arc::clone(config));
+        if let Some(clients) = made.as_ref() {
+            return Ok(clients.clone());
         }
-        let config = client_config(&self.tls, &self.files).map_err(|err| Cause::Tls(err.to_string()))?;
-        *made = Some(Arc::clone(&config));
-        Ok(config)
+        let proxy = client_config(&self.tls, &self.files).map_err(|err| Cause::Tls(err.to_string()))?;
+        let mut target = proxy.clone();
+        if self.may_http2 {
+            target.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        }
+        let clients = TlsClients { target: Arc::new(target), proxy: Arc::new(proxy) };
+        *made = Some(clients.clone());
+        Ok(clients)
     }
 }
 
-/// A TCP connection to the first address of `host` that answers.
-pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, Cause> {
-    dial_with(host, port, 0).await
+/// Asks a SOCKS proxy for a connection.
+async fn through_socks(
+    mut io: Box<dyn Stream>,
+    proxy: &ProxyServer,
+    host: &str,
+    port: u16,
+) -> Result<Box<dyn Stream>, Cause> {
+    let (proxy_host, proxy_port) = proxy.addr();
+    socks::connect(&mut io, proxy.user(), host, port).await.map_err(|reason| Cause::Socks {
+        proxy: join_host_port(&proxy_host, proxy_port),
+        target: join_host_port(host, port),
+        reason,
+    })?;
+    Ok(io)
 }
 
-/// As [`dial`]; the other side may send `window_bytes` before it has to wait, as far as the system allows. 0 leaves that to the system.
-pub(crate) async fn dial_with(host: &str, port: u16, window_bytes: usize) -> Result<TcpStream, Cause> {
-    let addrs: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+fn join_host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+async fn dial_socket(path: &Path) -> Result<UnixStream, Cause> {
+    let fail = |err: std::io::Error| Cause::Socket {
+        path: path.display().to_string(),
+        reason: plain_io_error(&err),
+    };
+    UnixStream::connect(path).await.map_err(fail)
+}
+
+/// A TCP connection to the first address of `host` that answers; with `at_random` any one of the addresses is tried, and no other. The
+/// other side may send `window_bytes` before it has to wait, as far as the system allows; 0 leaves that to the system.
+pub(crate) async fn dial(
+    host: &str,
+    port: u16,
+    window_bytes: usize,
+    at_random: bool,
+) -> Result<TcpStream, Cause> {
+    let mut addrs: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
         Err(_) => {
             let _permit = LOOKUPS.acquire().await.expect("the semaphore is never closed");
@@ -227,6 +311,9 @@ pub(crate) async fn dial_with(host: &str, port: u16, window_bytes: usize) -> Res
             found.map_err(fail)?.collect()
         }
     };
+    if at_random {
+        any_of(&mut addrs);
+    }
     let mut last = Cause::Lookup { host: host.to_owned(), reason: "no such host".to_owned() };
     for addr in addrs {
         match connect(addr, window_bytes).await {
@@ -239,6 +326,17 @@ pub(crate) async fn dial_with(host: &str, port: u16, window_bytes: usize) -> Res
         }
     }
     Err(last)
+}
+
+/// Leaves one. Without randomness from the system all stay, and the first that answers is taken as usual.
+fn any_of(addrs: &mut Vec<SocketAddr>) {
+    addrs.sort_unstable();
+    addrs.dedup();
+    let mut random = [0; 8];
+    if !addrs.is_empty() && ring::rand::SystemRandom::new().fill(&mut random).is_ok() {
+        let chosen = u64::from_le_bytes(random) % addrs.len() as u64;
+        *addrs = vec![addrs[usize::try_from(chosen).expect("below a length")]];
+    }
 }
 
 async fn connect(addr: SocketAddr, window_bytes: usize) -> std::io::Result<TcpStream> {
@@ -256,5 +354,27 @@ fn lookup_reason(err: &std::io::Error) -> String {
     match text.rsplit_once(": ").map_or(text.as_str(), |(_, reason)| reason) {
         "Name or service not known" | "No address associated with hostname" => "no such host".to_owned(),
         reason => reason.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_address_is_one_of_those_there_are() {
+        let all: Vec<SocketAddr> = (1..=3).map(|n| SocketAddr::from(([127, 0, 0, n], 80))).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let mut addrs = [all.clone(), all.clone()].concat();
+            any_of(&mut addrs);
+            assert_eq!(addrs.len(), 1);
+            seen.insert(addrs[0]);
+        }
+        // One of three not drawn in 200 tries: once in 10^35.
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+        let mut none = Vec::new();
+        any_of(&mut none);
+        assert!(none.is_empty());
     }
 }

@@ -24,6 +24,8 @@ const EXPANSION_MAX: usize = 1_032;
 const KEPT_BYTES_MAX: usize = 8 << 20;
 /// Largest window that a frame of zstd may ask for: 8 MiB. From RFC 9659, for content encodings.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// How a stream of snappy frames begins: the identifier of its framing format.
+const SNAPPY_FRAMES_START: [u8; 10] = *b"\xff\x06\0\0sNaPpY";
 /// How every gzip member begins (RFC 1952: two bytes of identity, and deflate).
 const MEMBER_START: [u8; 3] = [0x1f, 0x8b, 0x08];
 
@@ -148,15 +150,38 @@ pub fn unzstd(compressed: &[u8], decoded_bytes_max: usize) -> Result<Bytes, Http
     Ok(Bytes::from(text))
 }
 
-/// Undoes the `Content-Encoding` named `encoding`: gzip, zstd, or none.
+/// Inflates snappy: frames, as Go's clients stream them, or one block, as remote write sends it.
 ///
 /// # Errors
-/// As [`gunzip`]; [`HttpError::Decompress`] for encodings we never ask for.
+/// As [`gunzip`].
+pub fn unsnap(compressed: &[u8], decoded_bytes_max: usize) -> Result<Bytes, HttpError> {
+    let too_large = || HttpError::BodyTooLarge { limit_bytes: decoded_bytes_max };
+    let broken = |err: &dyn std::fmt::Display| HttpError::Decompress(err.to_string());
+    if compressed.starts_with(&SNAPPY_FRAMES_START) {
+        let limit = u64::try_from(decoded_bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+        let mut text = Vec::new();
+        let mut decoder = snap::read::FrameDecoder::new(compressed).take(limit);
+        decoder.read_to_end(&mut text).map_err(|err| broken(&err))?;
+        return if text.len() > decoded_bytes_max { Err(too_large()) } else { Ok(Bytes::from(text)) };
+    }
+    let n_bytes = snap::raw::decompress_len(compressed).map_err(|err| broken(&err))?;
+    if n_bytes > decoded_bytes_max {
+        return Err(too_large());
+    }
+    let text = snap::raw::Decoder::new().decompress_vec(compressed).map_err(|err| broken(&err))?;
+    Ok(Bytes::from(text))
+}
+
+/// Undoes the `Content-Encoding` named `encoding`: gzip, snappy, zstd, or none.
+///
+/// # Errors
+/// As [`gunzip`]; [`HttpError::Decompress`] for other encodings.
 pub fn decode(encoding: &str, body: Bytes, decoded_bytes_max: usize) -> Result<Bytes, HttpError> {
     match encoding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => within(&body, decoded_bytes_max).map(|_| ()).map(|()| body),
         "gzip" | "x-gzip" => gunzip(&body, decoded_bytes_max),
         "zstd" => unzstd(&body, decoded_bytes_max),
+        "snappy" => unsnap(&body, decoded_bytes_max),
         other => Err(HttpError::Decompress(format!("unsupported content encoding {other:?}"))),
     }
 }
@@ -185,6 +210,21 @@ mod tests {
         let expected = gunzip(body, limit).map_err(|err| err.to_string());
         let got = inflater.decode("gzip", body, limit).map_err(|err| err.to_string());
         assert_eq!(got, expected.as_deref().map_err(Clone::clone));
+    }
+
+    #[test]
+    fn snappy_comes_in_frames_or_as_a_block() {
+        let mut frames = snap::write::FrameEncoder::new(Vec::new());
+        frames.write_all(&[b'x'; 100_000]).unwrap();
+        let frames = frames.into_inner().unwrap();
+        let block = snap::raw::Encoder::new().compress_vec(&[b'x'; 100_000]).unwrap();
+        for body in [frames, block] {
+            assert_eq!(unsnap(&body, 100_000).unwrap().len(), 100_000);
+            let refused = |body: &[u8], limit| unsnap(body, limit).unwrap_err().to_string();
+            assert_eq!(refused(&body, 99_999), "body size limit exceeded");
+            assert!(refused(&body[..body.len() / 2], 100_000).starts_with("cannot decompress the body: "));
+        }
+        assert!(unsnap(b"", 9).is_err());
     }
 
     #[test]

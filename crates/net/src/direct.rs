@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use url::{Position, Url};
 
 use crate::answer::{Answer, AnswerError, AnswerReader, Progress};
-use crate::client::{AGENT, HttpClient, IDLE_TIMEOUT, Limits, Request, exchange_error, is_redirect};
-use crate::connect::dial_with;
+use crate::client::{AGENT, HttpClient, IDLE_TIMEOUT, Limits, Reach, Request, exchange_error, is_redirect};
+use crate::connect::dial;
 use crate::error::{Cause, HttpError, plain_io_error};
 
 /// Memory of this size is read into first, in bytes. Chosen: most pages with their head.
@@ -211,6 +211,7 @@ impl HttpClient {
     fn is_direct(&self, url: &Url) -> bool {
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
         url.scheme() == "http"
+            && *self.reach() == Reach::Usual
             && !self.is_authorized()
             && self.proxy_of(false, host, port.unwrap_or_default()).is_none()
     }
@@ -320,7 +321,7 @@ impl From<AnswerError> for Failure {
 
 async fn dial_url(url: &Url, window_bytes: usize) -> Result<TcpStream, Cause> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    dial_with(host, url.port_or_known_default().unwrap_or_default(), window_bytes).await
+    dial(host, url.port_or_known_default().unwrap_or_default(), window_bytes, false).await
 }
 
 /// Sends `head` and reads the answer into `memory`, which is some once something has come.

@@ -90,6 +90,24 @@ pub enum Cause {
         /// What the system said.
         reason: String,
     },
+    /// No connection over a socket of the file system.
+    #[error("dial unix {path}: connect: {reason}")]
+    Socket {
+        /// Its path.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A SOCKS proxy leads nowhere.
+    #[error("socks connect tcp {proxy}->{target}: {reason}")]
+    Socks {
+        /// The proxy's address and port.
+        proxy: String,
+        /// The target's.
+        target: String,
+        /// What the proxy said.
+        reason: String,
+    },
     /// The proxy said no.
     #[error("proxyconnect tcp: {0}")]
     Proxy(String),

@@ -9,6 +9,9 @@ use url::Url;
 
 use crate::config::ProxyConfig;
 
+/// Where a SOCKS proxy listens unless its URL says so. RFC 1928 §3.
+const SOCKS_PORT: u16 = 1080;
+
 /// A proxy server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProxyServer {
@@ -19,17 +22,25 @@ impl ProxyServer {
     /// Host and port to connect to.
     pub(crate) fn addr(&self) -> (String, u16) {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        (host, self.url.port_or_known_default().unwrap_or(80))
+        let usual = if self.is_socks() { SOCKS_PORT } else { 80 };
+        (host, self.url.port_or_known_default().unwrap_or(usual))
+    }
+
+    /// Whether it speaks SOCKS, and so never sees what is asked.
+    pub(crate) fn is_socks(&self) -> bool {
+        matches!(self.url.scheme(), "socks5" | "socks5h")
+    }
+
+    /// User and password of the URL.
+    pub(crate) fn user(&self) -> Option<(String, String)> {
+        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let name = decode(self.url.username());
+        (!name.is_empty()).then(|| (name, decode(self.url.password().unwrap_or_default())))
     }
 
     /// The value of `Proxy-Authorization`, when the URL has a user.
     pub(crate) fn authorization(&self) -> Option<String> {
-        if self.url.username().is_empty() {
-            return None;
-        }
-        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let (name, password) = (decode(self.url.username()), decode(self.url.password().unwrap_or_default()));
-        Some(crate::client::basic_header(&name, &password))
+        self.user().map(|(name, password)| crate::client::basic_header(&name, &password))
     }
 }
 
@@ -176,5 +187,15 @@ mod tests {
         let rules = ProxyRules::new(&config, |name| (name == "https_proxy").then(|| "proxy:3128".to_owned()));
         assert!(rules.choose(false, "example.com", 80).is_none());
         assert_eq!(rules.choose(true, "example.com", 443).unwrap().addr(), ("proxy".to_owned(), 3128));
+    }
+
+    #[test]
+    fn proxies_of_socks_have_their_own_port_and_are_told_no_header() {
+        let server = |text: &str| ProxyServer { url: parse(text).unwrap() };
+        let socks = server("socks5h://u:p%40ss@proxy");
+        assert_eq!((socks.is_socks(), socks.addr()), (true, ("proxy".to_owned(), 1080)));
+        assert_eq!(socks.user(), Some(("u".to_owned(), "p@ss".to_owned())));
+        assert_eq!(server("socks5://[::1]:9050").addr(), ("::1".to_owned(), 9050));
+        assert!(!server("http://proxy").is_socks() && server("http://proxy").user().is_none());
     }
 }

@@ -75,7 +75,7 @@ impl TlsFiles {
 }
 
 /// What rustls wants.
-pub(crate) fn client_config(tls: &TlsConfig, files: &TlsFiles) -> Result<Arc<ClientConfig>, BuildError> {
+pub(crate) fn client_config(tls: &TlsConfig, files: &TlsFiles) -> Result<ClientConfig, BuildError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls12_allowed = tls.min_version.is_none_or(|min| min <= TlsVersion::TLS12);
     let tls13_allowed = tls.max_version.is_none_or(|max| max >= TlsVersion::TLS13);
@@ -109,7 +109,7 @@ pub(crate) fn client_config(tls: &TlsConfig, files: &TlsFiles) -> Result<Arc<Cli
         let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|err| invalid("key", err.to_string()))?;
         builder.with_client_auth_cert(chain, key).map_err(|err| invalid("cert and key", err.to_string()))?
     };
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 pub(crate) fn roots_from_pem(pem: &[u8]) -> Result<Arc<RootCertStore>, BuildError> {

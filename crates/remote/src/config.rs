@@ -8,11 +8,13 @@ use std::path::Path;
 
 use model::Duration;
 use model::relabel::RelabelConfig;
-use net::HttpClientConfig;
 use net::auth::{AzureAdConfig, GoogleIamConfig, SigV4Config, Signing};
+use net::{HttpClientConfig, Reach};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+/// Longest frame of an answer of chunks unless told otherwise, in bytes. From Prometheus.
+const CHUNKED_READ_LIMIT: u64 = 50_000_000;
 /// Headers that are ours to set.
 const RESERVED_HEADERS: [&str; 16] = [
     "host",
@@ -67,6 +69,8 @@ pub struct RemoteWriteConfig {
     pub send_native_histograms: bool,
     /// Whether the log tells of each failed request.
     pub failed_request_logging: bool,
+    /// Which of a receiver's addresses is connected to; `round_robin_dns`.
+    pub reach: Reach,
     /// How to connect.
     pub http: HttpClientConfig,
     /// How requests are signed, for clouds that want more than a password.
@@ -244,7 +248,6 @@ impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
         let url = checked_url(keys.url, "remote_write")?;
         let headers = keys.headers.unwrap_or_default();
         check_headers(&headers)?;
-        check_unserved(&[(keys.round_robin_dns == Some(true), "round_robin_dns")])?;
         let http = http?;
         let signing = signing_of(keys.sigv4, keys.azuread, keys.google_iam, &http)?;
         keys.queue_config.check()?;
@@ -258,6 +261,7 @@ impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
             send_exemplars: keys.send_exemplars.unwrap_or(false),
             send_native_histograms: keys.send_native_histograms.unwrap_or(false),
             failed_request_logging: keys.failed_request_logging.unwrap_or(false),
+            reach: if keys.round_robin_dns == Some(true) { Reach::AnyAddress } else { Reach::Usual },
             http,
             signing,
             queue: keys.queue_config,
@@ -327,6 +331,8 @@ pub struct RemoteReadConfig {
     pub headers: BTreeMap<String, String>,
     /// A selector must have all of these, as equalities.
     pub required_matchers: BTreeMap<String, String>,
+    /// Longest frame of an answer of chunks, in bytes.
+    pub chunked_read_limit: u64,
     /// Whether it is asked for times that the own store has.
     pub read_recent: bool,
     /// Whether external labels are asked for, and taken off the answer.
@@ -366,7 +372,6 @@ struct RemoteReadKeys {
     url: Option<String>,
     name: Option<String>,
     remote_timeout: Option<Duration>,
-    /// Of answers in chunks, which are not asked for.
     chunked_read_limit: Option<u64>,
     headers: Option<BTreeMap<String, String>>,
     required_matchers: Option<BTreeMap<String, String>>,
@@ -383,7 +388,6 @@ impl TryFrom<RemoteReadKeys> for RemoteReadConfig {
         let url = checked_url(keys.url, "remote_read")?;
         let headers = keys.headers.unwrap_or_default();
         check_headers(&headers)?;
-        let _ = keys.chunked_read_limit;
         let http = http?;
         Ok(Self {
             url,
@@ -391,6 +395,7 @@ impl TryFrom<RemoteReadKeys> for RemoteReadConfig {
             timeout: keys.remote_timeout.unwrap_or(Duration::from_secs(60)),
             headers,
             required_matchers: keys.required_matchers.unwrap_or_default(),
+            chunked_read_limit: keys.chunked_read_limit.unwrap_or(CHUNKED_READ_LIMIT),
             read_recent: keys.read_recent.unwrap_or(false),
             filter_external_labels: keys.filter_external_labels.unwrap_or(true),
             http,
@@ -418,13 +423,6 @@ fn checked_url(url: Option<String>, section: &str) -> Result<Url, String> {
         return Err(format!("url of {section} must begin with http:// or https://, not {}://", url.scheme()));
     }
     Ok(url)
-}
-
-fn check_unserved(keys: &[(bool, &str)]) -> Result<(), String> {
-    match keys.iter().find(|(is_set, _)| *is_set) {
-        Some((_, key)) => Err(format!("{key} is not served for remote_write yet: remove it")),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -479,7 +477,7 @@ mod tests {
             "must be configured. Currently configured: [basic_auth sigv4 google_iam]",
         );
         check("- {url: 'http://h', azuread: {}}", "must provide an Azure Managed Identity, Azure Workload");
-        check("- {url: 'http://h', round_robin_dns: true}", "round_robin_dns is not served");
+        check("- {url: 'http://h', round_robin_dns: true}", "");
         check("- {url: 'http://h', nonsense: 1}", "nonsense");
     }
 

@@ -4,6 +4,7 @@
 //! HTTP. Why it is built so, and why nothing is lost: docs/adr/0005-remote-write-out.md. Bytes on disk: docs/formats/remote-write.md.
 //! Never holds up a commit for a receiver's sake. Sync but for `driver.rs`, which awaits and decides nothing.
 
+mod chunked;
 pub mod config;
 mod driver;
 mod journal;

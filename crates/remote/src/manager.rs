@@ -125,7 +125,7 @@ impl Manager {
     pub fn prepare(&self, configs: &[RemoteWriteConfig], external: &Labels) -> Result<Prepared, RemoteError> {
         let mut queues: Vec<(String, RemoteWriteConfig, HttpClient)> = Vec::new();
         for config in configs {
-            let client = HttpClient::signed(&config.http, config.signing.as_ref())
+            let client = HttpClient::reaching(&config.http, config.signing.as_ref(), config.reach.clone())
                 .map_err(|source| RemoteError::Client { url: shown(config), source })?;
             let n_before = queues.iter().filter(|(_, other, _)| is_same_place(other, config)).count();
             let key = match config.name.as_str() {

@@ -11,7 +11,7 @@ use std::sync::mpsc::sync_channel;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use model::{Labels, MatchOp, Matcher, TimeRange};
-use net::{HttpClient, Limits, Request};
+use net::{HttpClient, HttpError, Request, Streaming};
 use parking_lot::RwLock;
 use stdx::metrics::{Counter, Family, Registry};
 use storage::{
@@ -20,14 +20,18 @@ use storage::{
 };
 use tokio::runtime::Handle;
 use wire::remote_write::{
-    ReadQuery, TimeSeries, compress, decode_read_response, decompress_within, encode_read_request,
+    DecodeError, Frames, ReadQuery, TimeSeries, compress, decode_read_response, decompress_within,
+    encode_read_request,
 };
 
 use crate::RemoteError;
+use crate::chunked::Collector;
 use crate::config::RemoteReadConfig;
 
-/// Bytes of an answer, as sent and decompressed. Chosen: some ten million samples.
+/// Bytes of an answer that is not streamed, as sent and decompressed. Chosen: some ten million samples.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// What an answer of chunks calls itself.
+const CHUNKS: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 /// Characters of an error that another server sends.
 const SHOWN_CHARS_MAX: usize = 300;
 
@@ -117,29 +121,21 @@ impl ReadThrough {
         let mut asking = Vec::new();
         for (remote, range) in asked {
             let (question, added) = remote.question(matchers, range, hints);
-            let limits = Limits {
-                timeout: remote.config.timeout.as_std(),
-                body_bytes_max: ANSWER_BYTES_MAX,
-                decoded_bytes_max: ANSWER_BYTES_MAX,
-            };
-            let request = remote.request(&question);
             let (client, (done, answered)) = (Arc::clone(&remote), sync_channel(1));
             self.runtime.spawn(async move {
                 // Nobody waits any more only when the process ends.
-                let _ = done.send(client.fetch(request, limits).await);
+                let _ = done.send(client.fetch(&question, added).await);
             });
-            asking.push((remote, added, answered));
+            asking.push((remote, answered));
         }
         let mut answers = Answers::default();
-        for (remote, added, answered) in asking {
+        for (remote, answered) in asking {
             let answered =
                 answered.recv().unwrap_or_else(|_| Err("the question ended by a panic".to_owned()));
             let result = if answered.is_ok() { "success" } else { "failure" };
             self.requests.with(&[&remote.config.shown_name(), result]).inc();
             match answered {
-                Ok(series) => {
-                    answers.sets.push(series.into_iter().map(|one| to_series(one, &added)).collect());
-                }
+                Ok(series) => answers.sets.push(series),
                 Err(why) => {
                     tracing::warn!(
                         remote_name = remote.config.shown_name(),
@@ -288,36 +284,101 @@ impl Remote {
         request
     }
 
-    async fn fetch(&self, request: Request, limits: Limits) -> Result<Vec<TimeSeries>, String> {
-        let response = self.client.send(request, &limits).await.map_err(|err| err.to_string())?;
-        if !response.status.is_success() {
-            let said = String::from_utf8_lossy(&response.body);
-            let said: String = said.trim().chars().take(SHOWN_CHARS_MAX).collect();
-            let url = net::client::shown(&self.config.url);
-            return Err(format!("remote server {url} returned http status {}: {said}", response.status));
+    /// The answer, however it comes, without labels that were only `added` to the question.
+    async fn fetch(&self, question: &ReadQuery, added: Vec<String>) -> Result<Vec<Series>, String> {
+        let timeout = self.config.timeout.as_std();
+        let answered = tokio::time::timeout(timeout, self.answer(question)).await;
+        let series = answered.unwrap_or_else(|_| {
+            Err(format!("{}: request timed out after {}", self.shown_url(), self.config.timeout))
+        })?;
+        Ok(series.into_iter().map(|one| without(one, &added)).collect())
+    }
+
+    async fn answer(&self, question: &ReadQuery) -> Result<Vec<Series>, String> {
+        let timeout = self.config.timeout.as_std();
+        let opened = self.client.open(self.request(question), timeout).await;
+        let mut answer = opened.map_err(|err| err.to_string())?;
+        if !answer.status.is_success() {
+            let said = whole(&mut answer, timeout).await?;
+            let said: String = String::from_utf8_lossy(&said).trim().chars().take(SHOWN_CHARS_MAX).collect();
+            return Err(format!(
+                "remote server {} returned http status {}: {said}",
+                self.shown_url(),
+                answer.status
+            ));
         }
-        let content_type = response.header(&CONTENT_TYPE);
+        let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default();
+        if content_type.starts_with(CHUNKS) {
+            return self.chunks(answer, question.range()).await;
+        }
         if !content_type.starts_with("application/x-protobuf") {
             return Err(format!("unsupported content type: {content_type}"));
         }
+        let body = whole(&mut answer, timeout).await?;
         let decoded = tokio::task::spawn_blocking(move || {
             let mut buffer = Vec::new();
-            let message = decompress_within(&response.body, &mut buffer, ANSWER_BYTES_MAX)?;
-            decode_read_response(message)
+            let message = decompress_within(&body, &mut buffer, ANSWER_BYTES_MAX)?;
+            Ok::<_, DecodeError>(decode_read_response(message)?.into_iter().map(to_series).collect())
         });
         decoded.await.map_err(|err| err.to_string())?.map_err(|err| err.to_string())
     }
+
+    /// An answer that is streamed: decoded as it comes, a piece at a time, where that may take its time.
+    async fn chunks(&self, mut answer: Streaming, range: TimeRange) -> Result<Vec<Series>, String> {
+        let mut state = (Frames::new(self.config.chunked_read_limit), Collector::new(range));
+        while let Some(piece) =
+            answer.next(self.config.timeout.as_std()).await.map_err(|err| err.to_string())?
+        {
+            let taken = tokio::task::spawn_blocking(move || {
+                let (frames, collector) = (&mut state.0, &mut state.1);
+                frames.push(&piece);
+                while let Some(message) = frames.next().map_err(|err| err.to_string())? {
+                    collector.take(message)?;
+                }
+                Ok::<_, String>(state)
+            });
+            state = taken.await.map_err(|err| err.to_string())??;
+        }
+        let (frames, collector) = state;
+        frames.end().map_err(|err| err.to_string())?;
+        Ok(collector.finish())
+    }
+
+    fn shown_url(&self) -> String {
+        net::client::shown(&self.config.url)
+    }
+}
+
+/// The rest of an answer.
+async fn whole(answer: &mut Streaming, timeout: std::time::Duration) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.next(timeout).await.map_err(|err| err.to_string())? {
+        if body.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(HttpError::BodyTooLarge { limit_bytes: ANSWER_BYTES_MAX }.to_string());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// As the store has it, without labels that were only added to the question.
-fn to_series(one: TimeSeries, added: &[String]) -> Series {
-    let mut labels = one.labels.to_builder();
-    for name in added {
-        labels.remove(name);
+fn without(mut series: Series, added: &[String]) -> Series {
+    if !added.is_empty() {
+        let mut labels = series.labels.to_builder();
+        for name in added {
+            labels.remove(name);
+        }
+        series.labels = labels.build();
     }
+    series
+}
+
+/// As the store has it.
+fn to_series(one: TimeSeries) -> Series {
     let samples: BTreeMap<i64, f64> = one.samples.iter().map(|sample| (sample.t_ms, sample.value)).collect();
     let (timestamps, values): (Vec<i64>, Vec<f64>) = samples.into_iter().unzip();
-    let mut series = Series::floats(labels.build(), Arc::new(timestamps), values);
+    let mut series = Series::floats(one.labels, Arc::new(timestamps), values);
     series.histograms = one
         .histograms
         .into_iter()
@@ -368,7 +429,7 @@ mod tests {
             (vec!["job=\"a\"".to_owned(), "dc=\"x\"".to_owned()], vec!["dc".to_owned()])
         );
         let labels = Labels::from_pairs([("dc", "x"), ("job", "a")]);
-        let series = to_series(TimeSeries { labels, ..TimeSeries::default() }, &added);
+        let series = without(to_series(TimeSeries { labels, ..TimeSeries::default() }), &added);
         assert_eq!(series.labels, Labels::from_pairs([("job", "a")]));
     }
 

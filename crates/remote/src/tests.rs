@@ -306,3 +306,37 @@ fn a_journal_that_was_cut_off_gives_what_is_whole() {
     assert_eq!(first[0].labels.metric_name(), "pushed0");
     assert_eq!((reader.next(&mut at, to).unwrap(), at), (None, to));
 }
+
+#[test]
+fn a_receiver_that_was_away_for_six_hours_and_two_restarts_gets_every_sample() {
+    const SCRAPE_MS: i64 = 15_000;
+    const STEPS: i64 = 6 * 3_600_000 / SCRAPE_MS;
+    let mut world = World::new();
+    world.now_ms += SCRAPE_MS;
+    world.scrape(1_000);
+    world.send(usize::MAX, i64::MAX / 4);
+    world.save();
+    let n_before = world.sent.len();
+    assert!(n_before > 0);
+    // Away: nothing is sent; blocks are sealed as ever, some samples come late, and the process ends twice without a word.
+    for step in 0..STEPS {
+        world.now_ms += SCRAPE_MS;
+        world.scrape(0);
+        if step % 7 == 0 {
+            world.push((step % 3) as u8, 0);
+            world.push((step % 3) as u8, step % 11 * 60_000);
+        }
+        if step % 160 == 0 {
+            world.db.maintain(world.now_ms).unwrap();
+        }
+        if step == STEPS / 3 || step == 2 * STEPS / 3 {
+            world.kill();
+        }
+    }
+    assert_eq!(world.sent.len(), n_before);
+    world.finish();
+    let (stored, sent) = (world.stored(), world.sent.iter().cloned().collect::<Samples>());
+    assert!(world.expected.is_subset(&stored) && stored.len() as i64 > 3 * STEPS, "{}", stored.len());
+    assert_eq!(stored.difference(&sent).count(), 0, "not sent");
+    assert_eq!(sent.difference(&stored).count(), 0, "sent and not stored");
+}

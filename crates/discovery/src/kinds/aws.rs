@@ -1,26 +1,34 @@
-//! `aws_sd_configs`, `ec2_sd_configs` and `lightsail_sd_configs`: instances of Amazon EC2 and Lightsail.
+//! `aws_sd_configs`, and what its roles have in common, each of which is a kind of its own, too: keys, signed requests, pages, XML.
 //!
-//! EC2 query API of 2016-11-15 (`DescribeInstances`, `DescribeAvailabilityZones`), Lightsail JSON API of 2016-11-28 (`GetInstances`); signed by
-//! [`net::auth`]. Other roles of `aws_sd_configs` are refused by name.
+//! In from the files beside; out through [`crate::http`], signed by [`net::auth`]. Query APIs are asked by forms and answer XML, the others
+//! speak JSON. An answer that fails leaves the targets as they were.
 
-use std::collections::HashMap;
+pub mod ec2;
+pub mod ecs;
+pub mod elasticache;
+pub mod lightsail;
+pub mod msk;
+pub mod rds;
+
 use std::path::Path;
 
 use http::header::{HeaderName, HeaderValue};
-use model::{Duration, Labels};
+use model::Duration;
 use net::auth::{SigV4Config, Signing};
-use net::{HttpClientConfig, Request, Secret};
+use net::{HttpClientConfig, Request};
 use roxmltree::Node;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 use super::Kind;
-use super::cloud::{Target, items, text, texts};
+use super::cloud::{Target, items, text};
 use crate::SdError;
-use crate::driver::{Context, Provider, Task, refreshing};
-use crate::group::TargetGroup;
+use crate::driver::{Context, Task};
 use crate::http::{Api, PAGES_MAX, bad_answer, json, require_success};
+
+/// Most requests at once that may be asked for. Chosen: AWS answers some dozens a second.
+const CONCURRENCY_MAX: usize = 100;
 
 /// Condition on what is found.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -42,6 +50,16 @@ struct Access {
     http: HttpClientConfig,
 }
 
+impl Access {
+    /// The same access to another service, of the same region; an empty `endpoint` is the service's own.
+    fn for_service(&self, service: &str, endpoint: &str) -> Self {
+        let mut access = self.clone();
+        access.sigv4.service_name = service.to_owned();
+        access.endpoint = endpoint.to_owned();
+        access
+    }
+}
+
 /// Adds the keys that all kinds of AWS have, and what reads them.
 macro_rules! aws_keys {
     ($(#[$meta:meta])* struct $name:ident { $($body:tt)* }) => {
@@ -52,18 +70,18 @@ macro_rules! aws_keys {
                 region: Option<String>,
                 endpoint: Option<String>,
                 access_key: Option<String>,
-                secret_key: Secret,
+                secret_key: net::Secret,
                 profile: Option<String>,
                 role_arn: Option<String>,
                 external_id: Option<String>,
-                refresh_interval: Option<Duration>,
+                refresh_interval: Option<model::Duration>,
                 port: Option<u16>,
             }
         }
 
         impl $name {
-            fn access(&mut self, service: &str) -> Result<Access, String> {
-                let mut sigv4 = SigV4Config {
+            fn access(&mut self, service: &str) -> Result<$crate::kinds::aws::Access, String> {
+                let mut sigv4 = net::auth::SigV4Config {
                     region: self.region.take().unwrap_or_default(),
                     access_key: self.access_key.take().unwrap_or_default(),
                     secret_key: std::mem::take(&mut self.secret_key),
@@ -71,13 +89,13 @@ macro_rules! aws_keys {
                     role_arn: self.role_arn.take().unwrap_or_default(),
                     external_id: self.external_id.take().unwrap_or_default(),
                     service_name: service.to_owned(),
-                    ..SigV4Config::default()
+                    ..net::auth::SigV4Config::default()
                 };
                 // As in Prometheus, one of them alone counts for nothing.
                 if sigv4.access_key.is_empty() || sigv4.secret_key.is_empty() {
-                    (sigv4.access_key, sigv4.secret_key) = (String::new(), Secret::default());
+                    (sigv4.access_key, sigv4.secret_key) = (String::new(), net::Secret::default());
                 }
-                Ok(Access {
+                Ok($crate::kinds::aws::Access {
                     sigv4,
                     endpoint: self.endpoint.take().unwrap_or_default(),
                     port: self.port.unwrap_or(80),
@@ -89,92 +107,95 @@ macro_rules! aws_keys {
     };
 }
 
-fn checked_filters(filters: Option<Vec<Filter>>) -> Result<Vec<Filter>, String> {
+use aws_keys;
+
+fn checked_filters(filters: Option<Vec<Filter>>, service: &str) -> Result<Vec<Filter>, String> {
     let filters = filters.unwrap_or_default();
     if filters.iter().any(|filter| filter.values.is_empty()) {
-        return Err("EC2 SD configuration filter values cannot be empty".to_owned());
+        return Err(format!("{service} SD configuration filter values cannot be empty"));
     }
     Ok(filters)
 }
 
-/// One element of `ec2_sd_configs`.
-pub mod ec2 {
-    use super::*;
+/// How a service is asked whose things belong to clusters.
+#[derive(Debug, Clone, PartialEq)]
+struct Clusters {
+    access: Access,
+    /// Names or ARNs; empty for all there are.
+    wanted: Vec<String>,
+    /// Requests at once.
+    concurrency: usize,
+}
 
-    /// One element of `ec2_sd_configs`.
-    #[derive(Debug, Clone, PartialEq, Deserialize)]
-    #[serde(try_from = "Keys")]
-    pub struct Config {
-        pub(super) access: Access,
-        pub(super) filters: Vec<Filter>,
-    }
-
-    aws_keys! {
-        #[derive(Debug, Default, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct Keys {
-            filters: Option<Vec<Filter>>,
-        }
-    }
-
-    impl TryFrom<Keys> for Config {
-        type Error = String;
-
-        fn try_from(mut keys: Keys) -> Result<Self, String> {
-            Ok(Self { filters: checked_filters(keys.filters.take())?, access: keys.access("ec2")? })
-        }
-    }
-
-    impl Kind for Config {
-        const NAME: &'static str = "ec2";
-
-        fn set_directory(&mut self, dir: &Path) {
-            self.access.http.set_directory(dir);
-        }
-
-        fn start(&self, context: Context) -> Result<Task, SdError> {
-            Ok(refreshing(context, self.access.refresh_interval, Ec2::new(self)))
-        }
+impl Clusters {
+    fn new(
+        access: Access,
+        wanted: Option<Vec<String>>,
+        concurrency: Option<i64>,
+        concurrency_default: usize,
+    ) -> Result<Self, String> {
+        let concurrency = match concurrency {
+            None => concurrency_default,
+            Some(given) => usize::try_from(given)
+                .ok()
+                .filter(|given| (1..=CONCURRENCY_MAX).contains(given))
+                .ok_or_else(|| format!("request_concurrency must be from 1 to {CONCURRENCY_MAX}"))?,
+        };
+        Ok(Self { access, wanted: wanted.unwrap_or_default(), concurrency })
     }
 }
 
-/// One element of `lightsail_sd_configs`.
-pub mod lightsail {
-    use super::*;
+/// Makes the configuration of a kind whose things belong to clusters: its name, the service that signatures name, its provider, and how many
+/// requests there are at once.
+macro_rules! cluster_kind {
+    ($name:literal, $service:literal, $provider:ident, $concurrency:expr) => {
+        #[doc = concat!("One element of `", $name, "_sd_configs`.")]
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[serde(try_from = "Keys")]
+        pub struct Config(pub(super) Clusters);
 
-    /// One element of `lightsail_sd_configs`.
-    #[derive(Debug, Clone, PartialEq, Deserialize)]
-    #[serde(try_from = "Keys")]
-    pub struct Config {
-        pub(super) access: Access,
-    }
-
-    aws_keys! {
-        #[derive(Debug, Default, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct Keys {}
-    }
-
-    impl TryFrom<Keys> for Config {
-        type Error = String;
-
-        fn try_from(mut keys: Keys) -> Result<Self, String> {
-            Ok(Self { access: keys.access("lightsail")? })
-        }
-    }
-
-    impl Kind for Config {
-        const NAME: &'static str = "lightsail";
-
-        fn set_directory(&mut self, dir: &Path) {
-            self.access.http.set_directory(dir);
+        super::aws_keys! {
+            #[derive(Debug, Default, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            struct Keys {
+                clusters: Option<Vec<String>>,
+                request_concurrency: Option<i64>,
+            }
         }
 
-        fn start(&self, context: Context) -> Result<Task, SdError> {
-            Ok(refreshing(context, self.access.refresh_interval, Lightsail::new(self)))
+        impl Config {
+            pub(super) fn of(
+                access: Access,
+                clusters: Option<Vec<String>>,
+                concurrency: Option<i64>,
+            ) -> Result<Self, String> {
+                Ok(Self(Clusters::new(access, clusters, concurrency, $concurrency)?))
+            }
         }
-    }
+
+        impl TryFrom<Keys> for Config {
+            type Error = String;
+
+            fn try_from(mut keys: Keys) -> Result<Self, String> {
+                let (clusters, concurrency) = (keys.clusters.take(), keys.request_concurrency);
+                Self::of(keys.access($service)?, clusters, concurrency)
+            }
+        }
+
+        impl Kind for Config {
+            const NAME: &'static str = $name;
+
+            fn set_directory(&mut self, dir: &std::path::Path) {
+                self.0.access.http.set_directory(dir);
+            }
+
+            fn start(&self, context: Context) -> Result<Task, SdError> {
+                Ok(refreshing(context, self.0.access.refresh_interval, $provider::new(self)))
+            }
+        }
+    };
 }
+use cluster_kind;
 
 /// One element of `aws_sd_configs`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -184,7 +205,11 @@ pub struct Config(Role);
 #[derive(Debug, Clone, PartialEq)]
 enum Role {
     Ec2(ec2::Config),
+    Ecs(ecs::Config),
+    Elasticache(elasticache::Config),
     Lightsail(lightsail::Config),
+    Msk(msk::Config),
+    Rds(rds::Config),
 }
 
 aws_keys! {
@@ -200,39 +225,49 @@ aws_keys! {
 impl TryFrom<Keys> for Config {
     type Error = String;
 
+    /// Filters and clusters may stand beside a role that has none; Prometheus takes them there and does nothing with them.
     fn try_from(mut keys: Keys) -> Result<Self, String> {
-        match keys.role.as_str() {
-            // Clusters belong to other roles; Prometheus takes them here and does nothing with them.
+        let (filters, clusters) = (keys.filters.take(), keys.clusters.take());
+        Ok(Self(match keys.role.as_str() {
             "ec2" => {
-                let filters = checked_filters(keys.filters.take())?;
-                Ok(Self(Role::Ec2(ec2::Config { filters, access: keys.access("ec2")? })))
+                let filters = checked_filters(filters, "EC2")?;
+                Role::Ec2(ec2::Config { filters, access: keys.access("ec2")? })
             }
-            "lightsail" => Ok(Self(Role::Lightsail(lightsail::Config { access: keys.access("lightsail")? }))),
-            "ecs" | "elasticache" | "msk" | "rds" => Err(format!(
-                "role {} of aws_sd_configs is not served yet: use file_sd_configs{}",
-                keys.role,
-                if keys.clusters.is_some() { " with the targets of these clusters" } else { "" }
-            )),
-            other => Err(format!("unknown AWS SD role {other:?}")),
-        }
+            "ecs" => Role::Ecs(ecs::Config::of(keys.access("ecs")?, clusters, None)?),
+            "elasticache" => {
+                Role::Elasticache(elasticache::Config::of(keys.access("elasticache")?, clusters, None)?)
+            }
+            "lightsail" => Role::Lightsail(lightsail::Config { access: keys.access("lightsail")? }),
+            "msk" => Role::Msk(msk::Config::of(keys.access("kafka")?, clusters, None)?),
+            "rds" => Role::Rds(rds::Config::of(keys.access("rds")?, clusters, None, filters)?),
+            other => return Err(format!("unknown AWS SD role {other:?}")),
+        }))
     }
+}
+
+/// Hands the configuration of a role to an expression.
+macro_rules! of_role {
+    ($role:expr, $config:ident => $result:expr) => {
+        match $role {
+            Role::Ec2($config) => $result,
+            Role::Ecs($config) => $result,
+            Role::Elasticache($config) => $result,
+            Role::Lightsail($config) => $result,
+            Role::Msk($config) => $result,
+            Role::Rds($config) => $result,
+        }
+    };
 }
 
 impl Kind for Config {
     const NAME: &'static str = "aws";
 
     fn set_directory(&mut self, dir: &Path) {
-        match &mut self.0 {
-            Role::Ec2(config) => config.set_directory(dir),
-            Role::Lightsail(config) => config.set_directory(dir),
-        }
+        of_role!(&mut self.0, config => config.set_directory(dir));
     }
 
     fn start(&self, context: Context) -> Result<Task, SdError> {
-        match &self.0 {
-            Role::Ec2(config) => config.start(context),
-            Role::Lightsail(config) => config.start(context),
-        }
+        of_role!(&self.0, config => config.start(context))
     }
 }
 
@@ -260,261 +295,138 @@ impl Service {
         Ok(Self { api, url, region })
     }
 
+    /// The one that answered last, or a new one.
+    async fn ready(kept: &mut Option<Self>, access: &Access, name: &str) -> Result<Self, SdError> {
+        match kept.take() {
+            Some(service) => Ok(service),
+            None => Self::open(access, name).await,
+        }
+    }
+
     /// The text of an answer to an action of a query API.
-    async fn query(&self, form: &[(String, String)]) -> Result<String, SdError> {
+    async fn query(&self, form: &Form) -> Result<String, SdError> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let content_type = "application/x-www-form-urlencoded; charset=utf-8";
         let response = self.api.send(Request::post(self.url.clone(), content_type, body)).await?;
         require_success(&self.url, &response)?;
         String::from_utf8(response.body.to_vec()).map_err(|err| bad_answer(&self.url, err))
     }
+    /// Hands the root of every page of an answer of a query API to `take`.
+    async fn pages(
+        &self,
+        mut form: Form,
+        paging: &Paging,
+        mut take: impl FnMut(Node<'_, '_>),
+    ) -> Result<(), SdError> {
+        let n_fixed = form.len();
+        for _ in 0..PAGES_MAX {
+            let answer = self.query(&form).await?;
+            let doc = roxmltree::Document::parse(&answer).map_err(|err| bad_answer(&self.url, err))?;
+            take(doc.root_element());
+            let next = at(doc.root_element(), paging.told);
+            if next.is_empty() {
+                return Ok(());
+            }
+            form.truncate(n_fixed);
+            form.push((paging.asked.to_owned(), next.to_owned()));
+        }
+        Err(too_many_pages(&self.url))
+    }
+
+    /// The answer of a JSON API to `body`.
+    async fn call(&self, operation: &'static str, body: &Value) -> Result<Value, SdError> {
+        let mut request = Request::post(self.url.clone(), "application/x-amz-json-1.1", body.to_string());
+        let operation = HeaderValue::from_static(operation);
+        request.headers.insert(HeaderName::from_static("x-amz-target"), operation);
+        let answer = self.api.send(request).await?;
+        json(&self.url, &answer)
+    }
+
+    /// What stands in the list at `place` of every page of such an answer.
+    async fn list(
+        &self,
+        operation: &'static str,
+        mut body: Value,
+        paging: &Paging,
+        place: &str,
+    ) -> Result<Vec<Value>, SdError> {
+        let mut all = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let answer = self.call(operation, &body).await?;
+            all.extend(items(&answer, place).iter().cloned());
+            let next = text(&answer, paging.told);
+            if next.is_empty() {
+                return Ok(all);
+            }
+            body[paging.asked] = next.into();
+        }
+        Err(too_many_pages(&self.url))
+    }
+}
+
+/// Where a page says that there is a next one, and how that is asked for.
+struct Paging {
+    asked: &'static str,
+    told: &'static str,
+}
+
+fn too_many_pages(url: &Url) -> SdError {
+    bad_answer(url, format!("more than {PAGES_MAX} pages"))
+}
+
+/// Fields of a question to a query API.
+type Form = Vec<(String, String)>;
+
+/// An action of a query API, and what it takes.
+fn action(name: &str, version: &str, fields: &[(&str, &str)]) -> Form {
+    let fixed = [("Action", name), ("Version", version)];
+    let all = fixed.iter().chain(fields);
+    all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The text of the element at a path below `node`; empty when there is none.
 fn at<'a>(node: Node<'a, '_>, path: &str) -> &'a str {
-    let found = path
-        .split('/')
-        .try_fold(node, |node, name| node.children().find(|child| child.has_tag_name_any(name)));
-    found.and_then(|node| node.text()).unwrap_or_default()
+    below(node, path).and_then(|node| node.text()).unwrap_or_default()
 }
 
-/// The `item`s of a set below `node`.
-fn set<'a, 'd>(node: Node<'a, 'd>, name: &str) -> Vec<Node<'a, 'd>> {
-    let set = node.children().find(|child| child.has_tag_name_any(name));
-    set.into_iter().flat_map(|set| set.children()).filter(|child| child.has_tag_name_any("item")).collect()
+/// The element at a path below `node`.
+fn below<'a, 'd>(node: Node<'a, 'd>, path: &str) -> Option<Node<'a, 'd>> {
+    path.split('/').try_fold(node, |node, name| node.children().find(|child| child.tag_name().name() == name))
 }
 
-/// Elements by name, whatever their namespace.
-trait AnyNamespace {
-    fn has_tag_name_any(&self, name: &str) -> bool;
+/// What stands in the list at a path below `node`, whatever its elements are called.
+fn children<'a, 'd>(node: Node<'a, 'd>, path: &str) -> impl Iterator<Item = Node<'a, 'd>> {
+    let list = below(node, path);
+    list.into_iter().flat_map(|list| list.children()).filter(|child| child.is_element())
 }
 
-impl AnyNamespace for Node<'_, '_> {
-    fn has_tag_name_any(&self, name: &str) -> bool {
-        self.is_element() && self.tag_name().name() == name
+/// A label and where its value stands.
+type Place = (&'static str, &'static str);
+
+/// Sets labels, whose names begin with `group`, from places in XML. Times are cut to seconds, as Prometheus shows them.
+fn take_xml(target: &mut Target, group: &str, node: Node<'_, '_>, places: &[Place]) {
+    for (name, place) in places {
+        let value = at(node, place);
+        if !value.is_empty() {
+            let is_time = place.ends_with("Time") || place.ends_with("Date");
+            let time = if is_time { value.parse::<jiff::Timestamp>().ok() } else { None };
+            let time = time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+            target.set(&format!("{group}{name}"), time.as_deref().unwrap_or(value));
+        }
     }
 }
 
-#[derive(Debug)]
-struct Ec2 {
-    config: ec2::Config,
-    service: Option<Service>,
-    /// Names of availability zones to their identities; asked for until they were given once, as in Prometheus.
-    zones: Option<HashMap<String, String>>,
-}
-
-fn action(name: &str) -> Vec<(String, String)> {
-    [("Action", name), ("Version", "2016-11-15")]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .to_vec()
-}
-
-impl Ec2 {
-    fn new(config: &ec2::Config) -> Self {
-        Self { config: config.clone(), service: None, zones: None }
-    }
-
-    async fn zones(service: &Service) -> Result<HashMap<String, String>, SdError> {
-        let answer = service.query(&action("DescribeAvailabilityZones")).await?;
-        let doc = roxmltree::Document::parse(&answer).map_err(|err| bad_answer(&service.url, err))?;
-        let zones = set(doc.root_element(), "availabilityZoneInfo").into_iter();
-        Ok(zones.map(|zone| (at(zone, "zoneName").to_owned(), at(zone, "zoneId").to_owned())).collect())
-    }
-
-    /// The targets of one page, and the name of the next one.
-    fn page(&self, service: &Service, answer: &str, targets: &mut Vec<Labels>) -> Result<String, SdError> {
-        let doc = roxmltree::Document::parse(answer).map_err(|err| bad_answer(&service.url, err))?;
-        let root = doc.root_element();
-        for reservation in set(root, "reservationSet") {
-            for instance in set(reservation, "instancesSet") {
-                targets.extend(self.target(instance, at(reservation, "ownerId"), &service.region));
-            }
-        }
-        Ok(at(root, "nextToken").to_owned())
-    }
-
-    /// `None` for an instance without a private address.
-    fn target(&self, instance: Node<'_, '_>, owner: &str, region: &str) -> Option<Labels> {
-        let mut target = Target::new("__meta_ec2_");
-        let (primary, all) = ipv6_addresses(instance);
-        let default_ipv6 = primary.iter().chain(&all).find(|address| !address.is_empty());
-        let private = at(instance, "privateIpAddress");
-        let address =
-            Some(private).filter(|address| !address.is_empty()).or(default_ipv6.map(String::as_str))?;
-        target.address(address, self.config.access.port);
-        for (name, path) in [
-            ("instance_id", "instanceId"),
-            ("private_ip", "privateIpAddress"),
-            ("private_dns_name", "privateDnsName"),
-            ("platform", "platform"),
-            ("ami", "imageId"),
-            ("availability_zone", "placement/availabilityZone"),
-            ("instance_state", "instanceState/name"),
-            ("instance_type", "instanceType"),
-            ("instance_lifecycle", "instanceLifecycle"),
-            ("architecture", "architecture"),
-            ("vpc_id", "vpcId"),
-        ] {
-            target.set(name, at(instance, path));
-        }
-        target.set("region", region).set("owner_id", owner);
-        target.set("default_ipv6_address", default_ipv6.map_or("", String::as_str));
-        if !at(instance, "ipAddress").is_empty() {
-            target
-                .set("public_ip", at(instance, "ipAddress"))
-                .set("public_dns_name", at(instance, "dnsName"));
-        }
-        target.list("primary_ipv6_addresses", &primary).list("ipv6_addresses", &all);
-        let zone = at(instance, "placement/availabilityZone");
-        let zone_id = self.zones.as_ref().and_then(|zones| zones.get(zone));
-        target.set("availability_zone_id", zone_id.map_or("", String::as_str));
-        if !at(instance, "vpcId").is_empty() {
-            target.set("primary_subnet_id", at(instance, "subnetId"));
-            let mut subnets: Vec<&str> = Vec::new();
-            for interface in set(instance, "networkInterfaceSet") {
-                let subnet = at(interface, "subnetId");
-                if !subnet.is_empty() && !subnets.contains(&subnet) {
-                    subnets.push(subnet);
-                }
-            }
-            target.set("subnet_id", super::cloud::surrounded(&subnets, ","));
-        }
-        for tag in set(instance, "tagSet") {
-            target.tag("tag_", at(tag, "key"), at(tag, "value"));
-        }
-        Some(target.build())
+/// Labels of tags in XML.
+fn take_xml_tags<'a, 'd: 'a>(target: &mut Target, group: &str, tags: impl Iterator<Item = Node<'a, 'd>>) {
+    for tag in tags {
+        target.tag(group, at(tag, "Key"), at(tag, "Value"));
     }
 }
 
-/// Primary ones at the place of their interface's index, and all.
-fn ipv6_addresses(instance: Node<'_, '_>) -> (Vec<String>, Vec<String>) {
-    /// Network interfaces of one instance. Chosen; AWS allows some dozens.
-    const INDEX_MAX: usize = 1_000;
-    let (mut primary, mut all) = (Vec::new(), Vec::new());
-    if at(instance, "vpcId").is_empty() {
-        return (primary, all);
-    }
-    for interface in set(instance, "networkInterfaceSet") {
-        if at(interface, "subnetId").is_empty() {
-            continue;
-        }
-        for address in set(interface, "ipv6AddressesSet") {
-            let text = at(address, "ipv6Address").to_owned();
-            let index = at(interface, "attachment/deviceIndex").parse::<usize>().unwrap_or(0);
-            if at(address, "isPrimaryIpv6") == "true" && index < INDEX_MAX {
-                primary.resize(primary.len().max(index + 1), String::new());
-                primary[index].clone_from(&text);
-            }
-            all.push(text);
-        }
-    }
-    (primary, all)
-}
-
-impl Provider for Ec2 {
-    async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SdError> {
-        let service = match self.service.take() {
-            Some(service) => service,
-            None => Service::open(&self.config.access, "ec2").await?,
-        };
-        if self.zones.is_none() {
-            match Self::zones(&service).await {
-                Ok(zones) => self.zones = Some(zones),
-                Err(error) => tracing::debug!(error = %error, "unable to describe availability zones"),
-            }
-        }
-        let mut form = action("DescribeInstances");
-        for (i, filter) in self.config.filters.iter().enumerate() {
-            form.push((format!("Filter.{}.Name", i + 1), filter.name.clone()));
-            let values = filter.values.iter().enumerate();
-            form.extend(
-                values.map(|(j, value)| (format!("Filter.{}.Value.{}", i + 1, j + 1), value.clone())),
-            );
-        }
-        let n_fixed = form.len();
-        let mut targets = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let answer = service.query(&form).await;
-            let answer =
-                answer.map_err(|err| SdError::other(format!("could not describe instances: {err}")))?;
-            let next = self.page(&service, &answer, &mut targets)?;
-            if next.is_empty() {
-                let region = service.region.clone();
-                // Kept only after a good answer: keys that were refused are looked for anew.
-                self.service = Some(service);
-                return Ok(vec![TargetGroup::new(region, targets)]);
-            }
-            form.truncate(n_fixed);
-            form.push(("NextToken".to_owned(), next));
-        }
-        Err(SdError::other(format!("more than {PAGES_MAX} pages of instances")))
-    }
-}
-
-#[derive(Debug)]
-struct Lightsail {
-    config: lightsail::Config,
-    service: Option<Service>,
-}
-
-impl Lightsail {
-    fn new(config: &lightsail::Config) -> Self {
-        Self { config: config.clone(), service: None }
-    }
-
-    /// `None` for an instance without a private address.
-    fn target(&self, instance: &Value, region: &str) -> Option<Labels> {
-        let private = Some(text(instance, "/privateIpAddress")).filter(|address| !address.is_empty())?;
-        let mut target = Target::new("__meta_lightsail_");
-        target.take(
-            instance,
-            &[
-                ("private_ip", "/privateIpAddress"),
-                ("availability_zone", "/location/availabilityZone"),
-                ("blueprint_id", "/blueprintId"),
-                ("bundle_id", "/bundleId"),
-                ("instance_name", "/name"),
-                ("instance_state", "/state/name"),
-                ("instance_support_code", "/supportCode"),
-                ("public_ip", "/publicIpAddress"),
-            ],
-        );
-        target.set("region", region).list("ipv6_addresses", &texts(instance, "/ipv6Addresses"));
-        for tag in items(instance, "/tags") {
-            target.tag("tag_", &text(tag, "/key"), text(tag, "/value"));
-        }
-        Some(target.address(&private, self.config.access.port).build())
-    }
-}
-
-impl Provider for Lightsail {
-    async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SdError> {
-        let service = match self.service.take() {
-            Some(service) => service,
-            None => Service::open(&self.config.access, "lightsail").await?,
-        };
-        let mut targets = Vec::new();
-        let mut body = serde_json::json!({});
-        for _ in 0..PAGES_MAX {
-            let mut request =
-                Request::post(service.url.clone(), "application/x-amz-json-1.1", body.to_string());
-            let wanted = HeaderValue::from_static("Lightsail_20161128.GetInstances");
-            request.headers.insert(HeaderName::from_static("x-amz-target"), wanted);
-            let answer = service.api.send(request).await?;
-            let answer: Value = json(&service.url, &answer)
-                .map_err(|err| SdError::other(format!("could not get instances: {err}")))?;
-            let of_page = items(&answer, "/instances").iter();
-            targets.extend(of_page.filter_map(|instance| self.target(instance, &service.region)));
-            let next = text(&answer, "/nextPageToken");
-            if next.is_empty() {
-                let region = service.region.clone();
-                self.service = Some(service);
-                return Ok(vec![TargetGroup::new(region, targets)]);
-            }
-            body = serde_json::json!({ "pageToken": next });
-        }
-        Err(SdError::other(format!("more than {PAGES_MAX} pages of instances")))
-    }
+/// The part of an ARN behind its account: a kind of thing, and what its name is.
+fn arn_resource(arn: &str) -> Option<(&str, &str)> {
+    let mut parts = arn.splitn(7, ':').skip(5);
+    Some((parts.next()?, parts.next()?))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::SdError;
 use crate::group::{ADDRESS, join_host_port, sanitized};
 
 /// The labels of one target, `__meta_<kind>_…`.
+#[derive(Clone)]
 pub(super) struct Target {
     prefix: &'static str,
     labels: LabelsBuilder,

@@ -20,7 +20,7 @@ use super::Kind;
 use crate::SdError;
 use crate::driver::{Backoff, Context, Task};
 use crate::group::{TargetGroup, join_host_port, set_all, surrounded};
-use crate::http::{Api, bad_answer, json, with_path};
+use crate::http::{Api, Place, bad_answer, json, with_path};
 
 /// How long a question may wait for a change. From Prometheus.
 const WATCH_TIMEOUT: StdDuration = StdDuration::from_secs(120);
@@ -35,7 +35,7 @@ const EVENTS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Keys")]
 pub struct Config {
-    base: Url,
+    server: Place,
     token: Secret,
     datacenter: String,
     namespace: String,
@@ -103,7 +103,7 @@ impl TryFrom<Keys> for Config {
         let scheme = keys.scheme.take().unwrap_or_else(|| "http".to_owned());
         let path_prefix = keys.path_prefix.take().unwrap_or_default();
         Ok(Self {
-            base: base_url(&server, &scheme, &path_prefix)?,
+            server: place(&server, &scheme, &path_prefix)?,
             token,
             refresh_interval: super::interval(keys.refresh_interval, 30)?,
             http: keys.take_http()?,
@@ -122,13 +122,15 @@ impl TryFrom<Keys> for Config {
 }
 
 /// The scheme may stand in the address too, and wins there.
-fn base_url(server: &str, scheme: &str, path_prefix: &str) -> Result<Url, String> {
+fn place(server: &str, scheme: &str, path_prefix: &str) -> Result<Place, String> {
     let (scheme, address) = server.split_once("://").unwrap_or((scheme, server));
-    if !matches!(scheme, "http" | "https") {
-        return Err(format!("consul SD scheme {scheme:?} is not spoken; use http or https"));
-    }
-    let text = format!("{scheme}://{address}/{}", path_prefix.trim_matches('/'));
-    Url::parse(&text).map_err(|err| format!("consul SD server {server:?}: {err}"))
+    let path_prefix = path_prefix.trim_matches('/');
+    let place = match scheme {
+        "unix" => Place::socket(address, path_prefix),
+        "http" | "https" => Place::url(&format!("{scheme}://{address}/{path_prefix}")),
+        _ => return Err(format!("consul SD scheme {scheme:?} is not spoken; use http, https or unix")),
+    };
+    place.map_err(|err| format!("consul SD server {server:?}: {err}"))
 }
 
 impl Config {
@@ -139,7 +141,7 @@ impl Config {
 
     /// A question; with an index, one that waits until something is newer.
     fn question(&self, path: &[&str], index: u64, filter: &str, tags: &[String]) -> Result<Url, SdError> {
-        let mut url = with_path(&self.base, path.iter().copied())?;
+        let mut url = with_path(&self.server.base, path.iter().copied())?;
         {
             let mut query = url.query_pairs_mut();
             for (name, value) in
@@ -178,7 +180,8 @@ impl Kind for Config {
     }
 
     fn start(&self, context: Context) -> Result<Task, SdError> {
-        let mut api = Api::new(&self.http, Duration::from_ms(ANSWER_TIMEOUT.as_millis() as i64))?;
+        let timeout = Duration::from_ms(ANSWER_TIMEOUT.as_millis() as i64);
+        let mut api = Api::at(&self.server, &self.http, timeout)?;
         if !self.token.is_empty() {
             api = api.with_header("x-consul-token", self.token.expose())?;
         }
@@ -287,7 +290,7 @@ impl Consul {
 
     /// The name of the server's own datacenter.
     async fn datacenter(&self) -> Result<String, SdError> {
-        let url = with_path(&self.config.base, ["v1", "agent", "self"])?;
+        let url = with_path(&self.config.server.base, ["v1", "agent", "self"])?;
         let told: AgentSelf = self.api.get_json(&url).await?;
         let name = told.config.datacenter;
         if name.is_empty() { Err(bad_answer(&url, "there is no Config.Datacenter")) } else { Ok(name) }
@@ -492,7 +495,13 @@ mod tests {
         );
         let config: Config =
             fake::config("{path_prefix: /x, server: 'https://c:1', token: hunter2}").unwrap();
-        assert_eq!(config.base.as_str(), "https://c:1/x");
+        assert_eq!(config.server.base.as_str(), "https://c:1/x");
+        let config: Config = fake::config("{path_prefix: /x/, server: 'unix:///run/c.sock'}").unwrap();
+        assert_eq!(config.server, Place::socket("/run/c.sock", "x").unwrap());
+        check(
+            "{server: 'ftp://c'}",
+            Err("p.yml: consul SD scheme \"ftp\" is not spoken; use http, https or unix"),
+        );
         assert!(config.allow_stale && !format!("{config:?}").contains("hunter2"));
     }
 
@@ -550,5 +559,24 @@ mod tests {
         fake.answer(&catalog("&index=5"), 200, &index("6"), "{}");
         sub.changed().await;
         assert!(sub.take().unwrap().is_empty(), "a service that is gone takes its targets with it");
+    }
+
+    #[tokio::test]
+    async fn an_agent_is_asked_over_its_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("consul.sock");
+        let fake = Fake::start(&[("/x/v1/agent/self", r#"{"Config": {"Datacenter": "dc1"}}"#)]).await;
+        fake.listen_at(&path);
+        let index = [("x-consul-index", "9")];
+        fake.answer("/x/v1/health/service/web?dc=dc1&stale=&wait=120000ms", 200, &index, WEB);
+        let text = format!(
+            "{{server: 'unix://{}', path_prefix: x, token: hunter2, services: [web], refresh_interval: 1h}}",
+            path.display()
+        );
+        let bench = Bench::new();
+        let mut sub = bench.subscribe(&fake::config::<Config>(&text).unwrap().into());
+        sub.changed().await;
+        assert_eq!(fake::labels(&sub.take().unwrap()).len(), 1);
+        assert!(fake.asked().iter().all(|asked| asked.headers["x-consul-token"] == "hunter2"));
     }
 }

@@ -1,10 +1,10 @@
 //! `docker_sd_configs`: containers of one Docker engine, and the client that `dockerswarm_sd_configs` uses too.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use model::{Duration, Labels, LabelsBuilder};
-use net::{HttpClientConfig, Limits, Request};
+use net::HttpClientConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -13,7 +13,7 @@ use super::Kind;
 use crate::SdError;
 use crate::driver::{Context, Provider, Task, refreshing};
 use crate::group::{TargetGroup, join_host_port, set_all};
-use crate::http::{Api, BODY_BYTES_MAX, json, with_path};
+use crate::http::{Api, Place, with_path};
 
 /// Containers that share another's network, one after the other. Chosen: Docker allows one step.
 const NETWORK_STEPS_MAX: usize = 16;
@@ -22,7 +22,7 @@ const NETWORK_STEPS_MAX: usize = 16;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Keys")]
 pub struct Config {
-    host: Host,
+    host: Place,
     port: u16,
     filters: Vec<Filter>,
     host_networking_host: String,
@@ -50,7 +50,7 @@ impl TryFrom<Keys> for Config {
 
     fn try_from(mut keys: Keys) -> Result<Self, String> {
         Ok(Self {
-            host: Host::parse(&keys.host)?,
+            host: place(&keys.host)?,
             http: keys.take_http()?,
             port: keys.port.unwrap_or(80),
             filters: keys.filters,
@@ -83,41 +83,32 @@ pub(super) struct Filter {
     values: Vec<String>,
 }
 
-/// Where an engine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Host {
-    Unix(PathBuf),
-    Http(Url),
-}
-
-impl Host {
-    /// `unix:///var/run/docker.sock`, `tcp://host:2375`, `http://…`, `https://…`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("host missing".to_owned());
-        }
-        let bad = |reason: &dyn std::fmt::Display| format!("docker host {text:?}: {reason}");
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| bad(&"there is no scheme"))?;
-        match scheme {
-            "unix" => Ok(Self::Unix(PathBuf::from(rest))),
-            "tcp" => Url::parse(&format!("http://{rest}")).map(Self::Http).map_err(|err| bad(&err)),
-            "http" | "https" => Url::parse(text).map(Self::Http).map_err(|err| bad(&err)),
-            _ => Err(bad(&"use unix, tcp, http or https")),
-        }
+/// Where an engine listens: `unix:///var/run/docker.sock`, `tcp://host:2375`, `http://…`, `https://…`.
+pub(super) fn place(host: &str) -> Result<Place, String> {
+    if host.is_empty() {
+        return Err("host missing".to_owned());
     }
+    let bad = |reason: &dyn std::fmt::Display| format!("docker host {host:?}: {reason}");
+    let (scheme, rest) = host.split_once("://").ok_or_else(|| bad(&"there is no scheme"))?;
+    let place = match scheme {
+        "unix" => Place::socket(rest, ""),
+        "tcp" => Place::url(&format!("http://{rest}")),
+        "http" | "https" => Place::url(host),
+        _ => return Err(bad(&"use unix, tcp, http or https")),
+    };
+    place.map_err(|err| bad(&err))
 }
 
 /// The API of an engine.
 #[derive(Debug)]
 pub(super) struct Engine {
-    host: Host,
+    base: Url,
     api: Api,
-    timeout: Duration,
 }
 
 impl Engine {
-    pub(super) fn new(host: &Host, http: &HttpClientConfig, timeout: Duration) -> Result<Self, SdError> {
-        Ok(Self { host: host.clone(), api: Api::new(http, timeout)?, timeout })
+    pub(super) fn new(host: &Place, http: &HttpClientConfig, timeout: Duration) -> Result<Self, SdError> {
+        Ok(Self { base: host.base.clone(), api: Api::at(host, http, timeout)? })
     }
 
     /// A list of objects.
@@ -126,11 +117,7 @@ impl Engine {
         path: &[&str],
         filters: &[Filter],
     ) -> Result<Vec<T>, SdError> {
-        let base = match &self.host {
-            Host::Http(base) => base.clone(),
-            Host::Unix(_) => Url::parse("http://localhost/").map_err(SdError::other)?,
-        };
-        let mut url = with_path(&base, path.iter().copied())?;
+        let mut url = with_path(&self.base, path.iter().copied())?;
         if !filters.is_empty() {
             let mut by_name: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
             for filter in filters {
@@ -139,18 +126,7 @@ impl Engine {
             }
             url.query_pairs_mut().append_pair("filters", &serde_json::json!(by_name).to_string());
         }
-        match &self.host {
-            Host::Http(_) => self.api.get_json(&url).await,
-            Host::Unix(socket) => {
-                let limits = Limits {
-                    timeout: self.timeout.as_std(),
-                    body_bytes_max: BODY_BYTES_MAX,
-                    decoded_bytes_max: BODY_BYTES_MAX,
-                };
-                let response = net::send_over_unix(socket, Request::get(url.clone()), &limits).await?;
-                json(&url, &response)
-            }
-        }
+        self.api.get_json(&url).await
     }
 
     /// The labels of every network, by its id; names begin with `prefix`.

@@ -8,16 +8,17 @@ use net::HttpClientConfig;
 use serde::Deserialize;
 
 use super::Kind;
-use super::docker::{Engine, Filter, Host, add};
+use super::docker::{Engine, Filter, add, place};
 use crate::SdError;
 use crate::driver::{Context, Provider, Task, refreshing};
 use crate::group::{TargetGroup, join_host_port, set_all};
+use crate::http::Place;
 
 /// One element of `dockerswarm_sd_configs`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Keys")]
 pub struct Config {
-    host: Host,
+    host: Place,
     role: Role,
     port: u16,
     filters: Vec<Filter>,
@@ -49,7 +50,7 @@ impl TryFrom<Keys> for Config {
     type Error = String;
 
     fn try_from(mut keys: Keys) -> Result<Self, String> {
-        let host = Host::parse(&keys.host)?;
+        let host = place(&keys.host)?;
         let role = match keys.role.as_str() {
             "services" => Role::Services,
             "tasks" => Role::Tasks,

@@ -46,7 +46,7 @@ pub mod vultr;
 
 use std::path::Path;
 
-pub use aws::{ec2, lightsail};
+pub use aws::{ec2, ecs, elasticache, lightsail, msk, rds};
 
 use model::Duration;
 
@@ -204,6 +204,8 @@ table! {
         docker_sd_configs: Docker(docker),
         dockerswarm_sd_configs: DockerSwarm(dockerswarm),
         ec2_sd_configs: Ec2(ec2),
+        ecs_sd_configs: Ecs(ecs),
+        elasticache_sd_configs: Elasticache(elasticache),
         eureka_sd_configs: Eureka(eureka),
         file_sd_configs: File(file),
         gce_sd_configs: Gce(gce),
@@ -215,6 +217,7 @@ table! {
         lightsail_sd_configs: Lightsail(lightsail),
         linode_sd_configs: Linode(linode),
         marathon_sd_configs: Marathon(marathon),
+        msk_sd_configs: Msk(msk),
         nerve_sd_configs: Nerve(nerve),
         nomad_sd_configs: Nomad(nomad),
         oci_sd_configs: Oci(oci),
@@ -222,6 +225,7 @@ table! {
         outscale_sd_configs: Outscale(outscale),
         ovhcloud_sd_configs: OvhCloud(ovhcloud),
         puppetdb_sd_configs: PuppetDb(puppetdb),
+        rds_sd_configs: Rds(rds),
         scaleway_sd_configs: Scaleway(scaleway),
         serverset_sd_configs: Serverset(serverset),
         stackit_sd_configs: Stackit(stackit),

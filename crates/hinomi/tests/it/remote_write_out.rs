@@ -163,6 +163,48 @@ fn receivers_that_were_away_get_every_sample_though_the_sender_was_killed_twice(
     lines.for_each(|line| println!("{line}"));
 }
 
+#[test]
+fn six_hours_that_were_taken_while_the_receiver_was_away_arrive_whole() {
+    let mut other = Hinomi::start(Some("scrape_configs: []\n"), &["--web.enable-remote-write-receiver"]);
+    let config = format!(
+        "remote_write:\n- url: {}/api/v1/write\n  queue_config: {{batch_send_deadline: 500ms}}\nscrape_configs: []\n",
+        other.base
+    );
+    let mut server = Hinomi::start(Some(&config), &["--web.enable-remote-write-receiver"]);
+    other.process.kill9();
+    // A sample every 15 s of 20 series, an hour in each request, and the sender killed after two of them.
+    let now_ms = (now_secs() * 1e3) as i64;
+    for hour in 0..6_i64 {
+        let series = |n: usize| TimeSeries {
+            labels: Labels::from_pairs([("__name__", "past"), ("n", &n.to_string())]),
+            samples: (0..240)
+                .map(|at| now_ms - (6 - hour) * 3_600_000 + at * 15_000)
+                .map(|t_ms| Sample { t_ms, start_ms: 0, value: (t_ms / 1_000 + n as i64) as f64 })
+                .collect(),
+            ..TimeSeries::default()
+        };
+        let body = compress(&encode_v2(&(0..20).map(series).collect::<Vec<_>>()));
+        let response = ureq::post(format!("{}/api/v1/write", server.base))
+            .header("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")
+            .header("Content-Encoding", "snappy")
+            .send(&body[..])
+            .unwrap();
+        assert_eq!(response.status(), 204);
+        if hour == 1 || hour == 3 {
+            server.process.kill9();
+            server.restart();
+        }
+    }
+    other.restart();
+    let at = now_secs();
+    let ours = sorted(query(&server.base, "past[7h]", Some(at)), None);
+    let n_samples: usize = ours.iter().map(|series| series["values"].as_array().map_or(0, Vec::len)).sum();
+    assert_eq!(n_samples, 20 * 6 * 240);
+    wait_for("every sample", Duration::from_secs(60), || {
+        (sorted(query(&other.base, "past[7h]", Some(at)), None) == ours).then_some(())
+    });
+}
+
 /// By labels, without the label that was added on the way.
 fn sorted(mut result: Value, site: Option<&str>) -> Vec<Value> {
     let mut series = std::mem::take(result.as_array_mut().unwrap());

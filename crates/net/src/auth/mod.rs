@@ -27,6 +27,7 @@ pub use aws::{SigV4Config, aws_region, dns_suffix as aws_dns_suffix};
 pub use azure::{AzureAdConfig, AzureCredential};
 pub use google::GoogleIamConfig;
 pub use oauth2::OAuth2;
+pub use sigv4::RESERVED as AWS_RESERVED;
 
 use crate::client::{HttpClient, Limits, Response, secret_value};
 use crate::config::HttpClientConfig;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::token::{Token, ask};
 use super::{Surroundings, failed, jwt};
 use crate::client::{basic_header, read_secret};
-use crate::config::{HttpClientConfig, ProxyConfig, TlsConfig, join};
+use crate::config::{HttpClientConfig, ProxyConfig, TlsConfig, join, refuse_refs};
 use crate::error::HttpError;
 use crate::{BuildError, Secret};
 
@@ -87,13 +87,10 @@ impl TryFrom<Keys> for OAuth2 {
     type Error = String;
 
     fn try_from(keys: Keys) -> Result<Self, String> {
-        if keys.client_secret_ref.is_some() || keys.client_certificate_key_ref.is_some() {
-            return Err(
-                "client_secret_ref and client_certificate_key_ref need a secret manager, which is not \
-                        served yet: use client_secret_file and client_certificate_key_file"
-                    .to_owned(),
-            );
-        }
+        refuse_refs(&[
+            ("client_secret", &keys.client_secret_ref),
+            ("client_certificate_key", &keys.client_certificate_key_ref),
+        ])?;
         let file = |file: Option<PathBuf>| file.filter(|path| !path.as_os_str().is_empty());
         Ok(Self {
             client_id: keys.client_id.unwrap_or_default(),

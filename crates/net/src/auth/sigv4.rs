@@ -10,8 +10,8 @@ use url::Url;
 
 use super::sign::{hex, hmac_sha256, sha256};
 
-/// All but RFC 3986's unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// All but RFC 3986's unreserved characters: what AWS wants escaped in paths and queries.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const ESCAPED_PATH: &AsciiSet = &RESERVED.remove(b'/');
 
 /// Headers that someone on the way may change.

@@ -350,3 +350,81 @@ async fn proxies_carry_plain_requests_and_tunnels() {
         get(&client(&format!("proxy_url: http://{refusing}")), "https://target.invalid/").await.unwrap_err();
     assert_eq!(err, "Get \"https://target.invalid/\": proxyconnect tcp: HTTP/1.1 403 Forbidden");
 }
+
+/// A SOCKS proxy for one user, which leads everybody to `onward`. Tells the names that were asked for.
+async fn start_socks(onward: SocketAddr) -> (SocketAddr, tokio::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (sender, names) = tokio::sync::mpsc::channel(16);
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let mut hello = [0; 4];
+            tcp.read_exact(&mut hello).await.unwrap();
+            assert_eq!(hello, [5, 2, 0, 2]);
+            tcp.write_all(&[5, 2]).await.unwrap();
+            let mut login = [0; 5];
+            tcp.read_exact(&mut login).await.unwrap();
+            tcp.write_all(&[1, u8::from(login != [1, 1, b'a', 1, b'b'])]).await.unwrap();
+            let mut asked = vec![0; 5];
+            if tcp.read_exact(&mut asked).await.is_err() {
+                continue;
+            }
+            assert_eq!(asked[..4], [5, 1, 0, 3]);
+            let mut name = vec![0; usize::from(asked[4]) + 2];
+            tcp.read_exact(&mut name).await.unwrap();
+            name.truncate(usize::from(asked[4]));
+            sender.send(String::from_utf8(name).unwrap()).await.unwrap();
+            tcp.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+            tokio::spawn(async move {
+                let mut onward = tokio::net::TcpStream::connect(onward).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut tcp, &mut onward).await;
+            });
+        }
+    });
+    (addr, names)
+}
+
+#[tokio::test]
+async fn socks_proxies_look_names_up_and_see_nothing_else() {
+    let target = start(Router::new().fallback(|request: Incoming| async move {
+        format!("{} {:?}", request.uri(), request.headers().get("proxy-authorization"))
+    }))
+    .await;
+    for scheme in ["socks5", "socks5h"] {
+        let (proxy, mut names) = start_socks(target).await;
+        let proxied = client(&format!("proxy_url: {scheme}://a:b@{proxy}"));
+        assert_eq!(get(&proxied, "http://target.invalid:9/m?x=1").await.unwrap(), "/m?x=1 None");
+        assert_eq!(names.recv().await.unwrap(), "target.invalid");
+        let stranger = client(&format!("proxy_url: {scheme}://a:c@{proxy}"));
+        assert_eq!(
+            get(&stranger, "http://target.invalid:9/").await.unwrap_err(),
+            format!(
+                "Get \"http://target.invalid:9/\": socks connect tcp {proxy}->target.invalid:9: username/password authentication failed"
+            )
+        );
+    }
+    let (port, ca, ..) = start_tls(false).await;
+    let (proxy, _names) = start_socks(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    let secured = format!("proxy_url: socks5://a:b@{proxy}\ntls_config:\n  ca: |\n{}", indented(&ca));
+    assert_eq!(get(&client(&secured), "https://localhost:1/").await.unwrap(), "secret");
+}
+
+#[tokio::test]
+async fn answers_come_over_a_socket_of_the_file_system() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| {
+        let reach = Reach::Socket(dir.path().join(name));
+        let config =
+            model::yaml::parse("t.yml", "bearer_token: t\nproxy_url: http://u:p@nobody.invalid").unwrap();
+        HttpClient::reaching(&config, None, reach).unwrap()
+    };
+    let listener = tokio::net::UnixListener::bind(dir.path().join("s.sock")).unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(any(echo))).await });
+    let client = at("s.sock");
+    for _ in 0..2 {
+        assert_eq!(get(&client, "http://localhost/a?b=c").await.unwrap(), "GET /a?b=c Bearer t");
+    }
+    let missing = get(&at("none"), "http://localhost/a").await.unwrap_err();
+    let expected = format!("dial unix {}/none: connect: no such file or directory", dir.path().display());
+    assert_eq!(missing, format!("Get \"http://localhost/a\": {expected}"));
+}

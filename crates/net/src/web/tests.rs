@@ -70,7 +70,11 @@ impl Authority {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let router = Router::new().route("/", get(|| async { "in" }));
+        let version = |request: axum::extract::Request| async move { format!("{:?}", request.version()) };
+        let router = Router::new()
+            .route("/", get(|| async { "in" }))
+            .route("/version", get(version))
+            .route("/large", get(|| async { "x".repeat(90_000) }));
         let metrics = ServerMetrics::new(&Registry::new());
         tokio::spawn(serve(listener, router, options, metrics, CancellationToken::new()));
         addr
@@ -232,6 +236,31 @@ async fn a_client_certificate_that_signed_itself_may_be_named_as_authority() {
     let web = format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: self.pem\n");
     let url = format!("https://{}/", dir.serve(&web).await);
     dir.check(&url, "tls_config: {ca_file: ca.pem, cert_file: self.pem, key_file: self.key}", "200").await;
+}
+
+#[tokio::test]
+async fn our_client_speaks_http2_where_both_sides_want_it() {
+    let authority = Authority::new();
+    authority.sign("server", &["localhost"], 2100);
+    let ca = format!("tls_config: {{ca_file: {}}}\n", authority.dir.path().join("ca.pem").display());
+    for (web, client, expected) in [
+        ("", "", "HTTP/2.0"),
+        ("", "enable_http2: false", "HTTP/1.1"),
+        ("http_server_config: {http2: false}\n", "", "HTTP/1.1"),
+    ] {
+        let port = authority.serve(&format!("{TLS}{web}")).await.port();
+        let url = format!("https://localhost:{port}/version");
+        let answer = authority.get(&url, &format!("{ca}{client}")).await.unwrap();
+        assert_eq!(answer.body, expected, "{web} {client}");
+    }
+    // One connection, questions at once, answers larger than a frame.
+    let port = authority.serve(TLS).await.port();
+    let client = HttpClient::new(&yaml::parse("c.yml", &ca).unwrap()).unwrap();
+    let url = url::Url::parse(&format!("https://localhost:{port}/large")).unwrap();
+    let asked = (0..20).map(|_| client.send(Request::get(url.clone()), &LIMITS));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer.unwrap().body.len(), 90_000);
+    }
 }
 
 #[tokio::test]

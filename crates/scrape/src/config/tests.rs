@@ -98,8 +98,8 @@ fn every_harmless_key_is_read() {
 #[test]
 fn what_is_not_served_is_refused_by_name() {
     check_refused(
-        &with("aws_sd_configs: [{role: rds}]"),
-        "p.yml:3:20: role rds of aws_sd_configs is not served yet: use file_sd_configs",
+        &with("basic_auth: {username: u, password_ref: x}"),
+        "p.yml:3:15: cannot use secret ref without manager: there is none here, nor in Prometheus; use password_file instead of password_ref",
     );
     check_refused(&with("scrape_protocols: []"), "p.yml:2:3: scrape_protocols cannot be empty");
 }

@@ -27,7 +27,7 @@ pub use format::{Format, FormatError};
 pub use labels::{Exemplar, LABEL_BYTES_MAX, LABELS_MAX, SampleEntry};
 pub use native::{EXEMPLARS_MAX, HistogramOptions, Native, TEXT_BYTES_MAX, Translation};
 pub use parser::Parser;
-pub use protobuf::translate_protobuf;
+pub use protobuf::{natives_with_labels, translate_protobuf};
 pub use typed::with_type_and_unit;
 pub use writer::{Writer, write_om_float};
 

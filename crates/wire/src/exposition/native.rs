@@ -145,6 +145,14 @@ pub(super) fn push_label(out: &mut String, name: &str, value: &str) {
     if !out.is_empty() {
         out.push(',');
     }
+    push_label_name(out, name);
+    out.push_str("=\"");
+    push_escaped(out, value, true);
+    out.push('"');
+}
+
+/// Adds a label's name as it stands in braces.
+pub(super) fn push_label_name(out: &mut String, name: &str) {
     if is_legacy_label_name(name) {
         out.push_str(name);
     } else {
@@ -152,9 +160,6 @@ pub(super) fn push_label(out: &mut String, name: &str, value: &str) {
         push_escaped(out, name, true);
         out.push('"');
     }
-    out.push_str("=\"");
-    push_escaped(out, value, true);
-    out.push('"');
 }
 
 /// Adds a text that reads back as `value`.

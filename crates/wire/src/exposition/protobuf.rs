@@ -9,6 +9,7 @@
 use model::histogram::ResetHint;
 use model::metadata::MetricType;
 use model::{Exemplar, Histogram, LabelsBuilder};
+use stdx::varint::put_bytes;
 
 use super::custom::Buckets;
 use super::error::{Fail, ParseError};
@@ -20,7 +21,7 @@ use super::typed::{is_overridden, push_type_and_unit};
 use super::write_om_float;
 use super::writer::push_escaped;
 use crate::remote_write::proto::{Field, Fields, get_varint, take};
-use crate::remote_write::{DecodeError, HISTOGRAM_BUCKETS_MAX, HistogramParts};
+use crate::remote_write::{DecodeError, HISTOGRAM_BUCKETS_MAX, HistogramParts, put_field};
 
 /// Reads a body into `out`; its text is to be read as [`super::Format::Protobuf`].
 ///
@@ -43,6 +44,90 @@ pub fn translate_protobuf(
     }
     out.text.push_str("# EOF\n");
     Ok(())
+}
+
+/// The native histograms of a body, by family: delimited messages again, with `labels` in the place of those of the same names, and `missing`
+/// where there is none of its name. Families without any are left out.
+///
+/// # Errors
+/// Where the body cannot be read.
+pub fn natives_with_labels(
+    body: &[u8],
+    labels: &[(&str, &str)],
+    missing: (&str, &str),
+) -> Result<Vec<(String, Vec<u8>)>, ParseError> {
+    let (mut all, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        let column = body.len() - rest.len();
+        let failed = |fail: Fail| ParseError { line: 0, column, message: fail.message };
+        let message = get_varint(&mut rest).and_then(|len| take(&mut rest, len));
+        let message = message.ok_or_else(|| failed(Fail::new(0, "the body ends within a metric family")))?;
+        if let Some((name, family)) = natives_of_family(message, labels, missing).map_err(failed)? {
+            let mut delimited = Vec::with_capacity(family.len() + 8);
+            put_bytes(&mut delimited, &family);
+            all.push((name, delimited));
+        }
+    }
+    Ok(all)
+}
+
+fn natives_of_family(
+    message: &[u8],
+    labels: &[(&str, &str)],
+    missing: (&str, &str),
+) -> Result<Option<(String, Vec<u8>)>, Fail> {
+    let (mut out, mut name, mut has_natives) = (Vec::new(), String::new(), false);
+    let mut fields = Fields::new(message, "MetricFamily");
+    loop {
+        let before = fields.rest;
+        let Some(field) = fields.next()? else { break };
+        if field.number == 4 {
+            if let Some(metric) = native_metric(field.bytes()?, labels, missing)? {
+                put_field(&mut out, 4, &metric);
+                has_natives = true;
+            }
+            continue;
+        }
+        if field.number == 1 {
+            text(&field, "metric name")?.clone_into(&mut name);
+        }
+        out.extend_from_slice(&before[..before.len() - fields.rest.len()]);
+    }
+    Ok(has_natives.then_some((name, out)))
+}
+
+/// `None` for a metric without native buckets.
+fn native_metric(
+    message: &[u8],
+    labels: &[(&str, &str)],
+    missing: (&str, &str),
+) -> Result<Option<Vec<u8>>, Fail> {
+    let (mut out, mut is_native) = (Vec::new(), false);
+    let mut is_missing = labels.iter().all(|(name, _)| *name != missing.0);
+    let mut fields = Fields::new(message, "Metric");
+    loop {
+        let before = fields.rest;
+        let Some(field) = fields.next()? else { break };
+        match field.number {
+            1 => {
+                let (name, _) = label(field.bytes()?)?;
+                is_missing &= name != missing.0;
+                if labels.iter().any(|(given, _)| *given == name) {
+                    continue;
+                }
+            }
+            7 => is_native |= Both::read(field.bytes()?)?.is_native,
+            _ => {}
+        }
+        out.extend_from_slice(&before[..before.len() - fields.rest.len()]);
+    }
+    for (name, value) in labels.iter().chain(is_missing.then_some(&missing)) {
+        let mut pair = Vec::new();
+        put_field(&mut pair, 1, name.as_bytes());
+        put_field(&mut pair, 2, value.as_bytes());
+        put_field(&mut out, 1, &pair);
+    }
+    Ok(is_native.then_some(out))
 }
 
 impl From<DecodeError> for Fail {

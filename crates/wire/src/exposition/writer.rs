@@ -1,7 +1,10 @@
 //! Writes pages of the text format: families with help, type and samples.
 
 use model::float;
+use model::labels::is_legacy_metric_name;
 use model::metadata::MetricType;
+
+use super::native::{push_label_name, push_meta_name};
 
 /// A page in the making. The caller writes families one after the other, each name once.
 #[derive(Debug, Default)]
@@ -36,11 +39,11 @@ impl Writer {
             MetricType::Unknown => "untyped",
         };
         self.out.push_str("# HELP ");
-        self.out.push_str(name);
+        push_meta_name(&mut self.out, name);
         self.out.push(' ');
         push_escaped(&mut self.out, help, false);
         self.out.push_str("\n# TYPE ");
-        self.out.push_str(name);
+        push_meta_name(&mut self.out, name);
         self.out.push(' ');
         self.out.push_str(type_word);
         self.out.push('\n');
@@ -54,16 +57,25 @@ impl Writer {
 
     /// One sample whose name is the family's and `suffix`, such as `_count`.
     pub fn sample_with_suffix(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) -> &mut Self {
-        self.out.push_str(&self.name);
-        self.out.push_str(suffix);
+        // Names beyond the classic alphabet stand in quotes, that of the metric within the braces.
+        let is_plain = is_legacy_metric_name(&self.name);
+        if is_plain {
+            self.out.push_str(&self.name);
+            self.out.push_str(suffix);
+        } else {
+            self.out.push_str("{\"");
+            push_escaped(&mut self.out, &self.name, true);
+            self.out.push_str(suffix);
+            self.out.push('"');
+        }
         for (i, (name, value)) in labels.iter().enumerate() {
-            self.out.push(if i == 0 { '{' } else { ',' });
-            self.out.push_str(name);
+            self.out.push(if i == 0 && is_plain { '{' } else { ',' });
+            push_label_name(&mut self.out, name);
             self.out.push_str("=\"");
             push_escaped(&mut self.out, value, true);
             self.out.push('"');
         }
-        self.out.push_str(if labels.is_empty() { " " } else { "} " });
+        self.out.push_str(if labels.is_empty() && is_plain { " " } else { "} " });
         float::push_g(&mut self.out, value);
         self.out.push('\n');
         self

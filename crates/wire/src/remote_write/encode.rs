@@ -144,7 +144,7 @@ fn put_tag(out: &mut Vec<u8>, number: u64, kind: u8) {
     put_u64(out, number << 3 | u64::from(kind));
 }
 
-pub(super) fn put_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+pub(crate) fn put_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     put_tag(out, number, BYTES);
     put_bytes(out, bytes);
 }

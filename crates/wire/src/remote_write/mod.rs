@@ -10,6 +10,7 @@
 
 mod encode;
 mod error;
+mod frames;
 mod histogram;
 mod labels;
 mod memo;
@@ -23,8 +24,10 @@ mod v1;
 mod v2;
 mod whole;
 
+pub(crate) use encode::put_field;
 pub use encode::{TimeSeries, compress, encode_metadata_v1, encode_v1, encode_v2};
 pub use error::{DecodeError, HistogramError, LabelsError};
+pub use frames::{FrameError, Frames, decode_chunked_message};
 pub(crate) use histogram::Raw as HistogramParts;
 pub use histogram::{Decoded as HistogramSample, decode as decode_histogram};
 pub use memo::{HashSecret, MEMO_ENTRY_BYTES, SeriesMemo};

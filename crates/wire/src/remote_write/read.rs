@@ -155,7 +155,7 @@ fn text(bytes: &[u8]) -> Result<String, ReadRequestError> {
     text.map(str::to_owned).map_err(|_| ReadRequestError::Matcher("it is not UTF-8".to_owned()))
 }
 
-/// A request of one query, which wants all samples in one message. Not compressed.
+/// A request of one query, which wants chunks, or else all samples in one message. Not compressed.
 #[must_use]
 pub fn encode_read_request(query: &ReadQuery) -> Vec<u8> {
     let mut message = Vec::new();
@@ -183,6 +183,8 @@ pub fn encode_read_request(query: &ReadQuery) -> Vec<u8> {
     put_field(&mut message, 4, &hints);
     let mut out = Vec::new();
     put_field(&mut out, 1, &message);
+    // STREAMED_XOR_CHUNKS, SAMPLES
+    put_field(&mut out, 2, &[1, 0]);
     out
 }
 
@@ -319,7 +321,7 @@ mod tests {
             range_ms: 60_000,
         };
         let (queries, kind) = decode_read_request(&encode_read_request(&query)).unwrap();
-        assert_eq!((format!("{queries:?}"), kind), (format!("{:?}", [query]), ResponseType::Samples));
+        assert_eq!((format!("{queries:?}"), kind), (format!("{:?}", [query]), ResponseType::Chunks));
         let samples = (0..3).map(|t_ms| Sample { t_ms, start_ms: 0, value: t_ms as f64 }).collect();
         let series =
             TimeSeries { labels: Labels::from_pairs([("__name__", "up")]), samples, ..TimeSeries::default() };

@@ -164,7 +164,7 @@ fn decode_exemplar(bytes: &[u8]) -> Result<Result<Exemplar, LabelsError>, Decode
 }
 
 /// The pairs in fields of number 1.
-fn collect_labels<'a>(
+pub(super) fn collect_labels<'a>(
     message: &'a [u8],
     name: &'static str,
     pairs: &mut Vec<Pair<'a>>,
