@@ -189,7 +189,7 @@ impl Server {
                 let metadata = model::Metadata { help: "Pushed.".to_owned(), ..model::Metadata::default() };
                 BTreeMap::from([("pushed".to_owned(), metadata)])
             }),
-            backfills: Arc::new(rules::Backfills::new(rules.clone())),
+            backfills: Arc::new(rules::Backfills::new(rules.clone(), None)),
             rules,
             alertmanager_urls: Arc::new(|| vec!["http://a:1/api/v2/alerts".to_owned()]),
             alertmanager: alertmanager.unwrap(),

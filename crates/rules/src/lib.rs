@@ -25,7 +25,7 @@ mod trial;
 mod view;
 
 pub use alerting::{NoData, NoDataSpec};
-pub use backfill::{BackfillRequest, BackfillState, BackfillStatus, Backfills, Prepared};
+pub use backfill::{BackfillRequest, BackfillState, BackfillStatus, Backfills, Prepared, ProgressFile};
 pub use builtin::BuiltinRules;
 pub use config::{AlertingConfig, AlertmanagerConfig};
 pub use file::{Expression, GroupSpec, RuleSpec, parse_file};

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use common::{HOUR_MS, MINUTE_MS, World};
 use model::{Labels, Matcher, TimeRange};
 use rules::{
-    BackfillRequest, BackfillState, BackfillStatus, Backfills, Env, Manager, NoSink, Options, parse_file,
+    BackfillRequest, BackfillState, BackfillStatus, Backfills, Env, Manager, NoSink, Options, ProgressFile,
+    parse_file,
 };
+use stdx::MemDir;
 use stdx::clock::TEST_EPOCH_MS;
 use stdx::metrics::Registry;
 use storage::{Appendable as _, MemStore, Queryable as _, SelectHints};
@@ -90,7 +92,7 @@ fn a_rule_backfilled_is_the_rule_evaluated_live() {
             end_ms: world.now_ms - 1 - if rules.contains("query_offset: 2m") { 120_000 } else { 30_000 },
             ..BackfillRequest::default()
         };
-        let backfills = Backfills::new(manager);
+        let backfills = Backfills::new(manager, None);
         let status = run(&backfills, &request);
         assert_eq!(status.state, BackfillState::Done, "{status:?}");
         assert_eq!(status.n_failed > 0, is_failing, "{status:?}");
@@ -125,7 +127,7 @@ fn what_is_wanted_is_chosen_and_the_rest_is_refused_in_words() {
     let text = "groups:\n- name: g\n  rules: [{record: r, expr: m}, {alert: A, expr: m}]\n- name: h\n  rules: [{record: s, expr: m}]\n";
     manager.reload(parse_file("test.yml", text).unwrap(), Options::default(), world.now_ms);
     world.clock.jump_wall_ms(world.now_ms);
-    let backfills = Backfills::new(manager);
+    let backfills = Backfills::new(manager, None);
     let all = BackfillRequest {
         start_ms: TEST_EPOCH_MS,
         end_ms: TEST_EPOCH_MS + HOUR_MS,
@@ -156,4 +158,40 @@ fn what_is_wanted_is_chosen_and_the_rest_is_refused_in_words() {
     backfills.cancel();
     backfills.run(running);
     assert_eq!(backfills.status().unwrap().state, BackfillState::Cancelled);
+}
+
+#[test]
+fn what_a_restart_cuts_off_goes_on_and_ends_as_if_nothing_had_been() {
+    let text = "groups:\n- name: g\n  rules: [{record: r, expr: 'm{i=~\"a|c\"}'}, {record: s, expr: 'sum(rate(r[5m]))'}]\n";
+    let world = live(text);
+    let options = || Options { query_offset_ms: 30_000, ..Options::default() };
+    world.clock.jump_wall_ms(world.now_ms);
+    let (start_ms, end_ms) = (TEST_EPOCH_MS - 30_000, world.now_ms - 30_001);
+    let request = BackfillRequest { start_ms, end_ms, ..BackfillRequest::default() };
+    let file = || ProgressFile { dir: Arc::new(MemDir::new()), path: "rule-backfill".into() };
+    // Killed when that much was done; without any, stopped before the first evaluation.
+    for done_ms in [0, HOUR_MS, 3 * HOUR_MS, 4 * HOUR_MS + 7 * MINUTE_MS] {
+        let (store, manager) = copy(&world);
+        manager.reload(parse_file("test.yml", text).unwrap(), options(), world.now_ms);
+        let file = file();
+        let first = Backfills::new(manager.clone(), Some(file.clone()));
+        if done_ms == 0 {
+            let (prepared, _) = first.prepare(&request).unwrap();
+            first.stop();
+            first.run(prepared);
+        } else {
+            let part = BackfillRequest { end_ms: start_ms + done_ms, ..request.clone() };
+            assert_eq!(run(&first, &part).state, BackfillState::Done);
+            assert!(!file.dir.exists(&file.path), "nothing is left of one that ended");
+            let reached_ms = part.end_ms / (2 * HOUR_MS) * (2 * HOUR_MS);
+            let request = serde_json::to_value(&request).unwrap();
+            let saved = serde_json::json!({ "version": 1, "request": request, "reached_ms": reached_ms });
+            file.dir.write_atomic(&file.path, saved.to_string().as_bytes()).unwrap();
+        }
+        let second = Backfills::new(manager, Some(file.clone()));
+        second.run(second.resume().expect("there is something left"));
+        assert_eq!(second.status().unwrap().state, BackfillState::Done, "{done_ms}");
+        assert_eq!(content(&store, &[]), content(&world.store, &[]), "{done_ms}");
+        assert!(!file.dir.exists(&file.path) && second.resume().is_none());
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use rules::{AlertSink, BuiltinRules, Env, Notifier, NotifierOptions};
+use stdx::dir::DiskDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,9 @@ use crate::manager::compose;
 
 /// How long silences are kept after their end, as Alertmanager's `--data.retention`.
 const SILENCE_RETENTION: model::Duration = model::Duration::from_secs(120 * 3_600);
+
+/// How far a backfill of rules is, in the data directory.
+const RULE_BACKFILL: &str = "rule-backfill";
 
 /// Rules, the queue to other Alertmanagers, and the Alertmanager inside.
 pub(super) struct Alerting {
@@ -86,7 +90,7 @@ impl Alerting {
         let notifier_task =
             tokio::spawn(rules::driver::run_notifier(notifier.clone(), clock.clone(), stop_notifier.clone()));
         Ok(Self {
-            backfills: Arc::new(rules::Backfills::new(rules.clone())),
+            backfills: Arc::new(rules::Backfills::new(rules.clone(), Some(backfill_file(data_path)))),
             rules,
             alertmanager,
             notifier,
@@ -136,9 +140,17 @@ impl Alerting {
         Ok(())
     }
 
+    /// Goes on with a backfill of rules that a restart cut off; to be called once rules are loaded.
+    pub(super) fn resume(&self) {
+        if let Some(prepared) = self.backfills.resume() {
+            let backfills = Arc::clone(&self.backfills);
+            drop(tokio::task::spawn_blocking(move || backfills.run(prepared)));
+        }
+    }
+
     /// Stops rules, then sends what waits, then stops the Alertmanager.
     pub(super) async fn stop(self) {
-        self.backfills.cancel();
+        self.backfills.stop();
         self.stop_rules.cancel();
         let _ = self.rules_task.await;
         self.stop_notifier.cancel();
@@ -166,4 +178,9 @@ fn alertmanager_config(flags: &Values, config: &Config) -> Result<alertmanager::
         None => Ok(alertmanager::Config::builtin()),
         Some(path) => compose::load(path),
     }
+}
+
+/// Where it is kept how far a backfill of rules is.
+fn backfill_file(data_path: &Path) -> rules::ProgressFile {
+    rules::ProgressFile { dir: Arc::new(DiskDir::anywhere()), path: data_path.join(RULE_BACKFILL) }
 }

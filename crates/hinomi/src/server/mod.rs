@@ -152,6 +152,7 @@ async fn serve(flags: &Values) -> Result<()> {
         current,
     };
     running.apply(running.current.load_full(), flags)?;
+    running.alerting.resume();
     info!("server is ready to receive web requests");
     greet(&shell, &data_path, &running.current.load());
 

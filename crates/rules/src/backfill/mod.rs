@@ -1,25 +1,30 @@
 //! Recording rules over stored history, while the server serves: one backfill at a time, with progress, to be cancelled at any time.
 //!
 //! In from the API ([`Backfills::prepare`], then [`Backfills::run`] on a thread that may block); out to the store. What a restart cuts off
-//! is not gone on with: asked for again, it passes over what is there.
+//! is gone on with ([`Backfills::resume`]), from what docs/formats/rule-backfill.md says is on disk.
 
 mod order;
+mod progress;
 mod run;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::TimeRange;
 use parking_lot::Mutex;
 use promql::{CancelToken, Engine};
+use serde::{Deserialize, Serialize};
 
 use self::order::Order;
+pub use self::progress::ProgressFile;
+use self::progress::{Progress, resumed};
 use self::run::{End, GroupPlan, Run};
 use crate::file::{GroupSpec, RuleSpec, parse_file};
 use crate::manager::Manager;
 
 /// What is wanted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BackfillRequest {
     /// Times of samples, inclusive, Unix milliseconds.
     pub start_ms: i64,
@@ -104,6 +109,8 @@ pub struct BackfillStatus {
 struct Tracker {
     status: Mutex<BackfillStatus>,
     cancel: CancelToken,
+    /// The process ends: what is left is for the next one.
+    stops: AtomicBool,
     /// On the monotonic clock.
     began: Duration,
 }
@@ -120,6 +127,7 @@ pub struct Prepared {
     range: TimeRange,
     order: Order,
     engine: Engine,
+    progress: Progress,
     tracker: Arc<Tracker>,
 }
 
@@ -133,14 +141,37 @@ impl std::fmt::Debug for Prepared {
 #[derive(Debug)]
 pub struct Backfills {
     manager: Arc<Manager>,
+    file: Option<ProgressFile>,
     newest: Mutex<Option<Arc<Tracker>>>,
 }
 
 impl Backfills {
-    /// Over the rules, engine and store of `manager`.
+    /// Over the rules, engine and store of `manager`; without `file` a restart ends what runs.
     #[must_use]
-    pub fn new(manager: Arc<Manager>) -> Self {
-        Self { manager, newest: Mutex::default() }
+    pub fn new(manager: Arc<Manager>, file: Option<ProgressFile>) -> Self {
+        Self { manager, file, newest: Mutex::default() }
+    }
+
+    /// What the process before this one had not ended, to be run as what [`Backfills::prepare`] gives. To be called once rules are loaded.
+    #[must_use]
+    pub fn resume(&self) -> Option<Prepared> {
+        let file = self.file.as_ref()?;
+        let request = resumed(file.read()?);
+        match self.prepare(&request) {
+            Ok((prepared, _)) => {
+                tracing::info!(
+                    from_ms = request.start_ms,
+                    to_ms = request.end_ms,
+                    "a backfill of rules goes on"
+                );
+                Some(prepared)
+            }
+            Err(why) => {
+                tracing::warn!(why, "a backfill of rules that a restart cut off cannot go on");
+                file.remove();
+                None
+            }
+        }
     }
 
     /// Checks what is wanted and enters it as the one that runs.
@@ -183,12 +214,15 @@ impl Backfills {
             return Err("a backfill is running; wait for it, or cancel it with DELETE".to_owned());
         }
         let began = self.manager.env().clock.monotonic();
-        let tracker = Tracker { status: Mutex::new(status.clone()), cancel: CancelToken::new(), began };
+        let status_now = Mutex::new(status.clone());
+        let (cancel, stops) = (CancelToken::new(), AtomicBool::new(false));
+        let tracker = Tracker { status: status_now, cancel, stops, began };
         let tracker = Arc::new(tracker);
         *newest = Some(Arc::clone(&tracker));
         // What is kept of range queries is for those who look again; these do not.
         let engine = self.manager.options().engine.clone().with_cache(None);
-        Ok((Prepared { groups, range, order, engine, tracker }, status))
+        let progress = Progress::new(self.file.clone(), request);
+        Ok((Prepared { groups, range, order, engine, progress, tracker }, status))
     }
 
     /// The groups that are wanted, and how many alerting rules stand in them.
@@ -232,12 +266,20 @@ impl Backfills {
 
     /// Does the work; returns when it has ended. Blocks.
     pub fn run(&self, prepared: Prepared) {
-        let Prepared { mut groups, range, order, engine, tracker } = prepared;
+        let Prepared { mut groups, range, order, engine, progress, tracker } = prepared;
         // Also when an evaluation panics, the next one may begin.
         let _ended = Ended(&tracker);
-        let run =
-            Run { env: self.manager.env(), engine: &engine, cancel: &tracker.cancel, tracker: &tracker };
+        let run = Run {
+            env: self.manager.env(),
+            engine: &engine,
+            cancel: &tracker.cancel,
+            tracker: &tracker,
+            progress: &progress,
+        };
         let ended = run.run(&mut groups, range, order);
+        if !tracker.stops.load(Ordering::SeqCst) {
+            progress.ended();
+        }
         tracker.update(|status| {
             status.state = match ended {
                 Ok(()) => BackfillState::Done,
@@ -270,6 +312,14 @@ impl Backfills {
             status.eta_seconds = Some((left * elapsed / status.n_done as f64).ceil() as u64);
         }
         Some(status)
+    }
+
+    /// Ends the one that runs, since the process does; the next one may [resume](Backfills::resume) it.
+    pub fn stop(&self) {
+        if let Some(job) = self.newest.lock().as_ref() {
+            job.stops.store(true, Ordering::SeqCst);
+            job.cancel.cancel();
+        }
     }
 
     /// Ends the one that runs; what it wrote stays.

@@ -13,13 +13,14 @@ use storage::{AppendError, SelectHints};
 
 use super::Tracker;
 use super::order::Order;
+use super::progress::Progress;
 use crate::file::{GroupSpec, RuleSpec};
 use crate::manager::Env;
 use crate::query::{Querier, Sample};
 use crate::recording;
 
 /// So much time is evaluated of one rule before the next one follows. Chosen: a block of Prometheus.
-const WINDOW_MS: i64 = 2 * 60 * 60 * 1_000;
+pub(super) const WINDOW_MS: i64 = 2 * 60 * 60 * 1_000;
 /// Steps of one query at most. Chosen: what it holds stays small; more than that and the time per step no longer falls.
 const STEPS_MAX: i64 = 240;
 
@@ -118,6 +119,7 @@ pub(super) struct Run<'a> {
     pub(super) engine: &'a Engine,
     pub(super) cancel: &'a CancelToken,
     pub(super) tracker: &'a Tracker,
+    pub(super) progress: &'a Progress,
 }
 
 /// The results of one rule: by series, what it has at which step.
@@ -135,6 +137,7 @@ impl Run<'_> {
         while start_ms <= range.end_ms {
             let next_ms = (start_ms.div_euclid(WINDOW_MS) + 1) * WINDOW_MS;
             let window = TimeRange::new(start_ms, range.end_ms.min(next_ms - 1));
+            self.progress.reached(start_ms);
             match order {
                 Order::Groups => groups.iter_mut().try_for_each(|group| self.group(group, window))?,
                 Order::Times => self.together(groups, window)?,
