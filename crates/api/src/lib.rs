@@ -30,7 +30,7 @@ pub use influx_udp::serve_influx_udp;
 pub use json::Json;
 pub use limits::RequestLimits;
 pub use notices::Notices;
-pub use otlp::{OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
+pub use otlp::{Delta as OtlpDelta, OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
 pub use push::{PushOptions, PushReceiver};
 pub use routes::{manager_router, router};

@@ -70,9 +70,9 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
     check(&["--bogus"], 2, "--bogus");
     check(&["frobnicate"], 2, "frobnicate");
     check(
-        &["--enable-feature=otlp-deltatocumulative"],
+        &["--enable-feature=otlp-deltatocumulative,otlp-native-delta-ingestion"],
         1,
-        "--enable-feature=otlp-deltatocumulative is not served by this version",
+        "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time",
     );
     check(&["--config.auto-reload"], 1, "--config.auto-reload: give --config.file, too");
     check(&["--agent"], 2, "agent mode is not there yet");

@@ -214,7 +214,7 @@ impl Manager {
             histograms: settings.config.histograms,
         };
         let hash = target.hash;
-        let source = Source::Local(local.source);
+        let source = Source::Local(local.source, local.natives);
         let state = TargetState::new(target, source, settings, &self.shared.blocks, pool.gone.child_token());
         let state = Arc::new(state);
         pool.state.lock().targets.insert(hash, Arc::clone(&state));
@@ -376,7 +376,7 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
         let target = Arc::clone(&state.target.lock());
         let hash = target.hash ^ *shared.seed.read();
         match state.source {
-            Source::Local(_) if is_start => {
+            Source::Local(..) if is_start => {
                 Schedule::with_warm_up(target.interval.as_ms(), hash, clock.now_ms())
             }
             _ => Schedule::new(target.interval.as_ms(), hash, clock.now_ms()),
@@ -432,11 +432,14 @@ async fn scrape(
             let asked = known.unwrap_or_else(|| Question::new(&settings, &target));
             question.insert(asked).fetch(line).await
         }
-        (Source::Local(source), None) => {
-            let source = Arc::clone(source);
-            let text = tokio::task::spawn_blocking(move || source()).await;
-            text.map_err(|err| FetchError::Local(err.to_string())).map(|text| Page {
+        (Source::Local(source, natives), None) => {
+            let (source, natives) = (Arc::clone(source), natives.clone());
+            let written = tokio::task::spawn_blocking(move || {
+                (source(), natives.map(|natives| natives()).unwrap_or_default())
+            });
+            written.await.map_err(|err| FetchError::Local(err.to_string())).map(|(text, natives)| Page {
                 body: bytes::Bytes::from(text).into(),
+                natives,
                 encoding: String::new(),
                 content_type: "text/plain; version=0.0.4".to_owned(),
             })

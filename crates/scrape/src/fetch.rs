@@ -26,6 +26,8 @@ static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape
 pub(crate) struct Page {
     /// Maybe compressed.
     pub(crate) body: Body,
+    /// Native histograms beside a page of text, of targets inside this process; empty for none.
+    pub(crate) natives: Vec<u8>,
     /// How.
     pub(crate) encoding: String,
     /// What.
@@ -101,6 +103,7 @@ impl Question {
             encoding: fetched.content_encoding,
             content_type: fetched.content_type,
             body: fetched.body,
+            natives: Vec::new(),
         })
     }
 }

@@ -43,6 +43,8 @@ pub struct IngestOptions<'a> {
     pub starts: StartOptions,
     /// Whether types and units become labels.
     pub type_and_unit_labels: bool,
+    /// Native histograms beside a page of text, as protobuf; empty for none.
+    pub natives_beside: &'a [u8],
 }
 
 impl<'a> IngestOptions<'a> {
@@ -60,6 +62,7 @@ impl<'a> IngestOptions<'a> {
             histograms: config.histograms,
             starts: StartOptions::default(),
             type_and_unit_labels: false,
+            natives_beside: &[],
         }
     }
 }

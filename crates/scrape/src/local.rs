@@ -9,6 +9,10 @@ use model::{Duration, Labels};
 /// Writes a page in the text format 0.0.4. May take a while: it is called on a blocking thread.
 pub type PageFn = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Writes the native histograms that belong to such a page, which has no words for them, as protobuf. Called right after the page; what changes
+/// between the two is stored a scrape later.
+pub type NativesFn = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
+
 /// A target inside this process.
 #[derive(Clone)]
 pub struct LocalTarget {
@@ -22,6 +26,8 @@ pub struct LocalTarget {
     pub honor_labels: bool,
     /// The page.
     pub source: PageFn,
+    /// Its native histograms, where there are any.
+    pub natives: Option<NativesFn>,
     /// Shown as the target's URL, for instance `local:///metrics`.
     pub shown_url: String,
 }

@@ -97,6 +97,12 @@ pub(crate) fn translate(
         starts: options.starts.read(format),
         type_and_unit: options.type_and_unit_labels,
     };
+    if !options.natives_beside.is_empty() {
+        translate_protobuf(options.natives_beside, HistogramOptions { natives: true, ..how }, out)?;
+        out.text.clear();
+        out.text.push_str(&String::from_utf8_lossy(body));
+        return Ok(true);
+    }
     if format == Format::Protobuf {
         return translate_protobuf(body, how, out).map(|()| true);
     }

@@ -18,7 +18,7 @@ use crate::cache::ScrapeCache;
 use crate::config::ScrapeConfig;
 use crate::fetch;
 use crate::ingest::{IngestOptions, ReportSeries};
-use crate::local::PageFn;
+use crate::local::{NativesFn, PageFn};
 use crate::target::{Built, Target, build};
 use crate::view::Health;
 
@@ -93,7 +93,7 @@ pub(crate) fn plan<'a>(config: &ScrapeConfig, groups: impl IntoIterator<Item = &
 #[derive(Clone)]
 pub(crate) enum Source {
     Http,
-    Local(PageFn),
+    Local(PageFn, Option<NativesFn>),
 }
 
 /// What a target last said, for the page of targets.

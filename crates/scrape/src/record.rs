@@ -30,6 +30,7 @@ pub(crate) struct Scraped {
 /// A page ready to be read.
 struct Text<'a> {
     body: &'a [u8],
+    natives: &'a [u8],
     format: Format,
 }
 
@@ -140,11 +141,12 @@ fn store(
         starts: options.starts,
         type_and_unit_labels: options.features.type_and_unit_labels,
         histograms: target.histograms,
+        natives_beside: text.as_ref().map_or(&[], |text| text.natives),
         ..IngestOptions::new(&settings.config, &target.labels)
     };
     let mut stats = IngestStats::default();
     let result = text.and_then(|text| {
-        let Text { body, format } = text;
+        let Text { body, format, .. } = text;
         match ingest(body, format, t_ms, &mut work.cache, scratch, &mut *appender, &ingest_options) {
             Ok(all) => {
                 stats = all;
@@ -211,7 +213,8 @@ fn open<'a>(config: &ScrapeConfig, page: &'a Page, inflater: &'a mut Inflater) -
     let body = inflater.decode(&page.encoding, &page.body, decoded_bytes_max(config));
     let body = body.map_err(|err| from_fetch(FetchError::Http(err)))?;
     let format = Format::from_content_type(&page.content_type, config.fallback_format);
-    Ok(Text { body, format: format.map_err(|err| Failure::Other(err.to_string()))? })
+    let format = format.map_err(|err| Failure::Other(err.to_string()))?;
+    Ok(Text { body, natives: &page.natives, format })
 }
 
 fn count(metrics: &ScrapeMetrics, stats: &IngestStats, failure: Option<&Failure>) {

@@ -6,6 +6,7 @@
 
 pub(crate) mod batch;
 mod config;
+mod cumulative;
 mod histogram;
 mod labels;
 mod names;
@@ -28,6 +29,7 @@ use wire::otlp::{
 
 use self::batch::{Batch, Moment};
 pub use self::config::{OtlpConfig, Strategy};
+use self::cumulative::Cumulative;
 use self::labels::ResourceLabels;
 use self::names::Kind;
 
@@ -54,15 +56,29 @@ pub struct OtlpOptions {
     pub config: Arc<dyn Fn() -> Arc<OtlpConfig> + Send + Sync>,
     /// `--query.lookback-delta`, in milliseconds: `target_info` is written twice as often.
     pub lookback_ms: i64,
-    /// Whether counts since the point before are stored as they are.
-    pub takes_delta: bool,
     /// Whether types and units become labels.
     pub type_and_unit_labels: bool,
+    /// What becomes of counts since the point before.
+    pub delta: Delta,
+}
+
+/// What becomes of points that count since the point before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Delta {
+    /// They are refused by name.
+    #[default]
+    Refused,
+    /// They are stored as they are, without type.
+    Stored,
+    /// They are summed up, and stored as counts since the start.
+    Summed,
 }
 
 /// Takes requests. Shared by all connections.
 pub struct OtlpReceiver {
     options: OtlpOptions,
+    /// Sums up, where that is wanted.
+    cumulative: Option<Cumulative>,
     pub(crate) gate: net::Gate,
     samples: Arc<Counter>,
     rejected: Arc<Counter>,
@@ -96,6 +112,7 @@ impl OtlpReceiver {
                 "hinomi_otlp_shed_total",
                 "Requests of OTLP put off, since memory is short (--storage.memory.budget-bytes).",
             ),
+            cumulative: (options.delta == Delta::Summed).then(Cumulative::new),
             options,
         }
     }
@@ -108,10 +125,13 @@ impl OtlpReceiver {
     }
 
     /// Stores what `request` holds. Blocks on the store.
-    pub(crate) fn receive(&self, request: &Request) -> Result<Partial, StorageError> {
+    pub(crate) fn receive(&self, mut request: Request) -> Result<Partial, StorageError> {
         let now_ms = self.options.clock.now_ms();
         let config = (self.options.config)();
-        let batch = Batch::new(self.options.store.appender(now_ms), now_ms.saturating_add(AHEAD_MS_MAX));
+        let mut batch = Batch::new(self.options.store.appender(now_ms), now_ms.saturating_add(AHEAD_MS_MAX));
+        if let Some(cumulative) = &self.cumulative {
+            cumulative.convert(&mut request, now_ms, |n_points, why| batch.reject(n_points, || why));
+        }
         let mut translation = Translation { config: &config, options: &self.options, batch, span_ms: None };
         let step_ms = (self.options.lookback_ms / 2).max(1);
         for resource in &request.resource_metrics {
@@ -183,9 +203,9 @@ impl Translation<'_> {
             return;
         }
         let is_delta = temporality == Some(Temporality::Delta);
-        if temporality == Some(Temporality::Unspecified) || is_delta && !self.options.takes_delta {
+        if temporality == Some(Temporality::Unspecified) || is_delta && self.options.delta == Delta::Refused {
             let hint = if is_delta {
-                ": send cumulative ones, or see --enable-feature=otlp-native-delta-ingestion"
+                ": send cumulative ones, or see --enable-feature=otlp-deltatocumulative"
             } else {
                 ""
             };

@@ -22,7 +22,7 @@ use stdx::dir::Dir;
 use stdx::metrics::{Counter, Family as MetricFamily, Registry};
 use wire::exposition::{Format, Writer};
 
-pub(crate) use self::body::series_of;
+pub(crate) use self::body::{natives_of, series_of};
 use self::log::Log;
 
 /// Bytes of a push after decompression. Chosen: a job that pushes more is better scraped.
@@ -52,6 +52,9 @@ pub(crate) struct Family {
     pub(crate) pushed_ms: i64,
     /// In the text format, comments included, with all labels.
     pub(crate) text: String,
+    /// Its native histograms with all labels, in protobuf, as base64; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) natives: String,
 }
 
 /// A group.
@@ -70,7 +73,7 @@ pub(crate) struct Group {
 
 impl Group {
     fn n_bytes(&self) -> usize {
-        self.families.values().map(|family| family.text.len()).sum()
+        self.families.values().map(|family| family.text.len() + family.natives.len()).sum()
     }
 }
 
@@ -203,6 +206,14 @@ impl PushReceiver {
         self.state.lock().groups.values().cloned().collect()
     }
 
+    /// The native histograms of all groups in protobuf: what belongs to [`PushReceiver::page`] and has no words there.
+    #[must_use]
+    pub fn natives(&self) -> Vec<u8> {
+        let state = self.state.lock();
+        let families = state.groups.values().flat_map(|group| group.families.values());
+        families.filter(|family| !family.natives.is_empty()).flat_map(body::natives_body).collect()
+    }
+
     /// All groups in the text format 0.0.4, to be scraped with `honor_labels`.
     #[must_use]
     pub fn page(&self) -> String {
@@ -232,6 +243,12 @@ impl PushReceiver {
     }
 }
 
+/// Floats and native histograms alike.
+fn all_series(family: &Family) -> impl Iterator<Item = Labels> {
+    let natives = natives_of(family).into_iter().map(|(labels, ..)| labels);
+    series_of(family).into_iter().map(|(labels, _)| labels).chain(natives)
+}
+
 impl State {
     /// Whether the page stays one of a kind with these families in the group.
     fn check(&self, labels: &GroupLabels, families: &BTreeMap<String, Family>) -> Result<(), PushError> {
@@ -240,7 +257,7 @@ impl State {
                 return Err(PushError::Inconsistent(format!("{name} is written by the server itself")));
             }
             let mut own: HashSet<Labels> = HashSet::new();
-            for (series, _) in series_of(family) {
+            for series in all_series(family) {
                 if own.contains(&series) {
                     return Err(PushError::Inconsistent(format!("{series} is there twice")));
                 }
@@ -254,9 +271,7 @@ impl State {
                         "{name} is {new}, and {old} in another group"
                     )));
                 }
-                if let Some((series, _)) =
-                    series_of(other).into_iter().find(|(series, _)| own.contains(series))
-                {
+                if let Some(series) = all_series(other).find(|series| own.contains(series)) {
                     return Err(PushError::Inconsistent(format!("{series} is in another group already")));
                 }
             }

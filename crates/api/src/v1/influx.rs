@@ -70,6 +70,7 @@ async fn take(
         wait_max: WAIT_MAX,
         sheds: receiver.sheds(),
         bytes_max: DECODED_BYTES_MAX,
+        encodings: &[],
     };
     let encoded = intake.read(parts, body).await.map_err(|refused| match refused {
         Refused::Bad(text) => bad(&text),

@@ -32,6 +32,8 @@ pub(crate) struct Intake<'r> {
     pub(crate) sheds: bool,
     /// Of the body as it comes, and decompressed.
     pub(crate) bytes_max: usize,
+    /// Encodings besides none and gzip.
+    pub(crate) encodings: &'static [&'static str],
 }
 
 /// A body as it came, which keeps its place until it is dropped.
@@ -52,9 +54,11 @@ impl Intake<'_> {
 
     /// As [`Intake::read`], where the encoding is known from elsewhere.
     pub(crate) async fn read_encoded(&self, encoding: String, body: Body) -> Result<Encoded, Refused> {
-        if !matches!(encoding.as_str(), "" | "identity" | "gzip") {
-            let text =
-                format!("unsupported compression: {encoding}. Only \"gzip\" or no compression supported");
+        if !matches!(encoding.as_str(), "" | "identity" | "gzip") && !self.encodings.contains(&&*encoding) {
+            let known: String = self.encodings.iter().map(|known| format!(", \"{known}\"")).collect();
+            let text = format!(
+                "unsupported compression: {encoding}. Only \"gzip\"{known} or no compression supported"
+            );
             return Err(Refused::Bad(text));
         }
         if self.sheds {

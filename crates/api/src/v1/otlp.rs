@@ -57,7 +57,7 @@ async fn take(receiver: Arc<OtlpReceiver>, parts: &Parts, body: Body) -> Result<
     let received = aside(move || {
         let (body, _held) = encoded.open()?;
         let decoded = if is_json { decode_json(&body) } else { decode_protobuf(&body) };
-        Ok::<_, String>(receiver.receive(&decoded.map_err(|err| err.to_string())?))
+        Ok::<_, String>(receiver.receive(decoded.map_err(|err| err.to_string())?))
     });
     match received.await {
         Ok(Ok(Ok(partial))) => Ok(answer(is_json, &partial)),
@@ -72,7 +72,7 @@ async fn take(receiver: Arc<OtlpReceiver>, parts: &Parts, body: Body) -> Result<
 
 pub(super) fn intake(receiver: &OtlpReceiver) -> Intake<'_> {
     let (wait_max, sheds) = (WAIT_MAX, receiver.sheds());
-    Intake { gate: &receiver.gate, wait_max, sheds, bytes_max: DECODED_BYTES_MAX }
+    Intake { gate: &receiver.gate, wait_max, sheds, bytes_max: DECODED_BYTES_MAX, encodings: &[] }
 }
 
 fn answer(is_json: bool, partial: &Partial) -> Response {

@@ -81,7 +81,7 @@ async fn take(receiver: Arc<OtlpReceiver>, parts: &Parts, body: Body) -> Result<
         let (body, _held) = encoded.open()?;
         let message = unframed(body, &encoding)?;
         let request = decode_protobuf(&message).map_err(|err| err.to_string())?;
-        Ok::<_, String>(receiver.receive(&request))
+        Ok::<_, String>(receiver.receive(request))
     });
     match received.await {
         Ok(Ok(Ok(partial))) => Ok(partial),

@@ -14,15 +14,18 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use model::Labels;
-use model::labels::{METRIC_NAME, is_legacy_label_name};
+use model::labels::METRIC_NAME;
 use wire::exposition::Format;
 
 use super::intake::{Intake, Refused};
+use super::series::unescape_name;
 use super::write::{come_again, refusal};
 use super::{aside, chain};
 use crate::error::ApiError;
 use crate::json::Json;
-use crate::push::{BODY_BYTES_MAX, Family, Group, GroupLabels, PushError, PushReceiver, WAIT_MAX, series_of};
+use crate::push::{
+    BODY_BYTES_MAX, Family, Group, GroupLabels, PushError, PushReceiver, WAIT_MAX, natives_of, series_of,
+};
 use crate::respond::{json_response, text_response};
 use crate::state::{Shared, Shell};
 
@@ -63,7 +66,13 @@ async fn take(receiver: Arc<PushReceiver>, parts: &Parts, body: Body) -> Result<
         Ok(Format::Protobuf) => Format::Protobuf,
         _ => Format::Text004,
     };
-    let intake = Intake { gate: &receiver.gate, wait_max: WAIT_MAX, sheds: false, bytes_max: BODY_BYTES_MAX };
+    let intake = Intake {
+        gate: &receiver.gate,
+        wait_max: WAIT_MAX,
+        sheds: false,
+        bytes_max: BODY_BYTES_MAX,
+        encodings: &["snappy", "zstd"],
+    };
     let encoded = intake.read(parts, body).await.map_err(|refused| match refused {
         Refused::Bad(text) => bad(&text),
         Refused::Later(text) => come_again(&text),
@@ -108,7 +117,8 @@ fn grouping_key(path: &str) -> Result<GroupLabels, String> {
         } else {
             value
         };
-        if !is_legacy_label_name(&name) || name.starts_with("__") {
+        let name = unescape_name(&name);
+        if name.is_empty() || name.starts_with("__") {
             return Err(format!("improper label name {name:?}"));
         }
         if labels.insert(name.clone(), value).is_some() {
@@ -196,6 +206,11 @@ fn write_family(json: &mut Json, name: &str, family: &Family) {
         _ => "",
     };
     let mut metrics: BTreeMap<Labels, MetricParts> = BTreeMap::new();
+    for (labels, count, sum) in natives_of(family) {
+        let mut builder = labels.to_builder();
+        builder.remove(METRIC_NAME);
+        metrics.entry(builder.build()).or_default().named.extend([("count", count), ("sum", sum)]);
+    }
     for (labels, value) in series_of(family) {
         let suffix = labels.metric_name().strip_prefix(name).unwrap_or_default().to_owned();
         let at = labels.get(bound).map(str::to_owned);
@@ -255,7 +270,11 @@ mod tests {
         check("/metrics/job/a/x@base64/=", Ok(&[("job", "a"), ("x", "")]));
         check("/metrics/job/a/x", Err("odd number of components in label string \"job/a/x\""));
         check("/metrics/job@base64/=", Err("job name is required"));
+        check("/metrics/job/a/U__my_2e_label/y", Ok(&[("job", "a"), ("my.label", "y")]));
+        check("/metrics/job/a/my.l%C3%A4bel@base64/L3Zhcg", Ok(&[("job", "a"), ("my.läbel", "/var")]));
         check("/metrics/job/a/__x/y", Err("improper label name \"__x\""));
+        check("/metrics/job/a//y", Err("improper label name \"\""));
+        check("/metrics/job/a/U______x/y", Err("improper label name \"__x\""));
         check("/metrics/job/a/x@base64/!", Err("invalid base64 encoding in label x=\"!\""));
     }
 }

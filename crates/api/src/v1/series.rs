@@ -201,7 +201,7 @@ fn truncate<T>(list: &mut Vec<T>, limit: Option<usize>) -> Remarks {
 }
 
 /// `U__a_2e_b` → `a.b`; a name not of that form stays as it is.
-fn unescape_name(name: &str) -> String {
+pub(super) fn unescape_name(name: &str) -> String {
     let Some(escaped) = name.strip_prefix(ESCAPED_PREFIX) else { return name.to_owned() };
     let mut out = String::new();
     let mut rest = escaped;

@@ -165,6 +165,15 @@ impl Metrics {
     }
 }
 
+/// A secret that nobody can guess: the hasher's keys are random, and what it makes of a counter is as good.
+pub(crate) fn random_secret() -> HashSecret {
+    let (keys, mut counter) = (RandomState::new(), 0u64);
+    HashSecret::new(|| {
+        counter += 1;
+        keys.hash_one(counter)
+    })
+}
+
 impl Receiver {
     /// Whether the store asks senders to come again later. Counts those that are asked to.
     pub(crate) fn sheds(&self) -> bool {
@@ -183,19 +192,13 @@ impl Receiver {
             "Series of remote write that are known by the hash of their labels.",
             move || seen.read().len() as f64,
         );
-        // The hasher's keys are random, and what it makes of a counter is as good.
-        let (keys, mut counter) = (RandomState::new(), 0u64);
-        let secret = HashSecret::new(|| {
-            counter += 1;
-            keys.hash_one(counter)
-        });
         Self {
             store: options.store,
             clock: options.clock,
             accepted: options.accepted,
             gate: net::Gate::new("write", WRITES_MAX, WRITES_WAITING_MAX, &options.registry),
             type_and_unit_labels: options.type_and_unit_labels,
-            secret,
+            secret: random_secret(),
             memo,
             buffers: Mutex::default(),
             metrics: Metrics::register(&options.registry),

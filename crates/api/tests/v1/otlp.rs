@@ -1,17 +1,17 @@
 //! `/api/v1/otlp/v1/metrics` over the reference store.
 
-use api::{OtlpConfig, OtlpOptions, OtlpReceiver};
+use api::{OtlpConfig, OtlpDelta, OtlpOptions, OtlpReceiver};
 
 use super::*;
 
 /// What the official Python SDK sent at a time long past; its times are replaced.
 const FROM_SDK: &[u8] = include_bytes!("../../../wire/tests/otlp/python-sdk.bin");
 
-fn taking(config: &str, takes_delta: bool) -> Server {
-    taking_typed(config, takes_delta, false)
+fn taking(config: &str, delta: OtlpDelta) -> Server {
+    taking_typed(config, delta, false)
 }
 
-fn taking_typed(config: &str, takes_delta: bool, type_and_unit_labels: bool) -> Server {
+fn taking_typed(config: &str, delta: OtlpDelta, type_and_unit_labels: bool) -> Server {
     let server = Server::starting();
     let config: Arc<OtlpConfig> = Arc::new(model::yaml::parse("otlp.yml", config).unwrap());
     let mut services = server.services();
@@ -21,7 +21,7 @@ fn taking_typed(config: &str, takes_delta: bool, type_and_unit_labels: bool) -> 
         registry: server.registry.clone(),
         config: Arc::new(move || config.clone()),
         lookback_ms: 300_000,
-        takes_delta,
+        delta,
         type_and_unit_labels,
     })));
     server.shell.set_ready(services);
@@ -72,7 +72,7 @@ impl Server {
 
 #[tokio::test]
 async fn what_the_sdk_sends_arrives() {
-    let server = taking("", false);
+    let server = taking("", OtlpDelta::Refused);
     assert_eq!(server.otlp("application/x-protobuf", now(FROM_SDK)).await, (200, String::new()));
     let of = "instance:i1,job:eu/shop";
     server
@@ -105,7 +105,7 @@ async fn what_the_sdk_sends_arrives() {
 
 #[tokio::test]
 async fn types_and_units_become_labels_where_they_are_wanted() {
-    let server = taking_typed("", false, true);
+    let server = taking_typed("", OtlpDelta::Refused, true);
     assert_eq!(server.otlp("application/x-protobuf", now(FROM_SDK)).await, (200, String::new()));
     let of = "instance:i1,job:eu/shop";
     let check = async |query: &str, expected: &str| server.check_found(query, &[expected]).await;
@@ -140,7 +140,7 @@ const SUM: &str = r#"{"name":"c.d","sum":{"aggregationTemporality":KIND,"isMonot
 #[tokio::test]
 async fn the_configuration_decides_about_names_and_labels() {
     let check = async |config: &str, query: &str, expected: &str| {
-        let server = taking(config, false);
+        let server = taking(config, OtlpDelta::Refused);
         let body = json(&SUM.replace("KIND", "2"));
         assert_eq!(server.otlp("application/json", body).await, (200, "{}".to_owned()));
         server.check_found(query, &[expected]).await;
@@ -169,21 +169,67 @@ async fn the_configuration_decides_about_names_and_labels() {
 #[tokio::test]
 async fn delta_is_refused_by_name_unless_it_is_wanted() {
     let body = json(&SUM.replace("KIND", "1"));
-    let server = taking("", false);
+    let server = taking("", OtlpDelta::Refused);
     let (status, answer) = server.otlp("application/json", body.clone()).await;
     let expected = r#"invalid temporality and type combination for metric \"c.d\": send cumulative ones"#;
     assert!(
         status == 200 && answer.contains(r#""rejectedDataPoints":"1""#) && answer.contains(expected),
         "{answer}"
     );
-    let server = taking("", true);
+    let server = taking("", OtlpDelta::Stored);
     assert_eq!(server.otlp("application/json", body).await, (200, "{}".to_owned()));
     server.check_found("c_d_total", &["{__name__:c_d_total,a_b:1;2,job:a} 3"]).await;
 }
 
 #[tokio::test]
+async fn delta_is_summed_up_where_that_is_wanted() {
+    let server = taking("", OtlpDelta::Summed);
+    let send = async |metrics: &str, before_ms: i64| {
+        let (time, start) = (NOW_MS - before_ms, NOW_MS - before_ms - 1_000);
+        let times = format!("\"startTimeUnixNano\":\"{start}000000\",\"timeUnixNano\":\"{time}000000\"");
+        server.otlp("application/json", json(&metrics.replace("AT", &times))).await
+    };
+    let first = r#"{"name":"c","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{AT,"asInt":"3"},
+            {AT,"asDouble":0.5,"attributes":[{"key":"a","value":{"stringValue":"1"}},{"key":"b","value":{"intValue":1}}]}]}},
+        {"name":"u","sum":{"aggregationTemporality":2,"dataPoints":[{AT,"asInt":"7"}]}},
+        {"name":"h","histogram":{"aggregationTemporality":1,"dataPoints":[{AT,"count":"4","sum":9,"bucketCounts":[1,0,3],"explicitBounds":[1,2]}]}},
+        {"name":"e","exponentialHistogram":{"aggregationTemporality":1,"dataPoints":[
+            {AT,"count":"3","sum":5,"scale":1,"zeroCount":"1","positive":{"offset":0,"bucketCounts":[1,1]}}]}}"#;
+    let second = r#"{"name":"c","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{AT,"asInt":"4"},
+            {AT,"asInt":"2","attributes":[{"key":"b","value":{"intValue":1}},{"key":"a","value":{"stringValue":"1"}}]}]}},
+        {"name":"u","sum":{"aggregationTemporality":2,"dataPoints":[{AT,"asInt":"5"}]}},
+        {"name":"h","histogram":{"aggregationTemporality":1,"dataPoints":[{AT,"count":"2","sum":3,"bucketCounts":[0,2,0],"explicitBounds":[1,2]}]}},
+        {"name":"e","exponentialHistogram":{"aggregationTemporality":1,"dataPoints":[
+            {AT,"count":"2","sum":40,"scale":0,"positive":{"offset":4,"bucketCounts":[2]}}]}}"#;
+    assert_eq!(send(first, 5_000).await, (200, "{}".to_owned()));
+    assert_eq!(send(second, 4_000).await, (200, "{}".to_owned()));
+    server
+        .check_found("c_total", &["{__name__:c_total,a:1,b:1,job:a} 2.5", "{__name__:c_total,job:a} 7"])
+        .await;
+    server.check_found("u", &["{__name__:u,job:a} 5"]).await;
+    server.check_found("h_sum", &["{__name__:h_sum,job:a} 12"]).await;
+    server.check_found("h_bucket{le=~\"2.*\"}", &["{__name__:h_bucket,job:a,le:2} 3"]).await;
+    server.check_found("histogram_count(e)", &["{job:a} 5"]).await;
+    server.check_found("histogram_sum(e)", &["{job:a} 45"]).await;
+    server.check_found("histogram_fraction(1, 4, e)", &["{job:a} 0.4"]).await;
+    // What was summed up already is not summed up again, and nothing comes before a series' first point.
+    let (status, answer) = send(second, 4_000).await;
+    assert!(status == 200 && answer.contains("out of order: dropped delta sample"), "{answer}");
+    let (_, answer) = send(second, 9_000).await;
+    assert!(answer.contains("its series starts later"), "{answer}");
+    server.check_found("c_total{a=\"\"}", &["{__name__:c_total,job:a} 7"]).await;
+    // A series that ends begins anew.
+    let end =
+        r#"{"name":"c","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{AT,"flags":1}]}}"#;
+    assert_eq!(send(end, 3_000).await.0, 200);
+    let again = r#"{"name":"c","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{AT,"asInt":"1"}]}}"#;
+    assert_eq!(send(again, 2_000).await.0, 200);
+    server.check_found("c_total{a=\"\"}", &["{__name__:c_total,job:a} 1"]).await;
+}
+
+#[tokio::test]
 async fn histograms_summaries_and_ends_of_series_are_taken() {
-    let server = taking("convert_histograms_to_nhcb: true", false);
+    let server = taking("convert_histograms_to_nhcb: true", OtlpDelta::Refused);
     let metrics = r#"{"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[
         {NOW,"count":"4","sum":9,"bucketCounts":[1,0,3],"explicitBounds":[1,2]},
         {NOW,"count":"5","bucketCounts":[1],"explicitBounds":[1,2],"attributes":[{"key":"bad","value":{"stringValue":"x"}}]}]}},
@@ -201,7 +247,7 @@ async fn histograms_summaries_and_ends_of_series_are_taken() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_refused() {
-    let server = taking("", false);
+    let server = taking("", OtlpDelta::Refused);
     let check = async |content_type: &str, body: &'static str, status: u16, expected: &str| {
         let (got, text) = server.otlp(content_type, body).await;
         assert!(got == status && text.contains(expected), "{got} {text}");

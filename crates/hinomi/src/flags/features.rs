@@ -9,11 +9,9 @@ enum Effect {
     Switch(fn(&mut Features)),
     /// Nothing is left to switch; why.
     Always(&'static str),
-    /// Not there; what its user would miss.
-    Missing(&'static str),
 }
 
-use Effect::{Always, Missing, Switch};
+use Effect::{Always, Switch};
 
 /// What was switched on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,11 +30,12 @@ pub(crate) struct Features {
     pub search: bool,
     /// As `--config.auto-reload`.
     pub auto_reload: bool,
-    /// Counts of OTLP since the point before are stored as they are.
-    pub otlp_native_delta: bool,
+    /// What becomes of counts of OTLP since the point before.
+    pub otlp_delta: api::OtlpDelta,
 }
 
-const DELTA: &str = "counts since the point before are not summed up yet; see otlp-native-delta-ingestion";
+const SUMMED: &str = "otlp-deltatocumulative";
+const STORED: &str = "otlp-native-delta-ingestion";
 const OWN_STORE: &str = "the store is built differently";
 
 const FEATURES: &[(&str, Effect)] = &[
@@ -53,8 +52,8 @@ const FEATURES: &[(&str, Effect)] = &[
     ("native-histograms", Always("they are always stored and computed with")),
     ("old-ui", Always("there is one web page")),
     ("ooo-native-histograms", Always("late histograms are always taken")),
-    ("otlp-deltatocumulative", Missing(DELTA)),
-    ("otlp-native-delta-ingestion", Switch(|on| on.otlp_native_delta = true)),
+    (SUMMED, Switch(|on| on.otlp_delta = api::OtlpDelta::Summed)),
+    (STORED, Switch(|on| on.otlp_delta = api::OtlpDelta::Stored)),
     ("promql-binop-fill-modifiers", Switch(|on| on.language.fill_modifiers = true)),
     ("promql-delayed-name-removal", Switch(|on| on.delayed_name_removal = true)),
     ("promql-duration-expr", Always("duration expressions are always there")),
@@ -74,17 +73,18 @@ impl Features {
     /// From the values of `--enable-feature`, each a name or several with commas between, and remarks for the log.
     ///
     /// # Errors
-    /// A name that Prometheus has and we do not serve. An unknown name is a remark, as there.
+    /// Two names that exclude each other. An unknown name is a remark, as there.
     pub(crate) fn parse(values: &[String]) -> Result<(Self, Vec<String>)> {
         let (mut on, mut remarks) = (Self::default(), Vec::new());
-        for name in values.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty()) {
+        let names = || values.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
+        if names().any(|name| name == SUMMED) && names().any(|name| name == STORED) {
+            bail!("cannot enable {SUMMED} and {STORED} features at the same time");
+        }
+        for name in names() {
             match FEATURES.iter().find(|(known, _)| *known == name) {
                 Some((_, Switch(switch))) => switch(&mut on),
                 Some((_, Always(why))) => {
                     remarks.push(format!("--enable-feature={name} has no effect: {why}"));
-                }
-                Some((_, Missing(why))) => {
-                    bail!("--enable-feature={name} is not served by this version: {why}; remove the name")
                 }
                 None => remarks.push(format!("--enable-feature={name} is not known")),
             }
@@ -114,11 +114,10 @@ mod tests {
                 "--enable-feature=x is not known"
             ]
         );
-        let err = parse(&["otlp-deltatocumulative"]).unwrap_err();
+        let err = parse(&["otlp-deltatocumulative", "otlp-native-delta-ingestion"]).unwrap_err().to_string();
         assert_eq!(
-            err.to_string(),
-            "--enable-feature=otlp-deltatocumulative is not served by this version: counts since the point before are not \
-             summed up yet; see otlp-native-delta-ingestion; remove the name"
+            err,
+            "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time"
         );
     }
 }

@@ -119,7 +119,10 @@ pub(super) fn table(flags: &Values) -> Result<FeatureTable> {
         ("api", api(flags, on)),
         (
             "otlp_receiver",
-            vec![("delta_conversion", false), ("native_delta_ingestion", on.otlp_native_delta)],
+            vec![
+                ("delta_conversion", on.otlp_delta == api::OtlpDelta::Summed),
+                ("native_delta_ingestion", on.otlp_delta == api::OtlpDelta::Stored),
+            ],
         ),
         (
             "prometheus",

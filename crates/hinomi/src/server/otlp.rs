@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use arc_swap::ArcSwap;
-use scrape::local::PageFn;
+use scrape::local::{NativesFn, PageFn};
 use stdx::Clock;
 use stdx::dir::DiskDir;
 use stdx::metrics::Registry;
@@ -38,7 +38,7 @@ pub(super) fn receiver(
         registry: registry.clone(),
         config: Arc::new(move || Arc::clone(&current.load().otlp)),
         lookback_ms: flags.duration_ms("query.lookback-delta")?,
-        takes_delta: features.otlp_native_delta,
+        delta: features.otlp_delta,
         type_and_unit_labels: features.scrapes.type_and_unit_labels,
     }))))
 }
@@ -75,6 +75,7 @@ pub(super) fn pushed(
 }
 
 /// What of it is scraped.
-pub(super) fn pushed_page(receiver: Arc<api::PushReceiver>) -> PageFn {
-    Arc::new(move || receiver.page())
+pub(super) fn pushed_page(receiver: Arc<api::PushReceiver>) -> (PageFn, NativesFn) {
+    let natives = Arc::clone(&receiver);
+    (Arc::new(move || receiver.page()), Arc::new(move || natives.natives()))
 }

@@ -7,7 +7,7 @@ use agent::Host;
 use model::{Duration, Labels};
 use parking_lot::Mutex;
 use scrape::LocalTarget;
-use scrape::local::PageFn;
+use scrape::local::{NativesFn, PageFn};
 use stdx::Clock;
 use stdx::metrics::Registry;
 
@@ -22,7 +22,7 @@ const PUSH_JOB: &str = "pushgateway";
 pub(super) struct OwnTargets {
     host: Arc<Host>,
     page: PageFn,
-    pushed: Option<PageFn>,
+    pushed: Option<(PageFn, NativesFn)>,
     host_name: String,
     self_instance: String,
     running: Mutex<BTreeMap<&'static str, Duration>>,
@@ -33,7 +33,7 @@ impl OwnTargets {
     pub(super) fn new(
         clock: Arc<dyn Clock>,
         page: PageFn,
-        pushed: Option<PageFn>,
+        pushed: Option<(PageFn, NativesFn)>,
         host_name: String,
         port: u16,
     ) -> Self {
@@ -69,7 +69,10 @@ impl OwnTargets {
         let host = self.host.clone();
         let (instance, source): (_, PageFn) = match job {
             HOST_JOB => (&self.host_name, Arc::new(move || host.collect())),
-            PUSH_JOB => (&self.self_instance, self.pushed.clone().unwrap_or_else(|| self.page.clone())),
+            PUSH_JOB => {
+                let pushed = self.pushed.as_ref().map(|(page, _)| page.clone());
+                (&self.self_instance, pushed.unwrap_or_else(|| self.page.clone()))
+            }
             _ => (&self.self_instance, self.page.clone()),
         };
         LocalTarget {
@@ -78,6 +81,7 @@ impl OwnTargets {
             interval,
             honor_labels: job == PUSH_JOB,
             source,
+            natives: self.pushed.as_ref().filter(|_| job == PUSH_JOB).map(|(_, natives)| natives.clone()),
             shown_url: format!("local:///{job}"),
         }
     }

@@ -40,6 +40,26 @@ fn an_official_sdk_of_opentelemetry_arrives_by_both_exporters() {
 }
 
 #[test]
+fn an_official_sdk_that_sends_delta_is_summed_up() {
+    let flags = ["--web.enable-otlp-receiver", "--enable-feature=otlp-deltatocumulative"];
+    let server = Hinomi::start(Some("scrape_configs: []\n"), &flags);
+    let http = format!("{}/api/v1/otlp/v1/metrics", server.base);
+    python("otlp_sdk.py", &["http", &http, "summed", "delta"]);
+    for (query, expected) in [
+        ("requests_total{path=\"/a\"}", 17.0),
+        ("queue", -5.0),
+        ("size_bytes_bucket{le=\"10\"}", 2.0),
+        ("size_bytes_count", 4.0),
+        ("size_bytes_sum", 322.0),
+        ("histogram_count(exponential_seconds)", 4.0),
+        ("histogram_sum(exponential_seconds)", 1_321.0),
+    ] {
+        let got = wait_for(query, Duration::from_secs(10), || server.number(query));
+        assert_eq!(got, expected, "{query}");
+    }
+}
+
+#[test]
 fn clients_of_influxdb_arrive() {
     let udp = free_port();
     let listen = format!("--web.influx-udp.listen-address=127.0.0.1:{udp}");

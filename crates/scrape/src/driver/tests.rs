@@ -434,6 +434,7 @@ async fn local_targets_come_at_once_and_stay_through_reloads() {
         labels: Labels::from_pairs([("instance", "me")]),
         interval: model::Duration::from_secs(15),
         source: Arc::new(source),
+        natives: None,
         shown_url: "local:///node".to_owned(),
     });
     bench.until("the first scrape", |bench| bench.samples("m", "node").len() == 1).await;
@@ -458,6 +459,7 @@ async fn a_local_target_added_anew_goes_on_without_a_gap() {
         labels: Labels::from_pairs([("instance", "me")]),
         interval,
         source: Arc::new(|| "m 1\n".to_owned()),
+        natives: None,
         shown_url: "local:///node".to_owned(),
     };
     bench.manager.add_local(local(model::Duration::from_ms(100)));
@@ -482,6 +484,7 @@ async fn a_source_that_panics_is_down_and_hurts_nobody() {
         labels: Labels::empty(),
         interval: model::Duration::from_secs(15),
         source: Arc::new(|| panic!("collector broke")),
+        natives: None,
         shown_url: "local:///bad".to_owned(),
     });
     let target = bench.scraped("bad").await;

@@ -101,6 +101,7 @@ impl Bench {
 
     fn scrape_bytes(&mut self, t_ms: i64, page: &[u8], format: Format) -> Result<IngestStats, String> {
         let options = IngestOptions {
+            natives_beside: &[],
             starts: self.starts,
             type_and_unit_labels: self.type_and_unit_labels,
             ..IngestOptions::new(&self.config, &self.labels)
