@@ -141,6 +141,7 @@ impl Work {
             now_ms: shared.env.clock.now_ms(),
             from_ms: position.done_ms,
             from_mark: position.mark,
+            ahead: position.ahead,
         }
     }
 
@@ -170,15 +171,16 @@ impl Work {
             });
             let mut listening = true;
             while let Some(slice) = taken.recv().await {
-                let reached = slice.reached.clone();
-                if self.slice(slice, &mut taken).await.is_err() {
-                    return Ok(Err(Stopped));
+                let (reached, ahead) = (slice.reached.clone(), slice.ahead);
+                match self.slice(slice, &mut taken).await {
+                    Ok(is_listening) => listening = is_listening,
+                    Err(Stopped) => return Ok(Err(Stopped)),
                 }
                 let is_done = reached.is_none();
                 if let Some(at) = &reached {
-                    step.at = at.clone();
+                    (step.at, step.ahead) = (at.clone(), ahead);
                 }
-                self.queue.reach(reached);
+                self.queue.reach(reached, ahead);
                 self.save_now_and_then(is_done).await;
                 if is_done {
                     drop(taken);
@@ -187,7 +189,6 @@ impl Work {
                     }
                     return Ok(Ok(read_for));
                 }
-                listening = !taken.is_closed();
                 if !listening {
                     break;
                 }
@@ -214,8 +215,9 @@ impl Work {
         }
     }
 
-    /// Sends all shards of a slice. One that takes long closes `taken`, so that its reader ends.
-    async fn slice(&self, slice: Slice, taken: &mut mpsc::Receiver<Slice>) -> Result<(), Stopped> {
+    /// Sends all shards of a slice. One that takes long closes `taken`, so that its reader ends; `false` then: the rest is to be read
+    /// again. (A closed channel does not say so: a reader that is through has closed it, too, and what it read is still in it.)
+    async fn slice(&self, slice: Slice, taken: &mut mpsc::Receiver<Slice>) -> Result<bool, Stopped> {
         let (metrics, labels) = (&self.queue.shared.metrics, self.queue.labels());
         metrics.drop(&labels, slice.dropped);
         let pending = metrics.pending.with(&labels);
@@ -233,7 +235,7 @@ impl Work {
         let outcome = loop {
             tokio::select! {
                 ended = shards.join_next() => match ended {
-                    None => break Ok(()),
+                    None => break Ok(!is_slow),
                     Some(Ok(Ok(()))) => {}
                     Some(_) => break Err(Stopped),
                 },

@@ -198,7 +198,7 @@ impl Manager {
             return Ok(Arc::new(Mutex::new(position)));
         }
         let (done_ms, mark) = self.shared.raise();
-        let position = Position { done_ms, mark, step: None };
+        let position = Position { done_ms, mark, step: None, ahead: None };
         self.shared.save(key, &position)?;
         Ok(Arc::new(Mutex::new(position)))
     }
@@ -342,7 +342,7 @@ impl Queue {
             if to_ms == position.done_ms && end == position.mark {
                 return None;
             }
-            position.step = Some(Step { to_ms, to_mark: end, at: At::Late(position.mark) });
+            position.step = Some(Step { to_ms, to_mark: end, at: At::Late(position.mark), ahead: None });
         }
         let step = position.step.clone()?;
         let is_behind = step.to_ms < horizon_ms;
@@ -351,9 +351,9 @@ impl Queue {
     }
 
     /// Takes note of what was sent; in memory only.
-    pub(crate) fn reach(&self, at: Option<At>) {
+    pub(crate) fn reach(&self, at: Option<At>, ahead: Option<Mark>) {
         let mut position = self.position.lock();
-        position.reach(at);
+        position.reach(at, ahead);
         self.shared.metrics.highest_sent.with(&self.labels()).set(position.done_ms as f64 / 1_000.0);
     }
 

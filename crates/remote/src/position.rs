@@ -25,6 +25,9 @@ pub(crate) struct Position {
     pub(crate) mark: Mark,
     /// What is under way.
     pub(crate) step: Option<Step>,
+    /// What the journal has before this mark, up to this time, was sent already, ahead of its turn. Not on disk: after a restart it is
+    /// sent again.
+    pub(crate) ahead: Option<(Mark, i64)>,
 }
 
 /// From a position to the next.
@@ -33,6 +36,8 @@ pub(crate) struct Step {
     pub(crate) to_ms: i64,
     pub(crate) to_mark: Mark,
     pub(crate) at: At,
+    /// Up to which mark behind `to_mark` the journal's samples of times before the step were sent with it. Not on disk.
+    pub(crate) ahead: Option<Mark>,
 }
 
 /// How far a step is.
@@ -46,10 +51,11 @@ pub(crate) enum At {
 
 impl Position {
     /// Takes note of what was sent: up to `at`, or the whole step.
-    pub(crate) fn reach(&mut self, at: Option<At>) {
+    pub(crate) fn reach(&mut self, at: Option<At>, ahead: Option<Mark>) {
         match (at, &mut self.step) {
-            (Some(at), Some(step)) => step.at = at,
+            (Some(at), Some(step)) => (step.at, step.ahead) = (at, ahead),
             (None, Some(step)) => {
+                self.ahead = ahead.map(|mark| (mark, self.done_ms));
                 (self.done_ms, self.mark) = (step.to_ms, step.to_mark);
                 self.step = None;
             }
@@ -124,11 +130,15 @@ impl Position {
             1 | 2 => {
                 let (to_ms, to_mark) = (number(src)?, get_mark(src)?);
                 let at = if kind == 1 { At::Late(get_mark(src)?) } else { At::Window(get_labels(src)?) };
-                Some(Step { to_ms, to_mark, at })
+                Some(Step { to_ms, to_mark, at, ahead: None })
             }
             _ => return Err("unknown kind of step"),
         };
-        if src.is_empty() { Ok((key, Self { done_ms, mark, step })) } else { Err("bytes after its end") }
+        if src.is_empty() {
+            Ok((key, Self { done_ms, mark, step, ahead: None }))
+        } else {
+            Err("bytes after its end")
+        }
     }
 }
 
@@ -184,8 +194,14 @@ mod tests {
             Just(At::Window(None)),
             labels.prop_map(|pairs| At::Window(Some(Labels::from_pairs(pairs)))),
         ];
-        let step = (any::<i64>(), marks(), at).prop_map(|(to_ms, to_mark, at)| Step { to_ms, to_mark, at });
+        let step = (any::<i64>(), marks(), at).prop_map(|(to_ms, to_mark, at)| Step {
+            to_ms,
+            to_mark,
+            at,
+            ahead: None,
+        });
         (any::<i64>(), marks(), proptest::option::of(step)).prop_map(|(done_ms, mark, step)| Position {
+            ahead: None,
             done_ms,
             mark,
             step,

@@ -28,6 +28,8 @@ pub(crate) struct Slice {
     pub(crate) dropped: Dropped,
     /// How far the step is when this is sent; `None` when it is done.
     pub(crate) reached: Option<At>,
+    /// As in [`Step::ahead`], when this is sent.
+    pub(crate) ahead: Option<Mark>,
 }
 
 /// Why a step cannot be read.
@@ -56,6 +58,8 @@ pub(crate) struct Source {
     /// Where the step begins.
     pub(crate) from_ms: i64,
     pub(crate) from_mark: Mark,
+    /// As in [`Position::ahead`](crate::position::Position::ahead).
+    pub(crate) ahead: Option<(Mark, i64)>,
 }
 
 /// Gathers a slice.
@@ -65,6 +69,8 @@ struct Gather<'a> {
     series: Vec<TimeSeries>,
     n_samples: u64,
     dropped: Dropped,
+    /// As in [`Step::ahead`].
+    ahead: Option<Mark>,
 }
 
 /// What `emit` said: nobody listens any more.
@@ -103,6 +109,7 @@ impl Gather<'_> {
             n_samples: std::mem::take(&mut self.n_samples),
             dropped: std::mem::take(&mut self.dropped),
             reached,
+            ahead: self.ahead,
         };
         if (self.emit)(slice) { Ok(()) } else { Err(Gone) }
     }
@@ -114,39 +121,57 @@ pub(crate) fn read(
     step: &Step,
     emit: &mut dyn FnMut(Slice) -> bool,
 ) -> Result<(), ReadError> {
-    let mut gather = Gather { source, emit, series: Vec::new(), n_samples: 0, dropped: Dropped::default() };
+    let ahead = step.ahead;
+    let mut gather =
+        Gather { source, emit, series: Vec::new(), n_samples: 0, dropped: Dropped::default(), ahead };
     let after = match &step.at {
         At::Late(mark) => {
-            if read_late(&mut gather, *mark, step.to_mark)?.is_err() {
+            if read_late(&mut gather, *mark, step.to_mark, None)?.is_err() {
                 return Ok(());
             }
             None
         }
         At::Window(after) => after.clone(),
     };
-    let _ = read_window(&mut gather, step, after.as_ref())?;
+    let _ = read_window(&mut gather, step, after)?;
     Ok(())
 }
 
-/// What the journal has between two marks of series' times that were passed before the step.
-fn read_late(gather: &mut Gather<'_>, mut at: Mark, to: Mark) -> Result<Result<(), Gone>, ReadError> {
+/// What the journal has between two marks of series' times that were passed before the step. While it is sent, the step is at the
+/// mark reached, or stays at `stays_at`.
+fn read_late(
+    gather: &mut Gather<'_>,
+    mut at: Mark,
+    to: Mark,
+    stays_at: Option<&At>,
+) -> Result<Result<(), Gone>, ReadError> {
     let journal = Arc::clone(&gather.source.journal);
     let mut reader = Reader::new(&journal);
+    let mut begins_at = at;
     while let Some(series) = reader.next(&mut at, to)? {
+        let sent = gather.source.ahead.filter(|(ahead, _)| begins_at < *ahead);
+        begins_at = at;
         for series in series {
-            let passed = passed_part(series, gather.source.from_ms);
+            let mut passed = passed_part(series, gather.source.from_ms);
+            if let Some((_, sent_ms)) = sent {
+                passed.samples.retain(|sample| sample.t_ms > sent_ms);
+                passed.histograms.retain(|(t_ms, ..)| *t_ms > sent_ms);
+            }
             if !passed.samples.is_empty() || !passed.histograms.is_empty() {
                 gather.put(passed);
             }
         }
-        if gather.is_full() && gather.flush(Some(At::Late(at))).is_err() {
+        if stays_at.is_some() {
+            gather.ahead = Some(at);
+        }
+        if gather.is_full() && gather.flush(Some(stays_at.cloned().unwrap_or(At::Late(at)))).is_err() {
             return Ok(Err(Gone));
         }
     }
     if gather.series.is_empty() {
         return Ok(Ok(()));
     }
-    Ok(gather.flush(Some(At::Window(None))))
+    Ok(gather.flush(Some(stays_at.cloned().unwrap_or(At::Window(None)))))
 }
 
 /// Without samples that a window is going to bring.
@@ -159,33 +184,63 @@ fn passed_part(mut series: TimeSeries, from_ms: i64) -> TimeSeries {
 fn read_window(
     gather: &mut Gather<'_>,
     step: &Step,
-    after: Option<&Labels>,
+    after: Option<Labels>,
 ) -> Result<Result<(), Gone>, ReadError> {
     let source = gather.source;
     let store = Arc::clone(&source.store);
     let mut exemplars = exemplars_of(source, step.to_mark)?;
     let range = TimeRange::new(source.from_ms.saturating_add(1), step.to_ms);
+    let mut place = At::Window(after.clone());
     if range.start_ms <= range.end_ms {
         let mut set = store.select(&[], range, &SelectHints::default())?;
         // Rows of roll-ups are no samples.
         let floor_ms = set.rolled_up().iter().map(|part| part.before_ms).max().unwrap_or(i64::MIN);
         while let Some(series) = set.next()? {
-            if after.is_some_and(|after| series.labels <= *after) {
+            if after.as_ref().is_some_and(|after| series.labels <= *after) {
                 continue;
             }
             let labels = series.labels.clone();
             let mut sent = to_send(series, floor_ms);
             sent.exemplars = exemplars.remove(&labels).unwrap_or_default();
             gather.put(sent);
-            if gather.is_full() && gather.flush(Some(At::Window(Some(labels)))).is_err() {
-                return Ok(Err(Gone));
+            if gather.is_full() {
+                let reached = At::Window(Some(labels));
+                if flush_window(gather, step, &place, Some(reached.clone()))?.is_err() {
+                    return Ok(Err(Gone));
+                }
+                place = reached;
             }
         }
     }
     for (labels, exemplars) in exemplars {
         gather.put(TimeSeries { labels, exemplars, ..TimeSeries::default() });
     }
-    Ok(gather.flush(None))
+    flush_window(gather, step, &place, None)
+}
+
+/// Sends part of a window, and before it what the journal got until that part was read.
+///
+/// A part is read later than its step began, by a restart or a receiver that was away for long even much later, and holds what was
+/// committed meanwhile. Of a series that lags behind the journal has the older samples then: to a receiver that wants order the newer first would
+/// be the end of the older. What goes ahead is not sent again with the next step.
+fn flush_window(
+    gather: &mut Gather<'_>,
+    step: &Step,
+    place: &At,
+    reached: Option<At>,
+) -> Result<Result<(), Gone>, ReadError> {
+    let (from, end) = (gather.ahead.unwrap_or(step.to_mark), gather.source.journal.end());
+    if from < end {
+        let series = std::mem::take(&mut gather.series);
+        let (n_samples, dropped) =
+            (std::mem::take(&mut gather.n_samples), std::mem::take(&mut gather.dropped));
+        if read_late(gather, from, end, Some(place))?.is_err() {
+            return Ok(Err(Gone));
+        }
+        gather.ahead = Some(end);
+        (gather.series, gather.n_samples, gather.dropped) = (series, n_samples, dropped);
+    }
+    Ok(gather.flush(reached))
 }
 
 /// Exemplars of the step that do not come with late samples of their series.

@@ -50,7 +50,7 @@ impl World {
         let dir: Arc<dyn Dir> = Arc::new(MemDir::new());
         let (db, journal) = open(&dir, TEST_EPOCH_MS, 0);
         let (done_ms, mark) = journal.raise(&*db, TEST_EPOCH_MS);
-        let position = Position { done_ms, mark, step: None };
+        let position = Position { done_ms, mark, step: None, ahead: None };
         let (saved, now_ms) = (position.clone(), TEST_EPOCH_MS);
         let (sent, expected) = (Vec::new(), Samples::new());
         Self {
@@ -142,7 +142,8 @@ impl World {
             if to_ms == self.position.done_ms && end == self.position.mark {
                 return false;
             }
-            self.position.step = Some(Step { to_ms, to_mark: end, at: At::Late(self.position.mark) });
+            self.position.step =
+                Some(Step { to_ms, to_mark: end, at: At::Late(self.position.mark), ahead: None });
         }
         let config: RemoteWriteConfig = model::yaml::parse("c.yml", "url: 'http://h'").unwrap();
         let source = Source {
@@ -158,6 +159,7 @@ impl World {
             now_ms: self.now_ms,
             from_ms: self.position.done_ms,
             from_mark: self.position.mark,
+            ahead: self.position.ahead,
         };
         let step = self.position.step.clone().unwrap();
         let (mut left, position, sent) = (n_slices, &mut self.position, &mut self.sent);
@@ -168,7 +170,7 @@ impl World {
                 };
                 sent.extend(series.samples.iter().map(sample));
             }
-            position.reach(slice.reached);
+            position.reach(slice.reached, slice.ahead);
             left -= 1;
             left > 0
         };
@@ -287,6 +289,41 @@ proptest! {
             let before = newest.insert(series, *t_ms);
             prop_assert!(before.is_none_or(|before| before < *t_ms), "{series} at {t_ms} after {before:?}");
         }
+    }
+
+    /// A relay's series come in order and some seconds old: behind what was read already, and within the window that is read next. A receiver that
+    /// takes only what is newer than what it has must get all of them, wherever a step stopped, was read again or was cut off.
+    #[test]
+    fn what_lags_in_order_arrives_in_order_however_often_the_receiver_was_away(
+        steps in proptest::collection::vec((100i64..4_000, 0usize..4, prop_oneof![3 => Just(0u8), 1 => Just(1), 1 => Just(2)]), 1..60),
+    ) {
+        const LAG_MS: i64 = 6_000;
+        let mut world = World::new();
+        world.now_ms += LAG_MS;
+        for (wait_ms, n_slices, what) in steps {
+            world.now_ms += wait_ms;
+            (0..3).for_each(|series| world.push(series, LAG_MS));
+            world.scrape(0);
+            if n_slices > 0 {
+                world.send(n_slices, i64::MAX / 4);
+            }
+            match what {
+                1 => world.save(),
+                2 => world.kill(),
+                _ => {}
+            }
+        }
+        world.finish();
+        let (mut newest, mut taken): (BTreeMap<&str, i64>, _) = (BTreeMap::new(), Samples::new());
+        for sample in &world.sent {
+            if newest.get(sample.0.as_str()).is_none_or(|newest_ms| *newest_ms < sample.1) {
+                newest.insert(&sample.0, sample.1);
+                taken.insert(sample.clone());
+            }
+        }
+        let pushed = |samples: &Samples| samples.iter().filter(|one| one.0.contains("pushed")).cloned().collect::<Samples>();
+        let missing: Vec<_> = pushed(&world.stored()).difference(&pushed(&taken)).cloned().collect();
+        prop_assert!(missing.is_empty(), "came after newer ones: {missing:?}");
     }
 }
 
