@@ -147,10 +147,9 @@ fn read_late(
 ) -> Result<Result<(), Gone>, ReadError> {
     let journal = Arc::clone(&gather.source.journal);
     let mut reader = Reader::new(&journal);
-    let mut begins_at = at;
     while let Some(series) = reader.next(&mut at, to)? {
-        let sent = gather.source.ahead.filter(|(ahead, _)| begins_at < *ahead);
-        begins_at = at;
+        // By where the record ends: where it begins may be said by the end of a segment before.
+        let sent = gather.source.ahead.filter(|(ahead, _)| at <= *ahead);
         for series in series {
             let mut passed = passed_part(series, gather.source.from_ms);
             if let Some((_, sent_ms)) = sent {
