@@ -272,6 +272,7 @@ export const en = {
   watch_clearing: "Clearing",
   watch_hostAway: "Host away",
   watchSeen: "{seen} of {needed} detections within {within}.",
+  watchWaiting: "It counts, and nobody was told yet: its group waits, or its receiver does not take it.",
   watchIssued: "Told",
   watchAgain: "Told again",
   watchSuccess: "Success",

@@ -274,6 +274,7 @@ export const ja: Catalogue = {
   watch_clearing: "回復待ち",
   watch_hostAway: "ホスト不在",
   watchSeen: "{within} 以内に {needed} 回中 {seen} 回検出。",
+  watchWaiting: "条件を満たしましたが、まだ通知されていません。グループの待ち時間中か、受信先が応答していません。",
   watchIssued: "通知:",
   watchAgain: "再通知:",
   watchSuccess: "成功:",

@@ -274,6 +274,7 @@ export const ko: Catalogue = {
   watch_clearing: "회복 확인 중",
   watch_hostAway: "호스트 없음",
   watchSeen: "{within} 안에 {needed}번 중 {seen}번 감지.",
+  watchWaiting: "조건을 충족했지만 아직 알리지 않았습니다. 그룹이 대기 중이거나 수신처가 받지 않습니다.",
   watchIssued: "알림:",
   watchAgain: "다시 알림:",
   watchSuccess: "성공:",

@@ -51,6 +51,7 @@ function Why({ of: w }: { of: WatchedAlert }) {
   return (
     <>
       {o && w.state === "counting" ? <span>{t("watchSeen", { seen: o.seen, needed: o.needed, within: humanDuration(o.withinSeconds) })} </span> : null}
+      {w.state === "waiting" ? <span>{t("watchWaiting")} </span> : null}
       {w.issuedAt ? <span>{t("watchIssued")} <Ago at={Date.parse(w.issuedAt)} />. </span> : null}
       {w.reissueAt && w.state === "issued" ? <span>{t("watchAgain")} <Ago at={Date.parse(w.reissueAt)} ahead />. </span> : null}
       {w.successAt && w.state === "clearing" ? <span>{t("watchSuccess")} <Ago at={Date.parse(w.successAt)} ahead />. </span> : null}
