@@ -42,6 +42,8 @@ pub(crate) struct Group {
     pub(crate) flush: Option<Flush>,
     /// A flush that waits for its turn among the managers.
     pub(crate) parked: Option<Parked>,
+    /// Alerts that were kept back when the last flush began to wait.
+    pub(crate) quiet: BTreeSet<Fingerprint>,
     /// Names of the intervals that muted the last flush.
     pub(crate) muted_by: Vec<String>,
 }
@@ -67,6 +69,7 @@ impl Group {
             in_step_with: None,
             flush: None,
             parked: None,
+            quiet: BTreeSet::new(),
             muted_by: Vec::new(),
         }
     }

@@ -48,8 +48,9 @@ pub(crate) struct Parked {
     /// Not before, since a message to the same receiver is on its way.
     pub(super) not_before_ms: i64,
     pub(super) alerts: Vec<Snapshot>,
-    /// Those of them that were kept back then: what is let out meanwhile belongs to the next flush, or managers whose
-    /// groups are not in step, since they had nothing to tell, would tell it at once.
+    /// Those of them that were kept back then, or an interval before: what was let out since belongs to the next flush. Managers
+    /// whose groups are not in step, since they had nothing to tell, would else tell it at once; within the
+    /// interval the first of them does.
     kept_back: BTreeSet<Fingerprint>,
     /// When each integration had been told last.
     told: Vec<(NotifyKey, Option<i64>)>,
@@ -100,10 +101,12 @@ impl Core {
         let alerts = self.begin_flush(id, route, now_ms);
         let heard = self.hear(alerts.clone(), route, now_ms);
         let loud: BTreeSet<Fingerprint> = heard.loud.iter().map(|alert| alert.fingerprint).collect();
-        let kept_back =
+        let quiet: BTreeSet<Fingerprint> =
             alerts.iter().map(|alert| alert.fingerprint).filter(|id| !loud.contains(id)).collect();
         let told = keys.iter().map(|key| (key.clone(), sent_at(&self.nflog, key))).collect();
         if let Some(group) = self.groups.get_mut(id) {
+            let kept_back = group.quiet.union(&quiet).copied().collect();
+            group.quiet = quiet;
             group.parked = Some(Parked { since_ms: now_ms, not_before_ms: now_ms, alerts, kept_back, told });
         }
         true
