@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{Hinomi, binary, now_secs, output, wait_for};
 
@@ -50,13 +50,14 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
 
 /// The files, once the server has sealed and merged what it had.
 fn quiet(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
-    let mut last = BTreeMap::new();
+    let (mut last, mut since) = (BTreeMap::new(), Instant::now());
     wait_for("a directory that stays as it is", Duration::from_secs(60), || {
         let now = files(folder);
-        let is_quiet = now == last && now.keys().any(|path| path.ends_with("meta.json"));
-        last.clone_from(&now);
-        std::thread::sleep(Duration::from_secs(3));
-        is_quiet.then_some(now)
+        if now != last {
+            (last, since) = (now.clone(), Instant::now());
+        }
+        let has_block = now.keys().any(|path| path.ends_with("meta.json"));
+        (has_block && since.elapsed() > Duration::from_secs(3)).then_some(now)
     })
 }
 

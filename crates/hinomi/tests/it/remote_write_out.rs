@@ -56,6 +56,16 @@ fn target() -> Target {
     })
 }
 
+/// Remote write 2.0, which takes all of it.
+fn write(server: &Hinomi, series: &[TimeSeries]) {
+    let response = ureq::post(format!("{}/api/v1/write", server.base))
+        .header("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")
+        .header("Content-Encoding", "snappy")
+        .send(&compress(&encode_v2(series))[..])
+        .unwrap();
+    assert_eq!(response.status(), 204);
+}
+
 /// Samples that come late, a native histogram and an exemplar, as another server would send them.
 fn push(server: &Hinomi, n: i64) {
     let t_ms = (now_secs() * 1e3) as i64;
@@ -81,12 +91,7 @@ fn push(server: &Hinomi, n: i64) {
         histograms: vec![(t_ms, 0, histogram)],
         ..TimeSeries::default()
     };
-    let response = ureq::post(format!("{}/api/v1/write", server.base))
-        .header("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")
-        .header("Content-Encoding", "snappy")
-        .send(&compress(&encode_v2(&[late, shape]))[..])
-        .unwrap();
-    assert_eq!(response.status(), 204);
+    write(server, &[late, shape]);
 }
 
 fn pass(server: &Hinomi, secs: u64, pushed: &mut i64) {
@@ -183,13 +188,7 @@ fn six_hours_that_were_taken_while_the_receiver_was_away_arrive_whole() {
                 .collect(),
             ..TimeSeries::default()
         };
-        let body = compress(&encode_v2(&(0..20).map(series).collect::<Vec<_>>()));
-        let response = ureq::post(format!("{}/api/v1/write", server.base))
-            .header("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")
-            .header("Content-Encoding", "snappy")
-            .send(&body[..])
-            .unwrap();
-        assert_eq!(response.status(), 204);
+        write(&server, &(0..20).map(series).collect::<Vec<_>>());
         if hour == 1 || hour == 3 {
             server.process.kill9();
             server.restart();
