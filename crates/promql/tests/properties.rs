@@ -246,6 +246,12 @@ fn is_twins_error<T>(result: &Result<T, String>) -> bool {
     result.as_ref().is_err_and(|err| err.contains("same labelset"))
 }
 
+/// Whether something puts series in order within another expression. An instant keeps that order, as in Prometheus, and a range has none: what
+/// stands around it adds up in another order, or takes other series for its first two.
+fn orders_within(query: &str) -> bool {
+    ["sort_desc", "topk", "bottomk"].iter().any(|word| query.rfind(word).is_some_and(|at| at > 0))
+}
+
 proptest! {
     #![proptest_config(common::cases(48))]
 
@@ -264,7 +270,8 @@ proptest! {
         let params = RangeParams { start_ms, end_ms: start_ms + (n_steps - 1) * step_ms, step_ms };
         // With names that go at the end, series of one name may be one series over a range and two at its steps.
         let random = if delayed_name_removal { &[][..] } else { &random };
-        for query in queries(random) {
+        let random: Vec<String> = random.iter().filter(|query| !orders_within(query)).cloned().collect();
+        for query in queries(&random) {
             let instants: Result<Vec<_>, _> = (0..n_steps)
                 .map(|n| instant_points(&engine, &store, query, start_ms + n * step_ms))
                 .collect();
