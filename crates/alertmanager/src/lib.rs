@@ -14,6 +14,7 @@ mod handle;
 mod hosts;
 mod inhibit;
 mod interval;
+mod maintenance;
 mod matcher;
 mod metrics;
 mod nflog;

@@ -86,27 +86,30 @@ impl Silence {
     }
 
     fn check(&self) -> Result<(), SilenceError> {
-        let invalid = |what: &str| Err(SilenceError::Invalid(what.to_owned()));
-        if self.matchers.is_empty() {
-            return invalid("at least one matcher required");
-        }
-        if let Some(idx) = self.matchers.iter().position(|matcher| matcher.name.is_empty()) {
-            return Err(SilenceError::Invalid(format!(
-                "invalid label matcher {idx}: invalid label name \"\""
-            )));
-        }
-        // A negative matcher counts as one that says something, as upstream has it.
-        let says_nothing = |matcher: &Matcher| {
-            matches!(matcher.op, model::MatchOp::Equal | model::MatchOp::Regex) && matcher.matches_empty()
-        };
-        if self.matchers.iter().all(says_nothing) {
-            return invalid("at least one matcher must not match the empty string");
-        }
+        check_matchers(&self.matchers).map_err(SilenceError::Invalid)?;
         if self.ends_at_ms < self.starts_at_ms {
-            return invalid("end time must not be before start time");
+            return Err(SilenceError::Invalid("end time must not be before start time".to_owned()));
         }
         Ok(())
     }
+}
+
+/// Whether matchers say what is hidden; the refusal is upstream's.
+pub(crate) fn check_matchers(matchers: &[Matcher]) -> Result<(), String> {
+    if matchers.is_empty() {
+        return Err("at least one matcher required".to_owned());
+    }
+    if let Some(idx) = matchers.iter().position(|matcher| matcher.name.is_empty()) {
+        return Err(format!("invalid label matcher {idx}: invalid label name \"\""));
+    }
+    // A negative matcher counts as one that says something, as upstream has it.
+    let says_nothing = |matcher: &Matcher| {
+        matches!(matcher.op, model::MatchOp::Equal | model::MatchOp::Regex) && matcher.matches_empty()
+    };
+    if matchers.iter().all(says_nothing) {
+        return Err("at least one matcher must not match the empty string".to_owned());
+    }
+    Ok(())
 }
 
 /// How many silences are taken, and how large each may be.

@@ -15,6 +15,7 @@ use stdx::{Dir, File};
 
 use crate::alert::{Alert, Fingerprint};
 use crate::dispatch::Core;
+use crate::maintenance::WindowRecord;
 use crate::metrics::Metrics;
 use crate::nflog::{Entry, NotifyKey};
 use crate::promise::Promised;
@@ -48,6 +49,8 @@ pub(crate) enum Record {
     Promised(Promised),
     Watched(Fingerprint, Watch),
     WatchGone(Fingerprint),
+    Maintenance(WindowRecord),
+    MaintenanceGone(String),
     Alive(i64),
 }
 
@@ -139,6 +142,9 @@ impl Store {
         for (alert, watch) in core.watches.iter() {
             codec::push(&mut text, &Record::Watched(alert, watch.clone()));
         }
+        for window in core.windows.after(None) {
+            codec::push(&mut text, &Record::Maintenance(window.clone()));
+        }
         codec::push(&mut text, &Record::Alive(now_ms));
         self.file = None;
         let written = self.dir.write_atomic(Path::new(FILE), text.as_bytes());
@@ -215,6 +221,10 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             Record::Promised(said) => core.restore_promise(&said),
             Record::Watched(alert, watch) => core.watches.restore(alert, watch),
             Record::WatchGone(alert) => core.watches.remove(alert),
+            Record::Maintenance(window) => {
+                core.windows.merge(&window);
+            }
+            Record::MaintenanceGone(id) => core.windows.remove(&id),
             Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
         }
     }

@@ -6,6 +6,7 @@
 mod alerts;
 mod groups;
 mod json;
+mod maintenance;
 mod params;
 mod silences;
 mod status;
@@ -110,6 +111,54 @@ impl Handle {
     #[must_use]
     pub fn get_ignores(&self) -> Reply {
         watched::get_ignores(self)
+    }
+
+    /// `GET /api/v2/maintenance`: windows of planned quiet, with their next five runs.
+    #[must_use]
+    pub fn get_maintenance(&self) -> Reply {
+        maintenance::list(self)
+    }
+
+    /// `POST /api/v2/maintenance`. Acknowledged windows survive `kill -9`.
+    #[must_use]
+    pub fn post_maintenance(&self, body: &[u8]) -> Reply {
+        maintenance::post(self, body)
+    }
+
+    /// `POST /api/v2/maintenance/preview`: what a window would hide, and when.
+    #[must_use]
+    pub fn post_maintenance_preview(&self, body: &[u8]) -> Reply {
+        maintenance::preview(self, body)
+    }
+
+    /// `GET /api/v2/maintenance/{id}`.
+    #[must_use]
+    pub fn get_maintenance_window(&self, id: &str) -> Reply {
+        maintenance::get(self, id)
+    }
+
+    /// `PUT /api/v2/maintenance/{id}`.
+    #[must_use]
+    pub fn put_maintenance_window(&self, id: &str, body: &[u8]) -> Reply {
+        maintenance::put(self, id, body)
+    }
+
+    /// `DELETE /api/v2/maintenance/{id}`.
+    #[must_use]
+    pub fn delete_maintenance_window(&self, id: &str) -> Reply {
+        maintenance::delete(self, id)
+    }
+
+    /// `POST /api/v2/maintenance/{id}/end`: what runs of it ends now.
+    #[must_use]
+    pub fn end_maintenance_window(&self, id: &str) -> Reply {
+        maintenance::end(self, id)
+    }
+
+    /// `GET /api/v2/maintenance/{id}/preview`.
+    #[must_use]
+    pub fn get_maintenance_preview(&self, id: &str) -> Reply {
+        maintenance::preview_of(self, id)
     }
 
     /// `GET /api/v2/silences`.

@@ -36,7 +36,7 @@ struct State {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct JsonMatcher {
+pub(super) struct JsonMatcher {
     is_equal: Option<bool>,
     is_regex: Option<bool>,
     name: Option<String>,
@@ -214,7 +214,8 @@ fn read(postable: PostableSilence) -> Result<Silence, Reply> {
     Ok(silence)
 }
 
-fn matcher(json: JsonMatcher) -> Result<Matcher, Reply> {
+/// A matcher of a silence, or of a maintenance window.
+pub(super) fn matcher(json: JsonMatcher) -> Result<Matcher, Reply> {
     let required = |what: &str| Reply::invalid(602, format!("matchers.{what} in body is required"));
     let name = json.name.ok_or_else(|| required("name"))?;
     let value = json.value.ok_or_else(|| required("value"))?;

@@ -311,3 +311,90 @@ async fn a_refused_reload_changes_nothing_and_rules_alerts_come_in() {
     api.handle.shutdown().await;
     api.handle.shutdown().await;
 }
+
+fn window_of(name: &str) -> Value {
+    json!({
+        "name": name, "matchers": ["alertname=Up"], "start": "2025-01-01T09:30", "duration": "2h",
+        "recurrence": "FREQ=WEEKLY;BYDAY=WE", "timeZone": "Asia/Tokyo", "owner": "ann", "reason": "backup"
+    })
+}
+
+#[tokio::test]
+async fn windows_are_made_previewed_changed_ended_and_deleted() {
+    // 2025-01-01T00:00:00Z is 09:00 in Tokyo: the first run begins in half an hour.
+    let api = start();
+    api.post(&json!([{"labels": {"alertname": "Up"}}, {"labels": {"alertname": "Other"}}]));
+    let (handle, body) = (&api.handle, |value: &Value| value.to_string().into_bytes());
+    let preview = json_of(&handle.post_maintenance_preview(&body(&json!({
+        "matchers": [{"name": "alertname", "value": "U.", "isRegex": true}],
+        "start": "2025-01-01T09:30", "duration": "2h", "recurrence": "RRULE:FREQ=DAILY", "timeZone": "Asia/Tokyo"
+    }))));
+    assert_eq!(
+        (&preview["matchedAlerts"], &preview["alerts"][0]["labels"]),
+        (&json!(1), &json!({"alertname": "Up"}))
+    );
+    assert_eq!(preview["runs"].as_array().map(Vec::len), Some(5));
+    let run = json!({"startsAt": "2025-01-01T00:30:00.000Z", "endsAt": "2025-01-01T02:30:00.000Z"});
+    assert_eq!(preview["runs"][0], run);
+
+    let made = json_of(&handle.post_maintenance(&body(&window_of("backup"))));
+    let id = made["id"].as_str().expect("an id").to_owned();
+    assert_eq!((&made["state"], &made["origin"]), (&json!("waiting"), &json!("api")));
+    assert_eq!(json_of(&handle.get_maintenance())[0], json_of(&handle.get_maintenance_window(&id)));
+    assert_eq!(json_of(&handle.get_maintenance_preview(&id))["matchedAlerts"], json!(1));
+    check_error(&handle.end_maintenance_window(&id), 409, "not running");
+
+    // A change begins a run now; the answer can be sent back as it is.
+    let mut changed = made.clone();
+    changed["start"] = json!("2025-01-01T09:00");
+    let changed = json_of(&handle.put_maintenance_window(&id, &body(&changed)));
+    assert_eq!(changed["state"], json!("active"));
+    let alerts = json_of(&handle.get_alerts("filter=alertname%3DUp"));
+    assert_eq!(alerts[0]["status"]["silencedBy"], changed["silences"]);
+    let silence = json_of(&handle.get_silence(changed["silences"][0].as_str().expect("an id")));
+    assert_eq!(
+        (&silence["comment"], &silence["createdBy"]),
+        (&json!("Maintenance \"backup\": backup"), &json!("ann"))
+    );
+    assert_eq!(silence["annotations"], json!({"hinomi_maintenance": "backup", "hinomi_maintenance_id": id}));
+
+    let ended = json_of(&handle.end_maintenance_window(&id));
+    assert_eq!(
+        (&ended["state"], &ended["runs"][0]["startsAt"]),
+        (&json!("waiting"), &json!("2025-01-08T00:00:00.000Z"))
+    );
+    assert_eq!(api.names("active=true&silenced=false"), ["Other", "Up"]);
+    assert_eq!(handle.delete_maintenance_window(&id).status, 200);
+    assert_eq!(handle.get_maintenance_window(&id).status, 404);
+    api.handle.shutdown().await;
+    let again = start_in(api.dir.clone());
+    assert_eq!(json_of(&again.handle.get_maintenance()), json!([]));
+    again.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn windows_that_cannot_be_are_refused_with_what_to_change() {
+    let api = start();
+    let check = |field: &str, value: Value, status: u16, part: &str| {
+        let mut window = window_of("w");
+        window[field] = value;
+        check_error(&api.handle.post_maintenance(window.to_string().as_bytes()), status, part);
+    };
+    check("matchers", json!([]), 400, "matchers: at least one matcher required");
+    check("matchers", json!(["a"]), 400, "matchers: a: ");
+    check("recurrence", json!("FREQ=SOMETIMES"), 400, "recurrence: FREQ=SOMETIMES is unknown");
+    check("timeZone", json!("JST-9"), 400, "time zone: ");
+    check("owner", json!(""), 400, "owner: an owner is needed");
+    check("colour", json!("red"), 400, "unknown field `colour`");
+    check_error(&api.handle.post_maintenance(b"{"), 400, "no maintenance window");
+    check_error(&api.handle.put_maintenance_window("x", b"{}"), 404, "not found");
+    check_error(&api.handle.delete_maintenance_window("x"), 404, "not found");
+    check_error(&api.handle.end_maintenance_window("x"), 404, "not found");
+    check_error(&api.handle.get_maintenance_preview("x"), 404, "not found");
+    // A silence cannot say that it is of a window.
+    let mut silence = silence_of("a");
+    silence["annotations"] = json!({"hinomi_maintenance_id": "x", "own": "kept"});
+    let id = json_of(&api.silence(&silence))["silenceID"].as_str().expect("an id").to_owned();
+    assert_eq!(json_of(&api.handle.get_silence(&id))["annotations"], json!({"own": "kept"}));
+    api.handle.shutdown().await;
+}

@@ -73,10 +73,11 @@ impl Body {
     }
 }
 
-/// A place among all shared records: silences, then the notification log, then promises.
+/// A place among all shared records: maintenance windows, silences, then the notification log, then promises.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Cursor {
+    Maintenance(String),
     Silence(String),
     Notified(NotifyKey),
     Promised(NotifyKey),

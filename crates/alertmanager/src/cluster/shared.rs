@@ -1,4 +1,4 @@
-//! What managers share: silences, the notification log, promises, as pages and as a sum.
+//! What managers share: maintenance windows, silences, the notification log, promises, as pages and as a sum.
 
 use super::mesh::{Mesh, News, Shared};
 use super::message::Cursor;
@@ -44,7 +44,7 @@ pub(crate) fn turn(mesh: &Mesh) -> Turn {
 }
 
 fn is_shared(record: &Record) -> bool {
-    matches!(record, Record::Silence(_) | Record::Notified(..) | Record::Promised(_))
+    matches!(record, Record::Maintenance(_) | Record::Silence(_) | Record::Notified(..) | Record::Promised(_))
 }
 
 /// FNV-1a, as fingerprints have it: sums need no more than to differ when records do.
@@ -54,20 +54,23 @@ fn hash(text: &str) -> u64 {
 }
 
 fn records<'a>(core: &'a Core, after: Option<&'a Cursor>) -> impl Iterator<Item = Record> + 'a {
-    let (silence, notified, promised) = match after {
-        None => (Some(None), Some(None), None),
-        Some(Cursor::Silence(id)) => (Some(Some(id.as_str())), Some(None), None),
-        Some(Cursor::Notified(key)) => (None, Some(Some(key)), None),
-        Some(Cursor::Promised(key)) => (None, None, Some(key)),
+    let (window, silence, notified, promised) = match after {
+        None => (Some(None), Some(None), Some(None), None),
+        Some(Cursor::Maintenance(id)) => (Some(Some(id.as_str())), Some(None), Some(None), None),
+        Some(Cursor::Silence(id)) => (None, Some(Some(id.as_str())), Some(None), None),
+        Some(Cursor::Notified(key)) => (None, None, Some(Some(key)), None),
+        Some(Cursor::Promised(key)) => (None, None, None, Some(key)),
     };
+    let windows = window.into_iter().flat_map(|id| core.windows.after(id)).cloned().map(Record::Maintenance);
     let silences = silence.into_iter().flat_map(|id| core.silences.after(id)).cloned().map(Record::Silence);
     let log = notified.into_iter().flat_map(|key| core.nflog.after(key));
     let log = log.map(|(key, entry)| Record::Notified(key.clone(), entry.clone()));
-    silences.chain(log).chain(core.promises.said_after(promised).map(Record::Promised))
+    windows.chain(silences).chain(log).chain(core.promises.said_after(promised).map(Record::Promised))
 }
 
 fn cursor(record: &Record) -> Option<Cursor> {
     match record {
+        Record::Maintenance(window) => Some(Cursor::Maintenance(window.id.clone())),
         Record::Silence(silence) => Some(Cursor::Silence(silence.id.clone())),
         Record::Notified(key, _) => Some(Cursor::Notified(key.clone())),
         Record::Promised(said) => Some(Cursor::Promised(said.key.clone())),
@@ -109,6 +112,7 @@ mod tests {
     use crate::alert::Fingerprint;
     use crate::config::Config;
     use crate::dispatch::CoreOptions;
+    use crate::maintenance::{Spec, Window, WindowRecord};
     use crate::metrics::Metrics;
     use crate::nflog::{Entry, NotifyKey, ReceiverData};
     use crate::silence::Silence;
@@ -148,7 +152,25 @@ mod tests {
             };
             Record::Notified(key, entry)
         });
-        prop_oneof![silence, notified]
+        let window = (0u8..3, 0i64..3, proptest::option::of(0u8..3), 0i64..3);
+        let window = window.prop_map(|(id, updated_ms, text, ended_ms)| {
+            let spec = |text: u8| Spec {
+                name: text.to_string(),
+                matchers: vec![Matcher::equal("a", "b")],
+                start: "2031-01-01T00:00".into(),
+                duration: "1h".into(),
+                owner: "o".into(),
+                reason: "r".into(),
+                ..Spec::default()
+            };
+            Record::Maintenance(WindowRecord {
+                id: format!("w{id}"),
+                updated_at_ms: NOW_MS + updated_ms,
+                window: text.map(|text| Arc::new(Window::new(spec(text)).expect("a good window"))),
+                ended_ms: NOW_MS + ended_ms,
+            })
+        });
+        prop_oneof![silence, notified, window]
     }
 
     fn known(records: &[Record]) -> (Vec<Line>, u64) {

@@ -141,6 +141,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
     let route = RouteCheck { receivers: &receivers, intervals: &intervals }.check(root)?;
     let own = raw.hinomi.as_ref();
     let hosts = own.map_or_else(|| RawOwn::default().hosts(&checker), |own| own.hosts(&checker))?;
+    let windows = own.and_then(|own| own.maintenance.as_deref()).unwrap_or_default();
     let rules = raw.inhibit_rules.iter().flatten().flatten();
     let inhibit_rules = rules.map(check_inhibit_rule).collect::<Result<_, _>>()?;
     Ok(Config {
@@ -153,6 +154,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
         template_globs: raw.templates.clone().unwrap_or_default(),
         promises_resolves: own.and_then(|own| own.promised_resolves).unwrap_or(true),
         hosts,
+        windows: super::maintenance::check(windows)?,
         original,
     })
 }

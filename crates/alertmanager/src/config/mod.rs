@@ -6,6 +6,7 @@
 
 mod check;
 mod load;
+mod maintenance;
 mod own;
 mod raw;
 mod render;
@@ -18,6 +19,7 @@ use model::Matcher;
 use model::yaml::YamlError;
 
 use crate::interval::Interval;
+use crate::maintenance::Window;
 use crate::receiver::Kind;
 use crate::route::GroupBy;
 
@@ -87,6 +89,8 @@ pub struct Config {
     pub(crate) promises_resolves: bool,
     /// How it is known that an alert's host is active.
     pub(crate) hosts: HostConfig,
+    /// Maintenance windows, with their ids.
+    pub(crate) windows: Vec<(String, Arc<Window>)>,
     /// What the API shows: defaults filled in, secrets masked.
     pub(crate) original: String,
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::check::{Checker, Fault, texts_to_matchers};
+use super::maintenance::RawWindow;
 use super::raw::At;
 use crate::time::parse_rfc3339;
 
@@ -33,6 +34,8 @@ pub(crate) struct RawOwn {
     host_fresh: Option<At<Duration>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     samples: Option<At<RawSamples>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) maintenance: Option<Vec<At<RawWindow>>>,
 }
 
 /// `hinomi.samples`: who is asked for a host's samples.

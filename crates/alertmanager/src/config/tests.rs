@@ -308,3 +308,31 @@ fn deep_routes_are_refused_not_overflowed() {
         err(&text);
     }
 }
+
+#[test]
+fn wrong_maintenance_windows_are_refused_where_they_stand() {
+    let good = "{name: n, matchers: ['a=b'], start: 2026-01-01T02:00, duration: 1h, recurrence: FREQ=DAILY, \
+                time_zone: Asia/Tokyo, except: [2026-01-05], owner: ann, reason: why}";
+    let file = |windows: &str| {
+        format!("route: {{receiver: r}}\nreceivers: [{{name: r}}]\nhinomi:\n  maintenance:\n{windows}")
+    };
+    let item = |window: &str| format!("  - {window}\n");
+    let config = Config::parse("a.yml", &file(&item(good))).expect("good");
+    let shown = Config::parse("shown.yml", &config.original).expect("what is shown can be read");
+    assert_eq!(shown.windows, config.windows);
+    check(&file(&(item(good) + &item(good))), "a.yml:6:5: maintenance window \"n\" is there twice");
+    let refused = |old: &str, new: &str, expected: &str| {
+        let err =
+            Config::parse("a.yml", &file(&item(&good.replace(old, new)))).expect_err(expected).to_string();
+        assert!(err.starts_with(expected), "{err}");
+    };
+    refused("owner: ann, ", "", "a.yml:5:5: maintenance window \"n\": owner: an owner is needed");
+    refused("name: n", "name: ''", "a.yml:5:5: maintenance window: name: a name is needed");
+    refused(
+        "FREQ=DAILY",
+        "FREQ=HOURLY",
+        "a.yml:5:5: maintenance window \"n\": recurrence: FREQ=HOURLY is not served",
+    );
+    refused("'a=b'", "'='", "a.yml:5:26: ");
+    refused("duration", "length", "a.yml:5:");
+}

@@ -12,6 +12,7 @@ mod owed;
 mod turn;
 mod view;
 mod watched;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,12 +22,14 @@ pub(crate) use job::{Job, JobId, Outcome, Reason};
 pub(crate) use turn::Turn;
 pub(crate) use view::AlertStatus;
 pub(crate) use watched::{WatchState, WatchedView};
+pub(crate) use windows::{Hidden, WindowView};
 
 use crate::alert::{Alert, Fingerprint};
 use crate::config::{Config, Integration};
 use crate::driver::Limits;
 use crate::hosts::{Host, Hosts};
 use crate::inhibit::Inhibitor;
+use crate::maintenance::Windows;
 use crate::metrics::Metrics;
 use crate::nflog::{self, Current, Entry, Issued, NotifyKey, NotifyLog};
 use crate::notify::Notification;
@@ -73,6 +76,7 @@ pub(crate) struct Core {
     pub(crate) config: Arc<Config>,
     pub(crate) routes: RouteTree,
     pub(crate) silences: Silences,
+    pub(crate) windows: Windows,
     pub(crate) nflog: NotifyLog,
     pub(crate) promises: Promises,
     pub(crate) watches: Watches,
@@ -152,9 +156,12 @@ pub(crate) struct CoreOptions {
 impl Core {
     /// Without alerts, silences and memory; see `state` for what puts them back.
     pub(crate) fn new(config: Arc<Config>, options: CoreOptions, metrics: Arc<Metrics>) -> Self {
+        let mut windows = Windows::default();
+        windows.set_file(&config.windows);
         Self {
             routes: RouteTree::new(&config.route),
             inhibitor: Inhibitor::new(&config.inhibit_rules),
+            windows,
             config,
             silences: Silences::new(SilenceLimits {
                 silences_max: options.limits.silences_max,
@@ -277,6 +284,7 @@ impl Core {
     pub(crate) fn reload(&mut self, config: Arc<Config>, now_ms: i64) {
         self.routes = RouteTree::new(&config.route);
         self.inhibitor = Inhibitor::new(&config.inhibit_rules);
+        self.windows.set_file(&config.windows);
         self.config = config;
         self.epoch += 1;
         self.groups.clear();
@@ -300,7 +308,7 @@ impl Core {
         new_id: String,
         now_ms: i64,
     ) -> Result<String, SilenceError> {
-        let changed = self.silences.set(silence, new_id, now_ms)?;
+        let changed = self.set_but_held(silence, new_id, now_ms)?;
         let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
         self.journal.extend(changed.into_iter().map(Record::Silence));
         Ok(id)
@@ -309,6 +317,7 @@ impl Core {
     /// Ends a silence.
     pub(crate) fn expire_silence(&mut self, id: &str, now_ms: i64) -> Result<(), SilenceError> {
         let changed = self.silences.expire(id, now_ms)?;
+        self.let_go(changed.as_ref());
         self.journal.extend(changed.map(Record::Silence));
         Ok(())
     }
@@ -341,6 +350,7 @@ impl Core {
             .min()
             .unwrap_or(i64::MAX)
             .min(self.next_gc_ms)
+            .min(self.windows.next_ms)
             .min(self.next_sweep_ms())
             .min(self.next_ask_ms())
     }
@@ -355,6 +365,7 @@ impl Core {
             let interval_ms = self.limits.maintenance_interval.as_ms().clamp(1, GC_INTERVAL_MS);
             self.next_gc_ms = now_ms.saturating_add(interval_ms);
         }
+        self.run_windows(now_ms);
         if self.turn.is_ready && now_ms >= self.start_ms {
             let is_due = |group: &Group| group.flush.is_none() && self.flush_at_ms(group) <= now_ms;
             let due: Vec<GroupId> =
@@ -728,6 +739,7 @@ impl Core {
         self.journal.extend(gone.into_iter().map(Record::NotifiedGone));
         let gone = self.silences.collect_garbage(now_ms, self.retention_ms);
         self.journal.extend(gone.into_iter().map(Record::SilenceGone));
+        self.forget_windows(now_ms);
         let grouped: std::collections::HashSet<Fingerprint> =
             self.groups.values().flat_map(|group| group.alerts.keys().copied()).collect();
         let keep_ms = self.limits.resolved_keep.as_ms();

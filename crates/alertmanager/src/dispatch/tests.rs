@@ -2,6 +2,7 @@
 
 mod promises;
 mod watched;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

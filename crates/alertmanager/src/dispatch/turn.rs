@@ -166,6 +166,10 @@ impl Core {
                     entry.expires_at_ms > now_ms && wins(entry.sent_at_ms, latest_ms, &record, old)
                 }
                 Record::Promised(said) => said.at_ms <= latest_ms && self.promises.merge(said),
+                Record::Maintenance(window) => {
+                    self.merge_window(window, latest_ms, now_ms);
+                    false
+                }
                 _ => false,
             };
             if !is_news {
@@ -178,6 +182,7 @@ impl Core {
             }
             self.journal.push(record);
         }
+        self.run_windows(now_ms);
         if let Some(waited_ms) = waited_ms.filter(|_| !told.is_empty()) {
             self.fall_into_step(&told, now_ms.saturating_sub(waited_ms), now_ms);
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::alert::{Alert, Fingerprint};
+use crate::maintenance::{Spec, Window, WindowRecord};
 use crate::nflog::{Entry, NotifyKey};
 use crate::promise::{Ended, Promised};
 use crate::silence::Silence;
@@ -78,9 +79,40 @@ pub(crate) enum Line {
     WatchGone {
         fingerprint: String,
     },
+    Maintenance {
+        id: String,
+        updated: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<WindowLine>,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        ended: i64,
+    },
+    MaintenanceGone {
+        id: String,
+    },
     Alive {
         at: i64,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WindowLine {
+    name: String,
+    matchers: Vec<MatcherLine>,
+    start: String,
+    duration: String,
+    recurrence: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    except: Vec<String>,
+    zone: String,
+    owner: String,
+    reason: String,
 }
 
 /// Numbers that JSON has no way to write are left out.
@@ -209,11 +241,7 @@ pub(crate) fn to_line(record: &Record) -> Line {
         Record::AlertGone(fingerprint) => Line::AlertGone { fingerprint: fingerprint.to_string() },
         Record::Silence(silence) => Line::Silence(SilenceLine {
             id: silence.id.clone(),
-            matchers: silence
-                .matchers
-                .iter()
-                .map(|m| MatcherLine { name: m.name.clone(), op: m.op.to_string(), value: m.value.clone() })
-                .collect(),
+            matchers: matcher_lines(&silence.matchers),
             starts: silence.starts_at_ms,
             ends: silence.ends_at_ms,
             updated: silence.updated_at_ms,
@@ -247,8 +275,51 @@ pub(crate) fn to_line(record: &Record) -> Line {
             counted: watch.counted.iter().cloned().collect(),
         },
         Record::WatchGone(alert) => Line::WatchGone { fingerprint: alert.to_string() },
+        Record::Maintenance(record) => Line::Maintenance {
+            id: record.id.clone(),
+            updated: record.updated_at_ms,
+            window: record.window.as_ref().map(|window| window_line(&window.spec)),
+            ended: record.ended_ms,
+        },
+        Record::MaintenanceGone(id) => Line::MaintenanceGone { id: id.clone() },
         Record::Alive(at_ms) => Line::Alive { at: *at_ms },
     }
+}
+
+fn matcher_lines(matchers: &[Matcher]) -> Vec<MatcherLine> {
+    let line =
+        |m: &Matcher| MatcherLine { name: m.name.clone(), op: m.op.to_string(), value: m.value.clone() };
+    matchers.iter().map(line).collect()
+}
+
+fn window_line(spec: &Spec) -> WindowLine {
+    let spec = spec.clone();
+    WindowLine {
+        name: spec.name,
+        matchers: matcher_lines(&spec.matchers),
+        start: spec.start,
+        duration: spec.duration,
+        recurrence: spec.recurrence,
+        except: spec.except,
+        zone: spec.time_zone,
+        owner: spec.owner,
+        reason: spec.reason,
+    }
+}
+
+fn window(line: WindowLine) -> Option<Arc<Window>> {
+    let spec = Spec {
+        name: line.name,
+        matchers: line.matchers.into_iter().map(matcher).collect::<Option<_>>()?,
+        start: line.start,
+        duration: line.duration,
+        recurrence: line.recurrence,
+        except: line.except,
+        time_zone: line.zone,
+        owner: line.owner,
+        reason: line.reason,
+    };
+    Window::new(spec).ok().map(Arc::new)
 }
 
 fn fingerprint(text: &str) -> Option<Fingerprint> {
@@ -287,6 +358,19 @@ fn matcher(line: MatcherLine) -> Option<Matcher> {
     Matcher::new(op, line.name, line.value).ok()
 }
 
+fn silence(line: SilenceLine) -> Option<Silence> {
+    Some(Silence {
+        id: line.id,
+        matchers: line.matchers.into_iter().map(matcher).collect::<Option<_>>()?,
+        starts_at_ms: line.starts,
+        ends_at_ms: line.ends,
+        updated_at_ms: line.updated,
+        created_by: line.by,
+        comment: line.comment,
+        annotations: line.annotations,
+    })
+}
+
 pub(crate) fn from_line(line: Line) -> Option<Record> {
     Some(match line {
         Line::Alert { labels, annotations, starts, ends, updated, url, timeout, measured } => {
@@ -309,16 +393,7 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             measured: measured.map(of_line),
         },
         Line::AlertGone { fingerprint: text } => Record::AlertGone(fingerprint(&text)?),
-        Line::Silence(line) => Record::Silence(Silence {
-            id: line.id,
-            matchers: line.matchers.into_iter().map(matcher).collect::<Option<_>>()?,
-            starts_at_ms: line.starts,
-            ends_at_ms: line.ends,
-            updated_at_ms: line.updated,
-            created_by: line.by,
-            comment: line.comment,
-            annotations: line.annotations,
-        }),
+        Line::Silence(line) => Record::Silence(silence(line)?),
         Line::SilenceGone { id } => Record::SilenceGone(id),
         Line::Notified { key: key_line, sent, expires, firing, resolved, issued, data } => {
             let entry = Entry {
@@ -351,6 +426,11 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             Record::Watched(fingerprint(&text)?, watch)
         }
         Line::WatchGone { fingerprint: text } => Record::WatchGone(fingerprint(&text)?),
+        Line::Maintenance { id, updated, window: line, ended } => {
+            let window = line.map_or(Some(None), |line| window(line).map(Some))?;
+            Record::Maintenance(WindowRecord { id, updated_at_ms: updated, window, ended_ms: ended })
+        }
+        Line::MaintenanceGone { id } => Record::MaintenanceGone(id),
         Line::Alive { at } => Record::Alive(at),
     })
 }

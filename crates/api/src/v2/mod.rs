@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, RawQuery, Request};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 
@@ -20,6 +20,8 @@ use crate::state::{Manager, Shell};
 pub(crate) fn routes() -> Router<Arc<Shell>> {
     let not_get = |method: Method| async move { not_allowed(&method, "GET") };
     let not_get_post = |method: Method| async move { not_allowed(&method, "GET,POST") };
+    let not_post = |method: Method| async move { not_allowed(&method, "POST") };
+    let not_one = |method: Method| async move { not_allowed(&method, "DELETE,GET,PUT") };
     let not_get_delete = |method: Method| async move { not_allowed(&method, "DELETE,GET") };
     Router::new()
         .route("/status", get(status).fallback(not_get))
@@ -28,6 +30,11 @@ pub(crate) fn routes() -> Router<Arc<Shell>> {
         .route("/alerts/groups", get(groups).fallback(not_get))
         .route("/alerts/watched", get(watched).fallback(not_get))
         .route("/ignores", get(ignores).fallback(not_get))
+        .route("/maintenance", get(windows).post(post_window).fallback(not_get_post))
+        .route("/maintenance/preview", post(preview_window).fallback(not_post))
+        .route("/maintenance/{id}", get(window).put(put_window).delete(delete_window).fallback(not_one))
+        .route("/maintenance/{id}/end", post(end_window).fallback(not_post))
+        .route("/maintenance/{id}/preview", get(window_preview).fallback(not_get))
         .route("/silences", get(silences).post(post_silences).fallback(not_get_post))
         .route("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete))
         .route("/openapi.yaml", get(document))
@@ -80,6 +87,47 @@ async fn watched(Manager(manager): Manager, RawQuery(query): RawQuery) -> Respon
 
 async fn ignores(Manager(manager): Manager) -> Response {
     respond(manager.get_ignores())
+}
+
+async fn windows(Manager(manager): Manager) -> Response {
+    aside(manager, None, |manager, _| manager.get_maintenance()).await
+}
+
+async fn post_window(Manager(manager): Manager, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(manager.post_maintenance(&body)),
+        Err(refused) => refused,
+    }
+}
+
+async fn preview_window(Manager(manager): Manager, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(manager.post_maintenance_preview(&body)),
+        Err(refused) => refused,
+    }
+}
+
+async fn window(Manager(manager): Manager, Path(id): Path<String>) -> Response {
+    respond(manager.get_maintenance_window(&id))
+}
+
+async fn put_window(Manager(manager): Manager, Path(id): Path<String>, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(manager.put_maintenance_window(&id, &body)),
+        Err(refused) => refused,
+    }
+}
+
+async fn delete_window(Manager(manager): Manager, Path(id): Path<String>) -> Response {
+    respond(manager.delete_maintenance_window(&id))
+}
+
+async fn end_window(Manager(manager): Manager, Path(id): Path<String>) -> Response {
+    respond(manager.end_maintenance_window(&id))
+}
+
+async fn window_preview(Manager(manager): Manager, Path(id): Path<String>) -> Response {
+    respond(manager.get_maintenance_preview(&id))
 }
 
 async fn silences(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
