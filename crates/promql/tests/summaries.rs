@@ -147,10 +147,16 @@ fn what_is_deleted_or_late_is_no_part_of_a_summary() {
     let deleted = TimeRange::new(START_MS + HOUR_MS, START_MS + HOUR_MS + 600_000);
     db.delete_series(&[Matcher::equal("kind", "counter")], deleted).expect("deleted");
     check(&db, 2.0);
-    let mut appender = db.appender(START_MS + N_STEPS * STEP_MS);
-    let labels = Labels::from_pairs([("__name__", "x_total"), ("kind", "gauge")]);
-    appender.append(None, &labels, START_MS + HOUR_MS + 1, 1e6).expect("late ones are taken");
-    appender.commit().expect("the disk takes it");
+    let append_late = |t_ms, value| {
+        let mut appender = db.appender(START_MS + N_STEPS * STEP_MS);
+        let labels = Labels::from_pairs([("__name__", "x_total"), ("kind", "gauge")]);
+        appender.append(None, &labels, t_ms, value).expect("late ones are taken");
+        appender.commit().expect("the disk takes it");
+    };
+    append_late(START_MS + 6 * HOUR_MS + HOUR_MS / 2, 1e5);
+    assert!(n_summaries(&db) > KINDS.len(), "the block before the one it reaches into still has them");
+    check(&db, 2.0);
+    append_late(START_MS + HOUR_MS + 1, 1e6);
     check(&db, 2.0);
     let max = answer(&db, "max_over_time(x_total{kind=\"gauge\"}[1d])", START_MS + N_STEPS * STEP_MS, true);
     assert_eq!(max[0].1.to_bits(), 1e6f64.to_bits());

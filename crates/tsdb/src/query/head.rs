@@ -82,6 +82,14 @@ struct Beside {
     starts: Option<Starts>,
 }
 
+impl Beside {
+    /// When the oldest of its samples is.
+    fn first_ms(&self) -> Option<i64> {
+        let firsts = [self.late.keys().next(), self.firsts.keys().next(), self.histograms.keys().next()];
+        firsts.into_iter().flatten().copied().min()
+    }
+}
+
 struct Entry {
     labels: Labels,
     /// Into [`HeadSet::rows`], oldest first.
@@ -142,12 +150,12 @@ impl HeadSet {
         set
     }
 
-    /// When the oldest sample is; long ago where there are some beside the rows.
+    /// When the oldest sample is.
     pub(super) fn first_ms(&self) -> Option<i64> {
-        if self.entries.as_slice().iter().any(|entry| entry.beside.is_some()) {
-            return Some(i64::MIN);
-        }
-        self.rows.iter().filter_map(|rows| rows.times.first().copied()).min()
+        let of_rows = self.rows.iter().filter_map(|rows| rows.times.first().copied()).min();
+        let beside =
+            self.entries.as_slice().iter().filter_map(|entry| entry.beside.as_ref()?.first_ms()).min();
+        of_rows.into_iter().chain(beside).min()
     }
 
     fn capture_group(&self, head: &Head, wanted: &[Wanted], entries: &mut [Entry], all_rows: &mut Vec<Rows>) {

@@ -6,6 +6,7 @@
 mod groups;
 mod head;
 mod newest;
+mod turns;
 
 use std::sync::Arc;
 
@@ -18,10 +19,27 @@ use crate::db::tiers::{FromTiers, RawSet};
 pub(crate) use groups::GroupNumbers;
 use head::HeadSet;
 pub(crate) use newest::{Pairs, Part, Translation, newest};
+use turns::Turns;
+
+/// A part of the store that answers.
+struct Source {
+    set: Box<dyn SeriesSet>,
+    /// Its next series.
+    peeked: Option<Series>,
+    /// What has a lower turn is older than all of this.
+    turn: usize,
+}
+
+impl Source {
+    fn new(set: Box<dyn SeriesSet>, turn: usize) -> Self {
+        Self { set, peeked: None, turn }
+    }
+}
 
 /// The answer to a selection; blocks first, then the head, so that of equal times the block's sample stays.
 struct MergedSeries {
-    sources: Vec<(Box<dyn SeriesSet>, Option<Series>)>,
+    /// By rising turn.
+    sources: Vec<Source>,
     joiner: Joiner,
     labels_only: bool,
     begun: bool,
@@ -29,11 +47,7 @@ struct MergedSeries {
 }
 
 impl MergedSeries {
-    fn new(
-        sources: Vec<(Box<dyn SeriesSet>, Option<Series>)>,
-        labels_only: bool,
-        rolled_up: Vec<RolledUp>,
-    ) -> Self {
+    fn new(sources: Vec<Source>, labels_only: bool, rolled_up: Vec<RolledUp>) -> Self {
         Self { sources, joiner: Joiner::default(), labels_only, begun: false, rolled_up }
     }
 }
@@ -42,29 +56,32 @@ impl SeriesSet for MergedSeries {
     fn next(&mut self) -> Result<Option<Series>, QueryError> {
         if !self.begun {
             self.begun = true;
-            for (source, peeked) in &mut self.sources {
-                *peeked = source.next()?;
+            for source in &mut self.sources {
+                source.peeked = source.set.next()?;
             }
         }
         loop {
-            let peeked = self.sources.iter().filter_map(|(_, peeked)| peeked.as_ref());
+            let peeked = self.sources.iter().filter_map(|source| source.peeked.as_ref());
             let Some(labels) = peeked.map(|part| &part.labels).min().cloned() else { return Ok(None) };
-            let mut joined: Option<Series> = None;
-            for (source, peeked) in &mut self.sources {
-                if peeked.as_ref().is_none_or(|part| part.labels != labels) {
+            // Of the turns that are over, and of the one that is not.
+            let (mut joined, mut own): (Option<Series>, Option<(usize, Series)>) = (None, None);
+            for source in &mut self.sources {
+                if source.peeked.as_ref().is_none_or(|part| part.labels != labels) {
                     continue;
                 }
-                let Some(series) = std::mem::replace(peeked, source.next()?) else { continue };
-                joined = Some(match joined {
-                    None => series,
-                    // Asked for only where sources follow each other.
-                    Some(mut first) if !first.summaries.is_empty() || !series.summaries.is_empty() => {
-                        first.append(series);
-                        first
+                let Some(series) = std::mem::replace(&mut source.peeked, source.set.next()?) else {
+                    continue;
+                };
+                own = Some(match own.take() {
+                    Some((turn, first)) if turn == source.turn => (turn, self.joiner.join(first, series)),
+                    Some((_, older)) => {
+                        joined = Some(behind(joined, older));
+                        (source.turn, series)
                     }
-                    Some(first) => self.joiner.join(first, series),
+                    None => (source.turn, series),
                 });
             }
+            let joined = own.map(|(_, newest)| behind(joined, newest));
             // A page may overlap the range without a sample in it.
             if let Some(series) = joined
                 && (self.labels_only || !series.is_empty())
@@ -80,12 +97,12 @@ impl SeriesSet for MergedSeries {
 
     fn n_series_max(&self) -> usize {
         // The sources mostly have the same series.
-        self.sources.iter().map(|(source, _)| source.n_series_max()).max().unwrap_or(0)
+        self.sources.iter().map(|source| source.set.n_series_max()).max().unwrap_or(0)
     }
 
     fn cuts(&mut self, n: usize) -> Vec<Labels> {
-        let largest = self.sources.iter_mut().max_by_key(|(source, _)| source.n_series_max());
-        largest.map(|(source, _)| source.cuts(n)).unwrap_or_default()
+        let largest = self.sources.iter_mut().max_by_key(|source| source.set.n_series_max());
+        largest.map(|source| source.set.cuts(n)).unwrap_or_default()
     }
 
     fn split<'s>(&mut self, n: usize, cuts: &[Labels]) -> Vec<Box<dyn SeriesSet + 's>>
@@ -94,9 +111,9 @@ impl SeriesSet for MergedSeries {
     {
         let mut shares: Vec<Self> =
             (0..n).map(|_| Self::new(Vec::new(), self.labels_only, self.rolled_up.clone())).collect();
-        for (mut source, _) in self.sources.drain(..) {
-            for (share, part) in shares.iter_mut().zip(source.split(n, cuts)) {
-                share.sources.push((part, None));
+        for mut source in self.sources.drain(..) {
+            for (share, set) in shares.iter_mut().zip(source.set.split(n, cuts)) {
+                share.sources.push(Source { set, peeked: None, turn: source.turn });
             }
         }
         shares.into_iter().map(|share| -> Box<dyn SeriesSet + 's> { Box::new(share) }).collect()
@@ -115,50 +132,50 @@ pub(crate) fn select(
     let FromTiers { floor_ms, set, parts } = db.rolled_up(matchers, range, hints)?;
     // Rows take the place of some samples, so that pages are not what is asked for.
     let is_raw = range.start_ms >= floor_ms;
-    let in_turn = if hints.summaries && is_raw { one_after_another(&blocks, head.first_ms()) } else { None };
-    let hints = &SelectHints { summaries: in_turn.is_some(), ..hints.clone() };
-    let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
+    let turns = if hints.summaries && is_raw {
+        Turns::of_blocks(blocks, head.first_ms())
+    } else {
+        Turns::one(blocks)
+    };
+    let mut sources: Vec<Source> = Vec::new();
     if let Some(set) = set {
-        sources.push((Box::new(set), None));
+        sources.push(Source::new(Box::new(set), 0));
     }
     let rules = &db.options().retention_rules;
-    for block in in_turn.unwrap_or(blocks) {
+    for (turn, block) in &turns.parts {
+        let summaries = hints.summaries && is_raw && turns.is_alone(*turn);
+        let hints = &SelectHints { summaries, ..hints.clone() };
         if block.range().start_ms >= floor_ms {
-            sources.push((block.select(matchers, range, hints)?, None));
+            sources.push(Source::new(block.select(matchers, range, hints)?, *turn));
         } else if rules.is_empty() {
             let range = TimeRange::new(range.start_ms.max(floor_ms), range.end_ms);
             if range.start_ms <= range.end_ms && block.range().overlaps(range) {
-                sources.push((block.select(matchers, range, hints)?, None));
+                sources.push(Source::new(block.select(matchers, range, hints)?, *turn));
             }
         } else {
             let set = block.select(matchers, range, hints)?;
-            sources.push((Box::new(RawSet { set, floor_ms, rules: rules.clone() }), None));
+            sources.push(Source::new(Box::new(RawSet { set, floor_ms, rules: rules.clone() }), *turn));
         }
     }
-    sources.push((Box::new(head), None));
+    sources.push(Source::new(Box::new(head), turns.head));
+    sources.sort_by_key(|source| source.turn);
     Ok(Box::new(MergedSeries::new(sources, hints.labels_only, parts)))
 }
 
 /// All samples of `blocks` within `range`; of equal times the first block's.
 pub(crate) fn select_blocks(blocks: &[Arc<Block>], range: TimeRange) -> Result<impl SeriesSet, QueryError> {
-    let mut sources: Vec<(Box<dyn SeriesSet>, Option<Series>)> = Vec::new();
+    let mut sources = Vec::new();
     for block in blocks {
-        sources.push((block.select(&[], range, &SelectHints::default())?, None));
+        sources.push(Source::new(block.select(&[], range, &SelectHints::default())?, 0));
     }
     Ok(MergedSeries::new(sources, false, Vec::new()))
 }
 
-/// The blocks by time, if neither they nor what the head holds from `head_ms` on overlap: then nothing has to be told apart
-/// sample by sample. Else their order says whose sample stays.
-fn one_after_another(blocks: &[Arc<Block>], head_ms: Option<i64>) -> Option<Vec<Arc<Block>>> {
-    let mut blocks = blocks.to_vec();
-    blocks.sort_by_key(|block| block.range().start_ms);
-    let ends = blocks.iter().map(|block| block.range().end_ms);
-    let begins = blocks.iter().skip(1).map(|block| block.range().start_ms);
-    let last_ms = blocks.last().map(|block| block.range().end_ms);
-    let are_apart = ends.zip(begins).all(|(end_ms, start_ms)| end_ms < start_ms)
-        && last_ms.zip(head_ms).is_none_or(|(last_ms, head_ms)| last_ms < head_ms);
-    are_apart.then_some(blocks)
+/// `later` behind what there is of older turns.
+fn behind(older: Option<Series>, later: Series) -> Series {
+    let Some(mut older) = older else { return later };
+    older.append(later);
+    older
 }
 
 fn blocks_in(db: &Db, range: TimeRange) -> Vec<Arc<Block>> {
