@@ -143,8 +143,24 @@ struct Gathered {
     /// Without `le` and suffix.
     labels: Labels,
     t_ms: Option<i64>,
+    start_ms: i64,
+    /// Whether there is more of it than the line that says its start.
+    is_begun: bool,
     buckets: Buckets,
     exemplars: Vec<Exemplar>,
+}
+
+impl Gathered {
+    fn new(labels: Labels) -> Self {
+        Self {
+            labels,
+            t_ms: None,
+            start_ms: 0,
+            is_begun: false,
+            buckets: Buckets::default(),
+            exemplars: Vec::new(),
+        }
+    }
 }
 
 struct Gatherer<'o> {
@@ -221,23 +237,27 @@ impl Gatherer<'_> {
             return true;
         };
         let labels = self.builder.build();
-        if part == Part::Created {
-            self.flush();
-            if let Some(idx) = self.by_labels.get(&labels) {
-                self.out.natives[*idx].start_ms = (sample.value * 1_000.0) as i64;
-            }
-            return true;
-        }
         if self.current.as_ref().is_none_or(|current| current.labels != labels) {
             self.flush();
         }
-        let new =
-            || Gathered { labels, t_ms: sample.t_ms, buckets: Buckets::default(), exemplars: Vec::new() };
-        let current = self.current.get_or_insert_with(new);
+        let start_ms = (sample.value * 1_000.0) as i64;
+        if let (Part::Created, Some(idx)) = (part, self.by_labels.get(&labels)) {
+            self.out.natives[*idx].start_ms = start_ms;
+            return true;
+        }
+        let current = self.current.get_or_insert_with(|| Gathered::new(labels));
         match part {
             Part::Bucket(le) => current.buckets.set_bucket(le, sample.value),
             Part::Count => current.buckets.set_count(sample.value),
-            Part::Sum | Part::Created => current.buckets.set_sum(sample.value),
+            Part::Sum => current.buckets.set_sum(sample.value),
+            // The line stays, and is no end: it may stand anywhere among the others.
+            Part::Created => {
+                current.start_ms = if self.options.starts { start_ms } else { 0 };
+                return true;
+            }
+        }
+        if !std::mem::replace(&mut current.is_begun, true) {
+            current.t_ms = sample.t_ms;
         }
         if let Some(found) = &sample.exemplar
             && let Some(t_ms) = found.t_ms
@@ -260,7 +280,7 @@ impl Gatherer<'_> {
         let part = match suffix {
             "_count" => Part::Count,
             "_sum" => Part::Sum,
-            "_created" if self.options.starts => Part::Created,
+            "_created" => Part::Created,
             "_bucket" => {
                 Part::Bucket(float::parse(self.builder.get("le")?).ok().filter(|bound| !bound.is_nan())?)
             }
@@ -273,7 +293,12 @@ impl Gatherer<'_> {
 
     /// The current histogram is complete. One that contradicts itself is none.
     fn flush(&mut self) {
-        let Some(Gathered { labels, t_ms, buckets, exemplars }) = self.current.take() else { return };
+        let Some(Gathered { labels, t_ms, start_ms, buckets, exemplars, .. }) =
+            self.current.take_if(|current| current.is_begun)
+        else {
+            self.current = None;
+            return;
+        };
         let Ok(histogram) = buckets.finish() else { return };
         let (mut inside, mut raw) = (String::new(), String::new());
         for (name, value) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
@@ -283,7 +308,7 @@ impl Gatherer<'_> {
         if self.options.starts {
             self.by_labels.insert(labels, self.out.natives.len());
         }
-        self.out.push_native(Native { raw, t_ms, start_ms: 0, histogram, exemplars });
+        self.out.push_native(Native { raw, t_ms, start_ms, histogram, exemplars });
     }
 }
 

@@ -55,6 +55,23 @@ fn each_set_of_labels_is_a_histogram_and_says_its_start() {
 }
 
 #[test]
+fn a_start_may_stand_anywhere_among_a_histograms_lines() {
+    let first = "h_created{a=\"x\"} 12.5\n";
+    let lines: Vec<String> = H.lines().map(|line| format!("{line}\n")).collect();
+    for at in 0..=lines.len() {
+        let page =
+            format!("# TYPE h histogram\n{}{first}{}# EOF\n", lines[..at].concat(), lines[at..].concat());
+        let rest = format!("# TYPE h histogram\n{first}# EOF\n");
+        check(&page, TO_CUSTOM, &rest, &[H_SHOWN]);
+        let shown = H_SHOWN.replace("None 0", "None 12500");
+        check(&page, HistogramOptions { starts: true, ..TO_CUSTOM }, &rest, &[&shown]);
+    }
+    // A start of what is not there makes no histogram.
+    let alone = format!("# TYPE h histogram\n{first}# EOF\n");
+    check(&alone, HistogramOptions { starts: true, ..TO_CUSTOM }, &alone, &[]);
+}
+
+#[test]
 fn buckets_that_contradict_each_other_are_none() {
     fn check(buckets: &[(f64, f64)], count: Option<f64>, expected: &str) {
         let mut gathered = Buckets::default();

@@ -1,4 +1,4 @@
-//! Prometheus' own inputs for its parsers of text and OpenMetrics, read from a checkout of its repository that `HINOMI_UPSTREAM` names:
+//! Prometheus' own inputs for its parsers of text, OpenMetrics and protobuf, read from a checkout of its repository that `HINOMI_UPSTREAM` names:
 //! accepted and refused alike, by the cold parser and by the one that compares pages, with the same values and times.
 //!
 //! They are not kept here; without a checkout the test says so and passes. What they taught stands as cases of our own beside the parsers.
@@ -10,42 +10,25 @@
     reason = "a test outside the product: it reads a folder"
 )]
 
-use std::path::Path;
+mod golang;
+mod histograms;
+mod prototext;
+
+use std::path::{Path, PathBuf};
 
 use model::MetricType;
 use wire::exposition::diff::{Blocks, Draft, Page};
 use wire::exposition::{Entry, Format, Parser};
 
-/// A Go string literal at the start of `text`, and what is behind it.
-fn literal(text: &str) -> Option<(Vec<u8>, &str)> {
-    let text = text.trim_start();
-    if let Some(raw) = text.strip_prefix('`') {
-        let (inside, rest) = raw.split_once('`')?;
-        return Some((inside.as_bytes().to_vec(), rest));
+use crate::golang::literal;
+
+/// The folder of upstream's tests, if there is one.
+fn folder() -> Option<PathBuf> {
+    let upstream = std::env::var_os("HINOMI_UPSTREAM");
+    if upstream.is_none() {
+        println!("skipped: set HINOMI_UPSTREAM to a checkout of Prometheus' repository");
     }
-    let body = text.strip_prefix('"')?;
-    let (mut out, mut at) = (Vec::new(), 0);
-    let bytes = body.as_bytes();
-    loop {
-        match bytes.get(at)? {
-            b'"' => return Some((out, &body[at + 1..])),
-            b'\\' => {
-                at += 1;
-                match bytes.get(at)? {
-                    b'n' => out.push(b'\n'),
-                    b't' => out.push(b'\t'),
-                    b'r' => out.push(b'\r'),
-                    b'x' => {
-                        out.push(u8::from_str_radix(body.get(at + 1..at + 3)?, 16).ok()?);
-                        at += 2;
-                    }
-                    other => out.push(*other),
-                }
-            }
-            other => out.push(*other),
-        }
-        at += 1;
-    }
+    upstream.map(|upstream| Path::new(&upstream).join("model/textparse"))
 }
 
 /// A value and its time.
@@ -143,11 +126,7 @@ fn compared(input: &[u8], format: Format) -> [bool; 2] {
 
 #[test]
 fn upstreams_inputs_are_judged_as_upstream_judges_them() {
-    let Some(upstream) = std::env::var_os("HINOMI_UPSTREAM") else {
-        println!("skipped: set HINOMI_UPSTREAM to a checkout of Prometheus' repository");
-        return;
-    };
-    let folder = Path::new(&upstream).join("model/textparse");
+    let Some(folder) = folder() else { return };
     let (mut wrong, mut n_cases, mut n_samples) = (Vec::new(), 0, 0);
     for (file, format) in
         [("promparse_test.go", Format::Text004), ("openmetricsparse_test.go", Format::OpenMetrics100)]
