@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use stdx::varint::{put_bytes, put_u64};
+
 use crate::harness::{Hinomi, free_port, output, wait_for};
 
 /// What `cargo xtask install` has made.
@@ -99,4 +101,69 @@ fn pushed_groups_stand_until_they_are_deleted() {
     });
     let refused = ureq::put(&url).config().http_status_as_error(false).build().send("done 1 5\n").unwrap();
     assert_eq!(refused.status(), 400);
+}
+
+/// A field with a message, or with text.
+fn field(number: u64, inside: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_u64(&mut out, number << 3 | 2);
+    put_bytes(&mut out, inside);
+    out
+}
+
+/// Fields with numbers; `sint` as protobuf zigzags them.
+fn varints(numbers: &[(u64, u64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (number, value) in numbers {
+        put_u64(&mut out, number << 3);
+        put_u64(&mut out, *value);
+    }
+    out
+}
+
+/// One family as client libraries send it: buckets ]1, 2], ]2, 4] and ]4, 8] with 1, 2 and 1 observations, and the classic ones up to 4.
+fn pushed_histogram() -> Vec<u8> {
+    let float =
+        |number: u64, value: f64| [vec![(number << 3 | 1) as u8], value.to_le_bytes().to_vec()].concat();
+    let bucket = |count: u64, le: f64| field(3, &[varints(&[(1, count)]), float(2, le)].concat());
+    let histogram = [
+        varints(&[(1, 4)]),
+        float(2, 13.0),
+        bucket(1, 2.0),
+        bucket(3, 4.0),
+        varints(&[(5, 0)]),
+        float(6, 0.001),
+        field(12, &varints(&[(1, 2), (2, 3)])),
+        // 1, then one more, then one less.
+        varints(&[(13, 2), (13, 2), (13, 1)]),
+    ]
+    .concat();
+    let family = [field(1, b"took_seconds"), varints(&[(3, 4)]), field(4, &field(7, &histogram))].concat();
+    let mut body = Vec::new();
+    put_bytes(&mut body, &family);
+    body
+}
+
+#[test]
+fn a_pushed_native_histogram_is_stored_as_such_and_its_quantiles_are_right() {
+    let config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\n";
+    let server = Hinomi::start(Some(config), &["--web.enable-pushgateway"]);
+    let protobuf =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let url = format!("{}/metrics/job/nightly/shard/7", server.base);
+    ureq::put(&url).header("Content-Type", protobuf).send(&pushed_histogram()[..]).unwrap();
+    for (query, expected) in [
+        ("histogram_count(took_seconds{GROUP})", 4.0),
+        ("histogram_sum(took_seconds{GROUP})", 13.0),
+        ("histogram_quantile(0.25, took_seconds{GROUP})", 2.0),
+        ("histogram_quantile(0.5, took_seconds{GROUP})", 8f64.sqrt()),
+        ("histogram_quantile(1, took_seconds{GROUP})", 8.0),
+        ("histogram_fraction(2, 4, took_seconds{GROUP})", 0.5),
+        ("took_seconds_bucket{GROUP,le=\"4.0\"}", 3.0),
+        ("took_seconds_count{GROUP}", 4.0),
+    ] {
+        let query = query.replace("GROUP", "job=\"nightly\",shard=\"7\"");
+        let got = wait_for(&query, Duration::from_secs(15), || server.number(&query));
+        assert!((got - expected).abs() < 1e-12, "{query}: {got} for {expected}");
+    }
 }
