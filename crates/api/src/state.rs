@@ -60,6 +60,8 @@ pub struct ConfigStatus {
     pub loaded_at_ms: i64,
     /// `global.external_labels`, for federation.
     pub external_labels: model::Labels,
+    /// How much is kept, in words: `15d or 10GiB`.
+    pub retention: String,
 }
 
 /// What a server can do, by category and name.
@@ -103,8 +105,6 @@ pub struct Options {
     pub working_dir: String,
     /// This host, for `runtimeinfo`.
     pub hostname: String,
-    /// Retention in words, `15d or 10GiB`.
-    pub retention: String,
     /// When the process began, Unix milliseconds.
     pub started_at_ms: i64,
     /// Live streams of notices at once.

@@ -87,7 +87,6 @@ impl Server {
             cors_origin: None,
             working_dir: "/".to_owned(),
             hostname: "h".to_owned(),
-            retention: "15d".to_owned(),
             started_at_ms: NOW_MS,
             notice_subscribers_max: 1,
             search_limit_max: Some(50),

@@ -6,7 +6,7 @@
 mod features;
 mod theirs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,7 +115,12 @@ const OWN: &[Flag] = &[
         "Switch on a feature that is off by default, repeatable or with commas between; docs/user/command-line.md lists them",
     ),
     flag("storage.tsdb.path", Kind::Value("DIR"), "data", "Where samples, alert state and silences are kept"),
-    flag("storage.tsdb.retention.time", DURATION, "15d", "How long samples are kept; 0 for ever"),
+    flag(
+        "storage.tsdb.retention.time",
+        DURATION,
+        "15d",
+        "How long samples are kept; 0 for ever, as where a size or percentage is set and this is not",
+    ),
     flag(
         "storage.tsdb.retention.size",
         SIZE,
@@ -318,6 +323,7 @@ const OWN: &[Flag] = &[
 #[derive(Debug, Clone)]
 pub(crate) struct Values {
     values: BTreeMap<&'static str, Vec<String>>,
+    given: BTreeSet<&'static str>,
     /// What was given and has no effect, a line each for the log.
     warnings: Vec<String>,
 }
@@ -330,8 +336,15 @@ impl Values {
         warnings: Vec<String>,
         given: impl Fn(&Flag) -> Option<Vec<String>>,
     ) -> Self {
-        let value = |flag: &Flag| given(flag).unwrap_or_else(|| vec![flag.default.to_owned()]);
-        Self { values: table.iter().map(|flag| (flag.name, value(flag))).collect(), warnings }
+        let (mut values, mut names) = (BTreeMap::new(), BTreeSet::new());
+        for flag in table {
+            let value = given(flag);
+            if value.is_some() {
+                names.insert(flag.name);
+            }
+            values.insert(flag.name, value.unwrap_or_else(|| vec![flag.default.to_owned()]));
+        }
+        Self { values, given: names, warnings }
     }
 
     /// What `--enable-feature` switches on, and what the log should say of flags that switch nothing.
@@ -353,6 +366,12 @@ impl Values {
     #[must_use]
     pub(crate) fn all(&self) -> BTreeMap<String, String> {
         self.values.iter().map(|(name, values)| ((*name).to_owned(), values.join(","))).collect()
+    }
+
+    /// Whether the value is not the default's.
+    #[must_use]
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.given.contains(name)
     }
 
     /// Every value of `name`.

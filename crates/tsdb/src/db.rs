@@ -37,7 +37,7 @@ use crate::families::Families;
 use crate::head::{DbAppender, Head};
 use crate::index::BlockCache;
 use crate::metrics::Metrics;
-use crate::options::Options;
+use crate::options::{Limits, Options};
 use crate::query;
 use crate::report::{MaintenanceReport, OpenReport, Stats};
 use crate::wal::{Log, SyncHandle};
@@ -55,6 +55,8 @@ pub(crate) use open::LOCK_FILE;
 pub struct Db {
     dir: Arc<dyn Dir>,
     options: Options,
+    /// Hold in the place of those in `options`.
+    limits: RwLock<Limits>,
     metrics: Metrics,
     maintenance: Mutex<()>,
     log: Mutex<LogPair>,
@@ -297,6 +299,32 @@ impl Db {
     #[must_use]
     pub fn refused_for_memory(&self) -> BTreeMap<(String, String), u64> {
         self.budget.refused()
+    }
+
+    /// How much is kept now.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        *self.limits.read()
+    }
+
+    /// Whether [`Db::set_limits`] would take them.
+    ///
+    /// # Errors
+    /// When a limit makes no sense, alone or beside the roll-ups.
+    pub fn check_limits(&self, limits: Limits) -> Result<(), TsdbError> {
+        open::check_options(&self.options.clone().with_limits(limits))
+    }
+
+    /// Keeps this much from now on; what is too old or too much goes with the next maintenance.
+    ///
+    /// # Errors
+    /// As [`Db::check_limits`].
+    pub fn set_limits(&self, limits: Limits) -> Result<(), TsdbError> {
+        self.check_limits(limits)?;
+        self.head.set_limits(&self.options, &limits);
+        self.metrics.limits(&limits);
+        *self.limits.write() = limits;
+        Ok(())
     }
 
     pub(crate) fn options(&self) -> &Options {

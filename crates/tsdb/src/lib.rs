@@ -27,5 +27,5 @@ pub mod wal;
 pub use block::fuzz_tombstones;
 pub use db::Db;
 pub use error::TsdbError;
-pub use options::{Durability, Options, RetentionRule, RollUp};
+pub use options::{Durability, Limits, Options, RetentionRule, RollUp};
 pub use report::{MaintenanceReport, NamedCount, OpenProgress, OpenReport, Quarantined, Stats};

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use stdx::metrics::{Counter, Gauge, Registry};
 
+use crate::options::Limits;
+
 /// Counters under our name and Prometheus'.
 #[derive(Debug)]
 pub(crate) struct Counters(Vec<Arc<Counter>>);
@@ -52,12 +54,20 @@ pub(crate) struct Metrics {
     pub(crate) block_bytes: Gauges,
     pub(crate) rollup_bytes: Gauges,
     pub(crate) rollup_floor_ms: Gauges,
+    retention: [Arc<Gauge>; 3],
     pub(crate) compactions: Counters,
     pub(crate) compactions_failed: Counters,
     pub(crate) quarantined: Counters,
 }
 
 impl Metrics {
+    /// Says how much is kept.
+    pub(crate) fn limits(&self, limits: &Limits) {
+        let values =
+            [limits.retention_ms as f64 / 1_000.0, limits.retention_bytes as f64, limits.retention_percent];
+        self.retention.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
+    }
+
     /// Registers everything. `tsdb_x` is ours; where Prometheus has it, `prometheus_tsdb_x` stands beside it.
     pub(crate) fn register(registry: &Registry) -> Self {
         let both = |ours: &str, theirs: &str| [ours, theirs].map(str::to_owned);
@@ -151,6 +161,12 @@ impl Metrics {
                 "prometheus_tsdb_storage_blocks_bytes",
                 "Size of all blocks.",
             ),
+            retention: [
+                ("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0 for ever."),
+                ("prometheus_tsdb_retention_limit_bytes", "Most bytes of blocks and log; 0 for no limit."),
+                ("prometheus_tsdb_retention_limit_percentage", "The same in percent of the disk's size."),
+            ]
+            .map(|(name, help)| registry.gauge(name, help)),
             compactions: counter(
                 "tsdb_compactions_total",
                 "prometheus_tsdb_compactions_total",

@@ -104,6 +104,39 @@ pub struct Options {
     pub registry: Registry,
 }
 
+/// Those of the settings that may change while the store is open, see [`crate::Db::set_limits`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// As [`Options::retention_ms`].
+    pub retention_ms: i64,
+    /// As [`Options::retention_bytes`].
+    pub retention_bytes: u64,
+    /// As [`Options::retention_percent`].
+    pub retention_percent: f64,
+    /// As [`Options::exemplars_max`].
+    pub exemplars_max: usize,
+}
+
+impl Options {
+    /// The part that may change.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            retention_ms: self.retention_ms,
+            retention_bytes: self.retention_bytes,
+            retention_percent: self.retention_percent,
+            exemplars_max: self.exemplars_max,
+        }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        let Limits { retention_ms, retention_bytes, retention_percent, exemplars_max } = limits;
+        Self { retention_ms, retention_bytes, retention_percent, exemplars_max, ..self }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -52,6 +52,27 @@ fn series_are_kept_as_long_as_the_first_rule_that_fits_says() {
 }
 
 #[test]
+fn limits_may_change_while_the_store_is_open() {
+    let (db, _) = Db::open(Arc::new(MemDir::new()), options(), START_MS).unwrap();
+    let content = fill(&db, 40);
+    let now_ms = START_MS + 40 * BLOCK_MS;
+    assert_eq!(read_all(&db), content);
+    let limits = db.limits();
+    let wrong = tsdb::Limits { retention_ms: -1, ..limits };
+    assert_eq!(db.set_limits(wrong).unwrap_err().to_string(), "retention_ms must be zero or positive");
+    assert_eq!(db.limits(), limits);
+    db.set_limits(tsdb::Limits { retention_ms: BLOCK_MS * 8, ..limits }).unwrap();
+    db.maintain(now_ms).unwrap();
+    let n_blocks = read_all(&db)[&labels(0)].len() / 10;
+    // As large as blocks had become, a block stays until all of it is too old.
+    assert!((8..40).contains(&n_blocks), "{n_blocks}");
+    // A limit of nothing leaves what is not sealed yet.
+    db.set_limits(tsdb::Limits { retention_ms: 0, retention_bytes: 1, ..limits }).unwrap();
+    db.maintain(now_ms).unwrap();
+    assert!(read_all(&db)[&labels(0)].len() < n_blocks * 10);
+}
+
+#[test]
 fn a_share_of_the_disk_is_a_limit() {
     let total_bytes = 400_000;
     for percent in [5.0, 2.0] {

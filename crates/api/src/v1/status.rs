@@ -55,7 +55,7 @@ pub(crate) async fn runtime_info(State(shell): State<Arc<Shell>>, _: Manager) ->
             json.key("GOMEMLIMIT").int(i64::MAX);
             json.key("GOGC").text("");
             json.key("GODEBUG").text("");
-            json.key("storageRetention").text(&options.retention);
+            json.key("storageRetention").text(&config.retention);
         });
     })
 }

@@ -7,6 +7,7 @@ use scrape::{GlobalConfig, ScrapeConfigFile};
 use serde::{Deserialize, Deserializer};
 
 use super::Own;
+use super::storage::StorageKeys;
 
 /// One function for each key that is known but not served, so that the error stands at the key's value.
 macro_rules! refuse {
@@ -19,7 +20,6 @@ macro_rules! refuse {
 
 refuse! {
     tracing: "remove the section; no traces are sent",
-    storage: "set --storage.tsdb.retention.time and --storage.tsdb.retention.size instead",
 }
 
 /// The whole file.
@@ -49,8 +49,8 @@ pub(super) struct ConfigFile {
     pub(super) otlp: api::OtlpConfig,
     #[serde(deserialize_with = "tracing")]
     tracing: (),
-    #[serde(deserialize_with = "storage")]
-    storage: (),
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) storage: StorageKeys,
 }
 
 /// As Prometheus says it when an entry is empty.

@@ -5,6 +5,7 @@
 
 mod file;
 mod show;
+pub(crate) mod storage;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     /// Receivers of what is stored here.
     pub(crate) remote_write: Vec<remote::RemoteWriteConfig>,
     pub(crate) remote_read: Vec<remote::RemoteReadConfig>,
+    /// `storage`
+    pub(crate) storage: storage::StorageKeys,
     /// `otlp`
     pub(crate) otlp: Arc<api::OtlpConfig>,
     /// `hinomi`
@@ -202,6 +205,7 @@ impl Config {
         remote_write.iter_mut().for_each(|config| config.set_directory(dir));
         let mut remote_read = file.remote_read;
         remote_read.iter_mut().for_each(|config| config.set_directory(dir));
+        found.warnings.extend(file.storage.warnings());
         if !found.errors.is_empty() {
             return Err(ConfigErrors(found.errors));
         }
@@ -212,6 +216,7 @@ impl Config {
             alerting,
             remote_write,
             remote_read,
+            storage: file.storage,
             otlp: Arc::new(file.otlp),
             own,
             shown,

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 const MASK: &str = "<secret>";
 
 /// Keys whose values are secrets, wherever they stand.
-const SECRET_KEYS: [&str; 13] = [
+const SECRET_KEYS: [&str; 14] = [
     "password",
     "credentials",
     "bearer_token",
@@ -26,7 +26,15 @@ const SECRET_KEYS: [&str; 13] = [
     "proxy_connect_header",
     "smtp_auth_password",
     "slack_api_url",
+    "service_account_key",
 ];
+
+/// And however they begin: `application_secret`, `auth_token`, `certificate_password`, `private_key` of the services that are discovered.
+const SECRET_ENDS: [&str; 6] = ["_secret", "_token", "password", "passphrase", "private_key", "consumer_key"];
+
+fn is_secret(key: &str) -> bool {
+    SECRET_KEYS.contains(&key) || SECRET_ENDS.iter().any(|end| key.ends_with(end))
+}
 
 /// `text`, which must be YAML, with secrets replaced.
 ///
@@ -133,7 +141,7 @@ fn push(out: &mut String, node: &Node, indent: usize, after_dash: bool) {
             for (idx, (key, value)) in entries.iter().enumerate() {
                 let pad = if idx == 0 && after_dash { 0 } else { indent };
                 let _ = write!(out, "{:pad$}{}:", "", scalar(key));
-                match SECRET_KEYS.contains(&key.as_str()) && !matches!(value, Node::Null) {
+                match is_secret(key) && !matches!(value, Node::Null) {
                     true => drop(writeln!(out, " {MASK}")),
                     false => push_value(out, value, indent),
                 }
@@ -239,6 +247,10 @@ mod tests {
         check(
             "global: {scrape_interval: 15s, external_labels: {a: \"yes\", b: 'x: y'}}\nscrape_configs:\n- job_name: b\n  basic_auth: {username: u, password: hunter2}\n  static_configs: [{targets: [\"h:1\", 'http://u:hunter2@h/p']}]\n  params: {}\n",
             "global:\n  scrape_interval: 15s\n  external_labels:\n    a: \"yes\"\n    b: \"x: y\"\nscrape_configs:\n- job_name: b\n  basic_auth:\n    username: u\n    password: <secret>\n  static_configs:\n  - targets:\n    - h:1\n    - http://u:<secret>@h/p\n  params: {}\n",
+        );
+        check(
+            "a: {application_key: k, application_secret: s, consumer_key: s, auth_token: s, key_passphrase: s, certificate_password: s, private_key: s, service_account_key: s, private_key_path: p, token_url: u}\n",
+            "a:\n  application_key: k\n  application_secret: <secret>\n  consumer_key: <secret>\n  auth_token: <secret>\n  key_passphrase: <secret>\n  certificate_password: <secret>\n  private_key: <secret>\n  service_account_key: <secret>\n  private_key_path: p\n  token_url: u\n",
         );
         check("a:\n- [1, x]\n- [true]\nb:\n", "a:\n- - 1\n  - x\n- - true\nb: null\n");
     }

@@ -76,7 +76,8 @@ async fn serve(flags: &Values) -> Result<()> {
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.addr.to_string()).collect();
 
     let (commands, mut requests) = mpsc::channel(COMMANDS_MAX);
-    let status = Arc::new(ArcSwap::from_pointee(shown(&config, clock.now_ms())));
+    let status =
+        Arc::new(ArcSwap::from_pointee(shown(&config, flags.text("data.retention"), clock.now_ms())));
     let options = web_options(flags, &listeners, door.as_deref(), &*clock)?;
     let page = own::metrics_page(&registry, "alertmanager_build_info");
     let shell = api::Shell::new(options, clock.clone(), &registry, page, status.clone(), commands);
@@ -146,7 +147,7 @@ impl Running {
         let loaded = tokio::task::spawn_blocking(move || compose::load(&path)).await;
         let loaded = loaded.unwrap_or_else(|err| Err(err.into()));
         let taken = loaded.inspect_err(|_| self.manager.reload_failed()).and_then(|config| {
-            let status = shown(&config, self.clock.now_ms());
+            let status = shown(&config, &self.status.load().retention, self.clock.now_ms());
             self.manager.reload(config)?;
             self.status.store(Arc::new(status));
             Ok(())
@@ -167,11 +168,12 @@ impl Running {
     }
 }
 
-fn shown(config: &alertmanager::Config, now_ms: i64) -> api::ConfigStatus {
+fn shown(config: &alertmanager::Config, retention: &str, now_ms: i64) -> api::ConfigStatus {
     api::ConfigStatus {
         yaml: config.masked_yaml().to_owned(),
         reload_success: true,
         loaded_at_ms: now_ms,
+        retention: retention.to_owned(),
         ..api::ConfigStatus::default()
     }
 }
@@ -227,7 +229,6 @@ fn web_options(
         cors_origin: None,
         working_dir: std::env::current_dir().unwrap_or_default().display().to_string(),
         hostname: web::hostname(),
-        retention: flags.text("data.retention").to_owned(),
         started_at_ms: clock.now_ms(),
         notice_subscribers_max: NOTICE_SUBSCRIBERS_MAX,
         search_limit_max: None,

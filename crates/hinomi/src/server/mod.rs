@@ -84,6 +84,7 @@ struct Running {
     queries: Queries,
     scraping: scrape::Manager,
     own: OwnTargets,
+    db: Arc<tsdb::Db>,
     alerting: Alerting,
     remote: remote::Manager,
     reading: Arc<remote::ReadThrough>,
@@ -112,7 +113,7 @@ async fn serve(flags: &Values) -> Result<()> {
 
     let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
     let db = tokio::select! {
-        opened = open_store(flags, &data_path, &registry, &*clock, &shell) => Arc::new(opened?),
+        opened = open_store(flags, &config, &data_path, &registry, &*clock, &shell) => Arc::new(opened?),
         // Reading the log again may take a while; ending in the middle harms nothing.
         () = signals.next_stop() => bail!("ended by a signal while the data directory was being opened"),
     };
@@ -139,6 +140,7 @@ async fn serve(flags: &Values) -> Result<()> {
     shell.set_ready(services(&ground, &shell, reads, (&scraping, &alerting), &current, &imports, ways_in)?);
     let running = Running {
         own: own_targets(&clock, page, pushed, &shell),
+        db: db.clone(),
         config_path,
         clock,
         engine,
@@ -437,13 +439,14 @@ fn alertmanager_urls(shell: &api::Shell, alerting: &Alerting) -> Arc<dyn Fn() ->
 
 async fn open_store(
     flags: &Values,
+    config: &Config,
     path: &Path,
     registry: &Registry,
     clock: &dyn Clock,
     shell: &api::Shell,
 ) -> Result<tsdb::Db> {
     open_files::allow_most();
-    let options = store_options(flags, registry)?;
+    let options = store_options(flags, registry)?.with_limits(config.storage.limits(flags)?);
     let dir = DiskDir::open(path).with_context(|| format!("cannot use data directory {}", path.display()))?;
     let (now_ms, progress) = (clock.now_ms(), options.progress.clone());
     shell.set_starting(Arc::new({
@@ -466,9 +469,6 @@ async fn open_store(
 
 fn store_options(flags: &Values, registry: &Registry) -> Result<tsdb::Options> {
     Ok(tsdb::Options {
-        retention_ms: flags.duration_ms("storage.tsdb.retention.time")?,
-        retention_bytes: flags.bytes("storage.tsdb.retention.size")?,
-        retention_percent: flags.percent("storage.tsdb.retention.percentage")?,
         retention_rules: flags
             .selector_durations("storage.tsdb.retention.rule")?
             .into_iter()
@@ -502,10 +502,6 @@ fn web_options(
         ".*" => None,
         origin => Some(model::Regex::new(origin).map_err(|err| anyhow!("--web.cors.origin: {err}"))?),
     };
-    let retention = match flags.text("storage.tsdb.retention.size") {
-        "0" => flags.text("storage.tsdb.retention.time").to_owned(),
-        size => format!("{} or {size}", flags.text("storage.tsdb.retention.time")),
-    };
     Ok(api::Options {
         role: api::Role::Server,
         flags: flags.all(),
@@ -520,7 +516,6 @@ fn web_options(
         cors_origin,
         working_dir: std::env::current_dir().unwrap_or_default().display().to_string(),
         hostname: hostname(),
-        retention,
         started_at_ms: clock.now_ms(),
         notice_subscribers_max: usize::try_from(flags.count("web.max-notifications-subscribers")?)?,
         search_limit_max: match flags.features()?.0.search {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use api::Command;
 use stdx::metrics::{Gauge, Registry};
 use tokio::sync::mpsc;
@@ -119,6 +119,8 @@ impl Running {
         let prepared = self.alerting.prepare(&config, flags, engine.clone())?;
         let receivers = self.remote.prepare(&config.remote_write, &config.global.external_labels)?;
         let readers = remote::ReadThrough::prepare(&config.remote_read, &config.global.external_labels)?;
+        let limits = config.storage.limits(flags)?;
+        self.db.check_limits(limits).context("storage")?;
         let now_ms = self.clock.now_ms();
         self.scraping.apply_config(&config.jobs, &config.global)?;
         if let Err(err) = self.alerting.take(prepared, &config, now_ms) {
@@ -130,6 +132,7 @@ impl Running {
         // After what may still refuse: a queue that is gone is forgotten.
         self.remote.take(receivers)?;
         self.reading.take(readers);
+        self.db.set_limits(limits)?;
         self.own.apply(&config, &self.scraping);
         self.engine.store(Arc::new(engine));
         self.queries.take_log(query_log);
@@ -140,6 +143,7 @@ impl Running {
             reload_success: true,
             loaded_at_ms: now_ms,
             external_labels: config.global.external_labels.clone(),
+            retention: crate::config::storage::shown(&limits),
         };
         self.status.store(Arc::new(status));
         self.current.store(config);

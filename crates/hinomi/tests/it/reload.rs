@@ -56,6 +56,25 @@ fn a_changed_file_is_noticed_when_that_is_switched_on() {
 }
 
 #[test]
+fn retention_of_the_file_holds_before_the_flags_and_changes_with_it() {
+    let server = Hinomi::start(Some("storage: {tsdb: {out_of_order_time_window: 30m}}\n"), &[]);
+    let retention =
+        |server: &Hinomi| server.get("/api/v1/status/runtimeinfo").json()["data"]["storageRetention"].clone();
+    assert_eq!(retention(&server), "15d");
+    let reloaded = |text: &str, status: u16, expected: &str| {
+        std::fs::write(config_path(&server), text).unwrap();
+        let answer = server.post("/-/reload", "text/plain", "");
+        assert_eq!((answer.status, retention(&server)), (status, expected.into()), "{text}: {}", answer.body);
+    };
+    reloaded("storage: {tsdb: {retention: {time: 30d, size: 10GB}}}\n", 200, "30d or 10GiB");
+    let limit = server.get("/metrics").body;
+    assert!(limit.contains("prometheus_tsdb_retention_limit_bytes 10737418240"), "{limit:.2000}");
+    reloaded("storage: {tsdb: {retention: {percentage: 200}}}\n", 500, "30d or 10GiB");
+    reloaded("storage: {tsdb: {retention: {percentage: 50}}, exemplars: {max_exemplars: 10}}\n", 200, "50%");
+    reloaded("storage:\n", 200, "15d");
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_is_named_with_line_and_column() {
     let target = Target::start(|_| Reply::text("m 1\n"));
     let server = Hinomi::start(Some(&config("one", &target)), &["--web.enable-lifecycle"]);

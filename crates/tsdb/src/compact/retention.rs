@@ -21,8 +21,9 @@ pub(crate) struct Retention<'a> {
 }
 
 impl<'a> Retention<'a> {
-    pub(crate) fn new(options: &'a Options, newest_ms: i64) -> Self {
-        let (rules, other_ms) = (&options.retention_rules[..], options.retention_ms);
+    /// `other_ms` is that of series without a rule.
+    pub(crate) fn new(options: &'a Options, other_ms: i64, newest_ms: i64) -> Self {
+        let rules = &options.retention_rules[..];
         Self { rules, other_ms, newest_ms, floor_ms: i64::MAX }
     }
 

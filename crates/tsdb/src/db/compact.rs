@@ -10,6 +10,7 @@ use super::{Db, rollup};
 use crate::block::{Block, remove_block};
 use crate::compact::{BlockInfo, Job, Retention, compact_blocks, compaction_ranges, expired, plan};
 use crate::error::TsdbError;
+use crate::options::Limits;
 use crate::report::MaintenanceReport;
 
 /// Merges in one call, so that a call ends. Chosen.
@@ -70,8 +71,8 @@ pub(super) fn newest_ms(db: &Db, now_ms: i64) -> i64 {
 
 /// Merges what is due.
 pub(super) fn compact(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Result<(), TsdbError> {
-    let ranges = compaction_ranges(db.options.block_ms, db.options.retention_ms);
-    let mut retention = Retention::new(&db.options, newest_ms(db, now_ms));
+    let ranges = compaction_ranges(db.options.block_ms, db.limits().retention_ms);
+    let mut retention = Retention::new(&db.options, db.limits().retention_ms, newest_ms(db, now_ms));
     if db.tiers.are_made() {
         retention = retention.not_beyond(db.tiers.floor_ms());
     }
@@ -158,7 +159,7 @@ pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Re
     let (_, mut infos) = infos(db);
     infos.sort_by_key(|info| info.min_ms);
     let newest_ms = newest_ms(db, now_ms);
-    let retention_ms = Retention::new(&db.options, newest_ms).longest_ms();
+    let retention_ms = Retention::new(&db.options, db.limits().retention_ms, newest_ms).longest_ms();
     let other_bytes = rollup::other_bytes(db);
     let mut names = expired(&infos, newest_ms, now_ms, retention_ms, bytes_max(db)?, other_bytes);
     if db.tiers.are_made() {
@@ -181,7 +182,7 @@ pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Re
 
 /// How much blocks and log may take; 0 for no limit.
 pub(super) fn bytes_max(db: &Db) -> Result<u64, TsdbError> {
-    let (bytes, percent) = (db.options.retention_bytes, db.options.retention_percent);
+    let Limits { retention_bytes: bytes, retention_percent: percent, .. } = db.limits();
     if percent <= 0.0 {
         return Ok(bytes);
     }

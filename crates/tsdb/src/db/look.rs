@@ -76,6 +76,7 @@ fn try_open(dir: &Arc<dyn Dir>, options: &Options) -> Result<(Db, OpenReport, bo
         families: Mutex::new(Families::read(&**dir)),
         dir: Arc::clone(dir),
         options: options.clone(),
+        limits: RwLock::new(options.limits()),
         maintenance: Mutex::new(()),
         log: Mutex::new(begin_logs(&nowhere, options, &Found::nothing())?),
         head,

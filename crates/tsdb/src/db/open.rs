@@ -56,6 +56,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
         budget: Budget::new(&options),
         families: Mutex::new(Families::read(&*dir)),
         dir,
+        limits: RwLock::new(options.limits()),
         options,
         maintenance: Mutex::new(()),
         log: Mutex::new(log),
@@ -80,6 +81,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     db.options.progress.begin(OpenStep::Done);
     db.metrics.quarantined.add(report.quarantined.len() as u64);
     maintain::update_gauges(&db);
+    db.metrics.limits(&db.limits());
     Ok((db, report))
 }
 
@@ -122,7 +124,7 @@ fn begin_indexes(blocks: &[Block], bytes_max: u64) {
     }
 }
 
-fn check_options(options: &Options) -> Result<(), TsdbError> {
+pub(super) fn check_options(options: &Options) -> Result<(), TsdbError> {
     let positive = [("block_ms", options.block_ms), ("seal_ms", options.seal_ms)];
     if let Some((setting, _)) = positive.into_iter().find(|(_, value)| *value <= 0) {
         return Err(TsdbError::Setting { setting, must: "positive" });

@@ -61,7 +61,7 @@ fn due(db: &Db, now_ms: i64) -> Result<Option<i64>, TsdbError> {
     infos.sort_by_key(|info| info.min_ms);
     let (newest_ms, block_ms) = (newest_ms(db, now_ms), db.options.block_ms);
     let end = |last_ms: i64| floor_to(last_ms, block_ms).saturating_add(block_ms);
-    let keep_from_ms = match db.options.retention_ms {
+    let keep_from_ms = match db.limits().retention_ms {
         0 => i64::MIN,
         retention_ms => newest_ms.saturating_sub(retention_ms),
     };
@@ -115,7 +115,7 @@ fn roll(
         // From now on a missing state is a lost one.
         state.write(&*db.dir)?;
     }
-    let retention = Retention::new(&db.options, 0);
+    let retention = Retention::new(&db.options, 0, 0);
     let is_left_out = |labels: &Labels| retention.has_rule(labels);
     let stretch = Stretch { blocks, from_ms, to_ms, is_left_out: &is_left_out, late };
     let wanted: Vec<usize> =

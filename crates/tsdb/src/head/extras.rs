@@ -28,6 +28,12 @@ impl ExemplarRing {
         self.ring.push_back((series, exemplar));
     }
 
+    /// The oldest beyond it go at once.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = max;
+        self.ring.drain(..self.ring.len().saturating_sub(max));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(u32, Exemplar)> {
         self.ring.iter()
     }

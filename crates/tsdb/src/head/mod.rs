@@ -25,7 +25,7 @@ use model::Labels;
 use parking_lot::{Mutex, RwLock};
 
 use crate::compact::Retention;
-use crate::options::Options;
+use crate::options::{Limits, Options};
 use crate::series::SeriesTable;
 
 pub(crate) use appender::DbAppender;
@@ -148,7 +148,7 @@ pub(crate) struct Head {
     pub(crate) memory_bytes: AtomicU64,
     block_ms: i64,
     ahead_max_ms: i64,
-    retention_ms: i64,
+    retention_ms: AtomicI64,
     late_window_ms: i64,
 }
 
@@ -180,9 +180,16 @@ impl Head {
             memory_bytes: AtomicU64::new(0),
             block_ms: options.block_ms,
             ahead_max_ms: options.ahead_max_ms,
-            retention_ms: Retention::new(options, 0).longest_ms(),
+            retention_ms: AtomicI64::new(Retention::new(options, options.retention_ms, 0).longest_ms()),
             late_window_ms: options.out_of_order_window_ms,
         }
+    }
+
+    /// Takes other limits than those of `options`.
+    pub(crate) fn set_limits(&self, options: &Options, limits: &Limits) {
+        let longest_ms = Retention::new(options, limits.retention_ms, 0).longest_ms();
+        self.retention_ms.store(longest_ms, Ordering::Release);
+        self.exemplars.lock().set_max(limits.exemplars_max);
     }
 
     /// First and last sample; `i64::MAX, i64::MIN` when empty.
@@ -233,11 +240,9 @@ impl Head {
         if in_order_ms == i64::MIN || self.late_window_ms == 0 {
             return in_order_ms;
         }
-        let window_ms = if self.retention_ms > 0 {
-            self.late_window_ms.min(self.retention_ms)
-        } else {
-            self.late_window_ms
-        };
+        let retention_ms = self.retention_ms.load(Ordering::Acquire);
+        let window_ms =
+            if retention_ms > 0 { self.late_window_ms.min(retention_ms) } else { self.late_window_ms };
         in_order_ms.min(self.trusted_max_ms(now_ms).saturating_sub(window_ms))
     }
 
