@@ -4,6 +4,7 @@
 //! They are not kept here; without a checkout the test says so and passes. What they taught stands as cases of our own beside the parsers.
 
 #![allow(
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::print_stdout,
