@@ -79,6 +79,8 @@ impl Metrics {
             let names = both(ours, theirs);
             Counters(names.iter().filter(|n| !n.is_empty()).map(|n| registry.counter(n, help)).collect())
         };
+        let same =
+            |name: &str, help| counter(&format!("tsdb_{name}"), &format!("prometheus_tsdb_{name}"), help);
         Self {
             head_series: gauge("tsdb_head_series", "prometheus_tsdb_head_series", "Series in the head."),
             head_chunks: gauge("tsdb_head_chunks", "prometheus_tsdb_head_chunks", "Chunks in the head."),
@@ -161,23 +163,19 @@ impl Metrics {
                 "prometheus_tsdb_storage_blocks_bytes",
                 "Size of all blocks.",
             ),
-            retention: [
-                ("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0 for ever."),
-                ("prometheus_tsdb_retention_limit_bytes", "Most bytes of blocks and log; 0 for no limit."),
-                ("prometheus_tsdb_retention_limit_percentage", "The same in percent of the disk's size."),
-            ]
-            .map(|(name, help)| registry.gauge(name, help)),
-            compactions: counter(
-                "tsdb_compactions_total",
-                "prometheus_tsdb_compactions_total",
-                "Blocks written, from the head or from smaller ones.",
-            ),
-            compactions_failed: counter(
-                "tsdb_compactions_failed_total",
-                "prometheus_tsdb_compactions_failed_total",
-                "Blocks that could not be written.",
-            ),
+            retention: retention_gauges(registry),
+            compactions: same("compactions_total", "Blocks written, from the head or from smaller ones."),
+            compactions_failed: same("compactions_failed_total", "Blocks that could not be written."),
             quarantined: counter("tsdb_quarantined_total", "", "Damaged files and blocks set aside."),
         }
     }
+}
+
+fn retention_gauges(registry: &Registry) -> [Arc<Gauge>; 3] {
+    [
+        ("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0 for ever."),
+        ("prometheus_tsdb_retention_limit_bytes", "Most bytes of blocks and log; 0 for no limit."),
+        ("prometheus_tsdb_retention_limit_percentage", "The same in percent of the disk's size."),
+    ]
+    .map(|(name, help)| registry.gauge(name, help))
 }

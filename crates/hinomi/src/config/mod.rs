@@ -193,11 +193,7 @@ impl Config {
                 ));
             }
         }
-        for name_of_rule in BuiltinRules::unknown(&own.builtin_disabled) {
-            let known = BuiltinRules::names().join(", ");
-            let why = format!("hinomi.builtin_rules.disabled: no rule {name_of_rule:?}; there are {known}");
-            found.errors.push(format!("{name}: {why}"));
-        }
+        found.errors.extend(unknown_rules(&own).map(|why| format!("{name}: {why}")));
         found.errors.extend(unspeakable(&file.global, &file.otlp).map(|why| format!("{name}: {why}")));
         let mut alerting = file.alerting;
         alerting.set_directory(dir);
@@ -236,6 +232,14 @@ fn sections(name: &str, text: &str, more: &[PathBuf], disk: &dyn Dir) -> BTreeMa
         }
     }
     sections
+}
+
+/// Names of built-in rules that are switched off and are none.
+fn unknown_rules(own: &Own) -> impl Iterator<Item = String> {
+    BuiltinRules::unknown(&own.builtin_disabled).into_iter().map(|unknown| {
+        let known = BuiltinRules::names().join(", ");
+        format!("hinomi.builtin_rules.disabled: no rule {unknown:?}; there are {known}")
+    })
 }
 
 /// Why names as OTLP would bring them may not be stored.
