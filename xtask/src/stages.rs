@@ -151,7 +151,7 @@ fn integration() -> Result<Counts> {
     install::python_packages()?;
     install::check_node()?;
     // One at a time: the tests measure time and memory, and two cores are not many.
-    let tests = ["--no-fail-fast", "--test", "cli", "--test", "it", "--", "--test-threads", "1"];
+    let tests = ["--no-fail-fast", "--test", "*", "--", "--test-threads", "1"];
     let args = [&["test", "--release", "--package", "hinomi"][..], &tests].concat();
     let mut counts = counted(&mut cargo(&args))?;
     let same = differential(&["--count".to_owned(), DIFFERENTIAL_COUNT.to_owned()])?;

@@ -130,7 +130,7 @@ fn commands_of_promtool_are_taken_as_it_takes_them() {
     let (_, out, _) = run(&["tsdb", "dump", "--format=seriesjson", "--match={a=\"2\"}", data]);
     assert_eq!(out, "{\"__name__\":\"m\",\"a\":\"2\"}\n");
     let (_, out, _) = run(&["tsdb", "dump-openmetrics", data]);
-    assert_eq!(out, "m{a=\"1\"} 1 1700000000.000\nm{a=\"2\"} 2.5 1700000060.000\n# EOF\n");
+    assert_eq!(out, "# TYPE m gauge\nm{a=\"1\"} 1 1700000000.000\nm{a=\"2\"} 2.5 1700000060.000\n# EOF\n");
     let (code, out, _) = run(&["tsdb", "analyze", "--extended", data]);
     assert!(code == 0 && out.contains("PAGES CODED AS"), "{out}");
 }
