@@ -17,7 +17,7 @@ const FNV_PRIME: u64 = 1_099_511_628_211;
 const SEPARATOR: u8 = 0xff;
 
 /// Identity of a label set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Fingerprint(pub(crate) u64);
 
 impl Fingerprint {

@@ -398,6 +398,7 @@ impl Shared {
                 metrics.silences.with(&[state]).set(n as f64);
             }
             metrics.keeping.silences_kept.set(core.silences.iter().count() as f64);
+            metrics.on_call.acknowledged.set(core.n_held(now_ms) as f64);
             metrics.groups.set(core.n_groups() as f64);
             metrics.log_entries.set(core.nflog.len() as f64);
         });

@@ -4,12 +4,14 @@
 //! A sync core (`dispatch`) that knows neither clock nor socket, and a driver around it. Works without storage and
 //! without promql. Semantics are Alertmanager's; what differs is written in docs/user/alerting.md.
 
+mod ack;
 mod alert;
 mod api_v2;
 mod cluster;
 mod config;
 mod dispatch;
 mod driver;
+mod escalate;
 mod handle;
 mod hosts;
 mod inhibit;

@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     pub(crate) receivers: Arc<Gauge>,
     pub(crate) integrations: Arc<Gauge>,
     pub(crate) inhibition_rules: Arc<Gauge>,
+    pub(crate) on_call: OnCall,
     pub(crate) state_bytes: Arc<Gauge>,
     pub(crate) state_failures: Arc<Counter>,
     pub(crate) state_damaged: Arc<Counter>,
@@ -83,6 +84,26 @@ impl Keeping {
                 .gauge("alertmanager_alerts_per_alert_limit", "Most alerts of one name; 0 for no limit."),
             config_hash: registry
                 .gauge("alertmanager_config_hash", "Hash of the configuration that is loaded."),
+        }
+    }
+}
+
+/// Of who has alerts, and who is told when nobody has.
+#[derive(Debug)]
+pub(crate) struct OnCall {
+    pub(crate) acknowledged: Arc<Gauge>,
+    pub(crate) escalations: Arc<Counter>,
+}
+
+impl OnCall {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            acknowledged: registry
+                .gauge("hinomi_alerts_acknowledged", "Alerts that fire and that somebody has."),
+            escalations: registry.counter(
+                "hinomi_alert_escalations_total",
+                "Notifications of further receivers, of alerts that nobody acknowledged in time.",
+            ),
         }
     }
 }
@@ -146,6 +167,7 @@ impl Metrics {
             receivers: registry.gauge("alertmanager_receivers", "Receivers configured."),
             integrations: registry.gauge("alertmanager_integrations", "Integrations configured."),
             inhibition_rules: registry.gauge("alertmanager_inhibition_rules", "Inhibition rules configured."),
+            on_call: OnCall::new(registry),
             state_bytes: registry.gauge("alertmanager_state_file_bytes", "Size of the state file."),
             state_failures: registry
                 .counter("alertmanager_state_write_failures_total", "Failed writes of the state file."),

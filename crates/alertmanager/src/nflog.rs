@@ -33,13 +33,15 @@ pub(crate) struct Entry {
     pub(crate) resolved: BTreeSet<Fingerprint>,
     /// When each firing alert was delivered last, where the route delivers again one by one.
     pub(crate) issued: Issued,
+    /// When each firing alert was told first, where the route escalates; anew after it was acknowledged.
+    pub(crate) since: Issued,
     /// What the kind of receiver wants to know the next time, for instance which message to change.
     pub(crate) data: ReceiverData,
 }
 
 impl Entry {
     /// When a firing alert was delivered last; with the whole message, where alerts did not go one by one then.
-    fn issued_ms(&self, id: Fingerprint) -> Option<i64> {
+    pub(crate) fn issued_ms(&self, id: Fingerprint) -> Option<i64> {
         self.firing.contains(&id).then(|| self.issued.get(&id).copied().unwrap_or(self.sent_at_ms))
     }
 
@@ -92,10 +94,14 @@ pub(crate) enum Reason {
     AllResolved,
     SomeResolved,
     Repeat,
+    /// An acknowledgement is over, and the alert still fires.
+    Reopened,
+    /// Nobody acknowledged it in time: the next receiver is told.
+    Escalated,
 }
 
 impl Reason {
-    /// Upstream's words.
+    /// Upstream's words, but for what it does not have.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::First => "first notification",
@@ -103,6 +109,8 @@ impl Reason {
             Self::AllResolved => "all alerts resolved",
             Self::SomeResolved => "some alerts resolved",
             Self::Repeat => "repeat interval elapsed",
+            Self::Reopened => "acknowledgement over",
+            Self::Escalated => "escalated",
         }
     }
 }
@@ -255,6 +263,7 @@ mod tests {
             firing: set(firing),
             resolved: set(resolved),
             issued: Issued::new(),
+            since: Issued::new(),
             data: ReceiverData::new(),
         });
         let (firing, resolved) = (set(now.0), set(now.1));
@@ -276,6 +285,7 @@ mod tests {
             firing: set(&[1, 2, 3]),
             resolved: set(&[]),
             issued: Issued::from([(Fingerprint(1), 900), (Fingerprint(2), 901), (Fingerprint(3), 850)]),
+            since: Issued::new(),
             data: ReceiverData::new(),
         };
         let check = |last: Option<&Entry>,

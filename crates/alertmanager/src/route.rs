@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 
-use crate::config::{Ignore, Occurrences, RouteConfig};
+use crate::config::{Escalation, Ignore, Occurrences, RouteConfig};
 use crate::matcher;
 
 /// Waits of the root when it names none, in milliseconds: 30s, 5m, 4h.
@@ -48,6 +48,8 @@ pub(crate) struct Route {
     pub(crate) success_ms: Option<i64>,
     /// Its own and those of the routes above.
     pub(crate) ignores: Vec<Arc<Ignore>>,
+    /// Who is told of what nobody acknowledges, the first one first.
+    pub(crate) escalate: Vec<Escalation>,
     matchers: Vec<Matcher>,
     is_continue: bool,
     children: Vec<usize>,
@@ -63,14 +65,17 @@ pub(crate) struct RouteTree {
     routes: Vec<Route>,
     /// Whether any route watches alerts, so that others cost nothing.
     is_watching: bool,
+    /// Whether any route escalates.
+    is_escalating: bool,
 }
 
 impl RouteTree {
     /// From the configuration's root.
     pub(crate) fn new(root: &RouteConfig) -> Self {
-        let mut tree = Self { routes: Vec::new(), is_watching: false };
+        let mut tree = Self { routes: Vec::new(), is_watching: false, is_escalating: false };
         tree.add(root, None);
         tree.is_watching = tree.routes.iter().any(Route::is_watching);
+        tree.is_escalating = tree.routes.iter().any(|route| !route.escalate.is_empty());
         tree
     }
 
@@ -106,6 +111,7 @@ impl RouteTree {
             reissue_ms: on(config.own.reissue_ms, inherited.and_then(|p| p.reissue_ms), |ms| *ms > 0),
             success_ms: on(config.own.success_ms, inherited.and_then(|p| p.success_ms), |ms| *ms > 0),
             ignores,
+            escalate: own_or(&config.own.escalate, inherited.map(|p| &p.escalate)),
             matchers,
             is_continue: config.is_continue,
             children: Vec::new(),
@@ -127,6 +133,11 @@ impl RouteTree {
     /// Whether any route needs detections and their absence to be remembered.
     pub(crate) fn is_watching(&self) -> bool {
         self.is_watching
+    }
+
+    /// Whether any route tells further receivers in time.
+    pub(crate) fn is_escalating(&self) -> bool {
+        self.is_escalating
     }
 
     /// The most detections that any route asks for, and the longest time they may lie apart.
@@ -181,6 +192,11 @@ impl RouteTree {
         }
         true
     }
+}
+
+/// What a route says, else what the one above it does.
+fn own_or<T: Clone>(own: &Option<Vec<T>>, inherited: Option<&Vec<T>>) -> Vec<T> {
+    own.as_ref().or(inherited).cloned().unwrap_or_default()
 }
 
 /// What a route says, else what the one above it does; nothing when that is «off».

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use model::Measured;
 use stdx::{Dir, File};
 
+use crate::ack::Ack;
 use crate::alert::{Alert, Fingerprint};
 use crate::dispatch::Core;
+use crate::escalate::Pause;
 use crate::maintenance::WindowRecord;
 use crate::metrics::Metrics;
 use crate::nflog::{Entry, NotifyKey};
@@ -51,6 +53,10 @@ pub(crate) enum Record {
     WatchGone(Fingerprint),
     Maintenance(WindowRecord),
     MaintenanceGone(String),
+    Acked(Fingerprint, Ack),
+    AckGone(Fingerprint),
+    /// The group's key, the alert, its clock.
+    Paused(String, Fingerprint, Pause),
     Alive(i64),
 }
 
@@ -145,6 +151,12 @@ impl Store {
         for window in core.windows.after(None) {
             codec::push(&mut text, &Record::Maintenance(window.clone()));
         }
+        for (alert, ack) in core.acks.after(None) {
+            codec::push(&mut text, &Record::Acked(alert, ack.clone()));
+        }
+        for (group, alert, pause) in core.pauses.iter() {
+            codec::push(&mut text, &Record::Paused(group.to_owned(), alert, pause));
+        }
         codec::push(&mut text, &Record::Alive(now_ms));
         self.file = None;
         let written = self.dir.write_atomic(Path::new(FILE), text.as_bytes());
@@ -225,6 +237,9 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
                 core.windows.merge(&window);
             }
             Record::MaintenanceGone(id) => core.windows.remove(&id),
+            Record::Acked(alert, ack) => core.acks.keep(alert, ack),
+            Record::AckGone(alert) => core.acks.remove(alert),
+            Record::Paused(group, alert, pause) => core.pauses.keep(&group, alert, pause),
             Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
         }
     }

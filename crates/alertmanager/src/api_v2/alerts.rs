@@ -5,11 +5,12 @@ use std::sync::Arc;
 use model::{Labels, Matcher, Measured};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::acks::Held;
 use super::json::{self, BodyPairs, BodyText, LabelMap, Texts, Time};
 use super::params::Params;
 use super::{LABELS_MAX, Reply, TEXT_BYTES_MAX};
 use crate::alert::{Alert, Fingerprint, ZERO_TIME_MS};
-use crate::dispatch::{AlertStatus, Core};
+use crate::dispatch::{AlertStatus, Core, StepView};
 use crate::handle::{Handle, Incoming};
 use crate::time::parse_rfc3339;
 
@@ -23,6 +24,7 @@ pub(super) struct Shown {
     pub(super) alert: Arc<Alert>,
     pub(super) receivers: Vec<String>,
     pub(super) status: AlertStatus,
+    pub(super) own: Own,
 }
 
 /// As the API shows it, keys in upstream's order.
@@ -39,9 +41,59 @@ struct GettableAlert<'a> {
     updated_at: Time,
     #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
     generator_url: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hinomi: Option<GettableMeasured>,
+    #[serde(skip_serializing_if = "GettableOwn::is_empty")]
+    hinomi: GettableOwn<'a>,
     labels: LabelMap<'a>,
+}
+
+/// Ours: what Alertmanager does not know of an alert.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GettableOwn<'a> {
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    measured: Option<GettableMeasured>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged: Option<&'a Held>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    escalation: &'a [ShownStep],
+}
+
+impl GettableOwn<'_> {
+    fn is_empty(&self) -> bool {
+        self.measured.is_none() && self.acknowledged.is_none() && self.escalation.is_empty()
+    }
+}
+
+/// A further receiver, and when it is told.
+#[derive(Debug, Serialize)]
+pub(super) struct ShownStep {
+    receiver: String,
+    told: bool,
+    /// Absent while that time does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Time>,
+}
+
+impl From<StepView> for ShownStep {
+    fn from(step: StepView) -> Self {
+        Self { receiver: step.receiver, told: step.is_told, at: step.at_ms.map(Time) }
+    }
+}
+
+/// What is known of an alert by our own settings.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    held: Option<Held>,
+    steps: Vec<ShownStep>,
+}
+
+impl Own {
+    pub(super) fn of(core: &Core, id: Fingerprint, alert: &Alert, now_ms: i64) -> Self {
+        Self {
+            held: core.ack_of(id, alert, now_ms).map(Held::from),
+            steps: core.escalation_of(id, now_ms).into_iter().map(ShownStep::from).collect(),
+        }
+    }
 }
 
 /// Ours: the value as it was reported last, and the worst since the alert began.
@@ -70,7 +122,8 @@ struct Name<'a> {
 
 impl Serialize for Shown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { fingerprint, alert, receivers, status } = self;
+        let Self { fingerprint, alert, receivers, status, own } = self;
+        let measured = alert.measured.filter(|of| of.peak.is_finite());
         let shown = GettableAlert {
             annotations: LabelMap(&alert.annotations),
             ends_at: Time(alert.ends_at_ms),
@@ -85,11 +138,15 @@ impl Serialize for Shown {
             },
             updated_at: Time(alert.updated_at_ms),
             generator_url: &alert.generator_url,
-            hinomi: alert.measured.filter(|of| of.peak.is_finite()).map(|of| GettableMeasured {
-                value: of.value,
-                peak: of.peak,
-                lower_is_worse: of.lower_is_worse,
-            }),
+            hinomi: GettableOwn {
+                measured: measured.map(|of| GettableMeasured {
+                    value: of.value,
+                    peak: of.peak,
+                    lower_is_worse: of.lower_is_worse,
+                }),
+                acknowledged: own.held.as_ref(),
+                escalation: &own.steps,
+            },
             labels: LabelMap(&alert.labels),
         };
         shown.serialize(serializer)
@@ -175,6 +232,7 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
                     alert: Arc::clone(alert),
                     receivers,
                     status,
+                    own: Own::of(core, *fingerprint, alert, now_ms),
                 })
             }));
         });

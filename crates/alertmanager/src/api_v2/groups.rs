@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::Labels;
 use serde::Serialize;
 
-use super::alerts::{Filter, Shown};
+use super::alerts::{Filter, Own, Shown};
 use super::json;
 use super::params::Params;
 use super::{Named, Reply};
@@ -44,7 +44,8 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
             let shown = wanted.into_iter().filter_map(|(fingerprint, alert)| {
                 let status = filter.status(core, &alert, &view.muted_by, now_ms)?;
                 let receivers = core.receivers_of(&alert.labels);
-                Some(Shown { fingerprint, alert, receivers, status })
+                let own = Own::of(core, fingerprint, &alert, now_ms);
+                Some(Shown { fingerprint, alert, receivers, status, own })
             });
             shown.collect()
         });

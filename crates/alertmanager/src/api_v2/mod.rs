@@ -3,6 +3,7 @@
 //! Paths, parameters, JSON and most wording are Alertmanager's, since `amtool` and others read them strictly.
 //! Bodies are capped by the caller at [`BODY_BYTES_MAX`]; texts inside at the limits below.
 
+mod acks;
 mod alerts;
 mod groups;
 mod json;
@@ -105,6 +106,24 @@ impl Handle {
     #[must_use]
     pub fn get_watched(&self, query: &str) -> Reply {
         watched::get(self, query)
+    }
+
+    /// `GET /api/v2/acknowledgements`: the alerts that somebody has.
+    #[must_use]
+    pub fn get_acknowledgements(&self, query: &str) -> Reply {
+        acks::list(self, query)
+    }
+
+    /// `POST /api/v2/acknowledgements`: somebody has alerts, until they end or until a time. Survives `kill -9`.
+    #[must_use]
+    pub fn post_acknowledgements(&self, body: &[u8]) -> Reply {
+        acks::post(self, body, true)
+    }
+
+    /// `POST /api/v2/acknowledgements/end`: nobody has them any more.
+    #[must_use]
+    pub fn end_acknowledgements(&self, body: &[u8]) -> Reply {
+        acks::post(self, body, false)
     }
 
     /// `GET /api/v2/ignores`: the ignore rules of the file.

@@ -398,3 +398,47 @@ async fn windows_that_cannot_be_are_refused_with_what_to_change() {
     assert_eq!(json_of(&api.handle.get_silence(&id))["annotations"], json!({"own": "kept"}));
     api.handle.shutdown().await;
 }
+
+#[tokio::test]
+async fn alerts_are_taken_in_hand_and_given_back() {
+    let api = start();
+    api.post(&json!([{"labels": {"alertname": "A", "host": "x"}}, {"labels": {"alertname": "B"}}]));
+    let say = |body: &Value| api.handle.post_acknowledgements(body.to_string().as_bytes());
+    let end = |body: &Value| api.handle.end_acknowledgements(body.to_string().as_bytes());
+    for (body, status, part) in [
+        (json!({"matchers": ["alertname=A"]}), 422, "createdBy"),
+        (json!({"createdBy": " ", "matchers": ["alertname=A"]}), 422, "createdBy"),
+        (json!({"createdBy": "kim"}), 400, "fingerprints or matchers"),
+        (json!({"createdBy": "kim", "matchers": ["alertname"]}), 400, "bad matcher"),
+        (json!({"createdBy": "kim", "fingerprints": ["1"]}), 400, "bad fingerprint"),
+        (json!({"createdBy": "kim", "matchers": ["alertname=C"]}), 404, "no alert"),
+        (json!({"createdBy": "kim", "matchers": ["alertname=A"], "endsAt": "soon"}), 422, "date-time"),
+        (
+            json!({"createdBy": "kim", "matchers": ["alertname=A"], "endsAt": "2020-01-01T00:00:00Z"}),
+            400,
+            "future",
+        ),
+        (json!({"createdBy": "kim", "matchers": ["alertname=A"], "ends": 1}), 400, "unknown field"),
+        (json!({"createdBy": "x".repeat(5_000), "matchers": ["alertname=A"]}), 400, "longer than"),
+    ] {
+        check_error(&say(&body), status, part);
+    }
+    check_error(&end(&json!({"createdBy": "kim", "matchers": ["alertname=A"]})), 404, "nobody has");
+
+    let taken = json_of(&say(&json!({"createdBy": "kim", "comment": "mine", "matchers": ["alertname=A"]})));
+    assert_eq!(taken["alerts"][0]["labels"], json!({"alertname": "A", "host": "x"}));
+    let fingerprint = taken["alerts"][0]["fingerprint"].clone();
+    let held = |api: &Api| json_of(&api.handle.get_acknowledgements(""));
+    assert_eq!(held(&api)[0]["by"], "kim");
+    assert_eq!(json_of(&api.handle.get_acknowledgements("filter=alertname%3DB")), json!([]));
+    let alerts = json_of(&api.handle.get_alerts("filter=alertname%3DA"));
+    assert_eq!(alerts[0]["hinomi"]["acknowledged"]["comment"], "mine");
+    assert_eq!(alerts[0]["status"]["state"], "active");
+    assert_eq!(json_of(&api.handle.get_alerts("filter=alertname%3DB"))[0]["hinomi"], Value::Null);
+
+    // Written down before it was answered.
+    let again = start_in(api.dir.kill_image());
+    assert_eq!(held(&again)[0]["fingerprint"], fingerprint);
+    json_of(&end(&json!({"createdBy": "lee", "fingerprints": [fingerprint]})));
+    assert_eq!(held(&api), json!([]));
+}

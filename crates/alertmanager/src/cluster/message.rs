@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Fingerprint;
 use crate::nflog::NotifyKey;
 use crate::state::codec::Line;
 
@@ -73,7 +74,8 @@ impl Body {
     }
 }
 
-/// A place among all shared records: maintenance windows, silences, then the notification log, then promises.
+/// A place among all shared records: maintenance windows, silences, then the notification log, then promises, then
+/// acknowledgements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Cursor {
@@ -81,6 +83,7 @@ pub(crate) enum Cursor {
     Silence(String),
     Notified(NotifyKey),
     Promised(NotifyKey),
+    Acked(Fingerprint),
 }
 
 /// Reads what was in an envelope; `None` when it is no message.

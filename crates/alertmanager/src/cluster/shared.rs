@@ -1,4 +1,5 @@
-//! What managers share: maintenance windows, silences, the notification log, promises, as pages and as a sum.
+//! What managers share: maintenance windows, silences, the notification log, promises, acknowledgements, as pages and as a
+//! sum.
 
 use super::mesh::{Mesh, News, Shared};
 use super::message::Cursor;
@@ -44,7 +45,14 @@ pub(crate) fn turn(mesh: &Mesh) -> Turn {
 }
 
 fn is_shared(record: &Record) -> bool {
-    matches!(record, Record::Maintenance(_) | Record::Silence(_) | Record::Notified(..) | Record::Promised(_))
+    matches!(
+        record,
+        Record::Maintenance(_)
+            | Record::Silence(_)
+            | Record::Notified(..)
+            | Record::Promised(_)
+            | Record::Acked(..)
+    )
 }
 
 /// FNV-1a, as fingerprints have it: sums need no more than to differ when records do.
@@ -54,18 +62,21 @@ fn hash(text: &str) -> u64 {
 }
 
 fn records<'a>(core: &'a Core, after: Option<&'a Cursor>) -> impl Iterator<Item = Record> + 'a {
-    let (window, silence, notified, promised) = match after {
-        None => (Some(None), Some(None), Some(None), None),
-        Some(Cursor::Maintenance(id)) => (Some(Some(id.as_str())), Some(None), Some(None), None),
-        Some(Cursor::Silence(id)) => (None, Some(Some(id.as_str())), Some(None), None),
-        Some(Cursor::Notified(key)) => (None, None, Some(Some(key)), None),
-        Some(Cursor::Promised(key)) => (None, None, None, Some(key)),
+    let (window, silence, notified, promised, acked) = match after {
+        None => (Some(None), Some(None), Some(None), Some(None), None),
+        Some(Cursor::Maintenance(id)) => (Some(Some(id.as_str())), Some(None), Some(None), Some(None), None),
+        Some(Cursor::Silence(id)) => (None, Some(Some(id.as_str())), Some(None), Some(None), None),
+        Some(Cursor::Notified(key)) => (None, None, Some(Some(key)), Some(None), None),
+        Some(Cursor::Promised(key)) => (None, None, None, Some(Some(key)), None),
+        Some(Cursor::Acked(alert)) => (None, None, None, None, Some(*alert)),
     };
     let windows = window.into_iter().flat_map(|id| core.windows.after(id)).cloned().map(Record::Maintenance);
     let silences = silence.into_iter().flat_map(|id| core.silences.after(id)).cloned().map(Record::Silence);
     let log = notified.into_iter().flat_map(|key| core.nflog.after(key));
     let log = log.map(|(key, entry)| Record::Notified(key.clone(), entry.clone()));
-    windows.chain(silences).chain(log).chain(core.promises.said_after(promised).map(Record::Promised))
+    let promised = promised.into_iter().flat_map(|key| core.promises.said_after(key)).map(Record::Promised);
+    let acked = core.acks.after(acked).map(|(alert, ack)| Record::Acked(alert, ack.clone()));
+    windows.chain(silences).chain(log).chain(promised).chain(acked)
 }
 
 fn cursor(record: &Record) -> Option<Cursor> {
@@ -74,6 +85,7 @@ fn cursor(record: &Record) -> Option<Cursor> {
         Record::Silence(silence) => Some(Cursor::Silence(silence.id.clone())),
         Record::Notified(key, _) => Some(Cursor::Notified(key.clone())),
         Record::Promised(said) => Some(Cursor::Promised(said.key.clone())),
+        Record::Acked(alert, _) => Some(Cursor::Acked(*alert)),
         _ => None,
     }
 }
@@ -144,6 +156,7 @@ mod tests {
             let key = NotifyKey { group_key: "g".into(), receiver: "r".into(), integration: "i".into(), idx };
             let entry = Entry {
                 issued: crate::nflog::Issued::new(),
+                since: crate::nflog::Issued::new(),
                 sent_at_ms: NOW_MS + sent_ms,
                 expires_at_ms: NOW_MS + 1_000,
                 firing,
@@ -170,7 +183,19 @@ mod tests {
                 ended_ms: NOW_MS + ended_ms,
             })
         });
-        prop_oneof![silence, notified, window]
+        let acked = (0u64..3, 0i64..3, any::<bool>(), 0u8..2).prop_map(|(id, at_ms, is_held, by)| {
+            let ack = crate::ack::Ack {
+                at_ms: NOW_MS + at_ms,
+                by: by.to_string(),
+                note: String::new(),
+                starts_at_ms: NOW_MS,
+                is_held,
+                until_ms: is_held.then_some(NOW_MS + 10),
+                is_snooze: false,
+            };
+            Record::Acked(Fingerprint(id), ack)
+        });
+        prop_oneof![silence, notified, window, acked]
     }
 
     fn known(records: &[Record]) -> (Vec<Line>, u64) {
@@ -220,6 +245,7 @@ mod tests {
                     firing,
                     resolved,
                     issued: crate::nflog::Issued::new(),
+                    since: crate::nflog::Issued::new(),
                     data,
                 },
             )

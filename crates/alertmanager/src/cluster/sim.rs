@@ -1,7 +1,8 @@
 //! The simulator: two or three managers on the real sync cores, in simulated time, with everything that goes wrong.
 //!
 //! In: a seed, which decides the number of managers, their clocks, what is lost, delayed, doubled and reordered, who is
-//! cut off, who is killed and comes back, with its disk or without, what fires and what is silenced. Out: a failure with
+//! cut off, who is killed and comes back, with its disk or without, what fires, what is silenced and what somebody has in
+//! hand. Out: a failure with
 //! the seed and what happened. `HINOMI_SIM_SEEDS=10000` runs so many, `HINOMI_SIM_FROM` says where to begin.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +17,7 @@ use super::message::{Body, Identity, Message};
 use super::shared::{is_blank, spread, take, turn};
 use crate::alert::Alert;
 use crate::config::Config;
-use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason};
+use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason, Word};
 use crate::metrics::Metrics;
 use crate::silence::Silence;
 use crate::state::Store;
@@ -30,9 +31,14 @@ const END: i64 = 26 * MINUTE;
 /// By then a firing must have been told: group wait, an interval, waits of three, settling, and some.
 const TOLD_WITHIN: i64 = 5 * MINUTE;
 const N_ALERTS: usize = 4;
+/// As the configuration says.
+const ESCALATES_AFTER: i64 = 90 * SECOND;
+/// By then the next receiver must have been told where nothing goes wrong: looks, an interval, waits of three.
+const ESCALATED_WITHIN: i64 = ESCALATES_AFTER + 2 * MINUTE;
+const RECEIVERS: [&str; 2] = ["d", "e"];
 
-const CONFIG: &str = "route: {receiver: d, group_by: [GROUP], group_wait: 10s, group_interval: 1m, repeat_interval: 4h}\n\
-                      receivers: [{name: d, webhook_configs: [{url: 'http://h/'}]}]\nhinomi: {promised_resolves: PROMISE}\n";
+const CONFIG: &str = "route: {receiver: d, group_by: [GROUP], group_wait: 10s, group_interval: 1m, repeat_interval: 4h, hinomi: {escalate: [{after: 90s, receiver: e}]}}\n\
+                      receivers: [{name: d, webhook_configs: [{url: 'http://h/'}]}, {name: e, webhook_configs: [{url: 'http://i/'}]}]\nhinomi: {promised_resolves: PROMISE}\n";
 
 /// What is broken on purpose, to see that it is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +75,10 @@ impl Rng {
     }
 }
 
-/// A message as the receiver got it: when, about which group, alerts and whether they fire.
+/// A message as a receiver got it: when, about which group, alerts and whether they fire.
 struct Told {
     at: i64,
+    receiver: String,
     group: String,
     alerts: BTreeMap<usize, bool>,
 }
@@ -103,6 +110,13 @@ enum Event {
         at: usize,
         alert: usize,
         ends: i64,
+    },
+    /// Somebody takes an alert in hand, for good or until a time; or gives it back.
+    Ack {
+        at: usize,
+        alert: usize,
+        until: Option<i64>,
+        is_held: bool,
     },
     Kill {
         node: usize,
@@ -158,6 +172,8 @@ struct World {
     resolved: BTreeMap<usize, (i64, i64)>,
     episodes: Vec<Episode>,
     silences: Vec<(usize, i64, i64)>,
+    /// Which alerts somebody had, from when to when.
+    acks: Vec<(usize, i64, i64)>,
     /// What the receiver heard.
     heard: Vec<Told>,
     trace: VecDeque<String>,
@@ -213,6 +229,7 @@ impl World {
             resolved: BTreeMap::new(),
             episodes: Vec::new(),
             silences: Vec::new(),
+            acks: Vec::new(),
             heard: Vec::new(),
             trace: VecDeque::new(),
             rng,
@@ -268,6 +285,18 @@ impl World {
             let alert = usize::try_from(self.rng.between(1, N_ALERTS as i64 - 1)).expect("small");
             let event = Event::Silence { at: any(&mut self.rng), alert, ends };
             self.at(starts, event);
+        }
+        for _ in 0..self.rng.below(4) {
+            let starts = self.rng.between(75, 900) * SECOND;
+            let alert = usize::try_from(self.rng.below(N_ALERTS as i64)).expect("small");
+            let until = self.rng.chance(40).then(|| starts + self.rng.between(20, 300) * SECOND);
+            let at = any(&mut self.rng);
+            self.at(starts, Event::Ack { at, alert, until, is_held: true });
+            if self.rng.chance(40) {
+                let back = starts + self.rng.between(1, 300) * SECOND;
+                let at = any(&mut self.rng);
+                self.at(back, Event::Ack { at, alert, until: None, is_held: false });
+            }
         }
         if self.is_calm {
             return;
@@ -437,8 +466,9 @@ impl World {
                 (name[1..].parse().expect("a number"), snapshot.is_firing)
             });
             let alerts: BTreeMap<usize, bool> = alerts.collect();
-            self.note(format!("n{idx} tells {alerts:?} ({})", notification.reason));
-            self.hear(idx, notification.group_key.clone(), alerts);
+            let receiver = notification.receiver.clone();
+            self.note(format!("n{idx} tells {receiver} {alerts:?} ({})", notification.reason));
+            self.hear(idx, receiver, notification.group_key.clone(), alerts);
         }
         let at = self.now + self.rng.between(5, 300);
         let life = self.nodes[idx].life;
@@ -446,20 +476,26 @@ impl World {
     }
 
     /// What the receiver makes of a message.
-    fn hear(&mut self, from: usize, group: String, alerts: BTreeMap<usize, bool>) {
+    fn hear(&mut self, from: usize, receiver: String, group: String, alerts: BTreeMap<usize, bool>) {
         // An end is news too when the alert fired since, even if nobody was told of that, as upstream has it.
         let has_fired_since = |alert: usize, at: i64| {
             self.episodes.iter().any(|episode| episode.alert == alert && episode.starts >= at)
         };
-        let of_group = || self.heard.iter().rev().filter(|told| told.group == group);
+        let slack = 2 * self.skew_max + SECOND;
+        let was_given_back = |alert: usize, at: i64| {
+            let times = at - slack..=self.now + slack;
+            self.acks.iter().any(|(of, _, ends)| *of == alert && times.contains(ends))
+        };
+        let of_group =
+            || self.heard.iter().rev().filter(|told| told.group == group && told.receiver == receiver);
         let is_in_last =
             |alert: &usize| of_group().next().is_some_and(|told| told.alerts.contains_key(alert));
         let is_news = alerts.iter().any(|(alert, is_firing)| {
             let last = of_group().find_map(|told| Some((told.at, *told.alerts.get(alert)?)));
             match last {
                 Some((_, was_firing)) if was_firing != *is_firing => true,
-                // A firing that the message before left out was silenced then.
-                Some(_) if *is_firing => !is_in_last(alert),
+                // A firing that the message before left out was silenced then, or in hand; or it was, and is no more.
+                Some((at, _)) if *is_firing => !is_in_last(alert) || was_given_back(*alert, at),
                 Some((at, _)) => has_fired_since(*alert, at - MINUTE),
                 None => true,
             }
@@ -468,6 +504,7 @@ impl World {
             self.fail(&format!("told twice: {alerts:?} by n{from}"));
         }
         for (alert, _) in alerts.iter().filter(|(_, is_firing)| **is_firing) {
+            self.check_hands(*alert, from, &receiver);
             let margin = 20 * SECOND + 2 * self.skew_max;
             let holds = |(silenced, starts, ends): &(usize, i64, i64)| {
                 silenced == alert
@@ -479,7 +516,39 @@ impl World {
                 self.fail(&format!("silenced, and told all the same: {alert} by n{from}"));
             }
         }
-        self.heard.push(Told { at: self.now, group, alerts });
+        self.heard.push(Told { at: self.now, receiver, group, alerts });
+    }
+
+    /// An alert is told to fire: nobody has it, and a further receiver hears of it after the time that others had.
+    fn check_hands(&self, alert: usize, from: usize, receiver: &str) {
+        // What somebody has since a while, and no manager can have failed to hear of it.
+        let margin = 40 * SECOND + 2 * self.skew_max;
+        let has = |(of, starts, ends): &(usize, i64, i64)| {
+            *of == alert && *starts + margin < self.now && self.now < *ends - margin
+        };
+        let began = self.firing.get(&alert).copied();
+        let holds = self.acks.iter().any(|ack| has(ack) && began.is_some_and(|began| began < ack.1));
+        if self.is_calm && holds {
+            self.fail(&format!("somebody has {alert}, and n{from} tells {receiver} all the same"));
+        }
+        if receiver == "d" || !self.is_calm {
+            return;
+        }
+        let told_before = self.heard.iter().any(|told| {
+            let is_early = told.at <= self.now - ESCALATES_AFTER + 2 * self.skew_max + SECOND;
+            told.receiver == "d" && is_early && told.alerts.get(&alert) == Some(&true)
+        });
+        if !told_before {
+            self.fail(&format!("{alert} was told to {receiver} by n{from} before its time"));
+        }
+    }
+
+    /// Whether somebody had an alert at any time between.
+    fn is_in_hand(&self, alert: usize, from: i64, to: i64) -> bool {
+        let margin = 2 * self.skew_max;
+        self.acks
+            .iter()
+            .any(|(of, starts, ends)| *of == alert && *starts <= to && ends + margin >= from - margin)
     }
 
     fn happen(&mut self, event: Event) {
@@ -518,6 +587,7 @@ impl World {
             }
             Event::Report(alert) => self.report(alert),
             Event::Silence { at, alert, ends } => self.silence(at, alert, ends),
+            Event::Ack { at, alert, until, is_held } => self.acknowledge(at, alert, until, is_held),
             Event::Kill { node, loses_disk, down } => self.kill(node, loses_disk, down),
             Event::Start(node) => self.start(node),
             Event::Cut { a, b, until } => {
@@ -590,6 +660,30 @@ impl World {
         }
     }
 
+    fn acknowledge(&mut self, at: usize, alert: usize, until: Option<i64>, is_held: bool) {
+        if !self.nodes[at].is_up {
+            return;
+        }
+        let wall = T0 + self.now + self.nodes[at].skew;
+        let matcher = Matcher::equal("alertname", name(alert));
+        let until_ms = until.map(|until| T0 + until);
+        let word = Word { by: "sim".to_owned(), note: String::new(), until_ms, is_held };
+        let core = &mut self.nodes[at].core;
+        let firing = core.firing(&[], &[matcher], wall);
+        if core.say(firing, &word, wall).is_err() {
+            return;
+        }
+        self.note(format!("n{at} acknowledges {alert}: {is_held}, until {until:?}"));
+        self.save(at);
+        // The last word counts.
+        let now = self.now;
+        let of_alert = self.acks.iter_mut().filter(|(of, _, ends)| *of == alert && *ends > now);
+        of_alert.for_each(|(_, _, ends)| *ends = now);
+        if is_held {
+            self.acks.push((alert, now, until.unwrap_or(END)));
+        }
+    }
+
     fn kill(&mut self, idx: usize, loses_disk: bool, down: i64) {
         if !self.nodes[idx].is_up {
             return;
@@ -619,15 +713,16 @@ impl World {
 
     /// What must be true of every history.
     fn check(self) {
-        let state_at = |alert: usize, at: i64| {
-            let told = self.heard.iter().rev().filter(|told| told.at <= at);
+        let state_at = |receiver: &str, alert: usize, at: i64| {
+            let told = self.heard.iter().rev().filter(|told| told.at <= at && told.receiver == receiver);
             told.filter_map(|told| told.alerts.get(&alert)).next().copied()
         };
-        for alert in 0..N_ALERTS {
-            if state_at(alert, END) == Some(true) {
-                self.fail(&format!("{alert} was told to fire, and never to end"));
+        for (alert, receiver) in (0..N_ALERTS).flat_map(|alert| RECEIVERS.map(|receiver| (alert, receiver))) {
+            if state_at(receiver, alert, END) == Some(true) {
+                self.fail(&format!("{receiver} was told that {alert} fires, and never of its end"));
             }
         }
+        self.check_escalations();
         for Episode { alert, starts, ends } in &self.episodes {
             let by = starts + TOLD_WITHIN;
             let is_silenced = self
@@ -635,11 +730,45 @@ impl World {
                 .iter()
                 .any(|(silenced, from, to)| silenced == alert && *from < by && to > starts);
             let is_seen = self.nodes.iter().any(|node| node.up_since <= *starts || self.is_calm);
-            if *ends < by || is_silenced || !is_seen || self.outage_until > *starts {
+            let is_held = self.is_in_hand(*alert, *starts, by);
+            if *ends < by || is_silenced || is_held || !is_seen || self.outage_until > *starts {
                 continue;
             }
-            if state_at(*alert, by) != Some(true) {
+            if state_at("d", *alert, by) != Some(true) {
                 self.fail(&format!("{alert} fired at {} s and nobody was told", starts / SECOND));
+            }
+        }
+    }
+}
+
+impl World {
+    /// What the first receiver was told of, and nobody took in hand, the next one was told of in time.
+    fn check_escalations(&self) {
+        for Episode { alert, starts, ends } in &self.episodes {
+            let mut of_episode = self.heard.iter().filter(|told| {
+                told.receiver == "d"
+                    && (*starts..=*ends).contains(&told.at)
+                    && told.alerts.get(alert) == Some(&true)
+            });
+            // Who told before may have been killed before it wrote that down.
+            let Some(told) = of_episode.next_back() else { continue };
+            let by = told.at + if self.is_calm { ESCALATED_WITHIN } else { ESCALATED_WITHIN + 3 * MINUTE };
+            let is_silenced =
+                self.silences.iter().any(|(of, from, to)| of == alert && *from < by && to > starts);
+            let is_held = self.is_in_hand(*alert, *starts, by);
+            if *ends < by || is_silenced || is_held || self.outage_until > *starts {
+                continue;
+            }
+            let is_told = self.heard.iter().any(|told| {
+                told.receiver == "e"
+                    && (*starts..=by).contains(&told.at)
+                    && told.alerts.get(alert) == Some(&true)
+            });
+            if !is_told {
+                self.fail(&format!(
+                    "{alert} was told at {} s, and the next receiver never",
+                    told.at / SECOND
+                ));
             }
         }
     }

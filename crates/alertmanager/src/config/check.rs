@@ -8,7 +8,7 @@ use model::yaml::YamlError;
 use model::{Duration, MatchOp, Matcher};
 use net::{HttpClientConfig, Secret};
 
-use super::own::{RawOwn, RawRouteOwn};
+use super::own::RawOwn;
 use super::raw::{At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawRoute};
 use super::{Config, ConfigError, InhibitRuleConfig, Receiver, RouteConfig, render};
 use crate::interval::{self, Interval};
@@ -139,6 +139,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
     let root = raw.route.as_ref().ok_or_else(|| Fault::new("no route provided in config"))?;
     check_root(root)?;
     let route = RouteCheck { receivers: &receivers, intervals: &intervals }.check(root)?;
+    check_escalations(&route)?;
     let own = raw.hinomi.as_ref();
     let hosts = own.map_or_else(|| RawOwn::default().hosts(&checker), |own| own.hosts(&checker))?;
     let windows = own.and_then(|own| own.maintenance.as_deref()).unwrap_or_default();
@@ -152,6 +153,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
         intervals,
         templates: Vec::new(),
         template_globs: raw.templates.clone().unwrap_or_default(),
+        ack_timeout_ms: own.map(RawOwn::ack_timeout_ms).transpose()?.flatten(),
         promises_resolves: own.and_then(|own| own.promised_resolves).unwrap_or(true),
         hosts,
         windows: super::maintenance::check(windows)?,
@@ -230,6 +232,20 @@ fn check_root(root: &At<RawRoute>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Nobody is the next after themselves, whether a route names its receiver or the one above it does.
+fn check_escalations(route: &RouteConfig) -> Result<(), Fault> {
+    let tree = crate::route::RouteTree::new(route);
+    let twice =
+        |route: &&crate::route::Route| route.escalate.iter().any(|step| step.receiver == route.receiver);
+    match tree.iter().find(twice) {
+        None => Ok(()),
+        Some(route) => Err(Fault::new(format!(
+            "route {}: escalate names {:?}, which is the route's own receiver: name another one, or escalate: [] to switch off what the route above has",
+            route.key, route.receiver
+        ))),
+    }
+}
+
 /// What a route may refer to.
 struct RouteCheck<'a> {
     receivers: &'a [Receiver],
@@ -257,6 +273,7 @@ impl RouteCheck<'_> {
         }
         let routes = raw.routes.iter().flatten().map(|child| self.check(child));
         let ms = |duration: Option<Duration>| duration.map(Duration::as_ms);
+        let has_receiver = |name: &str| self.receivers.iter().any(|receiver| receiver.name == name);
         Ok(RouteConfig {
             receiver: receiver.map(|name| name.value.clone()),
             group_by: raw.group_by.as_ref().map(check_group_by).transpose()?,
@@ -270,7 +287,7 @@ impl RouteCheck<'_> {
             group_interval_ms: ms(raw.group_interval),
             repeat_interval_ms: ms(raw.repeat_interval),
             labels: raw.labels.clone().unwrap_or_default(),
-            own: raw.hinomi.as_ref().map(RawRouteOwn::check).transpose()?.unwrap_or_default(),
+            own: raw.hinomi.as_ref().map(|own| own.check(has_receiver)).transpose()?.unwrap_or_default(),
         })
     }
 

@@ -24,7 +24,7 @@ use crate::receiver::Kind;
 use crate::route::GroupBy;
 
 pub(crate) use check::{Checker, Fault};
-pub(crate) use own::{HostConfig, Ignore, Occurrences, RouteOwn};
+pub(crate) use own::{Escalation, HostConfig, Ignore, Occurrences, RouteOwn};
 pub(crate) use raw::At;
 
 /// What the program does without a file: one route by alert name, and a receiver that sends nowhere.
@@ -87,6 +87,8 @@ pub struct Config {
     template_globs: Vec<String>,
     /// Whether who was told that an alert fires is told its end, whatever comes between.
     pub(crate) promises_resolves: bool,
+    /// How long an acknowledgement holds that says nothing of its end; `None` for until the alert ends.
+    pub(crate) ack_timeout_ms: Option<i64>,
     /// How it is known that an alert's host is active.
     pub(crate) hosts: HostConfig,
     /// Maintenance windows, with their ids.
@@ -207,6 +209,14 @@ impl Config {
         });
         let mut warnings: Vec<String> = hasty.collect();
         for route in tree.iter() {
+            let sends =
+                |name: &str| self.receiver(name).is_some_and(|receiver| !receiver.integrations.is_empty());
+            if !route.escalate.is_empty() && !sends(&route.receiver) {
+                warnings.push(format!(
+                    "route {}: receiver {:?} sends nothing, so that the time to escalate never begins",
+                    route.key, route.receiver
+                ));
+            }
             if route.reissue_ms.is_some_and(|ms| ms < route.group_wait_ms) {
                 warnings.push(format!(
                     "route {}: reissue_duration is shorter than group_wait, which is the least time between two messages of a group here",

@@ -29,6 +29,8 @@ pub(crate) struct RawOwn {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) promised_resolves: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ack_timeout: Option<At<Duration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     host_labels: Option<At<Vec<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_fresh: Option<At<Duration>>,
@@ -59,6 +61,8 @@ pub(crate) struct RawRouteOwn {
     success_duration: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ignore: Option<Vec<At<RawIgnore>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalate: Option<Vec<At<RawEscalation>>>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -75,6 +79,20 @@ struct RawIgnore {
     owner: Option<String>,
     ends: Option<At<String>>,
     reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawEscalation {
+    after: Option<Duration>,
+    receiver: Option<At<String>>,
+}
+
+/// Who is told of what nobody acknowledged for so long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Escalation {
+    pub(crate) after_ms: i64,
+    pub(crate) receiver: String,
 }
 
 /// So many detections within so long.
@@ -109,6 +127,8 @@ pub(crate) struct RouteOwn {
     pub(crate) success_ms: Option<i64>,
     /// Besides those of the routes above.
     pub(crate) ignores: Vec<Arc<Ignore>>,
+    /// In the order of their times; none switches off.
+    pub(crate) escalate: Option<Vec<Escalation>>,
 }
 
 /// How it is known that a host is active.
@@ -122,6 +142,16 @@ pub(crate) struct HostConfig {
 }
 
 impl RawOwn {
+    /// How long an acknowledgement holds that says nothing of its end.
+    pub(super) fn ack_timeout_ms(&self) -> Result<Option<i64>, Fault> {
+        match &self.ack_timeout {
+            Some(at) if at.value.is_zero() => {
+                Err(Fault::at(at, "ack_timeout cannot be zero; leave it out for none"))
+            }
+            at => Ok(at.as_ref().map(|at| at.value.as_ms())),
+        }
+    }
+
     pub(super) fn hosts(&self, checker: &Checker<'_>) -> Result<HostConfig, Fault> {
         let labels = match &self.host_labels {
             Some(at) if at.value.is_empty() || at.value.iter().any(String::is_empty) => {
@@ -148,7 +178,7 @@ impl RawOwn {
 }
 
 impl RawRouteOwn {
-    pub(super) fn check(&self) -> Result<RouteOwn, Fault> {
+    pub(super) fn check(&self, has_receiver: impl Fn(&str) -> bool) -> Result<RouteOwn, Fault> {
         let occurrences = self.occurrences.as_ref().map(check_occurrences).transpose()?;
         let ignores = self.ignore.iter().flatten().map(|at| check_ignore(at).map(Arc::new));
         Ok(RouteOwn {
@@ -156,8 +186,35 @@ impl RawRouteOwn {
             reissue_ms: self.reissue_duration.map(Duration::as_ms),
             success_ms: self.success_duration.map(Duration::as_ms),
             ignores: ignores.collect::<Result<_, _>>()?,
+            escalate: self.escalate.as_ref().map(|steps| check_steps(steps, has_receiver)).transpose()?,
         })
     }
+}
+
+fn check_steps(
+    steps: &[At<RawEscalation>],
+    has_receiver: impl Fn(&str) -> bool,
+) -> Result<Vec<Escalation>, Fault> {
+    let mut checked: Vec<Escalation> = Vec::new();
+    for at in steps {
+        let after_ms = at.value.after.map_or(0, Duration::as_ms);
+        if checked.last().map_or(0, |last| last.after_ms) >= after_ms {
+            return Err(Fault::at(
+                at,
+                "escalate: each step needs a later time than the one before, as after: 15m",
+            ));
+        }
+        let name = at.value.receiver.as_ref();
+        let name = name.ok_or_else(|| Fault::at(at, "escalate: a receiver is needed: who is told next"))?;
+        if !has_receiver(&name.value) {
+            return Err(Fault::at(name, format!("undefined receiver {:?} used in escalate", name.value)));
+        }
+        if checked.iter().any(|step| step.receiver == name.value) {
+            return Err(Fault::at(name, format!("escalate: receiver {:?} stands there twice", name.value)));
+        }
+        checked.push(Escalation { after_ms, receiver: name.value.clone() });
+    }
+    Ok(checked)
 }
 
 fn check_occurrences(at: &At<RawOccurrences>) -> Result<Occurrences, Fault> {

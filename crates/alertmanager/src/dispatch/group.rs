@@ -46,6 +46,10 @@ pub(crate) struct Group {
     pub(crate) quiet: BTreeSet<Fingerprint>,
     /// Names of the intervals that muted the last flush.
     pub(crate) muted_by: Vec<String>,
+    /// Since when the route's own receiver cannot be reached.
+    pub(crate) failing_ms: Option<i64>,
+    /// When its next receivers were tried last.
+    pub(crate) tried_ms: Option<i64>,
 }
 
 /// An alert as it was at the moment of a flush.
@@ -71,6 +75,8 @@ impl Group {
             parked: None,
             quiet: BTreeSet::new(),
             muted_by: Vec::new(),
+            failing_ms: None,
+            tried_ms: None,
         }
     }
 

@@ -81,6 +81,7 @@ pub(crate) struct Job {
     pub(crate) resolved: BTreeSet<Fingerprint>,
     /// When each firing alert was issued last, once this is delivered.
     pub(crate) issued: Issued,
+    pub(super) since: super::due::Since,
     pub(crate) repeat_interval_ms: i64,
     pub(crate) deadline_ms: i64,
     pub(crate) next_attempt_ms: i64,

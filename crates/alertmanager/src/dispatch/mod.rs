@@ -6,9 +6,12 @@
 //! group, flush, inhibit, mute, silence, deduplicate, send, remember.
 //! Invariant: for one notification key at most one job exists, so that nobody is told twice at once.
 
+mod due;
 mod group;
 mod job;
+mod oncall;
 mod owed;
+mod steps;
 mod turn;
 mod view;
 mod watched;
@@ -19,25 +22,31 @@ use std::sync::Arc;
 
 pub(crate) use group::{Group, GroupId, Snapshot};
 pub(crate) use job::{Job, JobId, Outcome, Reason};
+pub(crate) use oncall::{Word, WordError};
+pub(crate) use steps::StepView;
 pub(crate) use turn::Turn;
 pub(crate) use view::AlertStatus;
 pub(crate) use watched::{WatchState, WatchedView};
 pub(crate) use windows::{Hidden, WindowView};
 
+use crate::ack::Acks;
 use crate::alert::{Alert, Fingerprint};
 use crate::config::{Config, Integration};
 use crate::driver::Limits;
+use crate::escalate::Pauses;
 use crate::hosts::{Host, Hosts};
 use crate::inhibit::Inhibitor;
 use crate::maintenance::Windows;
 use crate::metrics::Metrics;
-use crate::nflog::{self, Current, Entry, Issued, NotifyKey, NotifyLog};
+use crate::nflog::{self, Entry, Issued, NotifyKey, NotifyLog};
 use crate::notify::Notification;
 use crate::promise::Promises;
 use crate::route::{Route, RouteTree};
 use crate::silence::{Silence, SilenceError, SilenceLimits, Silences};
 use crate::state::Record;
 use crate::watch::Watches;
+use due::Due;
+use steps::Line;
 
 /// How many alerts are kept, resolved ones included. Chosen: some 100 MB of memory.
 pub const ALERTS_MAX: usize = 200_000;
@@ -80,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) nflog: NotifyLog,
     pub(crate) promises: Promises,
     pub(crate) watches: Watches,
+    pub(crate) acks: Acks,
+    pub(crate) pauses: Pauses,
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) metrics: Arc<Metrics>,
     inhibitor: Inhibitor,
@@ -103,6 +114,7 @@ pub(crate) struct Core {
     next_sweep_ms: i64,
     hosts: Hosts,
     next_ask_ms: i64,
+    next_look_ms: i64,
 }
 
 /// The alerts of a group at a flush: all of them, and those that nothing keeps back.
@@ -110,19 +122,6 @@ pub(crate) struct Core {
 struct Heard {
     all: Vec<Snapshot>,
     loud: Vec<Snapshot>,
-}
-
-/// What to tell an integration, why, and what it will know then.
-#[derive(Debug)]
-struct Due {
-    reason: nflog::Reason,
-    alerts: Vec<Snapshot>,
-    firing: BTreeSet<Fingerprint>,
-    resolved: BTreeSet<Fingerprint>,
-    issued: Issued,
-    /// Whether others of the group fire that were told before.
-    others_fire: bool,
-    data: nflog::ReceiverData,
 }
 
 /// Why a new alert is not kept.
@@ -139,6 +138,7 @@ struct Told {
     firing: BTreeSet<Fingerprint>,
     resolved: BTreeSet<Fingerprint>,
     issued: Issued,
+    since: due::Since,
     data: nflog::ReceiverData,
     repeat_interval_ms: i64,
 }
@@ -170,6 +170,8 @@ impl Core {
             nflog: NotifyLog::default(),
             promises: Promises::default(),
             watches: Watches::default(),
+            acks: Acks::default(),
+            pauses: Pauses::default(),
             alerts: BTreeMap::new(),
             metrics,
             groups: BTreeMap::new(),
@@ -188,6 +190,7 @@ impl Core {
             next_sweep_ms: i64::MIN,
             hosts: Hosts::default(),
             next_ask_ms: i64::MIN,
+            next_look_ms: i64::MIN,
         }
     }
 
@@ -353,6 +356,7 @@ impl Core {
             .min(self.windows.next_ms)
             .min(self.next_sweep_ms())
             .min(self.next_ask_ms())
+            .min(self.next_look_ms().max(self.start_ms))
     }
 
     /// Advances to `now_ms`; returns what the driver must do, in order.
@@ -367,6 +371,7 @@ impl Core {
         }
         self.run_windows(now_ms);
         if self.turn.is_ready && now_ms >= self.start_ms {
+            self.look_at_clocks(now_ms);
             let is_due = |group: &Group| group.flush.is_none() && self.flush_at_ms(group) <= now_ms;
             let due: Vec<GroupId> =
                 self.groups.iter().filter(|(_, group)| is_due(group)).map(|(id, _)| id.clone()).collect();
@@ -388,8 +393,8 @@ impl Core {
     /// Looks at one group: decides what to tell whom, and starts the jobs.
     fn flush(&mut self, id: &GroupId, now_ms: i64) {
         let route = self.routes.get(id.route).clone();
-        let Some(receiver) = self.config.receiver(&route.receiver).cloned() else { return };
-        let keys = self.keys_of(id);
+        let lines = self.lines_of(id);
+        let keys: Vec<NotifyKey> = lines.iter().map(|line| line.key.clone()).collect();
         // After a reload an attempt of the old configuration may still run for the same key: wait for its outcome.
         if keys.iter().any(|key| self.busy.contains_key(key)) {
             if let Some(group) = self.groups.get_mut(id) {
@@ -418,21 +423,22 @@ impl Core {
         if let Some(parked) = &parked {
             heard.loud.retain(|alert| !alert.is_firing || parked.was_loud(alert.fingerprint));
         }
-        for (integration, key) in receiver.integrations.iter().zip(keys) {
-            let told_since = parked.as_ref().is_some_and(|parked| parked.is_told_since(&key, &self.nflog));
+        for line in lines {
+            let told_since =
+                parked.as_ref().is_some_and(|parked| parked.is_told_since(&line.key, &self.nflog));
             let started = match told_since {
-                false => self.start_job(id, &route, integration, key, &heard, now_ms),
+                false => self.start_job(id, &route, line, &heard, now_ms),
                 // Another manager spoke while this one waited its turn: what it waited with and what is true now must
                 // both be news.
-                true if self.due(&key, integration, &heard, &route, now_ms).is_none() => false,
+                true if self.due_on(&line, &heard, &route, now_ms).is_none() => false,
                 true => {
                     let now = self.hear(self.as_of_now(&route, &heard.all, now_ms), &route, now_ms);
-                    self.start_job(id, &route, integration, key, &now, now_ms)
+                    self.start_job(id, &route, line, &now, now_ms)
                 }
             };
             flush.n_pending += usize::from(started);
         }
-        self.end_flush_if_done(id, flush);
+        self.end_flush_if_done(id, flush, now_ms);
     }
 
     /// The next interval of a group begins; returns its alerts.
@@ -449,28 +455,40 @@ impl Core {
         Heard { loud: self.audible(all.clone(), route, now_ms), all }
     }
 
-    /// Leaves out what is inhibited, muted, ignored or silenced, in this order.
+    /// Leaves out what is kept back, and counts it by what keeps it.
     fn audible(&self, alerts: Vec<Snapshot>, route: &Route, now_ms: i64) -> Vec<Snapshot> {
-        let suppressed = &self.metrics.suppressed;
+        let (loud, kept) = self.sift(alerts, route, now_ms);
+        kept.iter().for_each(|(reason, n)| self.metrics.suppressed.with(&[reason]).add(*n as u64));
+        loud
+    }
+
+    /// Parts what nothing keeps back from what is inhibited, muted, ignored or silenced, in this order: reasons, and how
+    /// many.
+    fn sift(
+        &self,
+        alerts: Vec<Snapshot>,
+        route: &Route,
+        now_ms: i64,
+    ) -> (Vec<Snapshot>, Vec<(&'static str, usize)>) {
         let stored = |fingerprint| self.alerts.get(&fingerprint).map(|alert| &**alert);
         let (loud, inhibited): (Vec<_>, Vec<_>) = alerts.into_iter().partition(|snapshot| {
             self.inhibitor.inhibited_by(&snapshot.alert.labels, now_ms, stored).is_none()
         });
-        suppressed.with(&["inhibition"]).add(inhibited.len() as u64);
+        let mut kept = vec![("inhibition", inhibited.len())];
         if !self.muting_intervals(route, now_ms).is_empty() {
             let has_active = !route.active_intervals.is_empty();
             let reason = if has_active { "active_time_interval" } else { "mute_time_interval" };
-            suppressed.with(&[reason]).add(loud.len() as u64);
-            return Vec::new();
+            kept.push((reason, loud.len()));
+            return (Vec::new(), kept);
         }
         let (loud, ignored): (Vec<_>, Vec<_>) =
             loud.into_iter().partition(|alert| route.ignored_by(&alert.alert.labels, now_ms).is_none());
-        suppressed.with(&["ignore"]).add(ignored.len() as u64);
+        kept.push(("ignore", ignored.len()));
         self.metrics.keeping.silence_queries.add(loud.len() as u64);
         let is_loud = |snapshot: &Snapshot| !self.silences.is_silenced(&snapshot.alert.labels, now_ms);
         let (loud, silenced): (Vec<_>, Vec<_>) = loud.into_iter().partition(is_loud);
-        suppressed.with(&["silence"]).add(silenced.len() as u64);
-        loud
+        kept.push(("silence", silenced.len()));
+        (loud, kept)
     }
 
     /// Names of the intervals that keep a route quiet at `now_ms`; none when it may speak.
@@ -488,82 +506,29 @@ impl Core {
         mute.iter().filter(|name| contains(name)).cloned().collect()
     }
 
-    /// What one integration has to be told, if anything.
-    fn due(
-        &self,
-        key: &NotifyKey,
-        integration: &Integration,
-        heard: &Heard,
-        route: &Route,
-        now_ms: i64,
-    ) -> Option<Due> {
-        let alerts = self.with_owed(key, integration, route, heard, now_ms);
-        if alerts.is_empty() {
-            return None;
-        }
-        let (own, resolved) = (group::fingerprints(&alerts, true), group::fingerprints(&alerts, false));
-        self.metrics.keeping.log_queries.inc();
-        let last = self.nflog.get(key).map(|entry| entry.in_our_hashes(&alerts));
-        let last = last.as_deref();
-        let mut firing = own.clone();
-        firing.extend(self.known_to_others(last));
-        let current = Current {
-            firing: &firing,
-            resolved: &resolved,
-            sends_resolved: integration.sends_resolved,
-            is_owed: integration.sends_resolved && resolved.iter().any(|id| self.is_owed(key, *id)),
-            repeat_interval_ms: route.repeat_interval_ms,
-        };
-        let needs_detected = route.reissue_ms.is_some() || route.success_ms.is_some();
-        let is_detected = |alert: &&Snapshot| alert.is_firing && !alert.alert.is_resolved_at(now_ms);
-        let detected = alerts.iter().filter(|_| needs_detected).filter(is_detected);
-        let detected: BTreeSet<Fingerprint> = detected.map(|alert| alert.fingerprint).collect();
-        let (reason, said) = match route.reissue_ms {
-            None => (nflog::due(last, &current, now_ms)?, None),
-            Some(reissue_ms) => {
-                let is_ended = |id: Fingerprint| {
-                    integration.sends_resolved && self.is_owed(key, id)
-                        || last.is_some_and(|last| last.firing.contains(&id))
-                };
-                let is_detected = |id: Fingerprint| detected.contains(&id);
-                let due = nflog::due_again(last, &current, is_ended, is_detected, reissue_ms, now_ms)?;
-                (due.0, Some(due.1))
-            }
-        };
-        // What only waits for its success is not said again, nor is what only others know of.
-        let is_awaited = route.success_ms.is_some() && detected.is_empty();
-        if reason == nflog::Reason::Repeat && (own.is_empty() || is_awaited) {
-            return None;
-        }
-        // A first notification begins anew: what was noted belongs to the message before.
-        let is_first = reason == nflog::Reason::First;
-        let data = last.filter(|_| !is_first).map(|last| last.data.clone()).unwrap_or_default();
-        let is_said = |alert: &Snapshot| said.as_ref().is_none_or(|said| said.contains(&alert.fingerprint));
-        let others_fire = alerts.iter().any(|alert| alert.is_firing && !is_said(alert));
-        let issued = said.iter().flatten().filter(|id| firing.contains(id)).map(|id| (*id, now_ms));
-        let known = last.filter(|_| said.is_some()).map(|last| last.issued_still(&firing));
-        let issued = known.into_iter().flatten().chain(issued).collect();
-        let alerts = alerts.into_iter().filter(is_said).collect();
-        Some(Due { reason, alerts, firing, resolved, issued, others_fire, data })
+    /// Decides for one integration; `true` when a job was started.
+    fn start_job(&mut self, group: &GroupId, route: &Route, line: Line, heard: &Heard, now_ms: i64) -> bool {
+        let Some(due) = self.due_on(&line, heard, route, now_ms) else { return false };
+        self.launch((group, self.epoch), route, line, due, now_ms)
     }
 
-    /// Decides for one integration; `true` when a job was started.
-    fn start_job(
+    /// Starts the job that says what is due; `false` where there is nothing to say, but to remember.
+    fn launch(
         &mut self,
-        group: &GroupId,
+        (group, epoch): (&GroupId, u64),
         route: &Route,
-        integration: &Arc<Integration>,
-        key: NotifyKey,
-        heard: &Heard,
+        line: Line,
+        due: Due,
         now_ms: i64,
     ) -> bool {
-        let Some(due) = self.due(&key, integration, heard, route, now_ms) else { return false };
-        let Due { reason, alerts, firing, resolved, issued, others_fire, data } = due;
+        let Due { reason, alerts, firing, resolved, issued, since, others_fire, data } = due;
+        let Line { integration, key, .. } = line;
         let told: Vec<Snapshot> =
             alerts.iter().filter(|alert| alert.is_firing || integration.sends_resolved).cloned().collect();
         if told.is_empty() {
             // Nothing to say to whom resolved alerts are not sent, but remembered: the next firing is news.
-            let told = Told { firing, resolved, issued, data, repeat_interval_ms: route.repeat_interval_ms };
+            let repeat_interval_ms = route.repeat_interval_ms;
+            let told = Told { firing, resolved, issued, since, data, repeat_interval_ms };
             self.remember(key, told, now_ms);
             return false;
         }
@@ -581,16 +546,20 @@ impl Core {
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.metrics.notifications.with(&[integration.name]).inc();
+        if reason == nflog::Reason::Escalated {
+            self.metrics.on_call.escalations.inc();
+        }
         self.busy.insert(key.clone(), id);
         let job = Job {
-            epoch: self.epoch,
+            epoch,
             group: group.clone(),
-            integration: Arc::clone(integration),
+            integration,
             key,
             notification: Arc::new(notification),
             firing,
             resolved,
             issued,
+            since,
             repeat_interval_ms: route.repeat_interval_ms,
             deadline_ms: now_ms.saturating_add(route.group_interval_ms.max(FLUSH_MS_MIN)),
             next_attempt_ms: now_ms,
@@ -615,7 +584,7 @@ impl Core {
             if now_ms >= job.deadline_ms {
                 tracing::warn!(receiver = %job.key.receiver, integration = %job.key.integration,
                     attempts = job.n_attempts, "notification given up: its group interval is over");
-                self.end_job(id, Some(Reason::Deadline));
+                self.end_job(id, Some(Reason::Deadline), now_ms);
                 continue;
             }
             let n_running = running.entry(job.integration.receiver.clone()).or_default();
@@ -649,6 +618,7 @@ impl Core {
                     firing: job.firing.clone(),
                     resolved: job.resolved.clone(),
                     issued: job.issued.clone(),
+                    since: job.since.clone(),
                     data: data.clone(),
                     repeat_interval_ms: job.repeat_interval_ms,
                 };
@@ -656,7 +626,7 @@ impl Core {
                 let group = (job.epoch == epoch).then(|| job.group.clone());
                 self.promise(id, now_ms);
                 self.remember(key, told, now_ms);
-                self.end_job(id, None);
+                self.end_job(id, None, now_ms);
                 if let Some(group) = group {
                     self.hasten(&group, now_ms);
                 }
@@ -673,14 +643,14 @@ impl Core {
                         error = %message, gives_up = is_over, "notification attempt failed");
                 }
                 if is_over {
-                    self.end_job(id, Some(*reason));
+                    self.end_job(id, Some(*reason), now_ms);
                 }
             }
         }
     }
 
     /// Removes a job and, with the last one, ends its flush.
-    fn end_job(&mut self, id: JobId, failed: Option<Reason>) {
+    fn end_job(&mut self, id: JobId, failed: Option<Reason>, now_ms: i64) {
         let Some(job) = self.forget_job(id) else { return };
         if let Some(reason) = failed {
             self.metrics.failed.with(&[job.integration.name, reason.text()]).inc();
@@ -688,11 +658,12 @@ impl Core {
         if job.epoch != self.epoch {
             return;
         }
+        self.note_reached(&job.group, &job.key.receiver, failed.is_none(), now_ms);
         let Some(group) = self.groups.get_mut(&job.group) else { return };
         let Some(mut flush) = group.flush.take() else { return };
         flush.n_pending -= 1;
         flush.has_failed |= failed.is_some();
-        self.end_flush_if_done(&job.group, flush);
+        self.end_flush_if_done(&job.group, flush, now_ms);
     }
 
     fn forget_job(&mut self, id: JobId) -> Option<Job> {
@@ -702,7 +673,7 @@ impl Core {
     }
 
     /// Ends `flush` when nothing is pending, and with it the group when nothing is left in it.
-    fn end_flush_if_done(&mut self, id: &GroupId, flush: group::Flush) {
+    fn end_flush_if_done(&mut self, id: &GroupId, flush: group::Flush, now_ms: i64) {
         let Some(group) = self.groups.get_mut(id) else { return };
         if flush.n_pending > 0 {
             group.flush = Some(flush);
@@ -713,17 +684,20 @@ impl Core {
             self.groups.remove(id);
         }
         self.uncount(id.route, &ended);
+        self.end_acks(&ended, now_ms);
     }
 
     fn remember(&mut self, key: NotifyKey, told: Told, now_ms: i64) {
         // Twice the repeat interval is long enough to decide; upstream's rule.
         let keep_ms = self.retention_ms.min(told.repeat_interval_ms.saturating_mul(2));
+        let sent_at_ms = self.later_than_known(&key, now_ms);
         let entry = Entry {
-            sent_at_ms: self.later_than_known(&key, now_ms),
+            sent_at_ms,
             expires_at_ms: now_ms.saturating_add(keep_ms),
             firing: told.firing,
             resolved: told.resolved,
             issued: told.issued,
+            since: told.since.into_iter().map(|(id, at_ms)| (id, at_ms.unwrap_or(now_ms))).collect(),
             data: told.data,
         };
         self.journal.push(Record::Notified(key.clone(), entry.clone()));
@@ -761,6 +735,7 @@ impl Core {
         }
         self.promises.collect_garbage(now_ms);
         self.forget_watches(now_ms);
+        self.forget_acks(now_ms);
         self.journal.push(Record::Alive(now_ms));
     }
 }

@@ -25,7 +25,7 @@ const SWEEP_INTERVAL_MS: i64 = 15_000;
 /// manager that is not sure hears of the end again within a minute, and clocks are not much more than that apart.
 const TOLD_END_MS: i64 = 90_000;
 /// The epoch of jobs that belong to no configuration's groups.
-const NO_EPOCH: u64 = u64::MAX;
+pub(super) const NO_EPOCH: u64 = u64::MAX;
 
 impl Core {
     /// Puts a promise back from the state file.
@@ -125,7 +125,7 @@ impl Core {
         let mut owed: Vec<(NotifyKey, Labels, Vec<Fingerprint>)> = Vec::new();
         for (key, labels, open) in self.promises.open() {
             let group = groups.get(&key.group_key).and_then(|id| {
-                let is_its_receiver = self.routes.get(id.route).receiver == key.receiver;
+                let is_its_receiver = self.leads_to(self.routes.get(id.route), &key.receiver);
                 self.groups.get(*id).filter(|_| is_its_receiver && self.integration(key).is_some())
             });
             let is_ended = |id: &Fingerprint| {
@@ -199,6 +199,9 @@ impl Core {
             resolved: fingerprints(&notification.alerts, false),
             firing,
             issued: last.map(|last| last.issued.clone()).unwrap_or_default(),
+            since: last
+                .map(|last| last.since.iter().map(|(id, ms)| (*id, Some(*ms))).collect())
+                .unwrap_or_default(),
             notification: Arc::new(notification),
             repeat_interval_ms: self.retention_ms / 2,
             deadline_ms: now_ms.saturating_add(FLUSH_MS_MIN),

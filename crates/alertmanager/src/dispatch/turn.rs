@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::{Group, GroupId, Snapshot};
 use super::{Core, Record};
+use crate::ack::{ACKS_MAX, Acks};
 use crate::alert::Fingerprint;
 use crate::nflog::{Entry, NotifyKey, NotifyLog};
 use crate::route::Route;
@@ -22,6 +23,9 @@ const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
 /// Groups of two managers that are looked at within so many milliseconds are in step: what a message travels, and far less
 /// than one waits for the other. Chosen.
 const IN_STEP_MS: u64 = 2_000;
+
+/// When groups were told of by other managers, by key and receiver.
+type Told = BTreeMap<(String, String), i64>;
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +148,7 @@ impl Core {
     ///
     /// With `waited_ms` they were written just now by a manager that waits so long: groups it told of fall into step.
     pub(crate) fn merge(&mut self, records: Vec<Record>, waited_ms: Option<i64>, now_ms: i64) {
-        let mut told: BTreeMap<String, i64> = BTreeMap::new();
+        let mut told: Told = BTreeMap::new();
         let latest_ms = now_ms.saturating_add(AHEAD_MS_MAX);
         for record in records {
             let is_news = match &record {
@@ -159,7 +163,7 @@ impl Core {
                     let known = self.nflog.get(key);
                     // Also when somebody else was quicker to hand it on.
                     if known.is_none_or(|known| known.sent_at_ms <= entry.sent_at_ms) {
-                        told.insert(key.group_key.clone(), entry.sent_at_ms);
+                        told.insert((key.group_key.clone(), key.receiver.clone()), entry.sent_at_ms);
                     }
                     let old =
                         known.map(|known| (known.sent_at_ms, Record::Notified(key.clone(), known.clone())));
@@ -170,6 +174,13 @@ impl Core {
                     self.merge_window(window, latest_ms, now_ms);
                     false
                 }
+                Record::Acked(id, ack) => {
+                    let known = self.acks.get(*id);
+                    let has_room = known.is_some() || self.acks.len() < ACKS_MAX;
+                    let is_over = Acks::is_stale(ack, now_ms) && !self.alerts.contains_key(id);
+                    let old = known.map(|known| (known.at_ms, Record::Acked(*id, known.clone())));
+                    has_room && !is_over && wins(ack.at_ms, latest_ms, &record, old)
+                }
                 _ => false,
             };
             if !is_news {
@@ -178,6 +189,7 @@ impl Core {
             match &record {
                 Record::Silence(silence) => self.silences.keep(silence.clone()),
                 Record::Notified(key, entry) => self.nflog.put(key.clone(), entry.clone()),
+                Record::Acked(id, ack) => self.take_ack(*id, ack.clone(), now_ms),
                 _ => {}
             }
             self.journal.push(record);
@@ -190,9 +202,12 @@ impl Core {
 
     /// Brings the next look at groups of these keys to a whole interval after `base_ms`, when another manager looked at
     /// them. Timers of managers that began at different moments would else meet by chance, and then both would speak.
-    fn fall_into_step(&mut self, told: &BTreeMap<String, i64>, base_ms: i64, now_ms: i64) {
-        let told_at =
-            |id: &GroupId| told.get(&self.group_key(id)).map(|sent_at_ms| (id.clone(), *sent_at_ms));
+    fn fall_into_step(&mut self, told: &Told, base_ms: i64, now_ms: i64) {
+        // Further receivers are told at other times.
+        let told_at = |id: &GroupId| {
+            let of = (self.group_key(id), self.routes.get(id.route).receiver.clone());
+            told.get(&of).map(|sent_at_ms| (id.clone(), *sent_at_ms))
+        };
         let ids: Vec<(GroupId, i64)> = self.groups.keys().filter_map(told_at).collect();
         for (id, sent_at_ms) in ids {
             let interval_ms = self.routes.get(id.route).group_interval_ms;

@@ -53,7 +53,7 @@ impl Core {
     }
 
     /// Has a group looked at no later than `at_ms`.
-    fn flush_by(&mut self, id: &GroupId, at_ms: i64) {
+    pub(super) fn flush_by(&mut self, id: &GroupId, at_ms: i64) {
         if let Some(group) = self.groups.get_mut(id) {
             group.next_flush_ms = group.next_flush_ms.min(at_ms);
         }
@@ -119,6 +119,9 @@ impl Core {
     /// Has a group looked at when one of its alerts is due again or over, not only at its interval; what comes within its
     /// group wait goes together.
     pub(super) fn hasten(&mut self, id: &GroupId, now_ms: i64) {
+        if let Some(open_ms) = self.next_reopening_ms(id, now_ms) {
+            self.flush_by(id, open_ms);
+        }
         let route = self.routes.get(id.route);
         if route.success_ms.is_none() && route.reissue_ms.is_none() {
             return;

@@ -8,7 +8,9 @@ use model::{Labels, MatchOp, Matcher, Measured};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::ack::Ack;
 use crate::alert::{Alert, Fingerprint};
+use crate::escalate::Pause;
 use crate::maintenance::{Spec, Window, WindowRecord};
 use crate::nflog::{Entry, NotifyKey};
 use crate::promise::{Ended, Promised};
@@ -54,6 +56,8 @@ pub(crate) enum Line {
         resolved: Vec<String>,
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         issued: BTreeMap<String, i64>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        since: BTreeMap<String, i64>,
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         data: Map,
     },
@@ -89,6 +93,28 @@ pub(crate) enum Line {
     },
     MaintenanceGone {
         id: String,
+    },
+    Acked {
+        fingerprint: String,
+        at: i64,
+        by: String,
+        note: String,
+        starts: i64,
+        held: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<i64>,
+        snooze: bool,
+    },
+    AckGone {
+        fingerprint: String,
+    },
+    Paused {
+        group: String,
+        fingerprint: String,
+        since: i64,
+        total: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<i64>,
     },
     Alive {
         at: i64,
@@ -219,6 +245,38 @@ fn key_line(key: &NotifyKey) -> KeyLine {
     }
 }
 
+fn promised_line(said: &Promised) -> Line {
+    Line::Promised {
+        key: key_line(&said.key),
+        group: map(&said.group_labels),
+        at: said.at_ms,
+        firing: texts(&said.firing),
+        ended: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.ends_at_ms)).collect(),
+        covers: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.covers_ms)).collect(),
+    }
+}
+
+fn ack_line(alert: Fingerprint, ack: &Ack) -> Line {
+    Line::Acked {
+        fingerprint: alert.to_string(),
+        at: ack.at_ms,
+        by: ack.by.clone(),
+        note: ack.note.clone(),
+        starts: ack.starts_at_ms,
+        held: ack.is_held,
+        until: ack.until_ms,
+        snooze: ack.is_snooze,
+    }
+}
+
+fn ack_of(
+    (at_ms, starts_at_ms, until_ms, is_held, is_snooze): (i64, i64, Option<i64>, bool, bool),
+    by: String,
+    note: String,
+) -> Ack {
+    Ack { at_ms, by, note, starts_at_ms, is_held, until_ms, is_snooze }
+}
+
 pub(crate) fn to_line(record: &Record) -> Line {
     match record {
         Record::Alert(alert) => Line::Alert {
@@ -257,17 +315,11 @@ pub(crate) fn to_line(record: &Record) -> Line {
             firing: texts(&entry.firing),
             resolved: texts(&entry.resolved),
             issued: times(&entry.issued),
+            since: times(&entry.since),
             data: entry.data.clone(),
         },
         Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
-        Record::Promised(said) => Line::Promised {
-            key: key_line(&said.key),
-            group: map(&said.group_labels),
-            at: said.at_ms,
-            firing: texts(&said.firing),
-            ended: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.ends_at_ms)).collect(),
-            covers: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.covers_ms)).collect(),
-        },
+        Record::Promised(said) => promised_line(said),
         Record::Watched(alert, watch) => Line::Watched {
             fingerprint: alert.to_string(),
             seen: watch.seen.iter().copied().collect(),
@@ -282,6 +334,15 @@ pub(crate) fn to_line(record: &Record) -> Line {
             ended: record.ended_ms,
         },
         Record::MaintenanceGone(id) => Line::MaintenanceGone { id: id.clone() },
+        Record::Acked(alert, ack) => ack_line(*alert, ack),
+        Record::AckGone(alert) => Line::AckGone { fingerprint: alert.to_string() },
+        Record::Paused(group, alert, pause) => Line::Paused {
+            group: group.clone(),
+            fingerprint: alert.to_string(),
+            since: pause.since_ms,
+            total: pause.total_ms,
+            from: pause.from_ms,
+        },
         Record::Alive(at_ms) => Line::Alive { at: *at_ms },
     }
 }
@@ -348,6 +409,19 @@ fn by_alert(times: &BTreeMap<String, i64>) -> Option<BTreeMap<Fingerprint, i64>>
     times.iter().map(|(text, at_ms)| Some((fingerprint(text)?, *at_ms))).collect()
 }
 
+/// What a promise says of ends; without a word on what one covers it covers all that was told before.
+fn ends(
+    ended: &BTreeMap<String, i64>,
+    covers: &BTreeMap<String, i64>,
+    at_ms: i64,
+) -> Option<BTreeMap<Fingerprint, Ended>> {
+    let end = |(text, ends_at_ms): (&String, &i64)| {
+        let covers_ms = covers.get(text).copied().unwrap_or(at_ms);
+        Some((fingerprint(text)?, Ended { ends_at_ms: *ends_at_ms, covers_ms }))
+    };
+    ended.iter().map(end).collect()
+}
+
 fn key(line: KeyLine) -> NotifyKey {
     NotifyKey { group_key: line.group, receiver: line.receiver, integration: line.integration, idx: line.idx }
 }
@@ -395,13 +469,14 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
         Line::AlertGone { fingerprint: text } => Record::AlertGone(fingerprint(&text)?),
         Line::Silence(line) => Record::Silence(silence(line)?),
         Line::SilenceGone { id } => Record::SilenceGone(id),
-        Line::Notified { key: key_line, sent, expires, firing, resolved, issued, data } => {
+        Line::Notified { key: key_line, sent, expires, firing, resolved, issued, since, data } => {
             let entry = Entry {
                 sent_at_ms: sent,
                 expires_at_ms: expires,
                 firing: set(firing)?,
                 resolved: set(resolved)?,
                 issued: by_alert(&issued)?,
+                since: by_alert(&since)?,
                 data,
             };
             Record::Notified(key(key_line), entry)
@@ -412,13 +487,7 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             group_labels: Labels::from_pairs(group),
             at_ms: at,
             firing: set(firing)?,
-            ended: ended
-                .iter()
-                .map(|(text, ends_at_ms)| {
-                    let covers_ms = covers.get(text).copied().unwrap_or(at);
-                    Some((fingerprint(text)?, Ended { ends_at_ms: *ends_at_ms, covers_ms }))
-                })
-                .collect::<Option<_>>()?,
+            ended: ends(&ended, &covers, at)?,
         }),
         Line::Watched { fingerprint: text, seen, detected, counted } => {
             let (seen, counted) = (seen.into(), counted.into_iter().collect());
@@ -431,6 +500,15 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             Record::Maintenance(WindowRecord { id, updated_at_ms: updated, window, ended_ms: ended })
         }
         Line::MaintenanceGone { id } => Record::MaintenanceGone(id),
+        Line::Acked { fingerprint: text, at, by, note, starts, held, until, snooze } => {
+            let ack = (at, starts, until, held, snooze);
+            Record::Acked(fingerprint(&text)?, ack_of(ack, by, note))
+        }
+        Line::AckGone { fingerprint: text } => Record::AckGone(fingerprint(&text)?),
+        Line::Paused { group, fingerprint: text, since, total, from } => {
+            let pause = Pause { since_ms: since, total_ms: total, from_ms: from };
+            Record::Paused(group, fingerprint(&text)?, pause)
+        }
         Line::Alive { at } => Record::Alive(at),
     })
 }

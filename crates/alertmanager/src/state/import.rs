@@ -124,6 +124,7 @@ fn take_entries(bytes: &[u8], core: &mut Core, now_ms: i64) -> Found {
         };
         let entry = Entry {
             issued: crate::nflog::Issued::new(),
+            since: crate::nflog::Issued::new(),
             sent_at_ms: wire.sent_at_ms,
             expires_at_ms: wire.expires_at_ms,
             firing: hashes(wire.firing),

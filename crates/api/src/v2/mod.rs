@@ -29,6 +29,8 @@ pub(crate) fn routes() -> Router<Arc<Shell>> {
         .route("/alerts", get(alerts).post(post_alerts).fallback(not_get_post))
         .route("/alerts/groups", get(groups).fallback(not_get))
         .route("/alerts/watched", get(watched).fallback(not_get))
+        .route("/acknowledgements", get(acknowledgements).post(acknowledge).fallback(not_get_post))
+        .route("/acknowledgements/end", post(unacknowledge).fallback(not_post))
         .route("/ignores", get(ignores).fallback(not_get))
         .route("/maintenance", get(windows).post(post_window).fallback(not_get_post))
         .route("/maintenance/preview", post(preview_window).fallback(not_post))
@@ -83,6 +85,24 @@ async fn groups(Manager(manager): Manager, RawQuery(query): RawQuery) -> Respons
 
 async fn watched(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
     aside(manager, query, alertmanager::Handle::get_watched).await
+}
+
+async fn acknowledgements(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    aside(manager, query, alertmanager::Handle::get_acknowledgements).await
+}
+
+async fn acknowledge(Manager(manager): Manager, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(manager.post_acknowledgements(&body)),
+        Err(refused) => refused,
+    }
+}
+
+async fn unacknowledge(Manager(manager): Manager, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(manager.end_acknowledgements(&body)),
+        Err(refused) => refused,
+    }
 }
 
 async fn ignores(Manager(manager): Manager) -> Response {

@@ -78,7 +78,7 @@ fn between() -> impl Strategy<Value = Between> {
 }
 
 /// Who was told that an alert fires, and not of its end.
-fn left_firing(sim: &Sim) -> BTreeSet<(String, String)> {
+pub(super) fn left_firing(sim: &Sim) -> BTreeSet<(String, String)> {
     let mut firing = BTreeSet::new();
     for (_, who, alerts) in &sim.batches {
         for alert in alerts.iter().filter(|alert| !alert.starts_with("graver")) {
