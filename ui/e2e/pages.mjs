@@ -201,6 +201,59 @@ export async function pages({ step, base, title }) {
     await shot(page, "alerts-by-rule-open");
   });
 
+  await step("maintenance: a window is previewed, made, ended, deleted", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/maintenance`);
+    await page.waitForSelector("[data-testid=page-maintenance]");
+    const name = `browser ${Date.now()}`;
+    await page.getByTestId("new-window").click();
+    await page.getByTestId("window-name").fill(name);
+    await page.getByTestId("window-matchers").fill('alertname=~".*"');
+    assert(await page.getByTestId("window-submit").isDisabled(), "a window may hide everything");
+    await page.getByTestId("window-matchers").fill(`alertname="${name}"`);
+    await page.getByTestId("window-zone").fill("UTC");
+    await page.getByTestId("window-owner").fill("browser test");
+    await page.getByTestId("window-reason").fill("made by the browser test");
+    // A rule that the server does not take is refused in its words, before anything is made.
+    page.expected.push(/400 \(Bad Request\)/);
+    await page.getByTestId("window-repeat").selectOption("custom");
+    await page.getByTestId("window-rule").fill("FREQ=HOURLY");
+    assert(/BYHOUR/.test(await page.getByTestId("window-refused").innerText()), "not the server's words");
+    assert(await page.getByTestId("window-submit").isDisabled(), "a wrong rule may be sent");
+    await shot(page, "maintenance-refused");
+    await page.getByTestId("window-repeat").selectOption("daily");
+    // It began an hour ago, so it runs at once.
+    await page.getByTestId("window-start").fill(new Date(Date.now() - 3_600_000).toISOString().slice(0, 16));
+    await until("five runs", async () => (await page.getByTestId("window-runs").locator("li").count()) === 5);
+    await until("the preview", async () => (await page.getByTestId("window-preview").getAttribute("data-count")) === "0");
+    await shot(page, "maintenance-form");
+    await page.getByTestId("window-submit").click();
+    const row = page.locator("[data-testid=window-row]", { hasText: name });
+    await row.waitFor();
+    assert((await row.getAttribute("data-state")) === "active", "it does not run");
+    // Opened by the keyboard.
+    await row.focus();
+    await page.keyboard.press("Enter");
+    await page.getByTestId("window-details").waitFor();
+    await shot(page, "maintenance-open");
+    await row.getByTestId("end-window").click();
+    await until("planned again", async () => (await row.getAttribute("data-state")) === "waiting");
+    await row.getByTestId("change-window").click();
+    assert((await page.getByTestId("window-repeat").inputValue()) === "daily", "the rule is not read back");
+    await page.getByTestId("window-repeat").selectOption("weekly");
+    await page.getByTestId("window-submit").click();
+    await until("changed", async () => /Every week/.test(await row.innerText()));
+    await page.getByTestId("delete-window").click();
+    await until("gone", async () => (await row.count()) === 0);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await row.waitFor();
+    await row.focus();
+    await page.keyboard.press("Enter");
+    if ((await page.getByTestId("delete-window").count()) === 0) await page.keyboard.press("Enter");
+    await page.getByTestId("delete-window").click();
+    await until("gone for good", async () => (await row.count()) === 0);
+  });
+
   await step("alerts: a silence is made, ended, undone", async ({ open, shot }) => {
     const page = await open();
     await page.goto(`${base}/alerts`);

@@ -11,6 +11,7 @@ import { Overview } from "./pages/Overview";
 const Host = lazy(() => import("./pages/Host"));
 const Explore = lazy(() => import("./pages/Explore"));
 const Alerts = lazy(() => import("./pages/Alerts"));
+const Maintenance = lazy(() => import("./pages/Maintenance"));
 const Targets = lazy(() => import("./pages/Targets"));
 const Discovery = lazy(() => import("./pages/Discovery"));
 const Rules = lazy(() => import("./pages/Rules"));
@@ -48,6 +49,7 @@ function Manager() {
     <Switch>
       <Route path="/"><Redirect to="/alerts" replace /></Route>
       <Route path="/alerts"><Alerts /></Route>
+      <Route path="/maintenance"><Maintenance /></Route>
       <Route path="/status"><Status /></Route>
       <Route path="/config"><Config /></Route>
       <Route path="/flags"><Flags /></Route>
@@ -67,6 +69,7 @@ export function App() {
             <Route path="/hosts/:instance">{(p) => <Host key={p.instance} instance={decodeURIComponent(p.instance)} />}</Route>
             <Route path="/explore"><Explore /></Route>
             <Route path="/alerts"><Alerts /></Route>
+            <Route path="/maintenance"><Maintenance /></Route>
             <Route path="/targets"><Targets /></Route>
             <Route path="/service-discovery"><Discovery /></Route>
             <Route path="/rules"><Rules /></Route>

@@ -9,6 +9,7 @@ use crate::backfill;
 use crate::check::{self, args::CheckArgs};
 use crate::data_dir::{self, TsdbCommand};
 use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
+use crate::maintenance;
 use crate::manager;
 use crate::push;
 use crate::query::{self, QueryArgs};
@@ -33,6 +34,8 @@ pub(crate) enum Invocation {
     Backfill(backfill::Args),
     /// Send metrics on.
     Push(push::Args),
+    /// Plan quiet.
+    Maintenance(maintenance::Args),
 }
 
 const ABOUT: &str =
@@ -73,6 +76,7 @@ pub(crate) fn command() -> Command {
         .subcommand(data_dir::command().arg(enable_feature()))
         .subcommand(backfill::command().arg(enable_feature()))
         .subcommand(push::command().arg(enable_feature()))
+        .subcommand(maintenance::command())
 }
 
 fn server_command() -> Command {
@@ -224,6 +228,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Some(("backfill", sub)) => Invocation::Backfill(backfill::parse(sub)),
         Some(("push", sub)) => Invocation::Push(
             push::parse(sub).map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
+        ),
+        Some(("maintenance", sub)) => Invocation::Maintenance(
+            maintenance::parse(sub)
+                .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
         ),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),
         Some(("tsdb", sub)) => Invocation::Tsdb(

@@ -14,7 +14,9 @@ mod flags;
 mod http;
 mod import;
 mod log;
+mod maintenance;
 mod manager;
+mod manager_api;
 mod push;
 mod query;
 mod server;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::TestRules(args) => unit_test::run(&args),
         Invocation::Backfill(args) => backfill::run(&args),
+        Invocation::Maintenance(args) => maintenance::run(&args),
         Invocation::Push(args) => return ended(push::run(&args)),
         Invocation::Check(args) => return ended(check::run(&args)),
     };

@@ -1,7 +1,7 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MatrixData, MetricMeta, NewSilence, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert } from "./types";
+import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MaintenanceWindow, MatrixData, MetricMeta, NewSilence, NewWindow, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert, WindowPreview } from "./types";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
 export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
@@ -109,7 +109,7 @@ export async function v1<T>(path: string, params?: Record<string, string | reado
 }
 
 /** Alertmanager API v2: the body is the answer. */
-export async function v2<T>(method: "GET" | "POST" | "DELETE", path: string, opts: { params?: URLSearchParams; json?: unknown; signal?: AbortSignal } = {}): Promise<T> {
+export async function v2<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, opts: { params?: URLSearchParams; json?: unknown; signal?: AbortSignal } = {}): Promise<T> {
   const { response, text, curl } = await send(method, `/api/v2/${path}`, opts);
   const body = parse(text);
   if (!response.ok) {
@@ -176,6 +176,13 @@ export const api = {
   amStatus: (signal?: AbortSignal) => v2<AmStatus>("GET", "status", signal ? { signal } : {}),
   watched: (signal?: AbortSignal) => v2<WatchedAlert[]>("GET", "alerts/watched", signal ? { signal } : {}),
   ignores: (signal?: AbortSignal) => v2<IgnoreRule[]>("GET", "ignores", signal ? { signal } : {}),
+  maintenance: (signal?: AbortSignal) => v2<MaintenanceWindow[]>("GET", "maintenance", signal ? { signal } : {}),
+  createWindow: (w: NewWindow) => v2<MaintenanceWindow>("POST", "maintenance", { json: w }),
+  changeWindow: (id: string, w: NewWindow) => v2<MaintenanceWindow>("PUT", `maintenance/${encodeURIComponent(id)}`, { json: w }),
+  deleteWindow: (id: string) => v2<unknown>("DELETE", `maintenance/${encodeURIComponent(id)}`),
+  endWindow: (id: string) => v2<MaintenanceWindow>("POST", `maintenance/${encodeURIComponent(id)}/end`),
+  windowPreview: (id: string, signal?: AbortSignal) => v2<WindowPreview>("GET", `maintenance/${encodeURIComponent(id)}/preview`, signal ? { signal } : {}),
+  previewWindow: (w: Partial<NewWindow>, signal?: AbortSignal) => v2<WindowPreview>("POST", "maintenance/preview", signal ? { json: w, signal } : { json: w }),
   silences: (signal?: AbortSignal) => v2<AmSilence[]>("GET", "silences", signal ? { signal } : {}),
   createSilence: (s: NewSilence) => v2<{ silenceID: string }>("POST", "silences", { json: s }),
   expireSilence: (id: string) => v2<unknown>("DELETE", `silence/${encodeURIComponent(id)}`),

@@ -43,6 +43,11 @@ export function useSilences() {
   return useQuery({ queryKey: ["silences"], queryFn: ({ signal }) => api.silences(signal), refetchInterval: every, retry: 0 });
 }
 
+export function useMaintenance() {
+  const { every } = useView();
+  return useQuery({ queryKey: ["maintenance"], queryFn: ({ signal }) => api.maintenance(signal), refetchInterval: every, retry: 0 });
+}
+
 /** Instant query; `time` undefined = the server's now, refreshed with the page, or every `pace` ms if that is slower. */
 export function useInstant(expr: string, time?: number, enabled = true, pace = 0) {
   const { every: page } = useView();

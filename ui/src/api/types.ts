@@ -237,6 +237,41 @@ export interface IgnoreRule {
   hides: number;
 }
 
+/** What is asked for of a maintenance window. */
+export interface NewWindow {
+  name: string;
+  matchers: AmMatcher[];
+  /** On the clock of the zone, `2026-11-22T02:00`. */
+  start: string;
+  duration: string;
+  /** RRULE, empty for a single run. */
+  recurrence: string;
+  except: string[];
+  timeZone: string;
+  owner: string;
+  reason: string;
+}
+
+export interface WindowRun {
+  startsAt: string;
+  endsAt: string;
+}
+
+export interface MaintenanceWindow extends NewWindow {
+  id: string;
+  origin: "file" | "api";
+  state: "active" | "waiting" | "over";
+  runs: WindowRun[];
+  silences: string[];
+  matchedAlerts: number;
+}
+
+export interface WindowPreview {
+  runs: WindowRun[];
+  matchedAlerts: number;
+  alerts: { fingerprint: string; labels: LabelMap }[];
+}
+
 export interface AmSilence {
   id: string;
   matchers: AmMatcher[];
@@ -245,6 +280,7 @@ export interface AmSilence {
   updatedAt: string;
   createdBy: string;
   comment: string;
+  annotations?: LabelMap;
   status: { state: "active" | "pending" | "expired" };
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ActiveTarget, RuleGroup, TargetsData } from "../api/types";
 import { discoveredRows, prepareDiscovery } from "./discovery";
+import { choiceOf, nextHour, ruleOf } from "./recurrence";
 import { compareLabels, ruleText } from "./relabel";
 import { countRules, nextRun, ruleRows, worstFirst } from "./rules";
 import { filterWords, orderKey, prepareTargets, targetRows } from "./targets";
@@ -98,4 +99,26 @@ describe("lists in the address", () => {
     expect(listFrom(`?${params}`, "open")).toEqual(list);
   });
   test("are flipped one by one", () => expect(flipped(flipped(["a"], "b"), "a")).toEqual(["b"]));
+});
+
+describe("recurrence", () => {
+  const sunday = "2026-11-22T02:00";
+  test.each([
+    ["once", [], ""],
+    ["daily", [], "FREQ=DAILY"],
+    ["weekly", ["SU", "MO"], "FREQ=WEEKLY;BYDAY=MO,SU"],
+    ["weekly", [], "FREQ=WEEKLY;BYDAY=SU"],
+    ["monthday", [], "FREQ=MONTHLY;BYMONTHDAY=22"],
+    ["monthweek", [], "FREQ=MONTHLY;BYDAY=4SU"],
+    ["custom", [], "FREQ=YEARLY;BYMONTH=4"],
+  ] as const)("%s %s", (repeat, days, rule) => {
+    expect(ruleOf(repeat, sunday, days, rule)).toBe(rule);
+    expect(choiceOf(rule, sunday).repeat).toBe(repeat);
+  });
+  test("a fifth weekday is the last", () => expect(ruleOf("monthweek", "2026-11-30T02:00", [], "")).toBe("FREQ=MONTHLY;BYDAY=-1MO"));
+  test("another day of the month stays as it is written", () => expect(choiceOf("FREQ=MONTHLY;BYMONTHDAY=3", sunday).repeat).toBe("custom"));
+  test("the next hour on the clock of a zone", () => {
+    expect(nextHour(Date.parse("2026-11-21T16:20:00Z"), "Asia/Tokyo")).toBe("2026-11-22T02:00");
+    expect(nextHour(Date.parse("2026-11-21T16:20:00Z"), "UTC")).toBe("2026-11-21T17:00");
+  });
 });

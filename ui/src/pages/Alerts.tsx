@@ -11,11 +11,12 @@ import { type AlertRow, matcherText, matchersOf } from "../lib/alerts";
 import { matchesFilter } from "../lib/labels";
 import { countRules, ruleRows, worstFirst } from "../lib/rules";
 import { SEVERITY } from "../lib/state";
+import { formatInstant } from "../lib/time";
 import { exploreLink, listFrom } from "../lib/urlstate";
 import { showText } from "../lib/units";
 import { Icon } from "../parts/icons";
 import { Ago, Empty, ErrorBox, FilterBox, Instant, LabelList, Shape, StateMark, Waiting, useStateWord } from "../parts/parts";
-import { toast } from "../state";
+import { settings, toast, useStore } from "../state";
 import { useLinkTo, useView } from "../view";
 import { hostPath } from "./Overview";
 import { RULE_STATES, RuleList } from "./RuleList";
@@ -147,10 +148,11 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
         {list.map((r) => (
           <tbody key={r.key}>
             <tr className="clickable" data-testid="alert-row" data-state={r.state} tabIndex={0} data-row aria-expanded={open.has(r.key)} onClick={(e) => inside(e) || flip(r.key)} onKeyDown={(e) => e.key === "Enter" && e.target === e.currentTarget && flip(r.key)}>
-              <td><StateMark state={r.state} word={r.inhibitedBy.length > 0 && r.silencedBy.length === 0 ? t("inhibited") : undefined} /></td>
+              <td><StateMark state={r.state} word={r.inhibitedBy.length > 0 && r.silencedBy.length === 0 ? t("inhibited") : maintenanceOf(r, silences) === undefined ? undefined : t("inMaintenance")} /></td>
               <td>
                 <b>{r.name}</b>
                 {r.severity !== "" ? <span className="faint"> {r.severity}</span> : null}
+                {maintenanceOf(r, silences) === undefined ? null : <span className="faint"> · {maintenanceOf(r, silences)}</span>}
                 <span className="phone-only faint">{r.labels.instance ?? ""} {r.summary}</span>
               </td>
               <td className="phone-hide">{r.labels.instance ? <Link href={hostPath(r.labels.instance)} className="mono">{r.labels.instance}</Link> : <span className="faint">–</span>}{r.labels.service ?? r.labels.job ? <span className="faint"> {r.labels.service ?? r.labels.job}</span> : null}</td>
@@ -181,6 +183,12 @@ function inside(e: MouseEvent): boolean {
   return (e.target as HTMLElement).closest("a,button") !== null || (getSelection()?.toString() ?? "") !== "";
 }
 
+/** The name of the maintenance window that hides an alert. */
+function maintenanceOf(r: AlertRow, silences: readonly AmSilence[]): string | undefined {
+  if (r.silencedBy.length === 0) return undefined;
+  return silences.find((s) => r.silencedBy.includes(s.id) && s.annotations?.hinomi_maintenance !== undefined)?.annotations?.hinomi_maintenance;
+}
+
 function exprOf(url: string): string | undefined {
   try {
     return new URL(url, location.origin).searchParams.get("g0.expr") ?? undefined;
@@ -192,6 +200,8 @@ function exprOf(url: string): string | undefined {
 function AlertDetails({ row: r, filter, silences }: { row: AlertRow; filter: (k: string, v: string) => void; silences: readonly AmSilence[] }) {
   const t = useT();
   const { search } = useView();
+  const to = useLinkTo();
+  const { zone } = useStore(settings);
   const expr = exprOf(r.generatorURL);
   const runbook = r.annotations.runbook_url ?? r.annotations.runbook;
   return (
@@ -206,6 +216,8 @@ function AlertDetails({ row: r, filter, silences }: { row: AlertRow; filter: (k:
       {r.receivers.length > 0 ? <div><dt>{t("receivers")}</dt><dd>{r.receivers.join(", ")}</dd></div> : null}
       {r.silencedBy.map((id) => {
         const s = silences.find((x) => x.id === id);
+        const window = s?.annotations?.hinomi_maintenance;
+        if (s !== undefined && window !== undefined) return <div className="wide" key={id}><dt>{t("inMaintenance")}</dt><dd><Link className="textlink" href={to("/maintenance")}>{window}</Link> <span className="faint">{s.createdBy}, {t("until", { time: formatInstant(Date.parse(s.endsAt), zone) })}</span></dd></div>;
         return <div className="wide" key={id}><dt>{t("silencedBy")}</dt><dd>{s ? `${s.createdBy}: ${s.comment}` : id}</dd></div>;
       })}
       <div className="wide links">
@@ -276,7 +288,7 @@ function SilenceList({ silences, error, rows, edit }: { silences: readonly AmSil
                 <td className="r">{s.status.state === "active" && hides(s) === 0 ? <span className="faint" title={t("hidesNothing")}>0</span> : s.status.state === "expired" ? "" : hides(s)}</td>
                 <td className="phone-hide">{s.createdBy}</td>
                 <td className="phone-hide wrap">{s.comment}</td>
-                <td className="r"><Ago at={Date.parse(s.endsAt)} /></td>
+                <td className="r"><Ago at={Date.parse(s.endsAt)} ahead /></td>
                 <td className="actions">
                   {s.status.state === "expired" ? (
                     <button type="button" className="btn small" onClick={() => edit(s.matchers.map(matcherText).join(", "))}>{t("again")}</button>

@@ -27,6 +27,7 @@ mod federation;
 mod import;
 mod keeping;
 mod kill9;
+mod maintenance;
 mod manager_scenarios;
 mod manager_takeover;
 mod openapi;
