@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use stdx::dir::SubDir;
 use stdx::{Clock, Dir};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -16,10 +17,12 @@ use crate::cluster::{self, Cluster, ClusterOptions, Prepared};
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason};
 use crate::handle::Handle;
+use crate::history::{History, HistoryLimits};
 use crate::hosts::{Host, Samples};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::state::{Record, Store};
+use crate::trying::Tests;
 
 /// The longest sleep: the wall clock may be set while we wait, and nothing tells us.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -74,10 +77,19 @@ pub struct Limits {
     pub resolved_keep: model::Duration,
     /// How often what is over is forgotten and the state file written anew.
     pub maintenance_interval: model::Duration,
+    /// How long the history of alerts is kept.
+    pub history_keep: model::Duration,
+    /// Most bytes of it; 0 to keep none.
+    pub history_bytes_max: u64,
 }
 
+/// How long the history of alerts is kept when nobody says. Chosen: a quarter, so that «was it like this last month?» has an answer.
+const HISTORY_KEEP: model::Duration = model::Duration::from_secs(90 * 24 * 3_600);
+/// Most bytes of it when nobody says. Chosen: about a million events, and searched as a whole in a second or two.
+const HISTORY_BYTES_MAX: u64 = 128 << 20;
+
 impl Default for Limits {
-    /// Those of Alertmanager's flags; the number of silences is ours.
+    /// Those of Alertmanager's flags; the number of silences and the history are ours.
     fn default() -> Self {
         Self {
             silences_max: crate::SILENCES_MAX,
@@ -85,6 +97,8 @@ impl Default for Limits {
             alerts_per_name_max: 0,
             resolved_keep: model::Duration::from_secs(30 * 60),
             maintenance_interval: model::Duration::from_secs(15 * 60),
+            history_keep: HISTORY_KEEP,
+            history_bytes_max: HISTORY_BYTES_MAX,
         }
     }
 }
@@ -117,6 +131,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) files: Arc<dyn Dir>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) history: Arc<History>,
+    pub(crate) tests: Mutex<Tests>,
     pub(crate) external_url: String,
     pub(crate) build: BuildInfo,
     pub(crate) started_at_ms: i64,
@@ -138,6 +154,7 @@ impl Shared {
         let Inner { core, store } = &mut *inner;
         store.append(core, &journal, now_ms);
         self.spread(&journal);
+        self.history.offer(core.take_events());
         drop(inner);
         self.wake.notify_one();
         answer
@@ -176,7 +193,9 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
         limits: options.limits,
     };
     let mut core = Core::new(config, core_options, Arc::clone(&metrics));
+    let history = open_history(&options.dir, options.limits, &options.registry);
     let store = Store::open(options.dir, &mut core, Arc::clone(&metrics), now_ms);
+    core.know_what_stands(now_ms);
     let (clock, registry) = (Arc::clone(&options.clock), &options.registry);
     let joined = options.cluster.map(|own| cluster::prepare(own, clock, registry, &core)).transpose()?;
     let mut inner = Inner { core, store };
@@ -189,6 +208,8 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
         clock: options.clock,
         files: options.files,
         metrics,
+        history: Arc::new(history),
+        tests: Mutex::default(),
         external_url: options.external_url,
         build: options.build,
         started_at_ms: now_ms,
@@ -206,6 +227,11 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     let task = tokio::spawn(run(Arc::clone(&shared), speaking));
     *shared.task.lock() = Some(task);
     Ok(Handle::new(shared))
+}
+
+fn open_history(dir: &Arc<dyn Dir>, limits: Limits, registry: &stdx::metrics::Registry) -> History {
+    let limits = HistoryLimits { keep_ms: limits.history_keep.as_ms(), bytes_max: limits.history_bytes_max };
+    History::open(Arc::new(SubDir::new(Arc::clone(dir), "history")), limits, registry)
 }
 
 /// Gauges that change with the configuration only.
@@ -245,7 +271,7 @@ async fn run(shared: Arc<Shared>, speaking: Option<JoinHandle<()>>) {
         if now.saturating_sub(last_sync) >= SYNC_INTERVAL
             && syncing.as_ref().is_none_or(JoinHandle::is_finished)
         {
-            syncing = shared.sync_file();
+            syncing = shared.sync_files();
             last_sync = now;
         }
         tokio::select! {
@@ -279,6 +305,9 @@ async fn drain(shared: &Shared, mut attempts: Attempts) {
     let mut inner = shared.inner.lock();
     let Inner { core, store } = &mut *inner;
     store.close(core, now_ms);
+    shared.history.offer(core.take_events());
+    drop(inner);
+    shared.history.flush(now_ms);
 }
 
 fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
@@ -348,6 +377,7 @@ impl Shared {
         let Inner { core, store } = &mut *inner;
         store.append(core, &journal, now_ms);
         self.spread(&journal);
+        self.history.offer(core.take_events());
         actions
     }
 
@@ -365,33 +395,40 @@ impl Shared {
     fn sleep(&self) -> Duration {
         let inner = self.inner.lock();
         let wait_ms = inner.core.next_deadline_ms().saturating_sub(self.clock.now_ms());
-        let max = if inner.store.is_dirty() { SYNC_INTERVAL } else { SLEEP_MAX };
+        let max = if inner.store.is_dirty() || self.history.is_dirty() { SYNC_INTERVAL } else { SLEEP_MAX };
         Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)).min(max)
     }
 
-    fn sync_file(&self) -> Option<JoinHandle<()>> {
-        let mut file = self.inner.lock().store.take_unsynced()?;
-        let metrics = Arc::clone(&self.metrics);
+    /// Makes durable what was appended, and writes what waits for the history, beside everything else.
+    fn sync_files(&self) -> Option<JoinHandle<()>> {
+        let file = self.inner.lock().store.take_unsynced();
+        let history = self.history.is_dirty().then(|| Arc::clone(&self.history));
+        if file.is_none() && history.is_none() {
+            return None;
+        }
+        let (metrics, now_ms) = (Arc::clone(&self.metrics), self.clock.now_ms());
         Some(tokio::task::spawn_blocking(move || {
-            if let Err(err) = file.sync() {
+            if let Some(Err(err)) = file.map(|mut file| file.sync()) {
                 tracing::error!(error = %err, "cannot sync the alertmanager's state");
                 metrics.state_failures.inc();
+            }
+            if let Some(history) = history {
+                history.flush(now_ms);
             }
         }))
     }
 
     fn set_gauges(&self) {
+        let counts = {
+            let mut inner = self.inner.lock();
+            let counts = inner.core.look_around(self.clock.now_ms());
+            self.history.offer(inner.core.take_events());
+            counts
+        };
         self.look(|core, now_ms| {
             let metrics = &self.metrics;
-            let (mut n_active, mut n_suppressed) = (0, 0);
-            for alert in core.alerts.values().filter(|alert| !alert.is_resolved_at(now_ms)) {
-                match core.status_of(&alert.labels, now_ms).state() {
-                    "active" => n_active += 1,
-                    _ => n_suppressed += 1,
-                }
-            }
-            metrics.alerts.with(&["active"]).set(f64::from(n_active));
-            metrics.alerts.with(&["suppressed"]).set(f64::from(n_suppressed));
+            metrics.alerts.with(&["active"]).set(f64::from(counts.n_active));
+            metrics.alerts.with(&["suppressed"]).set(f64::from(counts.n_suppressed));
             for state in ["active", "pending", "expired"] {
                 let n =
                     core.silences.iter().filter(|silence| silence.state_at(now_ms).text() == state).count();

@@ -146,6 +146,20 @@ impl RouteTree {
         asked.fold((1, 0), |max, asked| (max.0.max(asked.count), max.1.max(asked.within_ms)))
     }
 
+    /// The routes from the root to the one at `idx`, which is the last.
+    pub(crate) fn path(&self, idx: RouteIdx) -> Vec<RouteIdx> {
+        let mut path = vec![idx];
+        while let Some(parent) = self.parent(path[path.len() - 1]) {
+            path.push(parent);
+        }
+        path.reverse();
+        path
+    }
+
+    fn parent(&self, idx: RouteIdx) -> Option<RouteIdx> {
+        self.routes.iter().position(|route| route.children.contains(&idx.0)).map(RouteIdx)
+    }
+
     /// All of them, parents before their children.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
@@ -208,6 +222,21 @@ impl Route {
     /// Whether detections, or their absence, are remembered for it.
     pub(crate) fn is_watching(&self) -> bool {
         self.occurrences.is_some() || self.success_ms.is_some()
+    }
+
+    /// What an alert must have.
+    pub(crate) fn matchers(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
+    /// Whether the routes after it are tried when it took an alert.
+    pub(crate) fn is_continue(&self) -> bool {
+        self.is_continue
+    }
+
+    /// The routes below it, in the file's order.
+    pub(crate) fn children(&self) -> impl Iterator<Item = RouteIdx> {
+        self.children.iter().copied().map(RouteIdx)
     }
 
     /// The first of its rules that hides `labels`.

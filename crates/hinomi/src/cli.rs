@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::alert;
 use crate::backfill;
 use crate::check::{self, args::CheckArgs};
 use crate::data_dir::{self, TsdbCommand};
@@ -32,6 +33,8 @@ pub(crate) enum Invocation {
     Tsdb(TsdbCommand),
     /// Evaluate rules over stored history.
     Backfill(backfill::Args),
+    /// Ask about alerts.
+    Alert(alert::Args),
     /// Send metrics on.
     Push(push::Args),
     /// Plan quiet.
@@ -77,6 +80,7 @@ pub(crate) fn command() -> Command {
         .subcommand(backfill::command().arg(enable_feature()))
         .subcommand(push::command().arg(enable_feature()))
         .subcommand(maintenance::command())
+        .subcommand(alert::command())
 }
 
 fn server_command() -> Command {
@@ -232,6 +236,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Some(("maintenance", sub)) => Invocation::Maintenance(
             maintenance::parse(sub)
                 .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
+        ),
+        Some(("alert", sub)) => Invocation::Alert(
+            alert::parse(sub).map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
         ),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),
         Some(("tsdb", sub)) => Invocation::Tsdb(

@@ -67,8 +67,20 @@ pub(crate) const fn joined<const N: usize>(first: &[Flag], second: &[Flag]) -> [
 pub(crate) const SERVER: &[Flag] = &joined::<{ OWN.len() + SHARED.len() }>(OWN, SHARED);
 
 /// Flags that `hinomi alertmanager` has too, those of clusters included.
-pub(crate) const SHARED: &[Flag] =
-    &joined::<{ WEB_AND_LOG.len() + cluster::FLAGS.len() }>(WEB_AND_LOG, cluster::FLAGS);
+pub(crate) const SHARED: &[Flag] = &joined::<{ WEB_AND_LOG.len() + MANAGERS.len() }>(WEB_AND_LOG, MANAGERS);
+
+/// Of the manager, alone or inside the server.
+const MANAGERS: &[Flag] = &joined::<{ HISTORY.len() + cluster::FLAGS.len() }>(HISTORY, cluster::FLAGS);
+
+const HISTORY: &[Flag] = &[
+    flag("alerts.history-retention", DURATION, "90d", "How long the history of alerts is kept"),
+    flag(
+        "alerts.history-max-bytes",
+        SIZE,
+        "128MB",
+        "Most bytes of the history of alerts, oldest go first; 0 to keep none",
+    ),
+];
 
 const WEB_AND_LOG: &[Flag] = &[
     flag(

@@ -3,6 +3,7 @@
 //! Errors go to stderr; the exit code is 0 when all went well, 1 when not, 2 when the command line is wrong.
 
 mod admin;
+mod alert;
 mod backfill;
 mod build;
 mod check;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Invocation::Query(args) => query::run(&args),
         Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::TestRules(args) => unit_test::run(&args),
+        Invocation::Alert(args) => return ended(alert::run(&args)),
         Invocation::Backfill(args) => backfill::run(&args),
         Invocation::Maintenance(args) => maintenance::run(&args),
         Invocation::Push(args) => return ended(push::run(&args)),

@@ -5,10 +5,13 @@
 
 mod acks;
 mod alerts;
+mod explain;
 mod groups;
+mod history;
 mod json;
 mod maintenance;
 mod params;
+mod receivers;
 mod silences;
 mod status;
 mod watched;
@@ -178,6 +181,29 @@ impl Handle {
     #[must_use]
     pub fn get_maintenance_preview(&self, id: &str) -> Reply {
         maintenance::preview_of(self, id)
+    }
+
+    /// `GET /api/v2/alerts/history`: what happened, the newest first. Reads from the disk.
+    #[must_use]
+    pub fn get_history(&self, query: &str) -> Reply {
+        history::get(self, query)
+    }
+
+    /// `GET /api/v2/explain`: what would become of an alert with these labels; the route tree alone without any.
+    #[must_use]
+    pub fn get_explained(&self, query: &str) -> Reply {
+        explain::get(self, query)
+    }
+
+    /// `GET /api/v2/receivers/integrations`: receivers with what they are made of, and how their last attempts ended.
+    #[must_use]
+    pub fn get_integrations(&self) -> Reply {
+        receivers::list(self)
+    }
+
+    /// `POST /api/v2/receivers/test`: sends a test and waits for the answers.
+    pub async fn post_test(&self, body: &[u8]) -> Reply {
+        receivers::test(self, body).await
     }
 
     /// `GET /api/v2/silences`.

@@ -4,6 +4,7 @@ use model::Matcher;
 
 use super::Reply;
 use crate::matcher::parse_matcher;
+use crate::time::parse_rfc3339;
 
 /// Pairs in order; names may repeat.
 pub(super) struct Params(Vec<(String, String)>);
@@ -15,6 +16,24 @@ impl Params {
 
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Everything under `name`, lists with commas taken apart.
+    pub(super) fn words(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.all(name).flat_map(|value| value.split(',')).map(str::trim).filter(|word| !word.is_empty())
+    }
+
+    /// Every value of `name`.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A moment: RFC 3339, or Unix seconds.
+    pub(super) fn moment(&self, name: &str) -> Result<Option<i64>, Reply> {
+        let Some(text) = self.first(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let seconds = || text.parse::<f64>().ok().filter(|s| s.is_finite()).map(|s| (s * 1e3) as i64);
+        let bad = || format!("{name}: {text:?} is neither a time of RFC 3339 nor Unix seconds");
+        parse_rfc3339(text).or_else(seconds).map(Some).ok_or_else(|| Reply::error(400, bad()))
     }
 
     /// A switch, on unless it is turned off. What upstream's framework takes for yes is yes.

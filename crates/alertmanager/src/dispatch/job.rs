@@ -85,6 +85,8 @@ pub(crate) struct Job {
     pub(crate) repeat_interval_ms: i64,
     pub(crate) deadline_ms: i64,
     pub(crate) next_attempt_ms: i64,
+    /// When the last attempt was started.
+    pub(crate) began_ms: i64,
     pub(crate) n_attempts: u32,
     pub(crate) is_in_flight: bool,
 }

@@ -7,7 +7,9 @@
 //! Invariant: for one notification key at most one job exists, so that nobody is told twice at once.
 
 mod due;
+mod explain;
 mod group;
+mod history;
 mod job;
 mod oncall;
 mod owed;
@@ -20,6 +22,7 @@ mod windows;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub use explain::explain_config;
 pub(crate) use group::{Group, GroupId, Snapshot};
 pub(crate) use job::{Job, JobId, Outcome, Reason};
 pub(crate) use oncall::{Word, WordError};
@@ -34,6 +37,7 @@ use crate::alert::{Alert, Fingerprint};
 use crate::config::{Config, Integration};
 use crate::driver::Limits;
 use crate::escalate::Pauses;
+use crate::history::Recorder;
 use crate::hosts::{Host, Hosts};
 use crate::inhibit::Inhibitor;
 use crate::maintenance::Windows;
@@ -93,6 +97,7 @@ pub(crate) struct Core {
     pub(crate) pauses: Pauses,
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) history: Recorder,
     inhibitor: Inhibitor,
     groups: BTreeMap<GroupId, Group>,
     jobs: BTreeMap<JobId, Job>,
@@ -173,6 +178,7 @@ impl Core {
             acks: Acks::default(),
             pauses: Pauses::default(),
             alerts: BTreeMap::new(),
+            history: if options.limits.history_bytes_max > 0 { Recorder::on() } else { Recorder::default() },
             metrics,
             groups: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -220,7 +226,8 @@ impl Core {
             },
             false => Record::Alert(Arc::clone(&kept)),
         });
-        self.alerts.insert(fingerprint, Arc::clone(&kept));
+        let known = self.alerts.insert(fingerprint, Arc::clone(&kept));
+        self.history.report(fingerprint, known.as_ref(), &kept, now_ms);
         let is_watching = self.routes.is_watching();
         let counts = if is_watching && is_detection {
             self.detect(fingerprint, &kept.labels, now_ms)
@@ -262,6 +269,7 @@ impl Core {
     pub(crate) fn restore_alert(&mut self, alert: Alert, now_ms: i64) {
         let fingerprint = Fingerprint::of(&alert.labels);
         self.count_name(&alert);
+        self.history.restore(fingerprint, &alert, now_ms);
         let alert = Arc::new(alert);
         self.inhibitor.insert(fingerprint, &alert.labels);
         self.alerts.insert(fingerprint, Arc::clone(&alert));
@@ -313,6 +321,7 @@ impl Core {
     ) -> Result<String, SilenceError> {
         let changed = self.set_but_held(silence, new_id, now_ms)?;
         let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
+        changed.iter().for_each(|silence| self.history.silence(silence, now_ms));
         self.journal.extend(changed.into_iter().map(Record::Silence));
         Ok(id)
     }
@@ -321,6 +330,7 @@ impl Core {
     pub(crate) fn expire_silence(&mut self, id: &str, now_ms: i64) -> Result<(), SilenceError> {
         let changed = self.silences.expire(id, now_ms)?;
         self.let_go(changed.as_ref());
+        changed.iter().for_each(|silence| self.history.silence(silence, now_ms));
         self.journal.extend(changed.map(Record::Silence));
         Ok(())
     }
@@ -423,6 +433,7 @@ impl Core {
         if let Some(parked) = &parked {
             heard.loud.retain(|alert| !alert.is_firing || parked.was_loud(alert.fingerprint));
         }
+        self.record_flush(id, &route, &heard, now_ms);
         for line in lines {
             let told_since =
                 parked.as_ref().is_some_and(|parked| parked.is_told_since(&line.key, &self.nflog));
@@ -563,6 +574,7 @@ impl Core {
             repeat_interval_ms: route.repeat_interval_ms,
             deadline_ms: now_ms.saturating_add(route.group_interval_ms.max(FLUSH_MS_MIN)),
             next_attempt_ms: now_ms,
+            began_ms: now_ms,
             n_attempts: 0,
             is_in_flight: false,
         };
@@ -584,6 +596,7 @@ impl Core {
             if now_ms >= job.deadline_ms {
                 tracing::warn!(receiver = %job.key.receiver, integration = %job.key.integration,
                     attempts = job.n_attempts, "notification given up: its group interval is over");
+                self.record_given_up(id, now_ms);
                 self.end_job(id, Some(Reason::Deadline), now_ms);
                 continue;
             }
@@ -595,6 +608,7 @@ impl Core {
             }
             *n_running += 1;
             job.is_in_flight = true;
+            job.began_ms = now_ms;
             job.n_attempts += 1;
             self.metrics.requests.with(&[job.integration.name]).inc();
             actions.push(Action::Send {
@@ -624,6 +638,7 @@ impl Core {
                 };
                 let key = job.key.clone();
                 let group = (job.epoch == epoch).then(|| job.group.clone());
+                self.record_outcome(id, outcome, true, now_ms);
                 self.promise(id, now_ms);
                 self.remember(key, told, now_ms);
                 self.end_job(id, None, now_ms);
@@ -642,6 +657,7 @@ impl Core {
                     tracing::warn!(receiver = %job.key.receiver, integration, attempts = job.n_attempts,
                         error = %message, gives_up = is_over, "notification attempt failed");
                 }
+                self.record_outcome(id, outcome, is_over, now_ms);
                 if is_over {
                     self.end_job(id, Some(*reason), now_ms);
                 }
@@ -711,7 +727,9 @@ impl Core {
             self.groups.keys().map(|id| self.group_key(id)).collect();
         let gone = self.nflog.collect_garbage(now_ms, |key| alive.contains(&key.group_key));
         self.journal.extend(gone.into_iter().map(Record::NotifiedGone));
+        self.history.keep_groups(|key| alive.contains(key));
         let gone = self.silences.collect_garbage(now_ms, self.retention_ms);
+        self.history.forget_silences(&gone);
         self.journal.extend(gone.into_iter().map(Record::SilenceGone));
         self.forget_windows(now_ms);
         let grouped: std::collections::HashSet<Fingerprint> =
@@ -726,6 +744,7 @@ impl Core {
             .collect();
         for fingerprint in gone {
             if let Some(alert) = self.alerts.remove(&fingerprint) {
+                self.history.expire(fingerprint, &alert, now_ms);
                 self.inhibitor.remove(fingerprint, &alert.labels);
                 if let Some(n) = self.n_by_name.get_mut(alert.name()) {
                     *n -= 1;

@@ -206,6 +206,7 @@ impl Core {
             repeat_interval_ms: self.retention_ms / 2,
             deadline_ms: now_ms.saturating_add(FLUSH_MS_MIN),
             next_attempt_ms: now_ms,
+            began_ms: now_ms,
             n_attempts: 0,
             is_in_flight: false,
         };

@@ -1,5 +1,6 @@
 //! Timed scenarios on the sync core: upstream's acceptance tests as data, then reload, restart and a property.
 
+mod history;
 mod oncall;
 mod promises;
 mod watched;

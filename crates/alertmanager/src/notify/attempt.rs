@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
+use super::trace::Trace;
 use super::{Data, Failure, Notification, Notifier};
 use crate::config::Integration;
 use crate::dispatch::Reason;
@@ -29,6 +30,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) timeout: Duration,
     /// What is remembered with the message once it is delivered.
     notes: Mutex<ReceiverData>,
+    /// What is said and answered, where somebody wants to see it.
+    trace: Option<&'a Mutex<Trace>>,
 }
 
 impl<'a> Attempt<'a> {
@@ -43,7 +46,20 @@ impl<'a> Attempt<'a> {
         filled.map_err(|err| Failure::template(&err))?;
         let key = (integration.receiver.clone(), integration.name, integration.idx);
         let notes = Mutex::new(notification.data.clone());
-        Ok(Self { notifier, client: notifier.clients.get(&key), notification, data, timeout, notes })
+        let client = notifier.clients.get(&key);
+        Ok(Self { notifier, client, notification, data, timeout, notes, trace: None })
+    }
+
+    /// With somebody who wants to see what is said and answered.
+    pub(super) fn traced(self, trace: Option<&'a Mutex<Trace>>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// Takes note of what is said or answered, where somebody wants to see it.
+    pub(crate) fn trace(&self, note: impl FnOnce(&mut Trace)) {
+        if let Some(trace) = self.trace {
+            note(&mut trace.lock());
+        }
     }
 
     /// What was noted under `name` at the message before, if that was about the same alerts.
@@ -97,6 +113,12 @@ impl<'a> Attempt<'a> {
 
     /// The text of a secret, now; white space around it in a file does not count.
     pub(crate) fn secret(&self, source: &Source) -> Result<String, Failure> {
+        let secret = self.read_secret(source)?;
+        self.trace(|trace| trace.hide(&secret));
+        Ok(secret)
+    }
+
+    fn read_secret(&self, source: &Source) -> Result<String, Failure> {
         match source {
             Source::Inline(secret) => Ok(secret.expose().to_owned()),
             Source::File(path) => {
@@ -150,10 +172,16 @@ impl<'a> Attempt<'a> {
             decoded_bytes_max: ANSWER_BYTES_MAX,
         };
         let secret = request.url.to_string();
-        client.request(request, &limits).await.map_err(|err| Failure {
+        self.trace(|trace| trace.request(&request.method, &request.url, &request.body));
+        let response = client.request(request, &limits).await.map_err(|err| Failure {
             reason: if err.is_timeout() { Reason::Deadline } else { Reason::Other },
             ..Failure::retryable(format!("{host}: {}", err.to_string().replace(&secret, "<redacted>")))
-        })
+        })?;
+        self.trace(|trace| {
+            let status = Some(response.status.as_u16());
+            trace.answered(status, &String::from_utf8_lossy(&response.body));
+        });
+        Ok(response)
     }
 }
 

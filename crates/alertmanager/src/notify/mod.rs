@@ -9,6 +9,7 @@ mod data;
 mod failure;
 mod functions;
 mod template;
+mod trace;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use model::Labels;
 use net::HttpClient;
+use parking_lot::Mutex;
 use stdx::Dir;
 
 use crate::config::{Config, ConfigError, Integration};
@@ -24,10 +26,12 @@ use crate::dispatch::{Outcome, Reason, Snapshot};
 use crate::hosts::Remote;
 use crate::nflog::ReceiverData;
 use template::Templates;
+use trace::Trace;
 
 pub(crate) use attempt::{Attempt, go_json, secret_header};
 pub(crate) use data::{AlertData, Data, Kv, status};
 pub(crate) use failure::{ANSWER_CHARS_MAX, Failure};
+pub(crate) use trace::Exchange;
 
 /// One message: what is said to one receiver about one group.
 #[derive(Debug, Clone)]
@@ -96,6 +100,18 @@ impl Notifier {
         })
     }
 
+    /// As [`Notifier::send`], with all that was said and answered, without secrets.
+    pub(crate) async fn send_traced(
+        &self,
+        integration: &Integration,
+        notification: &Notification,
+        timeout: Duration,
+    ) -> (Outcome, Vec<Exchange>) {
+        let trace = Mutex::new(Trace::default());
+        let outcome = self.attempt(integration, notification, timeout, Some(&trace)).await;
+        (outcome, trace.into_inner().into_exchanges())
+    }
+
     /// Tries once; done within `timeout`.
     pub(crate) async fn send(
         &self,
@@ -103,10 +119,20 @@ impl Notifier {
         notification: &Notification,
         timeout: Duration,
     ) -> Outcome {
+        self.attempt(integration, notification, timeout, None).await
+    }
+
+    async fn attempt(
+        &self,
+        integration: &Integration,
+        notification: &Notification,
+        timeout: Duration,
+        trace: Option<&Mutex<Trace>>,
+    ) -> Outcome {
         let kind = &integration.kind;
         let timeout = kind.timeout().map_or(timeout, |own| own.min(timeout));
         let attempt = match Attempt::new(self, integration, notification, timeout) {
-            Ok(attempt) => attempt,
+            Ok(attempt) => attempt.traced(trace),
             Err(failure) => return failure.into(),
         };
         // A message may take several requests; the bound is for all of them.

@@ -207,13 +207,25 @@ impl Kind for Email {
     fn send<'a>(&'a self, attempt: &'a Attempt<'_>) -> Sending<'a> {
         Box::pin(async move {
             let message = message(self, attempt)?;
+            attempt.trace(|trace| {
+                let text = String::from_utf8_lossy(&message.formatted()).into_owned();
+                trace.said(format!("SMTP {}:{}", self.host, self.port), &text);
+            });
             if self.auth_secret.is_some() && !self.auth_username.is_empty() {
                 return cram::send(self, attempt, &message).await;
             }
             let sent = transport(self, attempt)?.send(message).await;
-            sent.map(|_| ()).map_err(|err| failure(self, &err))
+            let answer = sent.map_err(|err| failure(self, &err))?;
+            traced(attempt, &answer);
+            Ok(())
         })
     }
+}
+
+/// Takes note of the server's yes.
+fn traced(attempt: &Attempt<'_>, answer: &lettre::transport::smtp::response::Response) {
+    let words = answer.message().collect::<Vec<_>>().join(" ");
+    attempt.trace(|trace| trace.answered(Some(u16::from(answer.code())), &words));
 }
 
 /// A server's final refusal (5xx) is not asked for again within the flush; everything else may pass.

@@ -26,11 +26,15 @@ pub(crate) fn routes() -> Router<Arc<Shell>> {
     Router::new()
         .route("/status", get(status).fallback(not_get))
         .route("/receivers", get(receivers).fallback(not_get))
+        .route("/receivers/integrations", get(integrations).fallback(not_get))
+        .route("/receivers/test", post(post_test).fallback(not_post))
         .route("/alerts", get(alerts).post(post_alerts).fallback(not_get_post))
         .route("/alerts/groups", get(groups).fallback(not_get))
         .route("/alerts/watched", get(watched).fallback(not_get))
         .route("/acknowledgements", get(acknowledgements).post(acknowledge).fallback(not_get_post))
         .route("/acknowledgements/end", post(unacknowledge).fallback(not_post))
+        .route("/alerts/history", get(history).fallback(not_get))
+        .route("/explain", get(explain).fallback(not_get))
         .route("/ignores", get(ignores).fallback(not_get))
         .route("/maintenance", get(windows).post(post_window).fallback(not_get_post))
         .route("/maintenance/preview", post(preview_window).fallback(not_post))
@@ -68,6 +72,17 @@ async fn receivers(Manager(manager): Manager, RawQuery(query): RawQuery) -> Resp
     respond(manager.get_receivers(&query.unwrap_or_default()))
 }
 
+async fn integrations(Manager(manager): Manager) -> Response {
+    respond(manager.get_integrations())
+}
+
+async fn post_test(Manager(manager): Manager, request: Request) -> Response {
+    match body(request).await {
+        Ok(body) => respond(manager.post_test(&body).await),
+        Err(refused) => refused,
+    }
+}
+
 async fn alerts(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
     aside(manager, query, alertmanager::Handle::get_alerts).await
 }
@@ -103,6 +118,14 @@ async fn unacknowledge(Manager(manager): Manager, request: Request) -> Response 
         Ok(body) => respond(manager.end_acknowledgements(&body)),
         Err(refused) => refused,
     }
+}
+
+async fn history(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    aside(manager, query, alertmanager::Handle::get_history).await
+}
+
+async fn explain(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {
+    respond(manager.get_explained(&query.unwrap_or_default()))
 }
 
 async fn ignores(Manager(manager): Manager) -> Response {

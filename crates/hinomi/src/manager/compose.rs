@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use stdx::metrics::Registry;
 use stdx::{Clock, DiskDir};
 
+use crate::flags::Values;
 use crate::server::web::build_info;
 
 /// The version whose API this is: clients choose by it how to speak.
@@ -35,6 +36,15 @@ pub(crate) struct Parts {
 /// Reads a configuration file and the template files it names.
 pub(crate) fn load(path: &Path) -> Result<alertmanager::Config> {
     Ok(alertmanager::Config::load(&DiskDir::anywhere(), path)?)
+}
+
+/// What comes by default, with the history's limits of the flags.
+pub(crate) fn history_limits(flags: &Values) -> Result<alertmanager::Limits> {
+    Ok(alertmanager::Limits {
+        history_keep: flags.positive("alerts.history-retention")?,
+        history_bytes_max: flags.bytes("alerts.history-max-bytes")?,
+        ..alertmanager::Limits::default()
+    })
 }
 
 /// Starts it.

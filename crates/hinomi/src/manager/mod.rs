@@ -180,7 +180,7 @@ fn shown(config: &alertmanager::Config, retention: &str, now_ms: i64) -> api::Co
 
 /// Zero stands for «no limit», of which there is one in any case.
 fn limits(flags: &Values) -> Result<alertmanager::Limits> {
-    let most = alertmanager::Limits::default();
+    let most = compose::history_limits(flags)?;
     let bounded = |name: &str, most: usize| -> Result<usize> {
         Ok(usize::try_from(flags.limit(name)?).unwrap_or(usize::MAX).min(most))
     };
@@ -193,6 +193,7 @@ fn limits(flags: &Values) -> Result<alertmanager::Limits> {
         },
         resolved_keep: flags.positive("alerts.gc-interval")?,
         maintenance_interval: flags.positive("data.maintenance-interval")?,
+        ..most
     })
 }
 

@@ -16,6 +16,7 @@ use crate::say;
 use args::Kind;
 
 pub(crate) use args::{Format, QueryArgs, command, parse};
+pub(crate) use table::csv_line;
 
 /// Asks and prints.
 ///

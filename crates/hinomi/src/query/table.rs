@@ -49,7 +49,7 @@ impl Columns {
 }
 
 /// A row of CSV as RFC 4180 has it.
-pub(super) fn csv_line<S: AsRef<str>>(cells: impl IntoIterator<Item = S>) -> String {
+pub(crate) fn csv_line<S: AsRef<str>>(cells: impl IntoIterator<Item = S>) -> String {
     let quoted = |cell: S| {
         let text = cell.as_ref();
         if text.contains([',', '"', '\n', '\r']) {

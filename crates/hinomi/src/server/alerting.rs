@@ -72,7 +72,7 @@ impl Alerting {
             external_url: external_url.to_owned(),
             retention: SILENCE_RETENTION,
             start_delay: model::Duration::ZERO,
-            limits: alertmanager::Limits::default(),
+            limits: compose::history_limits(flags)?,
             logs_silences: false,
             cluster: cluster::options(flags)?,
             samples: Some(Arc::new(samples)),

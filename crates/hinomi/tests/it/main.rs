@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod alert_history;
 mod alert_path;
 mod amtool;
 mod backfill;

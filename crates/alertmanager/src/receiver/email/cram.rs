@@ -11,7 +11,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use md5::{Digest as _, Md5};
 
-use super::{Email, failure, mechanisms, tls_parameters};
+use super::{Email, failure, mechanisms, tls_parameters, traced};
 use crate::notify::{Attempt, Failure};
 
 /// Bytes that MD5 takes at once.
@@ -46,7 +46,9 @@ pub(super) async fn send(config: &Email, attempt: &Attempt<'_>, message: &Messag
     let sent = connection.send(message.envelope(), &message.formatted()).await;
     // The message is out or not by now, whatever the server says to our leaving.
     let _ = connection.quit().await;
-    sent.map(|_| ()).map_err(fail)
+    let answer = sent.map_err(fail)?;
+    traced(attempt, &answer);
+    Ok(())
 }
 
 /// The inner error is the server's refusal.

@@ -1,0 +1,125 @@
+//! Hooks of the history: what the core does, told to the recorder, and the pass that finds what came by the clock alone.
+
+use std::sync::Arc;
+
+use super::group::{GroupId, Snapshot};
+use super::job::{Job, JobId, Outcome};
+use super::{Core, Heard};
+use crate::alert::Fingerprint;
+use crate::history::{Attempted, Event, Kind, Standing, What};
+use crate::route::Route;
+
+/// How many alerts fire, by whether anything keeps them back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) n_active: u32,
+    pub(crate) n_suppressed: u32,
+}
+
+impl Core {
+    /// What happened since the last call, for the history.
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        self.history.take()
+    }
+
+    /// Looks at every alert and silence: records what ended, what is held back and what is let out; returns how many fire.
+    pub(crate) fn look_around(&mut self, now_ms: i64) -> Counts {
+        let mut counts = Counts::default();
+        let mut recorder = std::mem::take(&mut self.history);
+        for (id, alert) in &self.alerts {
+            if alert.is_resolved_at(now_ms) {
+                recorder.expire(*id, alert, now_ms);
+                continue;
+            }
+            let status = self.status_of(&alert.labels, now_ms);
+            match status.state() {
+                "active" => counts.n_active += 1,
+                _ => counts.n_suppressed += 1,
+            }
+            let standing = Standing {
+                silenced_by: status.silenced_by,
+                inhibited_by: status.inhibited_by.into_iter().next(),
+            };
+            recorder.stand(*id, alert, standing, now_ms);
+        }
+        if recorder.is_on() {
+            self.silences.iter().for_each(|silence| recorder.silence(silence, now_ms));
+        }
+        self.history = recorder;
+        counts
+    }
+
+    /// Silences of the state file, and what they and other alerts hide, are no news.
+    pub(crate) fn know_what_stands(&mut self, now_ms: i64) {
+        if !self.history.is_on() {
+            return;
+        }
+        self.look_around(now_ms);
+        self.history.take();
+    }
+
+    /// What a flush keeps back, so that it is recorded also of what does not last.
+    pub(super) fn record_flush(&mut self, id: &GroupId, route: &Route, heard: &Heard, now_ms: i64) {
+        if !self.history.is_on() {
+            return;
+        }
+        let muted_by = self.muting_intervals(route, now_ms);
+        let what =
+            |kind, by| What::Group { kind, receiver: route.receiver.clone(), labels: id.labels.clone(), by };
+        let group_key = self.group_key(id);
+        self.history.mute(&group_key, &muted_by, what, now_ms);
+        let loud: std::collections::HashSet<Fingerprint> =
+            heard.loud.iter().map(|alert| alert.fingerprint).collect();
+        let is_quiet = |alert: &&Snapshot| alert.is_firing && !loud.contains(&alert.fingerprint);
+        for alert in heard.all.iter().filter(is_quiet) {
+            let status = self.status_of(&alert.alert.labels, now_ms);
+            let standing = Standing {
+                silenced_by: status.silenced_by,
+                inhibited_by: status.inhibited_by.into_iter().next(),
+            };
+            self.history.stand(alert.fingerprint, &alert.alert, standing, now_ms);
+        }
+    }
+
+    /// What an attempt came to, as it is decided.
+    pub(super) fn record_outcome(&mut self, id: JobId, outcome: &Outcome, is_over: bool, now_ms: i64) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let (kind, reason, error) = match outcome {
+            Outcome::Delivered(_) => (Kind::Sent, job.notification.reason, ""),
+            Outcome::Failed { reason, message, .. } if is_over => {
+                (Kind::Failed, reason.text(), message.as_str())
+            }
+            Outcome::Failed { reason, message, .. } => (Kind::Retry, reason.text(), message.as_str()),
+        };
+        let make = || attempted(job, kind, reason, error, now_ms);
+        self.history.attempt(now_ms, make);
+    }
+
+    /// A message is given up because its time is over.
+    pub(super) fn record_given_up(&mut self, id: JobId, now_ms: i64) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let make = || {
+            attempted(
+                job,
+                Kind::Failed,
+                super::Reason::Deadline.text(),
+                "its group interval is over",
+                job.began_ms,
+            )
+        };
+        self.history.attempt(now_ms, make);
+    }
+}
+
+fn attempted(job: &Job, kind: Kind, reason: &'static str, error: &str, ended_ms: i64) -> Attempted {
+    Attempted {
+        kind,
+        notification: Arc::clone(&job.notification),
+        integration: job.integration.name,
+        idx: job.integration.idx,
+        attempt: job.n_attempts,
+        took_ms: ended_ms.saturating_sub(job.began_ms).max(0),
+        reason,
+        error: error.to_owned(),
+    }
+}

@@ -1,0 +1,111 @@
+//! `hinomi alert`: what happened to alerts, and what would happen.
+//!
+//! In: the command line; out to the API of a running manager, alone or inside a server, and to the terminal.
+
+mod client;
+mod explain;
+mod history;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Arg, ArgMatches, Command};
+
+use crate::http::{self, Access};
+use client::Manager;
+
+/// Where a server listens when nothing is said.
+const URL: &str = "http://localhost:9090";
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Args {
+    url: String,
+    access: Access,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    History(history::Args),
+    Explain(explain::Args),
+    Test(test::Args),
+}
+
+/// `hinomi alert` for clap.
+pub(crate) fn command() -> Command {
+    Command::new("alert")
+        .about("Asks about alerts: what happened to them, and what would")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(asking(history::command()))
+        .subcommand(asking(explain::command()))
+        .subcommand(asking(test::command()))
+}
+
+/// With the flags that say which manager, and who asks.
+fn asking(command: Command) -> Command {
+    let url = Arg::new("alertmanager.url")
+        .long("alertmanager.url")
+        .value_name("URL")
+        .help("Manager to ask: a server (port 9090) or hinomi alertmanager (port 9093)")
+        .default_value(URL);
+    command.args([url, http::config_file_arg(), http::header_arg()])
+}
+
+/// What clap found.
+///
+/// # Errors
+/// What is wrong with a value.
+pub(crate) fn parse(sub: &ArgMatches) -> Result<Args, String> {
+    let (name, matches) = sub.subcommand().expect("clap demands a subcommand");
+    let what = match name {
+        "explain" => What::Explain(explain::parse(matches)?),
+        "test" => What::Test(test::parse(matches)?),
+        _ => What::History(history::parse(matches)?),
+    };
+    let url = matches.get_one::<String>("alertmanager.url").cloned().unwrap_or_default();
+    Ok(Args { url, access: Access::from_matches(matches), what })
+}
+
+/// Does it.
+///
+/// # Errors
+/// When the manager cannot be asked, or refuses.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let manager = || Manager::new(&args.url, &args.access);
+    match &args.what {
+        What::History(args) => history::run(&manager()?, args)?,
+        What::Explain(args) => explain::run(manager, args)?,
+        What::Test(args) => return test::run(&manager()?, args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Labels on the command line.
+fn labels_arg(help: &'static str) -> Arg {
+    Arg::new("labels").value_name("NAME=VALUE").num_args(0..).help(help)
+}
+
+/// What clap found of them; a word alone is the alert's name.
+fn labels_of(matches: &ArgMatches) -> Result<model::Labels, String> {
+    let mut labels = std::collections::BTreeMap::new();
+    for text in matches.get_many::<String>("labels").into_iter().flatten() {
+        let (name, value) = text.split_once('=').unwrap_or((model::alert::ALERT_NAME, text));
+        if name.is_empty() || value.is_empty() {
+            return Err(format!("label {text:?} is not of the form NAME=VALUE"));
+        }
+        let is_quoted = value.len() > 1 && value.starts_with('"') && value.ends_with('"');
+        let value = if is_quoted { &value[1..value.len() - 1] } else { value };
+        if labels.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(format!("label {name:?} is given twice"));
+        }
+    }
+    Ok(model::Labels::from_pairs(labels))
+}
+
+/// A flag with a value.
+fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
