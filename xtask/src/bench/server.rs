@@ -147,11 +147,13 @@ pub struct Server {
 }
 
 impl Spec {
-    /// Writes what one of our servers left in `from` as Prometheus' blocks into `to`, both folders of servers; ours must have ended.
-    pub fn export(&self, from: &Path, to: &Path) -> Result<()> {
+    /// Writes what one of our servers left in `from` of the time before `before_ms` as Prometheus' blocks into `to`, both folders of servers;
+    /// ours must have ended.
+    pub fn export(&self, from: &Path, to: &Path, before_ms: i64) -> Result<()> {
         let program = self.command.split(' ').next().context("an empty command")?;
         let mut export = Command::new(program);
-        export.args(["tsdb", "export", "--storage.tsdb.path"]).arg(data_of(from)).arg(data_of(to));
+        export.args(["tsdb", "export", &format!("--max-time={}", before_ms - 1), "--storage.tsdb.path"]);
+        export.arg(data_of(from)).arg(data_of(to));
         let output = export.output().with_context(|| format!("cannot run {program}"))?;
         if !output.status.success() {
             bail!("the export failed: {}", String::from_utf8_lossy(&output.stderr));

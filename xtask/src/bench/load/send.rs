@@ -237,7 +237,8 @@ impl Hand<'_> {
         for batch in &mut self.batches {
             let set = &batch.set;
             let since_ms = time_ms - set.from_ms;
-            if since_ms < 0 || time_ms >= set.to_ms || since_ms % set.interval_ms != 0 {
+            let is_sent = (set.from_ms.max(set.sent_from_ms)..set.to_ms).contains(&time_ms);
+            if !is_sent || since_ms % set.interval_ms != 0 {
                 continue;
             }
             let generation = batch.generation_at(step);

@@ -27,6 +27,8 @@ pub struct Set {
     /// Milliseconds between samples; a multiple of [`STEP_MS`].
     pub interval_ms: i64,
     pub from_ms: i64,
+    /// Samples before this are not sent: they are there already. Values do not change by it.
+    pub sent_from_ms: i64,
     /// Not included.
     pub to_ms: i64,
     /// Steps of [`STEP_MS`] after which the next cohort of hosts is replaced; 0 for never.
@@ -68,19 +70,21 @@ const KINDS: &[(Kind, &str)] = &[
 impl Set {
     /// A set of one kind at every step.
     pub fn new(kind: Kind, groups: usize, series: usize, from_ms: i64, to_ms: i64) -> Self {
-        Self { kind, groups, series, interval_ms: STEP_MS, from_ms, to_ms, churn_steps: 0 }
+        let (interval_ms, sent_from_ms) = (STEP_MS, from_ms);
+        Self { kind, groups, series, interval_ms, from_ms, sent_from_ms, to_ms, churn_steps: 0 }
     }
 
-    /// Samples that it has in all.
+    /// Samples that are sent.
     pub fn n_samples(&self) -> u64 {
-        let steps = (self.to_ms - self.from_ms + self.interval_ms - 1) / self.interval_ms;
+        let steps_before = |t_ms: i64| (t_ms - self.from_ms + self.interval_ms - 1) / self.interval_ms;
+        let steps = steps_before(self.to_ms) - steps_before(self.sent_from_ms.max(self.from_ms));
         (self.groups * self.series) as u64 * steps.max(0) as u64
     }
 
     pub fn to_text(&self) -> String {
         let name = KINDS.iter().find(|(kind, _)| *kind == self.kind).map_or("", |(_, name)| name);
-        let Self { groups, series, interval_ms, from_ms, to_ms, churn_steps, .. } = self;
-        format!("{name},{groups},{series},{interval_ms},{from_ms},{to_ms},{churn_steps}")
+        let Self { groups, series, interval_ms, from_ms, sent_from_ms, to_ms, churn_steps, .. } = self;
+        format!("{name},{groups},{series},{interval_ms},{from_ms},{sent_from_ms},{to_ms},{churn_steps}")
     }
 
     pub fn from_text(text: &str) -> Result<Self> {
@@ -89,11 +93,12 @@ impl Set {
         let kind =
             KINDS.iter().find(|(_, known)| known == name).with_context(|| format!("no kind {name:?}"))?.0;
         let numbers: Vec<i64> = numbers.iter().map(|number| number.parse()).collect::<Result<_, _>>()?;
-        let &[groups, series, interval_ms, from_ms, to_ms, churn_steps] = numbers.as_slice() else {
+        let &[groups, series, interval_ms, from_ms, sent_from_ms, to_ms, churn_steps] = numbers.as_slice()
+        else {
             bail!("not a set: {text:?}");
         };
         let (groups, series) = (usize::try_from(groups)?, usize::try_from(series)?);
-        Ok(Self { kind, groups, series, interval_ms, from_ms, to_ms, churn_steps })
+        Ok(Self { kind, groups, series, interval_ms, from_ms, sent_from_ms, to_ms, churn_steps })
     }
 }
 
@@ -332,6 +337,8 @@ pub mod tests {
         let set = Set { interval_ms: 60_000, churn_steps: 40, ..Set::new(Kind::Node, 3, 5, 10, 999_999) };
         assert_eq!(Set::from_text(&set.to_text()).expect("valid"), set);
         assert_eq!(set.n_samples(), 15 * 17);
+        let newest = Set { sent_from_ms: 10 + 15 * 60_000, ..set };
+        assert_eq!(newest.n_samples(), 15 * 2);
         assert!(Set::from_text("node,1,2").is_err());
     }
 }

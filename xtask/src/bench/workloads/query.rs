@@ -33,6 +33,9 @@ const TOLERANCE: f64 = 1e-9;
 /// At full scale the slowest question takes Prometheus a minute and a half, on a machine that is not quiet more than its own two.
 const TIMEOUT: &str = "--query.timeout=20m";
 
+/// What a server that got blocks has in its head, sent as usual; as much as ours has there, about.
+const HEAD_MS: i64 = 20 * 60_000;
+
 /// Prometheus 2.42 takes native histograms only so.
 fn extra(spec: &Spec) -> String {
     let feature = if spec.name == "prometheus" { "--enable-feature=native-histograms" } else { "" };
@@ -123,7 +126,7 @@ pub fn query(bench: &Bench) -> Result<Vec<Section>> {
         let folder = Folder::new(bench, spec)?;
         let loaded = match servers.first_mut() {
             _ if folder.mark().exists() => Loaded { spec, folder, server: None },
-            Some(first) if by_blocks => load_blocks(spec, folder, first, &sets, &mut section)?,
+            Some(first) if by_blocks => load_blocks(bench, spec, folder, first, &data, &mut section)?,
             _ => load(bench, spec, folder, &sets, &mut section)?,
         };
         servers.push(loaded);
@@ -188,12 +191,13 @@ fn load<'a>(
     Ok(Loaded { spec, folder, server: Some(server) })
 }
 
-/// The first server's data as blocks: sizes that another would take hours to be sent.
+/// The first server's data as blocks, but for what belongs into the head: sizes that another would take hours to be sent.
 fn load_blocks<'a>(
+    bench: &Bench,
     spec: &'a Spec,
     folder: Folder,
     first: &mut Loaded,
-    sets: &[Set],
+    data: &Data,
     section: &mut Section,
 ) -> Result<Loaded<'a>> {
     if !first.spec.is_ours || spec.is_ours {
@@ -203,11 +207,16 @@ fn load_blocks<'a>(
         server.kill();
     }
     let started = Instant::now();
-    first.spec.export(first.folder.path(), folder.path())?;
+    let head_ms = data.end_ms - HEAD_MS;
+    first.spec.export(first.folder.path(), folder.path(), head_ms)?;
     println!("  {:>12}  blocks written in {:.0} s", spec.name, started.elapsed().as_secs_f64());
     let server = spec.start(folder.path(), EMPTY_CONFIG, &extra(spec))?;
+    let sets = data.sets();
+    let newest: Vec<Set> = sets.iter().cloned().map(|set| Set { sent_from_ms: head_ms, ..set }).collect();
+    drive::run(&bench.options, server.port, &newest, 0, |_, _| Ok(()))?;
+    println!("  {:>12}  head sent after {:.0} s", spec.name, started.elapsed().as_secs_f64());
     settle(&server)?;
-    let stored = check_stored(&server, sets, sets.iter().map(Set::n_samples).sum())?;
+    let stored = check_stored(&server, &sets, sets.iter().map(Set::n_samples).sum())?;
     section.add("samples stored", Row::Fact, "", &spec.name, stored.samples);
     std::fs::write(folder.mark(), "")?;
     Ok(Loaded { spec, folder, server: Some(server) })

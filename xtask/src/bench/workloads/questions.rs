@@ -11,7 +11,7 @@ pub struct Data {
     /// What stands for a day: less in small runs, and with it all windows.
     day_ms: i64,
     /// Where all data ends.
-    end_ms: i64,
+    pub end_ms: i64,
 }
 
 /// One query.
