@@ -12,9 +12,9 @@ use model::{Histogram, Labels};
 /// A JSON text under construction. The caller opens and closes in pairs; commas come by themselves.
 #[derive(Debug, Default)]
 pub struct Json {
-    /// What is complete, when there is so much that it was written in several places.
-    pieces: Vec<String>,
     out: String,
+    /// Where something is left out that is written elsewhere.
+    gap: Option<usize>,
     needs_comma: bool,
 }
 
@@ -31,30 +31,22 @@ impl Json {
         Self { needs_comma: true, ..Self::default() }
     }
 
-    /// Goes on after `piece`, values of the array that is being written, as [`Json::continued`] begins them.
-    pub fn append(&mut self, piece: String) {
-        self.pieces.push(std::mem::take(&mut self.out));
-        self.pieces.push(piece);
-        self.needs_comma = true;
+    /// Leaves something out here, see [`Json::finish_around`].
+    pub fn leave_gap(&mut self) {
+        self.gap = Some(self.out.len());
     }
 
     /// The text.
     #[must_use]
     pub fn finish(self) -> String {
-        if self.pieces.is_empty() { self.out } else { self.finish_pieces().concat() }
+        self.out
     }
 
-    /// The text in pieces, at least one.
+    /// The text before and behind the gap.
     #[must_use]
-    pub fn finish_pieces(mut self) -> Vec<String> {
-        self.pieces.push(self.out);
-        self.pieces
-    }
-
-    /// Bytes so far.
-    #[must_use]
-    pub fn len_bytes(&self) -> usize {
-        self.pieces.iter().map(String::len).sum::<usize>() + self.out.len()
+    pub fn finish_around(mut self) -> (String, String) {
+        let behind = self.out.split_off(self.gap.unwrap_or(self.out.len()));
+        (self.out, behind)
     }
 
     /// `{…}` around what `body` writes.
@@ -267,6 +259,14 @@ impl TimeTexts {
         }
         made.texts = json.out;
         made
+    }
+
+    /// Those of the longest of `all`; none for one series alone, which would gain nothing.
+    pub fn of_all(all: &[promql::MatrixSeries]) -> Self {
+        match all.iter().max_by_key(|series| series.points.len()) {
+            Some(longest) if all.len() > 1 => Self::new(longest.points.iter().map(|(t_ms, _)| *t_ms)),
+            _ => Self::default(),
+        }
     }
 
     /// The text of `t_ms`, looked for from `at` on, which moves there.

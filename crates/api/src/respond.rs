@@ -1,16 +1,9 @@
 //! Bodies of answers: the envelope with data, warnings and infos. Compression is `net::server`'s.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use hyper::body::{Frame, SizeHint};
 
 use crate::json::Json;
 
@@ -49,12 +42,8 @@ pub(crate) fn envelope(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> Strin
     written(remarks, data).finish()
 }
 
-/// The text of a successful answer, in pieces.
-pub(crate) fn pieces(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> Vec<String> {
-    written(remarks, data).finish_pieces()
-}
-
-fn written(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> Json {
+/// A successful answer.
+pub(crate) fn written(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> Json {
     let mut json = Json::new();
     json.object(|json| {
         json.key("status").text("success");
@@ -74,40 +63,6 @@ fn written(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> Json {
         }
     });
     json
-}
-
-/// A JSON body that was written in `pieces`: its length is known, and they are sent as they are.
-pub(crate) fn json_response_of(mut pieces: Vec<String>) -> Response {
-    match pieces.pop() {
-        Some(only) if pieces.is_empty() => json_response(StatusCode::OK, only),
-        last => {
-            let pieces = pieces.into_iter().chain(last).filter(|piece| !piece.is_empty());
-            let body = Pieces(pieces.map(Bytes::from).collect());
-            typed_response(StatusCode::OK, "application/json", Body::new(body))
-        }
-    }
-}
-
-struct Pieces(VecDeque<Bytes>);
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
-    }
 }
 
 /// A JSON body.

@@ -7,6 +7,7 @@ pub(crate) mod exemplars;
 pub(crate) mod import;
 pub(crate) mod influx;
 pub(crate) mod intake;
+mod large;
 pub(crate) mod openapi;
 pub(crate) mod otlp;
 pub(crate) mod otlp_grpc;

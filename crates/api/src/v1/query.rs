@@ -1,11 +1,12 @@
 //! `query`, `query_range`, `format_query`, `parse_query`: parameters to a worker thread to JSON.
 //!
-//! A query waits for a permit, then runs on a blocking thread until the text of its answer is complete, or at once where it is known
-//! to be brief; when the client goes away or the time is over, its token stops it.
+//! A query waits for a permit, then runs on a blocking thread, or at once where it is known to be brief; when the client goes away or the time is over, its
+//! token stops it. The text of its answer is complete by then, but for large answers, which are written as the client reads.
 
 use std::time::Duration;
 
 use axum::response::Response;
+use http::StatusCode;
 use promql::{
     BRIEF_COST_MAX, CancelToken, Deadline, Engine, EvalError, Expr, Output, QueryInfo, QueryKind,
     QueryOptions, QueryState, RangeParams, SampleCounts, Ticket, Value, ValueType,
@@ -15,8 +16,9 @@ use storage::Queryable;
 use crate::error::{ApiError, ErrorKind};
 use crate::json::Json;
 use crate::params::{POINTS_MAX, Params};
-use crate::respond::{Remarks, json_response_of, pieces, success};
+use crate::respond::{Remarks, json_response, success, written};
 use crate::state::{Services, Shared};
+use crate::v1::large::{LargeBody, Rows};
 use crate::v1::queries::Asker;
 use crate::v1::value::push_value;
 
@@ -138,19 +140,21 @@ impl QueryRequest {
         let again = is_brief.then(|| info.clone());
         let mut ticket = engine.guard().begin(info, &api.clock);
         // Dropped when the client goes away: hyper drops this future then.
-        let _stop = StopOnDrop(ticket.cancel_token());
+        let mut stop = StopOnDrop::new(ticket.cancel_token());
         let permit = super::enter(api, timeout).await?;
         let queryable = api.queryable.clone();
         if let Some(info) = again {
             let queued = ticket.elapsed();
             let work = Work { request: &self, engine: &engine, ticket, queued, deadline: deadline.clone() };
             match unwinding(|| work.run(&*queryable, &eval, Some(BRIEF_COST_MAX)))? {
-                Done::Answer(body) => return Ok(json_response_of(body?)),
-                Done::TooDear => ticket = engine.guard().begin(info, &api.clock),
+                Done::Answer(body) => return Ok(body?.into_response(stop)),
+                Done::TooDear => {
+                    ticket = engine.guard().begin(info, &api.clock);
+                    // The first ticket is gone, and its token with it.
+                    stop = StopOnDrop::new(ticket.cancel_token());
+                }
             }
         }
-        // The first ticket of one that was begun again is gone, and its token with it.
-        let _stop = StopOnDrop(ticket.cancel_token());
         let queued = ticket.elapsed();
         let body = tokio::task::spawn_blocking(move || {
             let _held = permit;
@@ -159,18 +163,12 @@ impl QueryRequest {
             work.run(&*queryable, &eval, None)
         });
         match body.await.map_err(|_| panicked())? {
-            Done::Answer(body) => Ok(json_response_of(body?)),
+            Done::Answer(body) => Ok(body?.into_response(stop)),
             Done::TooDear => Err(ApiError::new(ErrorKind::Internal, "a query without a cost limit hit one")),
         }
     }
 
-    fn encode(
-        &self,
-        mut output: Output,
-        measured: &Measured,
-        n_threads: usize,
-        cancel: &CancelToken,
-    ) -> Vec<String> {
+    fn encode(&self, mut output: Output, measured: &Measured, n_threads: usize, ticket: Ticket) -> Text {
         let mut remarks = Remarks::from_annotations(&output.annotations);
         if truncate(&mut output.value, self.limit) {
             remarks.warn("results truncated due to limit");
@@ -182,10 +180,15 @@ impl QueryRequest {
                 model::labels::quoted(&self.stats)
             ));
         }
-        pieces(&remarks, |json| {
+        let rows = Rows::of_large(&mut output.value);
+        let json = written(&remarks, |json| {
             json.object(|json| {
                 json.key("resultType").text(output.value.type_name());
-                push_value(json.key("result"), &output.value, n_threads, cancel);
+                json.key("result");
+                match &rows {
+                    None => push_value(json, &output.value),
+                    Some(_) => json.array(Json::leave_gap),
+                }
                 if !self.stats.is_empty() {
                     let samples = Samples {
                         steps: measured.steps,
@@ -195,7 +198,32 @@ impl QueryRequest {
                     push_stats(json.key("stats"), &measured.timings, &samples, self.stats == "all");
                 }
             });
-        })
+        });
+        match rows {
+            None => Text::Whole(json.finish()),
+            Some(rows) => {
+                Text::Large(Box::new(LargeBody::new(rows, json.finish_around(), n_threads, ticket)))
+            }
+        }
+    }
+}
+
+/// The body of an answer.
+enum Text {
+    Whole(String),
+    Large(Box<LargeBody>),
+}
+
+impl Text {
+    /// `stop` is of the request; a large answer has its own.
+    fn into_response(self, stop: StopOnDrop) -> Response {
+        match self {
+            Self::Whole(text) => json_response(StatusCode::OK, text),
+            Self::Large(body) => {
+                stop.release();
+                body.into_response()
+            }
+        }
     }
 }
 
@@ -210,8 +238,8 @@ struct Work<'a> {
 
 /// How it ended.
 enum Done {
-    /// The pieces of its body, or why there is none.
-    Answer(Result<Vec<String>, ApiError>),
+    /// Its body, or why there is none.
+    Answer(Result<Text, ApiError>),
     /// It costs more than was allowed.
     TooDear,
 }
@@ -250,8 +278,8 @@ impl Work<'_> {
         let measured = Measured { timings, steps, peak: opts.meter.n_samples_peak() };
         let n_threads = engine.options().threads;
         Done::Answer(output.and_then(|output| {
-            let pieces = request.encode(output, &measured, n_threads, &opts.cancel);
-            if opts.cancel.is_canceled() { Err(eval_error(&EvalError::Canceled)) } else { Ok(pieces) }
+            let text = request.encode(output, &measured, n_threads, ticket);
+            if opts.cancel.is_canceled() { Err(eval_error(&EvalError::Canceled)) } else { Ok(text) }
         }))
     }
 }
@@ -267,11 +295,24 @@ fn panicked() -> ApiError {
 }
 
 /// Stops the query when nobody waits for it any more.
-pub(super) struct StopOnDrop(pub(super) CancelToken);
+pub(super) struct StopOnDrop(Option<CancelToken>);
+
+impl StopOnDrop {
+    pub(super) fn new(token: CancelToken) -> Self {
+        Self(Some(token))
+    }
+
+    /// Leaves it to another.
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.cancel();
+        if let Some(token) = &self.0 {
+            token.cancel();
+        }
     }
 }
 

@@ -132,7 +132,7 @@ pub(crate) async fn read_text(
     drop(engine);
     let permit = super::enter(api, timeout).await?;
     // When the client goes, this is dropped.
-    let _stop = StopOnDrop(cancel);
+    let _stop = StopOnDrop::new(cancel);
     let queryable = api.queryable.clone();
     let body = tokio::task::spawn_blocking(move || {
         let _held = permit;
