@@ -448,4 +448,51 @@ export async function pages({ step, base, title }) {
     await page.goto(base);
     await page.locator("[data-testid^=page-]").first().waitFor();
   });
+
+  await step("history lists what happened, filtered in the address", async ({ open, shot }) => {
+    const page = await open();
+    const told = await page.request.post(`${base}/api/v2/alerts`, { data: [{ labels: { alertname: "Remembered", severity: "page", instance: "web1:9100" } }] });
+    assert(told.ok(), "the alert was not taken");
+    await page.goto(`${base}/history`);
+    await page.waitForSelector("[data-testid=history-row]");
+    await page.getByTestId("filter-history").fill("Remembered");
+    await until("its row", async () => (await page.locator("[data-testid=history-row][data-kind=firing]").count()) === 1);
+    assert(page.url().includes("q=Remembered"), "the filter is not in the address");
+    assert(/Fires/.test(await page.locator("[data-testid=history-row]").first().innerText()), "no word for what happened");
+    await shot(page, "history");
+    await page.getByTestId("kind-histSent").click();
+    await page.getByText("Nothing that is kept fits the filter").waitFor();
+    await page.goto(`${base}/alerts?q=Remembered`);
+    await page.locator("[data-testid=alert-row]").first().click();
+    await page.waitForSelector("[data-testid=alert-history] [data-testid=history-row]");
+    await shot(page, "alert-history");
+    await page.request.post(`${base}/api/v2/alerts`, { data: [{ labels: { alertname: "Remembered", severity: "page", instance: "web1:9100" }, endsAt: new Date().toISOString() }] });
+  });
+
+  await step("routes are explained, receivers are listed", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/routes`);
+    await page.waitForSelector("[data-testid=route]");
+    await page.getByTestId("explain-labels").fill('alertname="Remembered", severity="page"');
+    await page.getByTestId("explain").click();
+    await page.waitForSelector("[data-testid=route][data-outcome=taken]");
+    await page.getByTestId("hold").first().waitFor();
+    assert(page.url().includes("labels="), "the labels are not in the address");
+    await shot(page, "routes");
+    await page.goto(`${base}/receivers`);
+    await page.waitForSelector("[data-testid=receiver]");
+    await shot(page, "receivers");
+  });
+
+  await step("a rule is tried over what is stored", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/rules?type=alerting`);
+    await page.locator("[data-testid=rule-row] button").first().click();
+    await page.getByTestId("try-expr").fill("up >= 0");
+    await page.getByTestId("try-for").fill("0s");
+    await page.getByTestId("try-run").click();
+    await page.waitForSelector("[data-testid=try-answer] tbody tr");
+    assert(/firings/.test(await page.getByTestId("try-answer").innerText()), "no count of firings");
+    await shot(page, "try-rule");
+  });
 }

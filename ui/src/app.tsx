@@ -12,6 +12,9 @@ const Host = lazy(() => import("./pages/Host"));
 const Explore = lazy(() => import("./pages/Explore"));
 const Alerts = lazy(() => import("./pages/Alerts"));
 const Maintenance = lazy(() => import("./pages/Maintenance"));
+const History = lazy(() => import("./pages/History"));
+const Receivers = lazy(() => import("./pages/Receivers"));
+const Routes = lazy(() => import("./pages/Routes"));
 const Targets = lazy(() => import("./pages/Targets"));
 const Discovery = lazy(() => import("./pages/Discovery"));
 const Rules = lazy(() => import("./pages/Rules"));
@@ -49,6 +52,9 @@ function Manager() {
     <Switch>
       <Route path="/"><Redirect to="/alerts" replace /></Route>
       <Route path="/alerts"><Alerts /></Route>
+      <Route path="/history"><History /></Route>
+      <Route path="/receivers"><Receivers /></Route>
+      <Route path="/routes"><Routes /></Route>
       <Route path="/maintenance"><Maintenance /></Route>
       <Route path="/status"><Status /></Route>
       <Route path="/config"><Config /></Route>
@@ -69,6 +75,9 @@ export function App() {
             <Route path="/hosts/:instance">{(p) => <Host key={p.instance} instance={decodeURIComponent(p.instance)} />}</Route>
             <Route path="/explore"><Explore /></Route>
             <Route path="/alerts"><Alerts /></Route>
+            <Route path="/history"><History /></Route>
+            <Route path="/receivers"><Receivers /></Route>
+            <Route path="/routes"><Routes /></Route>
             <Route path="/maintenance"><Maintenance /></Route>
             <Route path="/targets"><Targets /></Route>
             <Route path="/service-discovery"><Discovery /></Route>

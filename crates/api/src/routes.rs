@@ -14,7 +14,7 @@ use crate::limits::{self, RequestLimits};
 use crate::state::Shell;
 use crate::v1::{
     admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search,
-    self_metrics, series, status, targets, write,
+    self_metrics, series, status, targets, try_rules, write,
 };
 use crate::{federate, lifecycle, metrics, notices, ui};
 
@@ -111,6 +111,7 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/scrape_pools/config", get(targets::pool_config))
         .route("/metadata", get(targets::metadata))
         .route("/rules", get(rules::rules))
+        .route("/rules/try", get(try_rules::run).post(try_rules::run))
         .route("/alerts", get(rules::alerts))
         .route("/alertmanagers", get(rules::alertmanagers))
         .route("/write", post(write::write))

@@ -16,6 +16,8 @@ use crate::http::Access;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may take that is worked out while one waits. Chosen: above the server's own limit.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest answer read: it names what failed.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -23,6 +25,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 pub(crate) struct Admin {
     client: HttpClient,
     base: String,
+    timeout: Duration,
 }
 
 impl Admin {
@@ -32,7 +35,14 @@ impl Admin {
     /// When the access cannot be used.
     pub(crate) fn new(url: &str, access: &Access) -> Result<Self> {
         let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        Ok(Self { client: access.client()?, base: base.trim_end_matches('/').to_owned() })
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { client: access.client()?, base, timeout: TIMEOUT })
+    }
+
+    /// For what the server takes its time for.
+    #[must_use]
+    pub(crate) fn patient(self) -> Self {
+        Self { timeout: PATIENT_TIMEOUT, ..self }
     }
 
     /// `data` of the answer to a form.
@@ -101,7 +111,7 @@ impl Admin {
     async fn ask(&self, request: Request) -> Result<Value> {
         let base = &self.base;
         let limits = Limits {
-            timeout: TIMEOUT,
+            timeout: self.timeout,
             body_bytes_max: ANSWER_BYTES_MAX,
             decoded_bytes_max: ANSWER_BYTES_MAX,
         };

@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::http::Access;
 
-/// How long one answer may take. Chosen.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one answer may take: a test of a slow receiver, or a long history. Chosen.
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest answer read, in bytes. Chosen.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// Where a server is.
 const URL: &str = "http://127.0.0.1:9090";
 
@@ -42,6 +42,16 @@ impl Manager {
     pub(crate) fn new(url: &str, access: &Access) -> Result<Self> {
         let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         Ok(Self { client: access.client()?, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// The answer to a question below `/api/v2`.
+    ///
+    /// # Errors
+    /// As [`Manager::ask`].
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
+        let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(query);
+        self.ask(Method::GET, &format!("{path}?{}", encoded.finish()), None).await
     }
 
     /// The answer to a request below `/api/v2`, with a JSON body if there is one.

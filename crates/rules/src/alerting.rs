@@ -77,6 +77,14 @@ pub(crate) struct AlertingRule {
     pub(crate) is_restored: bool,
 }
 
+/// An alert that fires, for those who watch a rule.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FiringNow {
+    pub(crate) active_at_ms: i64,
+    /// The worst value since the expression first held.
+    pub(crate) peak: f64,
+}
+
 /// What templates need besides the sample.
 pub(crate) struct Surroundings<'a> {
     pub(crate) functions: &'a Functions,
@@ -267,6 +275,13 @@ impl AlertingRule {
         }
         alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
         alerts
+    }
+
+    /// Alerts that fire, by labels.
+    pub(crate) fn firing(&self) -> impl Iterator<Item = (&Labels, FiringNow)> {
+        let firing = self.active.iter().filter(|(_, alert)| alert.state == AlertState::Firing);
+        firing
+            .map(|(labels, alert)| (labels, FiringNow { active_at_ms: alert.active_at_ms, peak: alert.peak }))
     }
 
     /// The worst state of its alerts.

@@ -19,6 +19,7 @@ mod metrics;
 mod notifier;
 mod query;
 mod recording;
+mod replay;
 mod restore;
 mod template;
 mod trial;
@@ -31,6 +32,9 @@ pub use config::{AlertingConfig, AlertmanagerConfig};
 pub use file::{Expression, GroupSpec, RuleSpec, parse_file};
 pub use manager::{AlertSink, Env, Manager, Options};
 pub use notifier::{Endpoint, Notifier, NotifierOptions};
+pub use replay::{
+    Firing, REPLAY_FIRINGS_MAX, REPLAY_STEPS_MAX, ReplayError, ReplayRequest, ReplayRules, Replayed,
+};
 pub use template::{ALERT_DEFS, check_template};
 pub use trial::{NoSink, RuleFailure, Trial};
 pub use view::{AlertState, AlertView, AlertingView, GroupView, Health, RuleView};

@@ -154,6 +154,8 @@ pub struct Manager {
     removed: Mutex<Vec<Removed>>,
     metrics: RuleMetrics,
     cancel: CancelToken,
+    /// Held while rules are tried over stored history.
+    replaying: Mutex<()>,
     /// Groups were loaded once, so those that come now have no state from before the restart to take up.
     was_loaded: AtomicBool,
     /// Told when the timetable changed.
@@ -203,6 +205,7 @@ impl Manager {
             removed: Mutex::default(),
             metrics: RuleMetrics::register(registry),
             cancel: CancelToken::new(),
+            replaying: Mutex::default(),
             was_loaded: AtomicBool::new(false),
             changed: tokio::sync::Notify::new(),
         }
@@ -339,6 +342,11 @@ impl Manager {
         };
         state.evaluate(&round);
         *cell.view.write() = Arc::new(state.view(&cell.spec, cell.interval_ms));
+    }
+
+    /// Held while rules are tried over stored history.
+    pub(crate) fn replaying(&self) -> &Mutex<()> {
+        &self.replaying
     }
 
     /// What rules work on.

@@ -1,7 +1,8 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MaintenanceWindow, MatrixData, MetricMeta, NewSilence, NewWindow, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert, WindowPreview } from "./types";
+import type { AlertHistoryPage, Explained, ReceiverInfo, ReceiverTest, TriedRules, ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MaintenanceWindow, MatrixData, MetricMeta, NewSilence, NewWindow, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert, WindowPreview } from "./types";
+import { parseDuration } from "../lib/time";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
 export const PREFIX = typeof document === "undefined" ? "" : new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
@@ -174,6 +175,25 @@ export const api = {
     return v2<AmAlert[]>("GET", "alerts", signal ? { params, signal } : { params });
   },
   amStatus: (signal?: AbortSignal) => v2<AmStatus>("GET", "status", signal ? { signal } : {}),
+  history: (q: { filters: readonly string[]; kind: string; since: string; receiver: string; limit: number; cursor: string }, signal?: AbortSignal) => {
+    const params = new URLSearchParams({ limit: String(q.limit) });
+    for (const f of q.filters) params.append("filter", f);
+    if (q.kind !== "") params.set("kind", q.kind);
+    const ago = q.since === "" ? undefined : parseDuration(q.since);
+    if (ago !== undefined) params.set("since", String((Date.now() - ago) / 1000));
+    if (q.receiver !== "") params.set("receiver", q.receiver);
+    if (q.cursor !== "") params.set("cursor", q.cursor);
+    return v2<AlertHistoryPage>("GET", "alerts/history", signal ? { params, signal } : { params });
+  },
+  receivers: (signal?: AbortSignal) => v2<ReceiverInfo[]>("GET", "receivers/integrations", signal ? { signal } : {}),
+  testReceiver: (receiver: string) => v2<ReceiverTest>("POST", "receivers/test", { json: { receiver } }),
+  explain: (labels: readonly (readonly [string, string])[], signal?: AbortSignal) => {
+    const params = new URLSearchParams();
+    for (const [name, value] of labels) params.append("label", `${name}=${value}`);
+    return v2<Explained>("GET", "explain", signal ? { params, signal } : { params });
+  },
+  tryRule: (q: { expr: string; hold: string; keep: number; alert: string; since: string }, signal?: AbortSignal) =>
+    v1<TriedRules>("rules/try", { expr: q.expr, for: q.hold, keep_firing_for: `${Math.round(q.keep * 1000)}ms`, alert: q.alert, since: q.since }, signal),
   watched: (signal?: AbortSignal) => v2<WatchedAlert[]>("GET", "alerts/watched", signal ? { signal } : {}),
   ignores: (signal?: AbortSignal) => v2<IgnoreRule[]>("GET", "ignores", signal ? { signal } : {}),
   maintenance: (signal?: AbortSignal) => v2<MaintenanceWindow[]>("GET", "maintenance", signal ? { signal } : {}),

@@ -299,3 +299,129 @@ export interface AmStatus {
   config: { original: string };
   cluster: { status: string; name?: string; peers?: { name: string; address: string }[] };
 }
+
+export interface HistoryAlert {
+  fingerprint: string;
+  labels: LabelMap;
+}
+
+/** What has nothing to say is left out. */
+export interface HistoryEvent {
+  at: string;
+  kind: "firing" | "firing_again" | "resolved" | "expired" | "silenced" | "unsilenced" | "inhibited" | "uninhibited" | "acknowledged" | "snoozed" | "given_back" | "muted" | "unmuted" | "silence_made" | "silence_changed" | "silence_ended" | "sent" | "retry" | "failed" | "dropped";
+  alerts?: HistoryAlert[];
+  resolved?: HistoryAlert[];
+  alertsTotal?: number;
+  resolvedTotal?: number;
+  startsAt?: string;
+  endsAt?: string;
+  value?: number;
+  peak?: number;
+  by?: string[];
+  receiver?: string;
+  integration?: string;
+  index?: number;
+  groupLabels?: LabelMap;
+  reason?: string;
+  error?: string;
+  attempt?: number;
+  tookSeconds?: number;
+  silence?: { id: string; matchers: string[]; createdBy: string; comment: string };
+  count?: number;
+}
+
+export interface AlertHistoryPage {
+  events: HistoryEvent[];
+  next?: string;
+  damaged: number;
+  problem?: string;
+}
+
+export interface ReceiverInfo {
+  name: string;
+  labels: LabelMap;
+  routes: string[];
+  integrations: { name: string; index: number; sendResolved: boolean; last?: { at: string; isDelivered: boolean; tookSeconds: number; error?: string } }[];
+}
+
+export interface ReceiverTest {
+  receiver: string;
+  at: string;
+  labels: LabelMap;
+  integrations: {
+    name: string;
+    index: number;
+    messages: { status: "firing" | "resolved"; isDelivered: boolean; tookSeconds: number; error?: string; reason?: string; exchanges: { to: string; sent: string; status?: number; answer?: string }[] }[];
+  }[];
+}
+
+interface RouteSettings {
+  groupBy: string[];
+  groupWait: number;
+  groupInterval: number;
+  repeatInterval: number;
+  muteTimeIntervals?: string[];
+  activeTimeIntervals?: string[];
+  occurrences?: { count: number; within: number };
+  reissueDuration?: number;
+  successDuration?: number;
+}
+
+export interface RouteNode extends RouteSettings {
+  key: string;
+  matchers: string[];
+  receiver: string;
+  continue: boolean;
+  outcome?: "taken" | "passed" | "notMatched" | "notReached";
+  mismatches?: { matcher: string; has: string }[];
+  routes: RouteNode[];
+}
+
+export interface RouteHold {
+  kind: string;
+  by?: string[];
+  owner?: string;
+  reason?: string;
+  endsAt?: string;
+  seen?: number;
+}
+
+export interface TakenRoute extends RouteSettings {
+  path: string[];
+  receiver: string;
+  integrations: string[];
+  groupKey: string;
+  groupLabels: LabelMap;
+  groupAlerts?: number;
+  nextFlushAt?: string;
+  toldAt?: string;
+  againAt?: string;
+  holds: RouteHold[];
+}
+
+export interface Explained {
+  labels: LabelMap;
+  at: string;
+  isLive: boolean;
+  isFiring: boolean;
+  tree: RouteNode;
+  taken: TakenRoute[];
+}
+
+export interface TriedRules {
+  start: string;
+  end: string;
+  rules: {
+    group: string;
+    name: string;
+    query: string;
+    intervalSeconds: number;
+    evaluations: number;
+    failed: number;
+    error?: string;
+    count: number;
+    medianSeconds: number;
+    longestSeconds: number;
+    firings: { labels: LabelMap; activeAt: string; start: string; end?: string; peak: string }[];
+  }[];
+}

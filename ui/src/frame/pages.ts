@@ -13,14 +13,14 @@ export interface Page {
 
 /** Of an Alertmanager alone. */
 const MANAGER: readonly Page[] = [
-  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/maintenance", "maintenance"]] },
+  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/maintenance", "maintenance"], ["/history", "history"], ["/receivers", "receiversPage"], ["/routes", "routeTree"]] },
   { path: "/status", icon: "status", word: "navStatus", tabs: [["/status", "server"], ["/config", "configuration"], ["/flags", "flags"]] },
 ];
 
 const SERVER: readonly Page[] = [
   { path: "/", icon: "overview", word: "navOverview" },
   { path: "/explore", icon: "explore", word: "navExplore" },
-  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/maintenance", "maintenance"], ["/rules", "rules"]] },
+  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/maintenance", "maintenance"], ["/rules", "rules"], ["/history", "history"], ["/receivers", "receiversPage"], ["/routes", "routeTree"]] },
   { path: "/targets", icon: "targets", word: "navTargets", tabs: [["/targets", "navTargets"], ["/service-discovery", "discovery"]] },
   {
     path: "/status",

@@ -21,6 +21,7 @@ import { useLinkTo, useView } from "../view";
 import { hostPath } from "./Overview";
 import { RULE_STATES, RuleList } from "./RuleList";
 import { SilenceForm } from "./SilenceForm";
+import { AlertHistory } from "./History";
 import { IgnoreRules, Watched } from "./Watched";
 
 /** Rows drawn at once; more on request. A storm must not stop the page. */
@@ -205,28 +206,31 @@ function AlertDetails({ row: r, filter, silences }: { row: AlertRow; filter: (k:
   const expr = exprOf(r.generatorURL);
   const runbook = r.annotations.runbook_url ?? r.annotations.runbook;
   return (
-    <dl className="facts">
-      <div className="wide"><dt>{t("labels")}</dt><dd><LabelList labels={r.labels} onPick={filter} /></dd></div>
-      {Object.entries(r.annotations).map(([k, v]) => (
-        <div className="wide" key={k}><dt>{k}</dt><dd>{v}</dd></div>
-      ))}
-      <div><dt>{t("since")}</dt><dd><Instant at={r.since} /></dd></div>
-      {r.value === undefined ? null : <div><dt>{t("value")}</dt><dd>{showText(r.value, "short")}</dd></div>}
-      {r.peak === undefined ? null : <div><dt>{t("peak")}</dt><dd>{showText(r.peak, "short")}</dd></div>}
-      {r.receivers.length > 0 ? <div><dt>{t("receivers")}</dt><dd>{r.receivers.join(", ")}</dd></div> : null}
-      {r.silencedBy.map((id) => {
-        const s = silences.find((x) => x.id === id);
-        const window = s?.annotations?.hinomi_maintenance;
-        if (s !== undefined && window !== undefined) return <div className="wide" key={id}><dt>{t("inMaintenance")}</dt><dd><Link className="textlink" href={to("/maintenance")}>{window}</Link> <span className="faint">{s.createdBy}, {t("until", { time: formatInstant(Date.parse(s.endsAt), zone) })}</span></dd></div>;
-        return <div className="wide" key={id}><dt>{t("silencedBy")}</dt><dd>{s ? `${s.createdBy}: ${s.comment}` : id}</dd></div>;
-      })}
-      <div className="wide links">
-        <dd>
-          {expr === undefined ? null : <Link className="textlink" href={exploreLink(expr, search)}>{t("openInExplore")}</Link>}
-          {runbook === undefined ? null : <a className="textlink" href={runbook} rel="noreferrer noopener" target="_blank">{t("runbook")} <Icon name="out" size={12} /></a>}
-        </dd>
-      </div>
-    </dl>
+    <>
+      <dl className="facts">
+        <div className="wide"><dt>{t("labels")}</dt><dd><LabelList labels={r.labels} onPick={filter} /></dd></div>
+        {Object.entries(r.annotations).map(([k, v]) => (
+          <div className="wide" key={k}><dt>{k}</dt><dd>{v}</dd></div>
+        ))}
+        <div><dt>{t("since")}</dt><dd><Instant at={r.since} /></dd></div>
+        {r.value === undefined ? null : <div><dt>{t("value")}</dt><dd>{showText(r.value, "short")}</dd></div>}
+        {r.peak === undefined ? null : <div><dt>{t("peak")}</dt><dd>{showText(r.peak, "short")}</dd></div>}
+        {r.receivers.length > 0 ? <div><dt>{t("receivers")}</dt><dd>{r.receivers.join(", ")}</dd></div> : null}
+        {r.silencedBy.map((id) => {
+          const s = silences.find((x) => x.id === id);
+          const window = s?.annotations?.hinomi_maintenance;
+          if (s !== undefined && window !== undefined) return <div className="wide" key={id}><dt>{t("inMaintenance")}</dt><dd><Link className="textlink" href={to("/maintenance")}>{window}</Link> <span className="faint">{s.createdBy}, {t("until", { time: formatInstant(Date.parse(s.endsAt), zone) })}</span></dd></div>;
+          return <div className="wide" key={id}><dt>{t("silencedBy")}</dt><dd>{s ? `${s.createdBy}: ${s.comment}` : id}</dd></div>;
+        })}
+        <div className="wide links">
+          <dd>
+            {expr === undefined ? null : <Link className="textlink" href={exploreLink(expr, search)}>{t("openInExplore")}</Link>}
+            {runbook === undefined ? null : <a className="textlink" href={runbook} rel="noreferrer noopener" target="_blank">{t("runbook")} <Icon name="out" size={12} /></a>}
+          </dd>
+        </div>
+      </dl>
+      {r.state === "pending" ? null : <AlertHistory labels={r.labels} />}
+    </>
   );
 }
 

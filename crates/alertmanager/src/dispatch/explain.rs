@@ -121,7 +121,7 @@ struct Taken {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Hold {
-    /// `silence`, `inhibition`, `mute`, `active`, `ignore`, `occurrences`, `noIntegrations`.
+    /// `silence`, `acknowledged`, `inhibition`, `mute`, `active`, `ignore`, `occurrences`, `noIntegrations`.
     kind: &'static str,
     /// Ids, names of intervals, or the labels of who inhibits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -283,6 +283,17 @@ impl Core {
                 owner: Some(silence.created_by.clone()),
                 reason: Some(silence.comment.clone()),
                 ends_at: Some(api_rfc3339(silence.ends_at_ms)),
+                seen: None,
+            });
+        }
+        let id = Fingerprint::of(labels);
+        if let Some(ack) = self.alerts.get(&id).and_then(|alert| self.acks.holding(id, alert, now_ms)) {
+            holds.push(Hold {
+                kind: "acknowledged",
+                by: Vec::new(),
+                owner: Some(ack.by.clone()),
+                reason: Some(ack.note.clone()),
+                ends_at: ack.until_ms.map(api_rfc3339),
                 seen: None,
             });
         }

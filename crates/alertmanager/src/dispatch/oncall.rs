@@ -126,6 +126,9 @@ impl Core {
     pub(super) fn take_ack(&mut self, id: Fingerprint, ack: Ack, now_ms: i64) {
         let next_ms = if ack.is_held { ack.until_ms } else { Some(now_ms) };
         let is_own = !ack.is_held && ack.by.is_empty();
+        if let Some(alert) = self.alerts.get(&id) {
+            self.history.hand(alert, &ack, now_ms);
+        }
         self.acks.keep(id, ack);
         let Some(alert) = self.alerts.get(&id).filter(|alert| !alert.is_resolved_at(now_ms) && !is_own)
         else {

@@ -27,6 +27,9 @@ pub(crate) enum Kind {
     Unsilenced,
     Inhibited,
     Uninhibited,
+    Acknowledged,
+    Snoozed,
+    GivenBack,
     Muted,
     Unmuted,
     SilenceMade,
@@ -40,7 +43,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, in the order of the documentation.
-    pub(crate) const ALL: [(Self, &'static str); 17] = [
+    pub(crate) const ALL: [(Self, &'static str); 20] = [
         (Self::Firing, "firing"),
         (Self::FiringAgain, "firing_again"),
         (Self::Resolved, "resolved"),
@@ -49,6 +52,9 @@ impl Kind {
         (Self::Unsilenced, "unsilenced"),
         (Self::Inhibited, "inhibited"),
         (Self::Uninhibited, "uninhibited"),
+        (Self::Acknowledged, "acknowledged"),
+        (Self::Snoozed, "snoozed"),
+        (Self::GivenBack, "given_back"),
         (Self::Muted, "muted"),
         (Self::Unmuted, "unmuted"),
         (Self::SilenceMade, "silence_made"),

@@ -69,8 +69,8 @@ impl Log {
             let Some(number) = number_of(&entry.name) else { continue };
             let mut header = [0; codec::HEADER_BYTES];
             let n_read = self.dir.open(Path::new(&entry.name))?.read_at(&mut header, 0)?;
-            // Of another version, or cut before its first line was whole: its number stays taken.
-            let created_ms = codec::read_header(&header[..n_read]).unwrap_or(i64::MIN);
+            // Of another version, or cut before its first line was whole: its number stays taken, and nothing is older for it.
+            let created_ms = codec::read_header(&header[..n_read]).unwrap_or(i64::MAX);
             self.segments.push(SegmentInfo { number, bytes: entry.len_bytes, created_ms });
         }
         self.segments.sort_by_key(|segment| segment.number);

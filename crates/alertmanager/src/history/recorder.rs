@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::event::{Attempted, Event, Kind, What};
+use crate::ack::Ack;
 use crate::alert::{Alert, Fingerprint};
 use crate::silence::{Silence, SilenceState};
 
@@ -148,6 +149,21 @@ impl Recorder {
         } else {
             self.held.insert(id, now);
         }
+    }
+
+    /// Somebody has an alert, or gives it back; `by` is who, and what they say.
+    pub(crate) fn hand(&mut self, alert: &Arc<Alert>, ack: &Ack, now_ms: i64) {
+        // A snooze that is over by itself is nobody's word.
+        if !self.is_on || ack.by.is_empty() {
+            return;
+        }
+        let kind = match (ack.is_held, ack.is_snooze) {
+            (false, _) => Kind::GivenBack,
+            (true, true) => Kind::Snoozed,
+            (true, false) => Kind::Acknowledged,
+        };
+        let by = [&ack.by, &ack.note].into_iter().filter(|text| !text.is_empty()).cloned().collect();
+        self.alert(now_ms, kind, alert, by);
     }
 
     /// The intervals that keep a group quiet at a flush.

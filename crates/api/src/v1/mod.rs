@@ -21,6 +21,7 @@ pub(crate) mod self_metrics;
 pub(crate) mod series;
 pub(crate) mod status;
 pub(crate) mod targets;
+pub(crate) mod try_rules;
 mod value;
 pub(crate) mod write;
 

@@ -7,10 +7,10 @@ use clap::{ArgMatches, Command};
 use serde_json::Value;
 use stdx::{Clock as _, SystemClock};
 
-use super::client::Manager;
 use super::{labels_arg, labels_of};
 use crate::admin::block_on;
 use crate::manager::compose;
+use crate::manager_api::Manager;
 use crate::say;
 use crate::terminal::{bold, duration, green, yellow};
 
@@ -59,7 +59,7 @@ pub(super) fn run(manager: impl FnOnce() -> Result<Manager>, args: &Args) -> Res
         None => {
             let query: Vec<(&str, String)> =
                 args.labels.iter().map(|(name, value)| ("label", format!("{name}={value}"))).collect();
-            block_on(manager()?.get("v2/explain", &query))?
+            block_on(manager()?.get("explain", &query))?
         }
     };
     if args.is_json {
@@ -179,6 +179,7 @@ fn hold(hold: &Value) -> String {
         "ignore" => {
             format!("ignore rule {by} of {} until {}: {}", text("owner"), text("endsAt"), text("reason"))
         }
+        "acknowledged" => format!("acknowledged by {}: {}", text("owner"), text("reason")),
         "inhibition" => format!("inhibited by {by}, which fires"),
         "mute" => format!("muted now by the time interval {by}"),
         "active" => format!("active only in the time interval {by}, and it is none now"),

@@ -5,9 +5,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 use stdx::{Clock as _, SystemClock};
 
-use super::client::Manager;
 use super::value;
 use crate::admin::block_on;
+use crate::manager_api::Manager;
 use crate::query::csv_line;
 use crate::say;
 use crate::terminal::{Align, Table, duration, red, time, yellow};
@@ -35,7 +35,7 @@ pub(super) fn command() -> Command {
     Command::new("history")
         .about("Shows what happened to alerts, silences and messages, the newest first")
         .after_help(
-            "Kinds: firing, firing_again, resolved, expired, silenced, unsilenced, inhibited, uninhibited, muted, unmuted,\n\
+            "Kinds: firing, firing_again, resolved, expired, silenced, unsilenced, inhibited, uninhibited, acknowledged, snoozed, given_back, muted, unmuted,\n\
              silence_made, silence_changed, silence_ended, sent, retry, failed, dropped\n\n\
              hinomi alert history HighLoad instance=~'web.*' --since 24h\n\
              hinomi alert history --kind failed --receiver pager --format csv",
@@ -131,7 +131,7 @@ async fn ask(manager: &Manager, args: &Args) -> Result<Vec<Value>> {
         let mut query = args.query.clone();
         query.push(("limit", (args.limit - events.len()).min(PAGE_MAX).to_string()));
         query.push(("cursor", cursor));
-        let answer = manager.get("v2/alerts/history", &query).await?;
+        let answer = manager.get("alerts/history", &query).await?;
         let Some(found) = answer["events"].as_array() else { bail!("the answer is none of a history") };
         if let Some(problem) = answer["problem"].as_str() {
             eprintln!("the manager cannot write its history now: {problem}");

@@ -2,10 +2,10 @@
 //!
 //! In: the command line; out to the API of a running manager, alone or inside a server, and to the terminal.
 
-mod client;
 mod explain;
 mod history;
 mod test;
+mod try_rules;
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::http::{self, Access};
-use client::Manager;
+use crate::manager_api::{self, Manager};
 
 /// Where a server listens when nothing is said.
 const URL: &str = "http://localhost:9090";
@@ -31,6 +31,7 @@ enum What {
     History(history::Args),
     Explain(explain::Args),
     Test(test::Args),
+    Try(try_rules::Args),
 }
 
 /// `hinomi alert` for clap.
@@ -42,16 +43,12 @@ pub(crate) fn command() -> Command {
         .subcommand(asking(history::command()))
         .subcommand(asking(explain::command()))
         .subcommand(asking(test::command()))
+        .subcommand(try_rules::command())
 }
 
 /// With the flags that say which manager, and who asks.
 fn asking(command: Command) -> Command {
-    let url = Arg::new("alertmanager.url")
-        .long("alertmanager.url")
-        .value_name("URL")
-        .help("Manager to ask: a server (port 9090) or hinomi alertmanager (port 9093)")
-        .default_value(URL);
-    command.args([url, http::config_file_arg(), http::header_arg()])
+    command.args([manager_api::url_arg(), http::config_file_arg(), http::header_arg()])
 }
 
 /// What clap found.
@@ -63,9 +60,10 @@ pub(crate) fn parse(sub: &ArgMatches) -> Result<Args, String> {
     let what = match name {
         "explain" => What::Explain(explain::parse(matches)?),
         "test" => What::Test(test::parse(matches)?),
+        "try" => What::Try(try_rules::parse(matches)),
         _ => What::History(history::parse(matches)?),
     };
-    let url = matches.get_one::<String>("alertmanager.url").cloned().unwrap_or_default();
+    let url = matches.try_get_one::<String>("alertmanager.url").ok().flatten().cloned().unwrap_or_default();
     Ok(Args { url, access: Access::from_matches(matches), what })
 }
 
@@ -79,6 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         What::History(args) => history::run(&manager()?, args)?,
         What::Explain(args) => explain::run(manager, args)?,
         What::Test(args) => return test::run(&manager()?, args),
+        What::Try(args) => try_rules::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

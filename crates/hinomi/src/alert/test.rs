@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use axum::http::Method;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::client::Manager;
 use super::{labels_arg, labels_of};
 use crate::admin::block_on;
+use crate::manager_api::Manager;
 use crate::say;
 use crate::terminal::{bold, green, red};
 
@@ -50,7 +51,7 @@ pub(super) fn parse(matches: &ArgMatches) -> Result<Args, String> {
 pub(super) fn run(manager: &Manager, args: &Args) -> Result<ExitCode> {
     let labels: std::collections::BTreeMap<&str, &str> = args.labels.iter().collect();
     let body = json!({"receiver": args.receiver, "labels": labels});
-    let tested = block_on(manager.post("v2/receivers/test", &body))?;
+    let tested = block_on(manager.ask(Method::POST, "receivers/test", Some(&body)))?;
     let integrations = tested["integrations"].as_array().cloned().unwrap_or_default();
     let all = || integrations.iter().flat_map(|one| one["messages"].as_array().into_iter().flatten());
     let is_good = all().all(|message| message["isDelivered"] == true);

@@ -156,3 +156,36 @@ fn the_manager_inside_the_server_keeps_its_history_too() {
     let off = Hinomi::start(None, &["--alerts.history-max-bytes=0"]);
     assert_eq!(off.get("/api/v2/alerts/history").status, 404);
 }
+
+#[test]
+fn a_rule_is_tried_over_what_is_stored() {
+    let up = Target::start(|_| Reply::text("m 1\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "global: {{scrape_interval: 500ms, evaluation_interval: 1s}}\nscrape_configs:\n- job_name: a\n  static_configs: [{{targets: ['{}']}}]\n",
+        up.address
+    );
+    let path = folder.path().join("prometheus.yml");
+    std::fs::write(&path, config).unwrap();
+    let rules = folder.path().join("rules.yml");
+    std::fs::write(&rules, "groups: [{name: g, rules: [{record: r, expr: m}, {alert: M, expr: m > 0, for: 1s}, {alert: N, expr: m > 1}]}]").unwrap();
+    let rules = rules.display().to_string();
+    let server = Hinomi::start_in(folder, vec![format!("--config.file={}", path.display())]);
+    let url = format!("--server={}", server.base);
+    let run = |args: &[&str]| output(binary().args(["alert", "try", &url, "--since=5m"]).args(args));
+    let found = wait_for("a firing", Duration::from_secs(30), || {
+        let (code, shown, errors) = run(&["--expr", "m > 0", "--alert", "Up", "--for", "2s", "-o", "json"]);
+        assert!(code == 0, "{errors}");
+        let answer: Value = serde_json::from_str(&shown).unwrap();
+        (answer["rules"][0]["count"] == 1).then(|| answer["rules"][0]["firings"][0].clone())
+    });
+    assert_eq!((&found["labels"]["alertname"], &found["peak"]), (&json!("Up"), &json!("1")), "{found}");
+    assert!(found["end"].is_null(), "{found}");
+    let (code, shown, errors) = run(&[&rules]);
+    assert!(code == 0 && shown.contains("M: 1 firing in the last 5m"), "{shown}{errors}");
+    assert!(shown.contains("N: no firing in the last 5m") && shown.contains("still"), "{shown}");
+    let (code, _, errors) = run(&["--expr", "m >"]);
+    assert!(code == 1 && errors.contains("parse error"), "{errors}");
+    let (code, _, _) = run(&[]);
+    assert_eq!(code, 2);
+}
