@@ -32,7 +32,10 @@ fn main() {
         watch(&ui_dir);
         build_page(&ui_dir, &dist);
     }
-    write(&out_dir.join("assets.rs"), table(&dist, &out_dir.join("ui-gzip")).as_bytes());
+    let app = ui_dir.join("src/app.tsx");
+    println!("cargo:rerun-if-changed={}", app.display());
+    let source = table(&dist, &out_dir.join("ui-gzip")) + &pages(&app);
+    write(&out_dir.join("assets.rs"), source.as_bytes());
 }
 
 /// Cargo looks at these to know whether the page must be built anew; a folder stands for all it holds.
@@ -95,6 +98,18 @@ fn npm(ui_dir: &Path, args: &[&str]) {
         eprintln!("{}", String::from_utf8_lossy(&text));
         fail(&format!("npm {} failed in {}; its messages are above", args.join(" "), ui_dir.display()));
     }
+}
+
+/// The source of `static PAGES`: the paths that the page's own table of routes has.
+fn pages(app: &Path) -> String {
+    let text =
+        fs::read_to_string(app).unwrap_or_else(|err| fail(&format!("cannot read {}: {err}", app.display())));
+    let paths = text.split("<Route path=\"/").skip(1).filter_map(|rest| rest.split('"').next());
+    let list: Vec<String> = paths.map(|path| format!("{path:?}")).collect();
+    if list.len() < 5 {
+        fail(&format!("{}: no table of routes", app.display()));
+    }
+    format!("static PAGES: &[&str] = &[{}];\n", list.join(", "))
 }
 
 /// The source of `static ASSETS`.

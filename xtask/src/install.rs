@@ -17,6 +17,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("openssl", "/usr/bin/openssl"),
     ("strace", "/usr/bin/strace"),
     ("faketime", "/usr/bin/faketime"),
+    ("default-jre-headless", "/usr/bin/java"),
+    ("libzookeeper-java", "/usr/share/java/zookeeper.jar"),
     ("chromium", "/usr/bin/chromium"),
     ("fonts-noto-cjk", "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
     ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),

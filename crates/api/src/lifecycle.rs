@@ -94,15 +94,22 @@ pub(crate) async fn method_not_allowed() -> Response {
     text_response(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
 }
 
-/// Middleware for everything: a method that a path does not have is refused in words.
-pub(crate) async fn say_not_allowed(response: Response) -> Response {
+/// Middleware for everything: a method that a path does not have is refused in words, and `OPTIONS` says which it has.
+pub(crate) async fn methods(request: Request, next: Next) -> Response {
+    let asks = *request.method() == Method::OPTIONS;
+    let response = next.run(request).await;
     let is_said = response.headers().contains_key(CONTENT_TYPE);
-    if response.status() != StatusCode::METHOD_NOT_ALLOWED || is_said {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED || is_said && !asks {
         return response;
     }
-    let mut said = text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
-    if let Some(allowed) = response.headers().get(ALLOW) {
-        said.headers_mut().insert(ALLOW, allowed.clone());
+    let allowed = response.headers().get(ALLOW).cloned();
+    let mut said = match (asks, &allowed) {
+        (true, Some(_)) => StatusCode::OK.into_response(),
+        _ => text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
+    };
+    if let Some(allowed) = allowed {
+        let listed = format!("{},OPTIONS", allowed.to_str().unwrap_or_default());
+        said.headers_mut().insert(ALLOW, HeaderValue::try_from(listed).unwrap_or(allowed));
     }
     said
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, delete, get, post, put};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::error::{ApiError, ErrorKind};
 use crate::limits::{self, RequestLimits};
@@ -48,9 +48,9 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .nest("/api/v1", api)
         .nest("/api/v2", v2)
         .fallback(ui::serve)
-        .layer(map_response(lifecycle::say_not_allowed))
         .layer(from_fn_with_state(shell.clone(), metrics::count));
-    below_prefix(routes, shell)
+    // Around everything: which methods a path has is said by the router, outside of what is wrapped around its routes.
+    Router::new().fallback_service(below_prefix(routes, shell)).layer(from_fn(lifecycle::methods))
 }
 
 /// All routes of a program that is an Alertmanager and nothing else, below the route prefix.
@@ -146,7 +146,11 @@ fn v1() -> Router<Arc<Shell>> {
         .route("/openapi.yaml", get(openapi::document))
 }
 
-async fn unknown_endpoint(State(_): State<Arc<Shell>>, uri: http::Uri) -> Response {
+async fn unknown_endpoint(State(_): State<Arc<Shell>>, method: Method, uri: http::Uri) -> Response {
+    if method == Method::OPTIONS {
+        // As any other preflight request: whether there is anything is for the request itself.
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let mut response =
         ApiError::new(ErrorKind::NotFound, format!("no such endpoint: {}", uri.path())).into_response();
     *response.status_mut() = StatusCode::NOT_FOUND;

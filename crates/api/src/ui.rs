@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG,
+    IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -41,29 +41,60 @@ const PAGE: &str = "index.html";
 /// Files whose names hold a hash of their content never change.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 
+/// Paths that the page leads to one of [`PAGES`]: links to Prometheus' pages.
+const LED_ON: &[&str] = &["agent", "graph", "hosts", "index.html", "query", "silences", "starting"];
+
+/// Whether there is a page at a path, which has no slash in front.
+fn is_page(path: &str) -> bool {
+    // Prometheus' page of before, and the one that was tried beside it.
+    let old = ["classic/", "new/"].iter().find_map(|prefix| path.strip_prefix(prefix));
+    let path = old.unwrap_or(path).trim_end_matches('/');
+    let is_at = |page: &str| {
+        let (mut ours, mut asked) = (page.split('/'), path.split('/'));
+        ours.by_ref().all(|part| asked.next().is_some_and(|said| part.starts_with(':') || part == said))
+            && asked.next().is_none()
+    };
+    LED_ON.contains(&path) || PAGES.iter().any(|page| is_at(page))
+}
+
 /// Everything that no other route answers: a file, or the page for one of its own routes.
 pub(crate) async fn serve(State(shell): State<Arc<Shell>>, request: Request) -> Response {
     if let Some(single) = with_single_slashes(&request) {
         return Redirect::permanent(&single).into_response();
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
-    }
     let path = request.uri().path().trim_start_matches('/');
-    if let Some(asset) = find(path).filter(|asset| asset.path != PAGE) {
+    let asset = find(path).filter(|asset| asset.path != PAGE);
+    let is_page = is_page(path);
+    match (is_page || asset.is_some(), request.method()) {
+        (false, _) => {}
+        (true, &Method::GET | &Method::HEAD) => {}
+        (true, _) => {
+            let mut refused = text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
+            return refused;
+        }
+    }
+    if let Some(asset) = asset {
         return send(asset, request.headers());
     }
-    // A path with a dot in its last part names a file; of the page's own routes only a host's name has dots.
-    let is_file = path != PAGE
-        && !path.starts_with("hosts/")
-        && path.rsplit('/').next().is_some_and(|last| last.contains('.'));
-    if is_file || path.starts_with("-/") || path.starts_with("debug/") {
-        return text_response(StatusCode::NOT_FOUND, "404 page not found\n");
+    if !is_page {
+        return nothing_there(&shell, &request, path);
     }
     if let Some(home) = home_with_slash(&request) {
         return Redirect::permanent(&home).into_response();
     }
     page(&shell, &way_back(path))
+}
+
+/// 404: in a word for programs, as the page for people.
+fn nothing_there(shell: &Shell, request: &Request, path: &str) -> Response {
+    let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if *request.method() != Method::GET || !accepts.contains("text/html") {
+        return text_response(StatusCode::NOT_FOUND, "404 page not found\n");
+    }
+    let mut response = page(shell, &way_back(path));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 /// Where a path with two slashes in a row was meant to go, as `http://host:9090//api/v1/query` of a base that ends in one.
@@ -176,6 +207,27 @@ mod tests {
         for (path, expected) in [("", "./"), ("targets", "./"), ("hosts/a:1", "./../"), ("a/b/c", "./../../")]
         {
             assert_eq!(way_back(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn pages_are_those_of_the_web_pages_own_table() {
+        for path in
+            ["", "targets", "targets/", "hosts/a.b:9100", "classic/graph", "graph", "new/alerts", "hosts/"]
+        {
+            assert!(is_page(path), "{path}");
+        }
+        for path in [
+            "nothing",
+            "targets/x",
+            "hosts/a/b",
+            "user/x",
+            "consoles/node.html",
+            "static/x",
+            "-/x",
+            "debug/pprof/",
+        ] {
+            assert!(!is_page(path), "{path}");
         }
     }
 

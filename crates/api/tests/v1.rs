@@ -456,6 +456,33 @@ async fn methods_that_a_path_does_not_have_are_refused_in_words() {
 }
 
 #[tokio::test]
+async fn options_say_which_methods_a_path_has_and_what_is_not_there_is_not_found() {
+    let server = Server::start();
+    let asked = async |method: &str, path: &str, accept: &str| {
+        let request = Request::builder().method(method).uri(path).header("accept", accept);
+        let response = server.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let allow = response.headers().get("allow").map_or("", |value| value.to_str().unwrap()).to_owned();
+        (response.status().as_u16(), allow)
+    };
+    for (method, path, status, allow) in [
+        ("OPTIONS", "/metrics", 200, "GET,HEAD,OPTIONS"),
+        ("OPTIONS", "/targets", 200, "GET,HEAD,OPTIONS"),
+        ("OPTIONS", "/-/reload", 200, "POST,PUT,OPTIONS"),
+        ("OPTIONS", "/nothing", 404, ""),
+        ("OPTIONS", "/api/v1/nothing", 204, ""),
+        ("POST", "/targets", 405, "GET,HEAD"),
+        ("POST", "/nothing", 404, ""),
+        ("GET", "/nothing", 404, ""),
+        ("GET", "/user/x", 404, ""),
+        ("GET", "/targets", 200, ""),
+        ("GET", "/classic/graph", 200, ""),
+    ] {
+        assert_eq!(asked(method, path, "*/*").await, (status, allow.to_owned()), "{method} {path}");
+    }
+    assert_eq!(asked("GET", "/nothing", "text/html,*/*").await.0, 404);
+}
+
+#[tokio::test]
 async fn the_version_is_told_as_it_is_in_the_status() {
     let server = Server::start();
     let (_, status) = server.get("/api/v1/status/buildinfo").await;

@@ -9,6 +9,7 @@ use std::time::Duration as StdDuration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use model::{Duration, Labels};
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -37,25 +38,32 @@ const EVENT_DATA: i32 = 3;
 const EVENT_CHILDREN: i32 = 4;
 const STATE_EXPIRED: i32 = -112;
 
-/// The keys of both kinds.
+/// The keys of both kinds, as they stand in a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TreeKeys {
+    #[serde(deserialize_with = "model::yaml::null_as_default")]
+    servers: Vec<String>,
+    #[serde(deserialize_with = "model::yaml::null_as_default")]
+    paths: Vec<String>,
+    timeout: Option<Duration>,
+}
+
+/// What they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tree {
     /// `host:port`, or `host`.
-    pub(crate) servers: Vec<String>,
+    servers: Vec<String>,
     /// Below which nodes are looked for.
-    pub(crate) paths: Vec<String>,
+    paths: Vec<String>,
     /// Of the session.
-    pub(crate) timeout: Duration,
+    timeout: Duration,
 }
 
-impl Tree {
-    /// Checks what stands in a file; `kind` is for the words of refusals.
-    pub(crate) fn new(
-        kind: &str,
-        servers: Vec<String>,
-        paths: Vec<String>,
-        timeout: Option<Duration>,
-    ) -> Result<Self, String> {
+impl TreeKeys {
+    /// `kind` is for the words of refusals.
+    pub(crate) fn check(self, kind: &str) -> Result<Tree, String> {
+        let Self { servers, paths, timeout } = self;
         if servers.is_empty() {
             return Err(format!("{kind} SD config must contain at least one Zookeeper server"));
         }
@@ -66,7 +74,7 @@ impl Tree {
             return Err(format!("{kind} SD config paths must begin with '/': {path}"));
         }
         let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(Duration::from_secs(10));
-        Ok(Self { servers, paths, timeout })
+        Ok(Tree { servers, paths, timeout })
     }
 }
 

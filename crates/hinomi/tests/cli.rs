@@ -130,6 +130,27 @@ fn a_service_unit_of_prometheus_runs_with_a_warning_for_each_flag_without_effect
 }
 
 #[test]
+fn keys_of_rules_that_are_not_known_are_read_over_when_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let rules = write(
+        "rules.yml",
+        "groups:\n- name: a\n  owner: me\n  rules:\n  - {alert: x, expr: up == 0, runbook: y, hinomi: {no_data: keep}}\n",
+    );
+    let config = write("prometheus.yml", "rule_files: [rules.yml]\n");
+    for (command, file) in [("rules", &rules), ("config", &config)] {
+        let (code, out, err) = run(&["check", command, file]);
+        assert!(code == 1 && format!("{out}{err}").contains("owner"), "{out}{err}");
+        let (code, out, err) = run(&["check", command, "--ignore-unknown-fields", file]);
+        assert_eq!(code, 0, "{command}: {out}{err}");
+    }
+}
+
+#[test]
 fn checks_say_which_file_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let check = |command: &str, text: &str, code: i32, words: &[&str]| {

@@ -210,6 +210,15 @@ fn what_a_configuration_names_must_be_there() {
     let token = "scrape_configs: [{job_name: a, authorization: {credentials_file: /none}}]";
     check(&["config"], token, 1, "error checking authorization credentials or bearer token file \"/none\"");
     check(&["config", "--syntax-only"], token, 0, "ok, 1 scrape");
+    // What a file of jobs names is relative to that file.
+    std::fs::create_dir(folder.path().join("conf.d")).unwrap();
+    let job = "scrape_configs: [{job_name: a, authorization: {credentials_file: token}}]";
+    std::fs::write(folder.path().join("conf.d/job.yml"), job).unwrap();
+    let more = "scrape_config_files: ['conf.d/*.yml']";
+    std::fs::write(folder.path().join("token"), "x").unwrap();
+    check(&["config"], more, 1, "conf.d/token");
+    std::fs::write(folder.path().join("conf.d/token"), "x").unwrap();
+    check(&["config"], more, 0, "ok, 1 scrape");
     let tls = "scrape_configs: [{job_name: a, tls_config: {cert_file: c, key_file: k}}]";
     check(&["config"], tls, 1, "error checking client cert file");
     check(&["config"], "rule_files: [none.yml]", 1, "names no file that is there");

@@ -134,3 +134,20 @@ fn commands_of_promtool_are_taken_as_it_takes_them() {
     let (code, out, _) = run(&["tsdb", "analyze", "--extended", data]);
     assert!(code == 0 && out.contains("PAGES CODED AS"), "{out}");
 }
+
+#[test]
+fn blocks_made_of_a_file_get_the_labels_that_are_given() {
+    let work = tempfile::tempdir().unwrap();
+    let file = work.path().join("in.om");
+    std::fs::write(&file, "m{a=\"1\",site=\"x\"} 1 1700000000\n# EOF\n").unwrap();
+    let data = work.path().join("out");
+    let (file, data) = (file.to_str().unwrap(), data.to_str().unwrap());
+    let labels = ["--label", "site=tokyo", "--label=rack=7"];
+    let (code, out, err) =
+        run(&[&["tsdb", "create-blocks-from", "openmetrics", "-q"], &labels[..], &[file, data]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    let expected = "{__name__=\"m\", a=\"1\", rack=\"7\", site=\"tokyo\"} 1 1700000000000\n";
+    assert_eq!(run(&["tsdb", "dump", "--sandbox-dir-root=/nowhere", data]).1, expected);
+    let (code, _, err) = run(&["tsdb", "create-blocks-from", "openmetrics", "--label=x", file, data]);
+    assert!(code != 0 && err.contains("NAME=VALUE"), "{err}");
+}

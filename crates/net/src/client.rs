@@ -417,7 +417,7 @@ impl HttpClient {
 
 /// What stands in a file with a password, token or header, without the spaces around it.
 pub(crate) fn read_secret(dir: &dyn Dir, what: &'static str, path: &Path) -> Result<String, BuildError> {
-    let bytes = dir.read(path).map_err(|source| BuildError::File { what, path: path.to_owned(), source })?;
+    let bytes = dir.read(path).map_err(|why| BuildError::File { what, path: path.to_owned(), why })?;
     if bytes.len() > SECRET_FILE_BYTES_MAX {
         let reason = format!("{} is larger than {SECRET_FILE_BYTES_MAX} bytes", path.display());
         return Err(BuildError::Invalid { what, reason });

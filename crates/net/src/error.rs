@@ -7,14 +7,14 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum BuildError {
     /// A file the configuration names cannot be read.
-    #[error("unable to read {what} file {}: {source}", path.display())]
+    #[error("unable to read {what} file {}: {why}", path.display())]
     File {
         /// Which key names it.
         what: &'static str,
         /// Where it is.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said; shown already, so no source.
+        why: std::io::Error,
     },
     /// A certificate, key or setting is not usable.
     #[error("invalid {what}: {reason}")]

@@ -62,9 +62,7 @@ impl TlsFiles {
     pub(crate) fn read(tls: &TlsConfig, dir: &dyn Dir) -> Result<Self, BuildError> {
         let read = |what: &'static str, inline: &str, file: Option<&Path>| match file {
             None => Ok(inline.as_bytes().to_vec()),
-            Some(path) => {
-                dir.read(path).map_err(|source| BuildError::File { what, path: path.to_owned(), source })
-            }
+            Some(path) => dir.read(path).map_err(|why| BuildError::File { what, path: path.to_owned(), why }),
         };
         Ok(Self {
             ca: read("ca", &tls.ca, tls.ca_file.as_deref())?,

@@ -304,19 +304,18 @@ impl ScrapeConfig {
     }
 }
 
-/// Completes jobs with what `global` says; relative file names are taken from `dir`, the configuration file's own.
+/// Completes jobs with what `global` says; each comes with the folder that its relative file names are taken from.
 ///
 /// # Errors
 /// When a job does not go with `global`, or two jobs share a name.
 pub fn resolve(
-    files: Vec<ScrapeConfigFile>,
+    files: Vec<(ScrapeConfigFile, PathBuf)>,
     global: &GlobalConfig,
-    dir: &Path,
 ) -> Result<Vec<ScrapeConfig>, ScrapeConfigError> {
     let mut names = BTreeSet::new();
     let mut jobs = Vec::with_capacity(files.len());
-    for file in files {
-        let job = file.resolve(global, dir)?;
+    for (file, dir) in files {
+        let job = file.resolve(global, &dir)?;
         if !names.insert(job.job.clone()) {
             return Err(ScrapeConfigError::DuplicateJob { job: job.job });
         }

@@ -84,20 +84,20 @@ pub struct ManagerOptions {
 #[non_exhaustive]
 pub enum ApplyError {
     /// A job's settings make no client.
-    #[error("error creating HTTP client for scrape config with job name {job:?}: {source}")]
+    #[error("error creating HTTP client for scrape config with job name {job:?}: {why}")]
     Client {
         /// Which job.
         job: String,
         /// What is wrong.
-        source: net::BuildError,
+        why: net::BuildError,
     },
     /// A file for failed scrapes.
-    #[error("scrape_failure_log_file: cannot open {}: {source}", path.display())]
+    #[error("scrape_failure_log_file: cannot open {}: {why}", path.display())]
     FailureLog {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
-        source: std::io::Error,
+        why: std::io::Error,
     },
 }
 
@@ -253,12 +253,12 @@ impl Manager {
             let is_same = known.as_ref().is_some_and(|pool| pool.settings.load().config == *config);
             if !is_same {
                 let settings = Settings::new(config.clone(), self.shared.options.starts.is_on())
-                    .map_err(|source| ApplyError::Client { job: config.job.clone(), source })?;
+                    .map_err(|why| ApplyError::Client { job: config.job.clone(), why })?;
                 fresh.push((known, Arc::new(settings)));
             }
         }
         let opened = failures::open(jobs, &*self.shared.options.dir)
-            .map_err(|(path, source)| ApplyError::FailureLog { path, source })?;
+            .map_err(|(path, why)| ApplyError::FailureLog { path, why })?;
         self.shared.failure_logs.replace(opened);
         *self.shared.seed.write() =
             fnv1a(&[self.shared.options.host_name.as_bytes(), global.external_labels.to_string().as_bytes()]);

@@ -143,7 +143,7 @@ async fn every_series_is_stored_with_equal_values() {
         format!("{{job_name: node, scrape_interval: 200ms, static_configs: [{{targets: ['{addr}']}}]}}");
     let file: ScrapeConfigFile = model::yaml::parse("job.yml", &text).unwrap();
     let global = GlobalConfig::default();
-    let jobs = scrape::config::resolve(vec![file], &global, std::path::Path::new("")).unwrap();
+    let jobs = scrape::config::resolve(vec![(file, std::path::PathBuf::new())], &global).unwrap();
     manager.apply_config(&jobs, &global).unwrap();
     let target = Labels::from_pairs([("instance", addr.as_str()), ("job", "node")]);
     let up = target.to_builder().set("__name__", "up").build();

@@ -1,6 +1,6 @@
 /** Overview: services and their hosts; what is wrong stands first. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { Suspense, lazy, useMemo, useRef } from "react";
+import { type ReactNode, Suspense, lazy, useMemo, useRef, useSyncExternalStore } from "react";
 import { Link } from "wouter";
 import { useRange } from "../api/hooks";
 import { PREFIX } from "../api/client";
@@ -11,6 +11,7 @@ import { type HostView, type Reason, SEVERITY, type ServiceGroup, type State, gr
 import { Icon } from "../parts/icons";
 import { Ago, Bar, Code, Empty, ErrorBox, FilterBox, Num, Shape, StateMark, Waiting, useStateWord } from "../parts/parts";
 import { Sparkline } from "../parts/Sparkline";
+import { VirtualRows } from "../parts/VirtualRows";
 import { change, settings, useStore } from "../state";
 import { useLinkTo, useView } from "../view";
 import { useHosts } from "./hosts";
@@ -45,12 +46,23 @@ function useSparks(enabled: boolean): Map<string, (number | null)[]> {
   }, [data, start, end, step]);
 }
 
-type Row = { kind: "group"; group: ServiceGroup; folded: boolean } | { kind: "host"; host: HostView } | { kind: "tiles"; hosts: HostView[] };
+type Row = { kind: "group"; group: ServiceGroup; folded: boolean } | { kind: "host"; host: HostView } | { kind: "tiles"; hosts: readonly HostView[] };
+
+/** Tiles of one row of the list: as many as fill whole lines for most numbers of columns, few enough that some rows more cost little. */
+const TILES = { wide: 60, narrow: 12 };
+
+function tileRows(hosts: readonly HostView[], n: number): Row[] {
+  const rows: Row[] = [];
+  for (let at = 0; at < hosts.length; at += n) rows.push({ kind: "tiles", hosts: hosts.slice(at, at + n) });
+  return rows;
+}
 
 export function Overview() {
   const t = useT();
   const view = useView();
   const s = useStore(settings);
+  // A phone scrolls the page; elsewhere the list scrolls below its head.
+  const narrow = useNarrow();
   const { hosts, loaded, error } = useHosts();
   const sparks = useSparks(hosts.some((h) => h.hasNode));
   const params = new URLSearchParams(view.search);
@@ -70,9 +82,9 @@ export function Overview() {
         const folded = s.folded.includes(g.name) && filter === "";
         const head: Row = { kind: "group", group: g, folded };
         if (folded) return [head];
-        return s.overview === "tiles" ? [head, { kind: "tiles", hosts: g.hosts }] : [head, ...g.hosts.map((host): Row => ({ kind: "host", host }))];
+        return s.overview === "tiles" ? [head, ...tileRows(g.hosts, narrow ? TILES.narrow : TILES.wide)] : [head, ...g.hosts.map((host): Row => ({ kind: "host", host }))];
       }),
-    [groups, s.folded, s.overview, filter],
+    [groups, s.folded, s.overview, filter, narrow],
   );
   return (
     <div className="page" data-testid="page-overview">
@@ -96,7 +108,7 @@ export function Overview() {
           <button type="button" className="btn" onClick={() => view.set({ q: undefined, state: undefined }, true)}>{t("clearFilter")}</button>
         </Empty>
       ) : (
-        <HostTable rows={rows} count={shown.length} sparks={sparks} toggle={(name) => change({ folded: s.folded.includes(name) ? s.folded.filter((f) => f !== name) : [...s.folded, name] })} />
+        <HostTable narrow={narrow} rows={rows} count={shown.length} sparks={sparks} toggle={(name) => change({ folded: s.folded.includes(name) ? s.folded.filter((f) => f !== name) : [...s.folded, name] })} />
       )}
       {alone ? <Suspense fallback={null}><KeyGraphs instance={alone.instance} /></Suspense> : null}
     </div>
@@ -127,35 +139,81 @@ function Counts({ hosts, only, pick }: { hosts: readonly HostView[]; only: strin
 
 const COLUMNS: readonly (readonly [Key, string])[] = [["state", "c-state"], ["host", "c-host"], ["reason", "c-why"], ["alertsFiring", "c-alerts r"], ["cpu", "c-cpu"], ["memory", "c-mem"], ["disk", "c-disk"], ["load", "c-load r"], ["loadLine", "c-spark"], ["lastSample", "c-age r"]];
 
-function HostTable({ rows, count, sparks, toggle }: { rows: readonly Row[]; count: number; sparks: Map<string, (number | null)[]>; toggle: (name: string) => void }) {
+function HostTable({ narrow, rows, count, sparks, toggle }: { narrow: boolean; rows: readonly Row[]; count: number; sparks: Map<string, (number | null)[]>; toggle: (name: string) => void }) {
   const t = useT();
-  const box = useRef<HTMLDivElement>(null);
   const { dense, overview } = useStore(settings);
   const height = dense ? 32 : 40;
+  const one = (row: Row): ReactNode =>
+    row.kind === "group" ? <GroupRow group={row.group} folded={row.folded} toggle={toggle} /> : row.kind === "host" ? <HostRow host={row.host} spark={sparks.get(row.host.instance)} /> : <Tiles hosts={row.hosts} />;
+  const head =
+    overview === "list" ? (
+      <div className="vhead hostgrid" role="row">
+        {COLUMNS.map(([k, cls]) => (
+          <span key={k} role="columnheader" className={cls}>{t(k)}</span>
+        ))}
+      </div>
+    ) : null;
+  const list = { rows, count, head, height, one, label: t("hosts") };
+  return narrow ? <InPage {...list} /> : <InBox {...list} />;
+}
+
+const NARROW = typeof matchMedia === "undefined" ? undefined : matchMedia("(max-width: 640px)");
+
+/** Whether the page has a phone's width, as the style sheet has it. */
+function useNarrow(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      NARROW?.addEventListener("change", changed);
+      return () => NARROW?.removeEventListener("change", changed);
+    },
+    () => NARROW?.matches ?? false,
+  );
+}
+
+interface List {
+  rows: readonly Row[];
+  count: number;
+  head: ReactNode;
+  height: number;
+  one: (row: Row) => ReactNode;
+  label: string;
+}
+
+function rowKey(row: Row | undefined): string {
+  if (!row) return "";
+  return row.kind === "group" ? `g ${row.group.name}` : row.kind === "host" ? `h ${row.host.instance}` : `t ${row.hosts[0]?.instance ?? ""}`;
+}
+
+function InPage({ rows, count, head, height, one, label }: List) {
+  return (
+    <div className="vtable hosts" role="table" aria-label={label} aria-rowcount={count}>
+      {head}
+      <VirtualRows count={rows.length} keyOf={(i) => rowKey(rows[i])} estimate={rows.some((row) => row.kind === "tiles") ? 300 : height}>
+        {(i) => { const row = rows[i]; return row ? one(row) : null; }}
+      </VirtualRows>
+    </div>
+  );
+}
+
+function InBox({ rows, count, head, height, one, label }: List) {
+  const box = useRef<HTMLDivElement>(null);
   const scroller = useVirtualizer({
     count: rows.length,
     getScrollElement: () => box.current,
-    estimateSize: (i) => (rows[i]?.kind === "tiles" ? 120 : height),
-    overscan: 20,
+    estimateSize: (i) => (rows[i]?.kind === "tiles" ? 300 : height),
+    overscan: rows.some((row) => row.kind === "tiles") ? 2 : 20,
   });
   return (
-    <div className="vtable hosts" role="table" aria-label={t("hosts")} aria-rowcount={count} ref={box}>
-      {overview === "list" ? (
-        <div className="vhead hostgrid" role="row">
-          {COLUMNS.map(([k, cls]) => (
-            <span key={k} role="columnheader" className={cls}>{t(k)}</span>
-          ))}
-        </div>
-      ) : null}
+    <div className="vtable hosts" role="table" aria-label={label} aria-rowcount={count} ref={box}>
+      {head}
       <div className="vbody" style={{ height: scroller.getTotalSize() }} role="rowgroup">
         {scroller.getVirtualItems().map((v) => {
           const row = rows[v.index];
-          if (!row) return null;
-          return (
+          return row ? (
             <div key={v.key} data-index={v.index} ref={scroller.measureElement} className="vrow" style={{ transform: `translateY(${v.start}px)` }} role="presentation">
-              {row.kind === "group" ? <GroupRow group={row.group} folded={row.folded} toggle={toggle} /> : row.kind === "host" ? <HostRow host={row.host} spark={sparks.get(row.host.instance)} /> : <Tiles hosts={row.hosts} />}
+              {one(row)}
             </div>
-          );
+          ) : null;
         })}
       </div>
     </div>

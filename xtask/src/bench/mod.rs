@@ -50,6 +50,7 @@ const WORKLOADS: &[(&[&str], Workload)] = &[
     (&["alerts"], alerts::alerts),
     (&["fleet"], fleet::fleet),
     (&["fleet-kurado"], fleet::kurado),
+    (&["fleet-most"], fleet::most),
 ];
 
 /// `cargo xtask bench WORKLOAD… [--flag value]…`

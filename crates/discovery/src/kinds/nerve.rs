@@ -1,36 +1,26 @@
 //! `nerve_sd_configs`: members that AirBnB's Nerve registers in ZooKeeper.
 
-use model::{Duration, Labels};
+use model::Labels;
 use serde::Deserialize;
 
 use super::Kind;
 use crate::SdError;
 use crate::driver::{Context, Task};
 use crate::group::join_host_port;
-use crate::zookeeper::{Tree, follow};
+use crate::zookeeper::{Tree, TreeKeys, follow};
 
 /// One element of `nerve_sd_configs`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Keys")]
+#[serde(try_from = "TreeKeys")]
 pub struct Config {
     tree: Tree,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Keys {
-    #[serde(deserialize_with = "model::yaml::null_as_default")]
-    servers: Vec<String>,
-    #[serde(deserialize_with = "model::yaml::null_as_default")]
-    paths: Vec<String>,
-    timeout: Option<Duration>,
-}
-
-impl TryFrom<Keys> for Config {
+impl TryFrom<TreeKeys> for Config {
     type Error = String;
 
-    fn try_from(keys: Keys) -> Result<Self, String> {
-        Tree::new("nerve", keys.servers, keys.paths, keys.timeout).map(|tree| Self { tree })
+    fn try_from(keys: TreeKeys) -> Result<Self, String> {
+        keys.check("nerve").map(|tree| Self { tree })
     }
 }
 

@@ -2,37 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use model::{Duration, Labels, LabelsBuilder};
+use model::{Labels, LabelsBuilder};
 use serde::Deserialize;
 
 use super::Kind;
 use crate::SdError;
 use crate::driver::{Context, Task};
 use crate::group::{join_host_port, set_all};
-use crate::zookeeper::{Tree, follow};
+use crate::zookeeper::{Tree, TreeKeys, follow};
 
 /// One element of `serverset_sd_configs`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Keys")]
+#[serde(try_from = "TreeKeys")]
 pub struct Config {
     tree: Tree,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Keys {
-    #[serde(deserialize_with = "model::yaml::null_as_default")]
-    servers: Vec<String>,
-    #[serde(deserialize_with = "model::yaml::null_as_default")]
-    paths: Vec<String>,
-    timeout: Option<Duration>,
-}
-
-impl TryFrom<Keys> for Config {
+impl TryFrom<TreeKeys> for Config {
     type Error = String;
 
-    fn try_from(keys: Keys) -> Result<Self, String> {
-        Tree::new("serverset", keys.servers, keys.paths, keys.timeout).map(|tree| Self { tree })
+    fn try_from(keys: TreeKeys) -> Result<Self, String> {
+        keys.check("serverset").map(|tree| Self { tree })
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct Discovery {
 pub(crate) struct Config {
     pub(super) files: Vec<PathBuf>,
     pub(super) is_syntax_only: bool,
+    pub(super) ignores_unknown: bool,
     pub(super) lint: Lint,
     pub(super) is_json: bool,
 }
@@ -42,6 +43,7 @@ pub(crate) struct Config {
 pub(crate) struct Rules {
     /// None for standard input.
     pub(super) files: Vec<PathBuf>,
+    pub(super) ignores_unknown: bool,
     pub(super) lint: Lint,
     pub(super) is_json: bool,
 }
@@ -87,7 +89,7 @@ pub(crate) fn command() -> Command {
                         .default_value("5m")
                         .value_parser(|text: &str| text.parse::<Duration>().map_err(|err| err.to_string())),
                 )
-                .arg(format()),
+                .args([ignore_unknown(), format()]),
         )
         .subcommand(
             Command::new("rules")
@@ -95,7 +97,7 @@ pub(crate) fn command() -> Command {
                 .arg(files("Rule file; standard input without one"))
                 .arg(lint("duplicate-rules, all or none"))
                 .arg(switch("lint-fatal", "End with 3 when something is odd"))
-                .arg(format()),
+                .args([ignore_unknown(), format()]),
         )
         .subcommand(
             Command::new("alertmanager")
@@ -162,6 +164,10 @@ fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
+fn ignore_unknown() -> Arg {
+    switch("ignore-unknown-fields", "Read over keys of rule files that are not known")
+}
+
 fn lint(help: &'static str) -> Arg {
     Arg::new("lint").long("lint").value_name("CHECKS").help(help).default_value("duplicate-rules")
 }
@@ -180,7 +186,12 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
     };
     let is_json = || matches.get_one::<String>("format").is_some_and(|format| format == "json");
     match name {
-        "rules" => CheckArgs::Rules(Rules { files: files(), lint: parse_lint(matches), is_json: is_json() }),
+        "rules" => CheckArgs::Rules(Rules {
+            files: files(),
+            ignores_unknown: matches.get_flag("ignore-unknown-fields"),
+            lint: parse_lint(matches),
+            is_json: is_json(),
+        }),
         "alertmanager" => CheckArgs::Alertmanager { files: files(), is_json: is_json() },
         "web-config" => CheckArgs::WebConfig { files: files(), is_json: is_json() },
         "metrics" => CheckArgs::Metrics(Metrics {
@@ -206,6 +217,7 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
         _ => CheckArgs::Config(Config {
             files: files(),
             is_syntax_only: matches.get_flag("syntax-only"),
+            ignores_unknown: matches.get_flag("ignore-unknown-fields"),
             lint: parse_lint(matches),
             is_json: is_json(),
         }),

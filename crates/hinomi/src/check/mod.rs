@@ -51,7 +51,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
 /// One configuration file and every file it names.
 fn config(file: &Path, args: &ConfigArgs) -> Report {
     let mut report = Report::new(file.display().to_string());
-    let depth = if args.is_syntax_only { Depth::Syntax } else { Depth::AllFiles };
+    let depth = match (args.is_syntax_only, args.ignores_unknown) {
+        (true, _) => Depth::Syntax,
+        (_, true) => Depth::KnownFields,
+        _ => Depth::AllFiles,
+    };
     let config = match Config::load_to(file, depth) {
         Ok(config) => config,
         Err(errors) => {

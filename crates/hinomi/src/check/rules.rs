@@ -8,26 +8,26 @@ use ::rules::{GroupSpec, RuleSpec};
 
 use super::args::Rules;
 use super::report::Report;
-use crate::config::{ConfigErrors, read_rules};
+use crate::config::{ConfigErrors, Depth, read_rules, rules_in};
 
 /// Largest rule file on standard input, in bytes: as of files. Chosen.
 const STDIN_BYTES_MAX: u64 = 64 << 20;
 
 /// A report for each file.
 pub(super) fn check(args: &Rules) -> Vec<Report> {
+    let depth = if args.ignores_unknown { Depth::KnownFields } else { Depth::AllFiles };
     if args.files.is_empty() {
-        return vec![report("standard input".to_owned(), from_stdin(), args)];
+        return vec![report("standard input".to_owned(), from_stdin(depth), args)];
     }
-    let one = |file: &PathBuf| report(file.display().to_string(), read_rules(file), args);
+    let one = |file: &PathBuf| report(file.display().to_string(), read_rules(file, depth), args);
     args.files.iter().map(one).collect()
 }
 
-fn from_stdin() -> Result<Vec<GroupSpec>, ConfigErrors> {
+fn from_stdin(depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
     let mut text = String::new();
     let read = std::io::stdin().take(STDIN_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|err| ConfigErrors(vec![format!("standard input: {err}")]))?;
-    let groups = ::rules::parse_file("standard input", &text);
-    groups.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
+    rules_in("standard input", text, depth)
 }
 
 fn report(name: String, groups: Result<Vec<GroupSpec>, ConfigErrors>, args: &Rules) -> Report {

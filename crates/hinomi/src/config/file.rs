@@ -53,6 +53,16 @@ pub(super) struct ConfigFile {
     pub(super) storage: StorageKeys,
 }
 
+/// Of the whole file the keys that name others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NamedFiles {
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) rule_files: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(super) scrape_config_files: Vec<String>,
+}
+
 /// As Prometheus says it when an entry is empty.
 fn remote_writes<'de, D: Deserializer<'de>>(
     deserializer: D,

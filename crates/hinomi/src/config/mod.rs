@@ -17,7 +17,7 @@ use rules::{AlertingConfig, BuiltinRules, GroupSpec};
 use scrape::{GlobalConfig, ScrapeConfig};
 use stdx::{Dir, DiskDir};
 
-use file::{ConfigFile, ScrapeFile};
+use file::{ConfigFile, NamedFiles, ScrapeFile};
 
 /// What runs without a file.
 const WITHOUT_FILE: &str = "\
@@ -67,6 +67,8 @@ pub(crate) enum Depth {
     Syntax,
     /// The files with rules and jobs that it names, too.
     AllFiles,
+    /// Likewise; keys of rule files that are not known are read over.
+    KnownFields,
 }
 
 /// What `hinomi:` sets, or what holds without it.
@@ -132,7 +134,7 @@ impl Config {
         text.hash(&mut hasher);
         let name = path.display().to_string();
         if let Ok(text) = text
-            && let Ok(file) = yaml::parse::<ConfigFile>(&name, &text)
+            && let Ok(file) = yaml::parse::<NamedFiles>(&name, &text)
         {
             let dir = path.parent().unwrap_or(Path::new(""));
             let mut found = Findings::default();
@@ -160,25 +162,25 @@ impl Config {
         depth: Depth,
     ) -> Result<Self, ConfigErrors> {
         let file: ConfigFile = yaml::parse(name, text)?;
-        let is_read = |_: &PathBuf| depth == Depth::AllFiles;
+        let is_read = |_: &PathBuf| depth != Depth::Syntax;
         let (shown, mut found) = (show::masked(name, text)?, Findings::default());
-        let (mut jobs, mut groups) = (file.scrape_configs, Vec::new());
+        let (mut jobs, mut groups) = (beside(file.scrape_configs, dir), Vec::new());
         let more = expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found);
         let sections = sections(name, text, &more, disk);
         for path in more.into_iter().filter(is_read) {
             match scrape_file(disk, &path) {
-                Ok(more) => jobs.extend(more.scrape_configs),
+                Ok(more) => jobs.extend(beside(more.scrape_configs, path.parent().unwrap_or(dir))),
                 Err(why) => found.errors.push(why),
             }
         }
         let named = expand("rule_files", &file.rule_files, dir, disk, &mut found);
         for path in named.into_iter().filter(is_read) {
-            match rule_groups(disk, &path) {
+            match rule_groups(disk, &path, depth) {
                 Ok(more) => groups.extend(more),
                 Err(errors) => found.errors.extend(errors.0),
             }
         }
-        let jobs = scrape::config::resolve(jobs, &file.global, dir).unwrap_or_else(|err| {
+        let jobs = scrape::config::resolve(jobs, &file.global).unwrap_or_else(|err| {
             found.errors.push(format!("{name}: {err}"));
             Vec::new()
         });
@@ -274,6 +276,11 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
     paths
 }
 
+/// Jobs with the folder of the file that they stand in: what they name is relative to it.
+fn beside(jobs: Vec<scrape::ScrapeConfigFile>, dir: &Path) -> Vec<(scrape::ScrapeConfigFile, PathBuf)> {
+    jobs.into_iter().map(|job| (job, dir.to_owned())).collect()
+}
+
 /// What was found wrong, or odd.
 #[derive(Default)]
 struct Findings {
@@ -289,15 +296,44 @@ fn scrape_file(disk: &dyn Dir, path: &Path) -> Result<ScrapeFile, String> {
 }
 
 /// Reads one rule file.
-pub(crate) fn read_rules(path: &Path) -> Result<Vec<GroupSpec>, ConfigErrors> {
-    rule_groups(&DiskDir::anywhere(), path)
+pub(crate) fn read_rules(path: &Path, depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
+    rule_groups(&DiskDir::anywhere(), path, depth)
 }
 
-fn rule_groups(disk: &dyn Dir, path: &Path) -> Result<Vec<GroupSpec>, ConfigErrors> {
+fn rule_groups(disk: &dyn Dir, path: &Path, depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
     let name = path.display().to_string();
     let text = read(disk, path).map_err(|why| ConfigErrors(vec![format!("{name}: {why}")]))?;
-    let groups = rules::parse_file(&name, &text);
+    rules_in(&name, text, depth)
+}
+
+/// The rules in the text of a file.
+pub(crate) fn rules_in(name: &str, mut text: String, depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
+    if depth == Depth::KnownFields {
+        text = known_fields(name, &text).map_err(|why| ConfigErrors(vec![why]))?;
+    }
+    let groups = rules::parse_file(name, &text);
     groups.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
+}
+
+/// A rule file without the keys that are not known. JSON is YAML as well; places in errors are lost.
+pub(crate) fn known_fields(name: &str, text: &str) -> Result<String, String> {
+    let mut file: serde_json::Value = yaml::parse(name, text).map_err(|err| err.to_string())?;
+    let keep = |value: &mut serde_json::Value, known: &[&str]| {
+        if let Some(object) = value.as_object_mut() {
+            object.retain(|key, _| known.contains(&key.as_str()));
+        }
+    };
+    keep(&mut file, &["groups"]);
+    for group in file.get_mut("groups").and_then(|groups| groups.as_array_mut()).into_iter().flatten() {
+        keep(group, &["name", "interval", "query_offset", "limit", "labels", "rules"]);
+        for rule in group.get_mut("rules").and_then(|rules| rules.as_array_mut()).into_iter().flatten() {
+            keep(
+                rule,
+                &["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations", "hinomi"],
+            );
+        }
+    }
+    serde_json::to_string(&file).map_err(|err| err.to_string())
 }
 
 fn read(disk: &dyn Dir, path: &Path) -> Result<String, String> {

@@ -49,6 +49,8 @@ pub(crate) enum TsdbCommand {
     CreateBlocks {
         /// OpenMetrics; or Prometheus text by its name's end `.prom`.
         file: PathBuf,
+        /// For every series.
+        labels: Vec<(String, String)>,
         /// Ours.
         data_dir: PathBuf,
         /// Times and sizes for eyes.
@@ -137,6 +139,11 @@ fn dump_format() -> Arg {
         .help("prom: a line for each sample; seriesjson: the labels of each series as JSON")
         .default_value("prom")
         .value_parser(["prom", "seriesjson"])
+}
+
+/// Of promtool, which writes there while it reads; nothing is written here.
+fn sandbox() -> Arg {
+    Arg::new("sandbox-dir-root").long("sandbox-dir-root").value_name("DIR").hide(true)
 }
 
 fn format() -> Arg {
@@ -239,13 +246,14 @@ pub(crate) fn command() -> Command {
             sub("dump", "Prints samples, one line each: labels, value, milliseconds")
                 .args(any_data_dir())
                 .args(selection())
-                .arg(dump_format())
+                .args([dump_format(), sandbox()])
                 .arg(switch("openmetrics", "Print OpenMetrics, as dump-openmetrics").conflicts_with("format")),
         )
         .subcommand(
             sub("dump-openmetrics", "Prints samples as OpenMetrics, as promtool does")
                 .args(any_data_dir())
-                .args(selection()),
+                .args(selection())
+                .arg(sandbox()),
         )
         .subcommand(
             sub("create-blocks-from", "Makes blocks from samples elsewhere, as promtool does")
@@ -256,6 +264,12 @@ pub(crate) fn command() -> Command {
                         .args([path("file", "FILE", "OpenMetrics; Prometheus text when its name ends in .prom")])
                         .args(closed_data_dir())
                         .args([
+                            Arg::new("label")
+                                .long("label")
+                                .value_name("NAME=VALUE")
+                                .help("Label for every series, repeatable")
+                                .action(ArgAction::Append)
+                                .value_parser(label),
                             switch("human-readable", "List the blocks with times and sizes for eyes").short('r'),
                             switch("quiet", "Do not list the blocks").short('q'),
                         ]),
@@ -263,6 +277,13 @@ pub(crate) fn command() -> Command {
                 .subcommand(from_rules()),
         )
         .subcommands(looking())
+}
+
+/// `name=value`
+fn label(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or("it is not of the form NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn from_rules() -> Command {
@@ -320,11 +341,6 @@ fn read_format(sub: &ArgMatches) -> Format {
 pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     let (name, sub) = matches.subcommand().expect("clap demands a subcommand");
     let path = |sub: &ArgMatches, name: &str| sub.get_one::<PathBuf>(name).cloned().unwrap_or_default();
-    if name == "create-blocks-from"
-        && let Some(("rules", sub)) = sub.subcommand()
-    {
-        return read_from_rules(sub).map(TsdbCommand::FromRules);
-    }
     let sub = match sub.subcommand().filter(|_| name == "create-blocks-from") {
         Some(("rules", sub)) => return read_from_rules(sub).map(TsdbCommand::FromRules),
         Some((_, sub)) => sub,
@@ -377,6 +393,7 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
         },
         "create-blocks-from" => TsdbCommand::CreateBlocks {
             file: path(sub, "file"),
+            labels: sub.get_many::<(String, String)>("label").into_iter().flatten().cloned().collect(),
             data_dir: data(sub),
             human: sub.get_flag("human-readable"),
             quiet: sub.get_flag("quiet"),

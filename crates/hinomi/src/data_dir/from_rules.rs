@@ -16,7 +16,7 @@ use stdx::{Clock as _, Dir, DiskDir, SystemClock};
 use storage::Series;
 
 use crate::admin::{Admin, block_on};
-use crate::config::read_rules;
+use crate::config::{Depth, read_rules};
 use crate::http::Access;
 use crate::say;
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &FromRules) -> Result<()> {
     }
     let mut groups = Vec::new();
     for file in &args.files {
-        groups.extend(read_rules(file)?);
+        groups.extend(read_rules(file, Depth::AllFiles)?);
     }
     let end_ms = args.end_ms.unwrap_or_else(|| SystemClock::new().now_ms() - END_AGO.as_millis() as i64);
     if args.start_ms > end_ms {

@@ -8,12 +8,12 @@ use anyhow::Result;
 use crate::import::{Import, Kind, Tracker, check, not_imported};
 use crate::say;
 
-/// Takes over `path`.
-pub(super) fn run(kind: Kind, path: &Path, data_dir: &Path) -> Result<()> {
+/// Takes over `path`; `labels` are put beside those that a file has.
+pub(super) fn run(kind: Kind, path: &Path, labels: &[(String, String)], data_dir: &Path) -> Result<()> {
     check(kind, path).map_err(|why| anyhow::anyhow!(why))?;
     let db = super::open(data_dir)?;
     let (done, tracker) = (BTreeSet::new(), Tracker::default());
-    let import = Import { db: &db, kind, path, done: &done, tracker: &tracker };
+    let import = Import { db: &db, kind, path, labels, done: &done, tracker: &tracker };
     let ended = import.run(&mut |_, line| {
         say(line);
         Ok(())

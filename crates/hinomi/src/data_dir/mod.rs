@@ -28,12 +28,14 @@ pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
         TsdbCommand::Import { kind, path, server: Some(server), access, .. } => {
             crate::import::client::run(server, access, *kind, path)
         }
-        TsdbCommand::Import { kind, path, data_dir, server: None, .. } => import::run(*kind, path, data_dir),
+        TsdbCommand::Import { kind, path, data_dir, server: None, .. } => {
+            import::run(*kind, path, &[], data_dir)
+        }
         TsdbCommand::FromRules(args) => from_rules::run(args),
         TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
         TsdbCommand::List { data_dir, human, format } => inspect::list(data_dir, *human, *format),
-        TsdbCommand::CreateBlocks { file, data_dir, human, quiet } => {
-            import::run(crate::import::Kind::OpenMetrics, file, data_dir)?;
+        TsdbCommand::CreateBlocks { file, labels, data_dir, human, quiet } => {
+            import::run(crate::import::Kind::OpenMetrics, file, labels, data_dir)?;
             if *quiet { Ok(()) } else { inspect::list(data_dir, *human, inspect::Format::Table) }
         }
         TsdbCommand::Analyze { data_dir, block, selector, limit, extended, format } => {

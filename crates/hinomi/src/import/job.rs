@@ -139,6 +139,7 @@ impl Run {
             db: &self.db,
             kind: record.kind,
             path: &record.path,
+            labels: &[],
             done: &record.done,
             tracker: &self.tracker,
         };

@@ -97,6 +97,8 @@ pub(crate) struct Import<'a> {
     pub(crate) db: &'a Db,
     pub(crate) kind: Kind,
     pub(crate) path: &'a Path,
+    /// Put beside the labels of each series of a file, in the place of those of the same names.
+    pub(crate) labels: &'a [(String, String)],
     /// Sources known to be done, besides those that blocks name.
     pub(crate) done: &'a BTreeSet<String>,
     pub(crate) tracker: &'a Tracker,

@@ -65,12 +65,15 @@ fn run_pieces(
             next_piece(&*file, at, len, piece_bytes).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
         at += piece.len() as u64;
         let n_lines_of_piece = piece.iter().filter(|byte| **byte == b'\n').count();
-        let hash = fnv(&piece);
+        // The same file with other labels is another source.
+        let hash = import.labels.iter().fold(fnv(&piece), |hash, (name, value)| {
+            hash.rotate_left(1) ^ fnv(format!("{name}\0{value}").as_bytes())
+        });
         if !is_last && !is_text {
             piece.extend_from_slice(EOF);
         }
-        let found =
-            read(&piece, format, n_lines, &mut open_type).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
+        let found = read(&piece, format, import.labels, n_lines, &mut open_type)
+            .map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
         drop(piece);
         n_lines += n_lines_of_piece;
         let percent = (at * 100).checked_div(len).unwrap_or(100);
@@ -103,7 +106,13 @@ fn next_piece(file: &dyn File, at: u64, len: u64, piece_bytes: usize) -> Result<
 
 /// What is in a piece, whose first line has `n_lines` before it. `open_type` is that of the last family begun so far: it says how `le` is
 /// written.
-fn read(bytes: &[u8], format: Format, n_lines: usize, open_type: &mut MetricType) -> Result<Piece, String> {
+fn read(
+    bytes: &[u8],
+    format: Format,
+    more: &[(String, String)],
+    n_lines: usize,
+    open_type: &mut MetricType,
+) -> Result<Piece, String> {
     let mut piece = Piece::default();
     let mut builder = LabelsBuilder::new();
     let mut parser = Parser::new(bytes, format);
@@ -122,6 +131,9 @@ fn read(bytes: &[u8], format: Format, n_lines: usize, open_type: &mut MetricType
             .t_ms
             .ok_or_else(|| format!("{} has no timestamp: backfill needs one for each sample", sample.raw))?;
         sample.fill_labels(&mut builder).map_err(placed)?;
+        for (name, value) in more {
+            builder.set(name, value);
+        }
         let labels = builder.build();
         if let Some(exemplar) = &sample.exemplar {
             exemplar.fill_labels(&mut builder).map_err(placed)?;
@@ -233,14 +245,16 @@ mod tests {
         let samples = read(
             b"a 1 86400.5\na{x=\"1\"} 2 86399\na 3 10\n# EOF\n",
             Format::OpenMetrics100,
+            &[],
             0,
             &mut MetricType::default(),
         )
         .unwrap()
         .samples;
         assert_eq!(samples.values().map(BTreeMap::len).collect::<Vec<_>>(), [2, 1]);
-        let refused =
-            |text: &str| read(text.as_bytes(), Format::Text004, 7, &mut MetricType::default()).err().unwrap();
+        let refused = |text: &str| {
+            read(text.as_bytes(), Format::Text004, &[], 7, &mut MetricType::default()).err().unwrap()
+        };
         assert!(refused("a 1\n").contains("no timestamp"));
         assert!(refused("a 1 5\na 2 5\n").contains("two values"));
         assert!(refused("a 1 5\n\na {\n").starts_with("line 10"), "{}", refused("a 1 5\n\na {\n"));
@@ -268,7 +282,14 @@ mod tests {
         for piece_bytes in [1 << 20, 1_000, 64, 40] {
             let (db, _) = Db::open(Arc::new(MemDir::new()), Options::default(), 0).unwrap();
             let (done, tracker) = (BTreeSet::new(), Tracker::default());
-            let import = Import { db: &db, kind: Kind::OpenMetrics, path, done: &done, tracker: &tracker };
+            let import = Import {
+                db: &db,
+                kind: Kind::OpenMetrics,
+                path,
+                labels: &[],
+                done: &done,
+                tracker: &tracker,
+            };
             assert_eq!(run_pieces(&import, &files, piece_bytes, &mut |_, _| Ok(())).unwrap(), Ended::Whole);
             assert_eq!(tracker.numbers().n_samples, 100, "{piece_bytes}");
             let found = content(&db);
@@ -285,7 +306,8 @@ mod tests {
         }
         let (db, _) = Db::open(Arc::new(MemDir::new()), Options::default(), 0).unwrap();
         let (done, tracker) = (BTreeSet::new(), Tracker::default());
-        let import = Import { db: &db, kind: Kind::OpenMetrics, path, done: &done, tracker: &tracker };
+        let import =
+            Import { db: &db, kind: Kind::OpenMetrics, path, labels: &[], done: &done, tracker: &tracker };
         let err = run_pieces(&import, &files, 20, &mut |_, _| Ok(())).unwrap_err().to_string();
         assert!(err.contains("a line is longer than 20 bytes"), "{err}");
         tracker.stop();

@@ -144,7 +144,7 @@ impl TestFile {
             let name = path.display().to_string();
             let mut text = text(path).map_err(|why| vec![why])?;
             if ignore_unknown_fields {
-                text = known_fields(&name, &text).map_err(|why| vec![why])?;
+                text = crate::config::known_fields(&name, &text).map_err(|why| vec![why])?;
             }
             groups.extend(
                 rules::parse_file(&name, &text)
@@ -155,24 +155,6 @@ impl TestFile {
         groups.sort_by_key(|group| self.order.get(&group.name).copied().unwrap_or(0));
         Ok(groups)
     }
-}
-
-/// A rule file without the keys that Prometheus does not know. JSON is YAML as well; places in errors are lost.
-fn known_fields(name: &str, text: &str) -> Result<String, String> {
-    let mut file: serde_json::Value = model::yaml::parse(name, text).map_err(|err| err.to_string())?;
-    let keep = |value: &mut serde_json::Value, known: &[&str]| {
-        if let Some(object) = value.as_object_mut() {
-            object.retain(|key, _| known.contains(&key.as_str()));
-        }
-    };
-    keep(&mut file, &["groups"]);
-    for group in file.get_mut("groups").and_then(|groups| groups.as_array_mut()).into_iter().flatten() {
-        keep(group, &["name", "interval", "query_offset", "limit", "labels", "rules"]);
-        for rule in group.get_mut("rules").and_then(|rules| rules.as_array_mut()).into_iter().flatten() {
-            keep(rule, &["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"]);
-        }
-    }
-    serde_json::to_string(&file).map_err(|err| err.to_string())
 }
 
 impl Test {

@@ -43,3 +43,4 @@ mod starts;
 mod startup;
 mod tutorial;
 mod ways_in;
+mod zookeeper;

@@ -372,7 +372,7 @@ impl Source {
         };
         let read = |what, path: &str| {
             let path = Path::new(path);
-            around.dir.read(path).map_err(|source| BuildError::File { what, path: path.to_owned(), source })
+            around.dir.read(path).map_err(|why| BuildError::File { what, path: path.to_owned(), why })
         };
         let pem = read("certificate_path", certificate_path)?;
         let key = match certificate_key_path.as_str() {

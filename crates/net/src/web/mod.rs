@@ -48,12 +48,12 @@ pub enum WebConfigError {
     #[error("{0}")]
     Wrong(#[from] YamlError),
     /// A certificate or key it names is.
-    #[error("{}: tls_server_config: {source}", path.display())]
+    #[error("{}: tls_server_config: {why}", path.display())]
     Tls {
         /// The file that names it.
         path: PathBuf,
         /// What is wrong.
-        source: BuildError,
+        why: BuildError,
     },
     /// Certificates came or went since the start.
     #[error("{}: tls_server_config was added or removed; TLS is switched on and off by a restart", path.display())]
@@ -95,7 +95,7 @@ impl Loaded {
             std::str::from_utf8(&text).map_err(|_| unreadable("the file is not UTF-8 text".to_owned()))?;
         let mut web: WebFile = yaml::parse(&path.display().to_string(), utf8)?;
         web.set_directory(path.parent().unwrap_or(Path::new("")));
-        let wrong = |source| WebConfigError::Tls { path: path.to_owned(), source };
+        let wrong = |why| WebConfigError::Tls { path: path.to_owned(), why };
         let (files, tls) = match &web.tls {
             None => (ServerFiles::default(), None),
             Some(keys) => {

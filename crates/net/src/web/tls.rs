@@ -29,9 +29,7 @@ impl ServerFiles {
     pub(crate) fn read(tls: &TlsServer, dir: &dyn Dir) -> Result<Self, BuildError> {
         let read = |what: &'static str, inline: &str, file: Option<&std::path::Path>| match file {
             None => Ok(inline.as_bytes().to_vec()),
-            Some(path) => {
-                dir.read(path).map_err(|source| BuildError::File { what, path: path.to_owned(), source })
-            }
+            Some(path) => dir.read(path).map_err(|why| BuildError::File { what, path: path.to_owned(), why }),
         };
         Ok(Self {
             cert: read("cert", &tls.cert, tls.cert_file.as_deref())?,

@@ -19,7 +19,9 @@ struct File {
 
 fn load(text: &str) -> Result<Vec<ScrapeConfig>, String> {
     let file: File = model::yaml::parse("p.yml", text).map_err(|err| err.to_string())?;
-    resolve(file.scrape_configs, &file.global, Path::new("/etc/hinomi")).map_err(|err| err.to_string())
+    let dir = || Path::new("/etc/hinomi").to_owned();
+    resolve(file.scrape_configs.into_iter().map(|job| (job, dir())).collect(), &file.global)
+        .map_err(|err| err.to_string())
 }
 
 fn check_refused(text: &str, expected: &str) {

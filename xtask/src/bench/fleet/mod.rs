@@ -1,10 +1,13 @@
-//! `fleet`, `fleet-kurado`: thousands of targets at a usual interval, held for half an hour.
+//! `fleet`, `fleet-kurado`, and `fleet-most` ([`most`]): thousands of targets at a usual interval, held for half an hour.
 //!
 //! In: the recording, played by a process of its own ([`targets`]). Out: what was due, done and missed, how late ([`lag`]), what it took.
 //! The generator and what the server stored are asked apart from each other; the table has both.
 
 mod lag;
+mod most;
 pub mod targets;
+
+pub use most::most;
 
 use std::fmt::Write as _;
 use std::thread;
@@ -107,78 +110,131 @@ fn method(plan: &Plan, runs: u64) -> String {
 }
 
 fn one(bench: &Bench, spec: &Spec, sizes: &Sizes, plan: &Plan, section: &mut Section) -> Result<()> {
-    let folder = bench.folder()?;
-    let mut fleet = Fleet::start(bench, sizes.n_targets, sizes.samples_max, &sizes.encoding)?;
-    let server = spec.start(folder.path(), &config(&fleet.ports, sizes.interval_ms), "")?;
-    let name = server.name.clone();
-    warm_up(&server, &mut fleet, sizes, section)?;
-
-    let _ = super::proc::forget_peak(server.pid());
-    let (from_ms, cpu_before, ours_before) = (now_ms(), server.cpu_seconds()?, fleet.cpu_seconds()?);
-    let mean_resident = hold(&server, sizes.seconds)?;
-    let (cpu, fleet_cpu) = (server.cpu_seconds()? - cpu_before, fleet.cpu_seconds()? - ours_before);
-    let (to_ms, memory) = (now_ms(), server.memory()?);
-    // Once more, so that what was still on its way at the end of the questions' range has arrived before the first is asked.
-    thread::sleep(2 * SETTLE);
-
-    let seconds = (to_ms - from_ms) as f64 / 1_000.0;
-    let asked = fleet.judge(sizes.interval_ms, from_ms, to_ms)?;
-    let stored = stored(&server, sizes, from_ms, to_ms)?;
-    let mib = |bytes: f64| bytes / f64::from(1 << 20);
-    let mut add = |what: &str, kind, bar, value| section.add(what, kind, bar, &name, value);
-    add("targets", Kind::Fact, "", sizes.n_targets as f64);
-    add("seconds", Kind::Fact, "", seconds);
-    add("scrapes due", Kind::Fact, "", asked.due as f64);
-    add("scrapes missed, by the generator", Kind::Fact, "0", asked.missed() as f64);
-    add("scrapes missed, as stored", Kind::Fact, "0", stored.moments.missed() as f64);
-    add("scrapes that failed", Kind::Fact, "0", stored.n_failed as f64);
-    for (share, label) in [(0.5, "p50"), (0.99, "p99"), (1.0, "max")] {
-        let bar = if label == "p99" { plan.bars.lag_seconds.1 } else { "" };
-        add(&format!("lag {label} s, by the generator"), Kind::Fact, bar, asked.quantile(share));
-        add(&format!("lag {label} s, as stored"), Kind::Fact, bar, stored.moments.quantile(share));
-    }
-    for (share, label) in [(0.5, "p50"), (0.99, "p99"), (1.0, "max")] {
-        add(&format!("scrape takes {label} s"), Kind::Fact, "", quantile(&stored.durations_ms, share));
-    }
-    add("samples stored", Kind::Fact, "", stored.n_samples as f64);
-    add("samples a second", Kind::Fact, "", stored.n_samples as f64 / seconds);
-    add("cores", Kind::Fact, plan.bars.cores.1, cpu / seconds);
-    add("CPU µs a sample", Kind::Cost, "", cpu * 1e6 / stored.n_samples as f64);
-    add("CPU µs a scrape", Kind::Cost, "", cpu * 1e6 / stored.moments.done as f64);
-    add("mean memory MiB", Kind::Fact, "", mib(mean_resident));
-    add("peak memory MiB", Kind::Fact, "", mib(memory.peak as f64));
-    add("peak memory, bytes a series", Kind::Cost, "", memory.peak as f64 / stored.n_series as f64);
-    add("cores of the generator, not counted", Kind::Fact, "", fleet_cpu / seconds);
+    let run = run(bench, spec, sizes, &|| false, section)?;
+    section.add("targets", Kind::Fact, "", &spec.name, sizes.n_targets as f64);
+    run.bars(&spec.name, plan, section);
+    run.facts(&spec.name, section);
     if spec.is_ours {
-        judge_bars(plan, &asked, &stored, cpu / seconds, section);
+        let broken = run.broken(plan);
+        section.remark(match broken.is_empty() {
+            true => "Every bar is met.".to_owned(),
+            false => format!("Not met: {}.", broken.join("; ")),
+        });
     }
     Ok(())
 }
 
-/// Says which bars were not met.
-fn judge_bars(plan: &Plan, asked: &Summary, stored: &Stored, cores: f64, section: &mut Section) {
-    let lag = asked.quantile(0.99).max(stored.moments.quantile(0.99));
-    let missed = asked.missed() + stored.moments.missed() + stored.n_failed;
-    let bars = [
-        (missed > 0, format!("{missed} scrapes missed or failed")),
-        (lag >= plan.bars.lag_seconds.0, format!("p99 of the lag is {lag:.3} s")),
-        (cores > plan.bars.cores.0, format!("{cores:.2} cores")),
-    ];
-    let broken: Vec<String> = bars.into_iter().filter(|(broken, _)| *broken).map(|(_, text)| text).collect();
-    section.remark(match broken.is_empty() {
-        true => "Every bar is met.".to_owned(),
-        false => format!("Not met: {}.", broken.join("; ")),
-    });
+/// What a server did with its targets.
+struct Run {
+    seconds: f64,
+    asked: Summary,
+    stored: Stored,
+    /// CPU seconds of the server, and of the generator.
+    cpu: f64,
+    fleet_cpu: f64,
+    mean_resident: f64,
+    peak: f64,
+}
+
+/// Runs one server on a directory of its own, and ends it; earlier when `gives_up` says so.
+fn run(
+    bench: &Bench,
+    spec: &Spec,
+    sizes: &Sizes,
+    gives_up: &dyn Fn() -> bool,
+    section: &mut Section,
+) -> Result<Run> {
+    let folder = bench.folder()?;
+    let mut fleet = Fleet::start(bench, sizes.n_targets, sizes.samples_max, &sizes.encoding)?;
+    let server = spec.start(folder.path(), &config(&fleet.ports, sizes.interval_ms), "")?;
+    warm_up(&server, &mut fleet, sizes, gives_up, section)?;
+
+    let _ = super::proc::forget_peak(server.pid());
+    let (from_ms, cpu_before, ours_before) = (now_ms(), server.cpu_seconds()?, fleet.cpu_seconds()?);
+    let mean_resident = hold(&server, sizes.seconds, gives_up)?;
+    let (cpu, fleet_cpu) = (server.cpu_seconds()? - cpu_before, fleet.cpu_seconds()? - ours_before);
+    let (to_ms, memory) = (now_ms(), server.memory()?);
+    // Once more, so that what was still on its way at the end of the questions' range has arrived before the first is asked.
+    thread::sleep(2 * SETTLE);
+    Ok(Run {
+        seconds: (to_ms - from_ms) as f64 / 1_000.0,
+        asked: fleet.judge(sizes.interval_ms, from_ms, to_ms)?,
+        stored: stored(&server, sizes, from_ms, to_ms)?,
+        cpu,
+        fleet_cpu,
+        mean_resident,
+        peak: memory.peak as f64,
+    })
+}
+
+impl Run {
+    /// Scrapes due and missed, and how late they were.
+    fn bars(&self, name: &str, plan: &Plan, section: &mut Section) {
+        let Self { asked, stored, .. } = self;
+        let mut add = |what: &str, bar, value| section.add(what, Kind::Fact, bar, name, value);
+        add("scrapes due", "", asked.due as f64);
+        add("scrapes missed, by the generator", "0", asked.missed() as f64);
+        add("scrapes missed, as stored", "0", stored.moments.missed() as f64);
+        add("scrapes that failed", "0", stored.n_failed as f64);
+        for (share, label) in [(0.5, "p50"), (0.99, "p99"), (1.0, "max")] {
+            let bar = if label == "p99" { plan.bars.lag_seconds.1 } else { "" };
+            add(&format!("lag {label} s, by the generator"), bar, asked.quantile(share));
+            add(&format!("lag {label} s, as stored"), bar, stored.moments.quantile(share));
+        }
+        add("cores", plan.bars.cores.1, self.cpu / self.seconds);
+    }
+
+    /// What it took.
+    fn facts(&self, name: &str, section: &mut Section) {
+        let Self { stored, seconds, cpu, .. } = self;
+        let mib = |bytes: f64| bytes / f64::from(1 << 20);
+        let mut add = |what: &str, kind, value| section.add(what, kind, "", name, value);
+        add("seconds", Kind::Fact, *seconds);
+        for (share, label) in [(0.5, "p50"), (0.99, "p99"), (1.0, "max")] {
+            add(&format!("scrape takes {label} s"), Kind::Fact, quantile(&stored.durations_ms, share));
+        }
+        add("samples stored", Kind::Fact, stored.n_samples as f64);
+        add("samples a second", Kind::Fact, stored.n_samples as f64 / seconds);
+        add("CPU µs a sample", Kind::Cost, cpu * 1e6 / stored.n_samples as f64);
+        add("CPU µs a scrape", Kind::Cost, cpu * 1e6 / stored.moments.done as f64);
+        add("mean memory MiB", Kind::Fact, mib(self.mean_resident));
+        add("peak memory MiB", Kind::Fact, mib(self.peak));
+        add("peak memory, bytes a series", Kind::Cost, self.peak / stored.n_series as f64);
+        add("cores of the generator, not counted", Kind::Fact, self.fleet_cpu / seconds);
+    }
+
+    /// Which bars were not met.
+    fn broken(&self, plan: &Plan) -> Vec<String> {
+        let Self { asked, stored, .. } = self;
+        let lag = asked.quantile(0.99).max(stored.moments.quantile(0.99));
+        let missed = asked.missed() + stored.moments.missed() + stored.n_failed;
+        let cores = self.cpu / self.seconds;
+        let bars = [
+            (missed > 0, format!("{missed} scrapes missed or failed")),
+            (lag >= plan.bars.lag_seconds.0, format!("p99 of the lag is {lag:.3} s")),
+            (cores > plan.bars.cores.0, format!("{cores:.2} cores")),
+        ];
+        bars.into_iter().filter(|(broken, _)| *broken).map(|(_, text)| text).collect()
+    }
 }
 
 /// Waits until every target was scraped twice: all series are known then.
-fn warm_up(server: &Server, fleet: &mut Fleet, sizes: &Sizes, section: &mut Section) -> Result<()> {
+fn warm_up(
+    server: &Server,
+    fleet: &mut Fleet,
+    sizes: &Sizes,
+    gives_up: &dyn Fn() -> bool,
+    section: &mut Section,
+) -> Result<()> {
     let (started, started_ms) = (Instant::now(), now_ms());
     let give_up = Duration::from_millis(sizes.interval_ms.unsigned_abs() * 4) + Duration::from_secs(60);
     let warm = "count(count_over_time(up{job=\"fleet\"}[1h]) >= 2)";
     while server.number(warm, now_ms())? < sizes.n_targets as f64 {
         if started.elapsed() > give_up {
             bail!("{} does not scrape all targets: {}", server.name, server.log_tail());
+        }
+        if gives_up() {
+            bail!("the machine's memory runs short");
         }
         thread::sleep(Duration::from_secs(1));
     }
@@ -192,12 +248,15 @@ fn warm_up(server: &Server, fleet: &mut Fleet, sizes: &Sizes, section: &mut Sect
 }
 
 /// Lets time go by; answers the mean of the resident memory, in bytes.
-fn hold(server: &Server, seconds: u64) -> Result<f64> {
+fn hold(server: &Server, seconds: u64, gives_up: &dyn Fn() -> bool) -> Result<f64> {
     let (started, mut sum, mut n_looks) = (Instant::now(), 0.0, 0.0);
     let held = Duration::from_secs(seconds);
     loop {
         sum += server.memory()?.resident as f64;
         n_looks += 1.0;
+        if gives_up() {
+            bail!("the machine's memory runs short");
+        }
         match held.saturating_sub(started.elapsed()) {
             Duration::ZERO => return Ok(sum / n_looks),
             left => thread::sleep(left.min(LOOK_EVERY)),
