@@ -192,8 +192,8 @@ export const api = {
     for (const [name, value] of labels) params.append("label", `${name}=${value}`);
     return v2<Explained>("GET", "explain", signal ? { params, signal } : { params });
   },
-  tryRule: (q: { expr: string; hold: string; keep: number; alert: string; since: string }, signal?: AbortSignal) =>
-    v1<TriedRules>("rules/try", { expr: q.expr, for: q.hold, keep_firing_for: `${Math.round(q.keep * 1000)}ms`, alert: q.alert, since: q.since }, signal),
+  tryRule: (q: { expr: string; hold: string; keep: number; alert: string; since: string; interval: string }, signal?: AbortSignal) =>
+    v1<TriedRules>("rules/try", { expr: q.expr, for: q.hold, keep_firing_for: `${Math.round(q.keep * 1000)}ms`, alert: q.alert, since: q.since, interval: q.interval }, signal),
   watched: (signal?: AbortSignal) => v2<WatchedAlert[]>("GET", "alerts/watched", signal ? { signal } : {}),
   ignores: (signal?: AbortSignal) => v2<IgnoreRule[]>("GET", "ignores", signal ? { signal } : {}),
   maintenance: (signal?: AbortSignal) => v2<MaintenanceWindow[]>("GET", "maintenance", signal ? { signal } : {}),

@@ -143,7 +143,7 @@ function RuleDetails({ rule: r, group, search }: { rule: ApiRule; group: RuleGro
         {Object.keys(r.labels ?? {}).length > 0 ? <div className="wide"><dt>{t("labels")}</dt><dd><LabelList labels={r.labels ?? {}} /></dd></div> : null}
         {Object.entries(r.annotations ?? {}).map(([k, v]) => <div className="wide" key={k}><dt>{k}</dt><dd className="wrap">{v}</dd></div>)}
       </dl>
-      {r.type === "alerting" ? <TryRule rule={r} /> : null}
+      {r.type === "alerting" ? <TryRule rule={r} interval={group.interval} /> : null}
       {r.alerts && r.alerts.length > 0 ? <ActiveAlerts alerts={r.alerts} severity={r.labels?.severity} /> : null}
     </div>
   );

@@ -13,7 +13,15 @@ import { ErrorBox, Instant, Waiting } from "../parts/parts";
 const SHOWN = 50;
 const SPANS = ["1d", "7d", "30d"] as const;
 
-export function TryRule({ rule }: { rule: ApiRule }) {
+/** Evaluations of one request that the server makes surely. */
+const STEPS = 90_000;
+
+/** How often a rule is evaluated over a span, in whole seconds: as live, or less often where that would be too often. */
+function paceOf(interval: number, span: string): number {
+  return Math.max(interval, Math.ceil((parseDuration(span) ?? 0) / 1000 / STEPS));
+}
+
+export function TryRule({ rule, interval }: { rule: ApiRule; interval: number }) {
   const t = useT();
   const held = formatDuration((rule.duration ?? 0) * 1000);
   const [form, setForm] = useState({ expr: rule.query, hold: held, span: "7d" });
@@ -30,16 +38,16 @@ export function TryRule({ rule }: { rule: ApiRule }) {
         </select>
         <button type="submit" className="btn primary" data-testid="try-run">{t("tryRun")}</button>
       </form>
-      {asked === undefined ? null : <Answer key={JSON.stringify(asked)} {...asked} name={rule.name} keep={rule.keepFiringFor ?? 0} />}
+      {asked === undefined ? null : <Answer key={JSON.stringify(asked)} {...asked} name={rule.name} keep={rule.keepFiringFor ?? 0} pace={paceOf(interval, asked.span)} />}
     </div>
   );
 }
 
-function Answer({ expr, hold, span, name, keep }: { expr: string; hold: string; span: string; name: string; keep: number }) {
+function Answer({ expr, hold, span, name, keep, pace }: { expr: string; hold: string; span: string; name: string; keep: number; pace: number }) {
   const t = useT();
   const found = useQuery({
-    queryKey: ["try", expr, hold, span, name, keep],
-    queryFn: ({ signal }) => api.tryRule({ expr, hold: hold === "" ? "0s" : hold, keep, alert: name, since: span }, signal),
+    queryKey: ["try", expr, hold, span, name, keep, pace],
+    queryFn: ({ signal }) => api.tryRule({ expr, hold: hold === "" ? "0s" : hold, keep, alert: name, since: span, interval: `${Math.round(pace * 1000)}ms` }, signal),
     retry: 0,
     staleTime: 60_000,
     refetchOnWindowFocus: false,
@@ -50,7 +58,7 @@ function Answer({ expr, hold, span, name, keep }: { expr: string; hold: string; 
   const rows = [...rule.firings].reverse();
   return (
     <div data-testid="try-answer">
-      <p className="lead"><b>{rule.count === 0 ? t("tryNone") : t("tryFirings", { n: rule.count })}</b>{rule.count === 0 ? null : <> {t("tryLasted", { median: humanDuration(rule.medianSeconds), longest: humanDuration(rule.longestSeconds) })}</>}</p>
+      <p className="lead"><b>{rule.count === 0 ? t("tryNone") : t("tryFirings", { n: rule.count })}</b>{rule.count === 0 ? null : <> {t("tryLasted", { median: humanDuration(rule.medianSeconds), longest: humanDuration(rule.longestSeconds) })}</>} <span className="faint">{t("everyInterval", { interval: humanDuration(rule.intervalSeconds) })}</span></p>
       {rule.failed > 0 ? <p className="note st-warning">{t("tryFailed", { n: rule.failed, all: rule.evaluations })} <span className="mono">{rule.error}</span></p> : null}
       {rows.length === 0 ? null : (
         <table className="tbl">
