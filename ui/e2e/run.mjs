@@ -33,7 +33,7 @@ async function open({ width = 1440, height = 900, scheme = "light", settings } =
   const own = new URL(base).origin;
   page.on("console", (m) => {
     // A path that is none is answered by a page and by 404, which the browser says.
-    if (m.location().url.endsWith("/nowhere")) return;
+    if (/\/(nowhere|no\/such\/page)$/.test(m.location().url)) return;
     if (m.type() === "error" && !page.expected.some((e) => e.test(m.text()))) faults.push(`console at ${page.url()}: ${m.text()}`);
   });
   page.on("pageerror", (e) => faults.push(`fault at ${page.url()}: ${e.message}`));
