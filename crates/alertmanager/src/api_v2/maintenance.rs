@@ -10,7 +10,7 @@ use super::json::{self, Time};
 use super::silences::{JsonMatcher, matcher};
 use super::{Reply, TEXT_BYTES_MAX};
 use crate::alert::{Alert, Fingerprint};
-use crate::dispatch::{Hidden, WindowView};
+use crate::dispatch::{RUNS_SHOWN, WindowView};
 use crate::handle::Handle;
 use crate::maintenance::{Origin, Run, Spec, Window, WindowError};
 use crate::matcher::parse_matchers;
@@ -92,8 +92,8 @@ impl From<&Run> for ShownRun {
     }
 }
 
-impl<'a> From<&'a WindowView> for Shown<'a> {
-    fn from(view: &'a WindowView) -> Self {
+impl<'a> Shown<'a> {
+    fn new(view: &'a WindowView, firing: &[(Fingerprint, Arc<Alert>)]) -> Self {
         let spec = &view.window.spec;
         Self {
             id: &view.id,
@@ -118,7 +118,7 @@ impl<'a> From<&'a WindowView> for Shown<'a> {
             updated_at: view.updated_at_ms.map(Time),
             runs: view.runs.iter().map(ShownRun::from).collect(),
             silences: &view.silences,
-            matched_alerts: view.n_matched,
+            matched_alerts: firing.iter().filter(|(_, alert)| view.window.hides(&alert.labels)).count(),
         }
     }
 }
@@ -141,28 +141,19 @@ struct PreviewAlert<'a> {
     labels: &'a Labels,
 }
 
-impl<'a> From<&'a Hidden> for Preview<'a> {
-    fn from(hidden: &'a Hidden) -> Self {
-        let alert = |alert: &'a Arc<Alert>| PreviewAlert {
-            fingerprint: Fingerprint::of(&alert.labels),
-            labels: &alert.labels,
-        };
-        Self {
-            runs: hidden.runs.iter().map(ShownRun::from).collect(),
-            matched_alerts: hidden.n_all,
-            alerts: hidden.alerts.iter().map(alert).collect(),
-        }
-    }
-}
-
+/// Matching is done behind the lock: of a hundred thousand alerts nobody else should wait for it.
 pub(super) fn list(handle: &Handle) -> Reply {
-    let views = handle.shared.look(|core, now_ms| core.window_views(now_ms));
-    Reply::json(&views.iter().map(Shown::from).collect::<Vec<_>>())
+    let (views, firing) =
+        handle.shared.look(|core, now_ms| (core.window_views(now_ms), core.firing(&[], &[], now_ms)));
+    Reply::json(&views.iter().map(|view| Shown::new(view, &firing)).collect::<Vec<_>>())
 }
 
 pub(super) fn get(handle: &Handle, id: &str) -> Reply {
-    match handle.shared.look(|core, now_ms| core.window_view(id, now_ms)) {
-        Some(view) => Reply::json(&Shown::from(&view)),
+    match handle
+        .shared
+        .look(|core, now_ms| core.window_view(id, now_ms).map(|view| (view, core.firing(&[], &[], now_ms))))
+    {
+        Some((view, firing)) => Reply::json(&Shown::new(&view, &firing)),
         None => refused(&WindowError::NotFound),
     }
 }
@@ -241,8 +232,19 @@ pub(super) fn preview_of(handle: &Handle, id: &str) -> Reply {
 }
 
 fn show_preview(handle: &Handle, window: &Window) -> Reply {
-    let hidden = handle.shared.look(|core, now_ms| core.hidden_by(window, ALERTS_LISTED, now_ms));
-    Reply::json(&Preview::from(&hidden))
+    let (mut matched, now_ms) = handle.shared.look(|core, now_ms| (core.firing(&[], &[], now_ms), now_ms));
+    matched.retain(|(_, alert)| window.hides(&alert.labels));
+    matched.sort_by(|(_, a), (_, b)| a.labels.cmp(&b.labels));
+    let runs: Vec<Run> = window.runs(now_ms).take(RUNS_SHOWN).collect();
+    Reply::json(&Preview {
+        runs: runs.iter().map(ShownRun::from).collect(),
+        matched_alerts: matched.len(),
+        alerts: matched
+            .iter()
+            .take(ALERTS_LISTED)
+            .map(|(id, alert)| PreviewAlert { fingerprint: *id, labels: &alert.labels })
+            .collect(),
+    })
 }
 
 fn read(body: &[u8]) -> Result<Window, Reply> {

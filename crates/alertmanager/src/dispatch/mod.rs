@@ -30,7 +30,7 @@ pub(crate) use steps::StepView;
 pub(crate) use turn::Turn;
 pub(crate) use view::AlertStatus;
 pub(crate) use watched::{WatchState, WatchedView};
-pub(crate) use windows::{Hidden, WindowView};
+pub(crate) use windows::{RUNS_SHOWN, WindowView};
 
 use crate::ack::Acks;
 use crate::alert::{Alert, Fingerprint};

@@ -8,13 +8,12 @@
 use std::sync::Arc;
 
 use super::Core;
-use crate::alert::{Alert, Fingerprint};
 use crate::maintenance::{Origin, Run, Window, WindowError, WindowRecord, held_by};
 use crate::silence::{Silence, SilenceError, SilenceState};
 use crate::state::Record;
 
 /// Runs that are shown of each window. From the issue: the next five.
-const RUNS_SHOWN: usize = 5;
+pub(crate) const RUNS_SHOWN: usize = 5;
 
 /// A window as the API shows it.
 #[derive(Debug)]
@@ -27,17 +26,6 @@ pub(crate) struct WindowView {
     pub(crate) runs: Vec<Run>,
     /// Ids of its silences that are active.
     pub(crate) silences: Vec<String>,
-    /// How many alerts that fire its matchers match.
-    pub(crate) n_matched: usize,
-}
-
-/// What a window would hide now.
-#[derive(Debug)]
-pub(crate) struct Hidden {
-    /// By labels, as many as were asked for.
-    pub(crate) alerts: Vec<Arc<Alert>>,
-    pub(crate) n_all: usize,
-    pub(crate) runs: Vec<Run>,
 }
 
 impl Core {
@@ -227,25 +215,6 @@ impl Core {
             updated_at_ms: self.windows.updated_at_ms(id),
             runs: runs.take(RUNS_SHOWN).collect(),
             silences: self.active_silences(id, now_ms),
-            n_matched: self.matched(window, now_ms).count(),
         }
-    }
-
-    fn matched<'a>(
-        &'a self,
-        window: &'a Window,
-        now_ms: i64,
-    ) -> impl Iterator<Item = (&'a Fingerprint, &'a Arc<Alert>)> {
-        let fires = move |alert: &Alert| !alert.is_resolved_at(now_ms) && window.hides(&alert.labels);
-        self.alerts.iter().filter(move |(_, alert)| fires(alert))
-    }
-
-    /// What `window` would hide if it ran now, at most `alerts_max` of it, and when it runs.
-    pub(crate) fn hidden_by(&self, window: &Window, alerts_max: usize, now_ms: i64) -> Hidden {
-        let mut alerts: Vec<Arc<Alert>> = self.matched(window, now_ms).map(|(_, a)| Arc::clone(a)).collect();
-        let n_all = alerts.len();
-        alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
-        alerts.truncate(alerts_max);
-        Hidden { alerts, n_all, runs: window.runs(now_ms).take(RUNS_SHOWN).collect() }
     }
 }

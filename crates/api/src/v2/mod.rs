@@ -58,7 +58,11 @@ async fn aside(
     query: Option<String>,
     answer: fn(&alertmanager::Handle, &str) -> Reply,
 ) -> Response {
-    match crate::v1::aside(move || answer(&manager, &query.unwrap_or_default())).await {
+    beside(move || answer(&manager, &query.unwrap_or_default())).await
+}
+
+async fn beside(work: impl FnOnce() -> Reply + Send + 'static) -> Response {
+    match crate::v1::aside(work).await {
         Ok(reply) => respond(reply),
         Err(err) => refuse(StatusCode::INTERNAL_SERVER_ERROR, 500, &err.to_string()),
     }
@@ -133,30 +137,30 @@ async fn ignores(Manager(manager): Manager) -> Response {
 }
 
 async fn windows(Manager(manager): Manager) -> Response {
-    aside(manager, None, |manager, _| manager.get_maintenance()).await
+    beside(move || manager.get_maintenance()).await
 }
 
 async fn post_window(Manager(manager): Manager, request: Request) -> Response {
     match body(request).await {
-        Ok(body) => respond(manager.post_maintenance(&body)),
+        Ok(body) => beside(move || manager.post_maintenance(&body)).await,
         Err(refused) => refused,
     }
 }
 
 async fn preview_window(Manager(manager): Manager, request: Request) -> Response {
     match body(request).await {
-        Ok(body) => respond(manager.post_maintenance_preview(&body)),
+        Ok(body) => beside(move || manager.post_maintenance_preview(&body)).await,
         Err(refused) => refused,
     }
 }
 
 async fn window(Manager(manager): Manager, Path(id): Path<String>) -> Response {
-    respond(manager.get_maintenance_window(&id))
+    beside(move || manager.get_maintenance_window(&id)).await
 }
 
 async fn put_window(Manager(manager): Manager, Path(id): Path<String>, request: Request) -> Response {
     match body(request).await {
-        Ok(body) => respond(manager.put_maintenance_window(&id, &body)),
+        Ok(body) => beside(move || manager.put_maintenance_window(&id, &body)).await,
         Err(refused) => refused,
     }
 }
@@ -166,11 +170,11 @@ async fn delete_window(Manager(manager): Manager, Path(id): Path<String>) -> Res
 }
 
 async fn end_window(Manager(manager): Manager, Path(id): Path<String>) -> Response {
-    respond(manager.end_maintenance_window(&id))
+    beside(move || manager.end_maintenance_window(&id)).await
 }
 
 async fn window_preview(Manager(manager): Manager, Path(id): Path<String>) -> Response {
-    respond(manager.get_maintenance_preview(&id))
+    beside(move || manager.get_maintenance_preview(&id)).await
 }
 
 async fn silences(Manager(manager): Manager, RawQuery(query): RawQuery) -> Response {

@@ -288,3 +288,35 @@ fn what_cannot_work_is_said_at_the_start() {
         assert!(err.contains(expected), "{args:?}: {err}");
     }
 }
+
+#[test]
+fn maintenance_windows_and_their_ends_are_shared() {
+    let mut cluster = Cluster::start(2, false);
+    let began = jiff::Timestamp::from_second(now_secs() as i64 - 600).unwrap();
+    let window = json!({
+        "name": "move", "matchers": ["alertname=A"], "start": began.strftime("%Y-%m-%dT%H:%M").to_string(), "duration": "1h",
+        "recurrence": "FREQ=DAILY", "owner": "ann", "reason": "racks"
+    });
+    let made = cluster.managers[0].post("/api/v2/maintenance", &window).json();
+    let path = format!("/api/v2/maintenance/{}", made["id"].as_str().unwrap());
+    let wait_for_state = |manager: &Manager, expected: &str| {
+        wait_for(expected, Duration::from_secs(20), || {
+            Some(manager.get(&path))
+                .filter(|answer| answer.status == 200 && answer.json()["state"] == expected)
+        })
+    };
+    // The same run is the same silence.
+    let there = wait_for_state(&cluster.managers[1], "active").json();
+    assert_eq!((&there["silences"], &there["runs"]), (&made["silences"], &made["runs"]));
+    assert_eq!(cluster.managers[1].post(&format!("{path}/end"), &json!({})).status, 200);
+    let ended = wait_for_state(&cluster.managers[0], "waiting").json();
+    assert_eq!(ended["runs"].as_array().map(Vec::len), Some(5));
+    // Who was away hears of it when it comes back.
+    cluster.managers[0].process.kill9();
+    assert_eq!(cluster.managers[1].delete(&path).status, 200);
+    cluster.managers[0].restart();
+    wait_for("deleted", Duration::from_secs(20), || {
+        (cluster.managers[0].get("/api/v2/maintenance").json() == json!([])).then_some(())
+    });
+    assert_eq!(cluster.managers[0].get("/api/v2/silences?expired=false").json(), json!([]));
+}
