@@ -75,9 +75,9 @@ export function MaintenanceForm({ initial, onClose }: { initial: MaintenanceWind
     const id = setTimeout(() => setAsked(text), 250);
     return () => clearTimeout(id);
   }, [text]);
-  const preview = useQuery({ queryKey: ["window-preview", "new", asked], queryFn: ({ signal }) => api.previewWindow(JSON.parse(asked) as Partial<NewWindow>, signal), enabled: askable, retry: 0, placeholderData: (old) => old });
+  const preview = useQuery({ queryKey: ["window-preview", "new", asked], queryFn: ({ signal }) => api.previewWindow(JSON.parse(asked) as Partial<NewWindow>, signal), enabled: askable && asked === text, retry: 0, placeholderData: (old) => old });
   // What the server does not take it says in one sentence, with the field first.
-  const refused = askable && preview.error instanceof ApiError && preview.error.status === 400 ? preview.error.message : undefined;
+  const refused = askable && asked === text && preview.error instanceof ApiError && preview.error.status === 400 ? preview.error.message : undefined;
   const ready = askable && refused === undefined && window.name !== "" && window.owner !== "" && window.reason !== "" && (f.repeat !== "custom" || window.recurrence !== "");
   const submit = async (e: FormEvent) => {
     e.preventDefault();
