@@ -152,9 +152,12 @@ function Details({ of: w, edit }: { of: MaintenanceWindow; edit: (id: string) =>
   const t = useT();
   const again = useAgain();
   const { every } = useView();
-  const preview = useQuery({ queryKey: ["window-preview", w.id], queryFn: ({ signal }) => api.windowPreview(w.id, signal), refetchInterval: every, retry: 0 });
+  // What is deleted is not asked about any more.
+  const [gone, setGone] = useState(false);
+  const preview = useQuery({ queryKey: ["window-preview", w.id, w.matchers], queryFn: ({ signal }) => api.windowPreview(w.id, signal), refetchInterval: every, retry: 0, enabled: !gone });
   const bad = (e: unknown) => toast(e instanceof Error ? e.message : String(e), { bad: true });
-  const remove = () =>
+  const remove = () => {
+    setGone(true);
     void api
       .deleteWindow(w.id)
       .then(
@@ -162,9 +165,13 @@ function Details({ of: w, edit }: { of: MaintenanceWindow; edit: (id: string) =>
           toast(t("windowDeleted", { name: w.name }), {
             action: { label: t("undo"), run: () => void api.createWindow(bare(w)).then(() => toast(t("windowBack", { name: w.name })), bad).finally(again) },
           }),
-        bad,
+        (e: unknown) => {
+          setGone(false);
+          bad(e);
+        },
       )
       .finally(again);
+  };
   return (
     <div data-testid="window-details">
       <dl className="facts">

@@ -206,7 +206,7 @@ function Repeats({ f, put, rule }: { f: Fields; put: (part: Partial<Fields>) => 
 export function useAgain(): () => void {
   const client = useQueryClient();
   return () => {
-    for (const key of ["maintenance", "silences", "am-alerts", "window-preview"]) void client.invalidateQueries({ queryKey: [key] });
+    for (const key of ["maintenance", "silences", "am-alerts"]) void client.invalidateQueries({ queryKey: [key] });
   };
 }
 
