@@ -282,6 +282,29 @@ export async function pages({ step, base, title }) {
     await row.waitFor({ state: "detached" });
   });
 
+  await step("alerts: taken in hand by the keyboard, many at once, and given back", async ({ open, shot }) => {
+    const page = await open();
+    await page.goto(`${base}/alerts`);
+    await page.locator("[data-testid=alert-row], .empty").first().waitFor();
+    const row = page.locator("[data-testid=alert-row]", { has: page.getByTestId("ack-alert") }).first();
+    if ((await row.count()) === 0) return;
+    const name = await row.locator("b").innerText();
+    await row.focus();
+    await page.keyboard.press("x");
+    await page.getByTestId("bulkbar").waitFor();
+    await shot(page, "alerts-picked");
+    await page.getByTestId("bulk-ack").click();
+    await page.getByTestId("on-call-author").fill("browser test");
+    await page.getByTestId("on-call-comment").fill("made by the browser test");
+    await shot(page, "alerts-ack-form");
+    await page.getByTestId("on-call-submit").click();
+    const held = page.locator("[data-testid=alert-row]", { hasText: name }).filter({ hasText: "browser test has it" }).first();
+    await held.waitFor();
+    await shot(page, "alerts-acknowledged");
+    await held.getByTestId("unack-alert").click();
+    await held.waitFor({ state: "detached" });
+  });
+
   await step("alerts: silencing a firing alert shows what it hides", async ({ open, shot }) => {
     const page = await open();
     await page.goto(`${base}/alerts`);

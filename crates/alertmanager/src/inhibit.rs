@@ -11,10 +11,11 @@ use model::{Labels, Matcher};
 
 use crate::alert::{Alert, Fingerprint};
 use crate::config::InhibitRuleConfig;
+use crate::dependency::Dependencies;
 
 /// One rule and the alerts that match its source side.
 #[derive(Debug)]
-struct Rule {
+pub(crate) struct Rule {
     source: Vec<Matcher>,
     target: Vec<Matcher>,
     equal: Vec<String>,
@@ -25,6 +26,7 @@ struct Rule {
 #[derive(Debug, Default)]
 pub(crate) struct Inhibitor {
     rules: Vec<Rule>,
+    dependencies: Dependencies,
 }
 
 fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
@@ -32,62 +34,101 @@ fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
 }
 
 impl Rule {
-    fn equal_values(&self, labels: &Labels) -> Vec<String> {
+    /// Without sources yet.
+    pub(crate) fn new(config: &InhibitRuleConfig) -> Self {
+        Self {
+            source: config.source.clone(),
+            target: config.target.clone(),
+            equal: config.equal.clone(),
+            sources: HashMap::new(),
+        }
+    }
+
+    /// Whether `labels` are on the side that is hidden.
+    pub(crate) fn takes(&self, labels: &Labels) -> bool {
+        all_match(&self.target, labels)
+    }
+
+    /// Whether `labels` are on the side that hides.
+    pub(crate) fn is_source(&self, labels: &Labels) -> bool {
+        all_match(&self.source, labels)
+    }
+
+    /// Names of the labels that both sides share.
+    pub(crate) fn equal(&self) -> &[String] {
+        &self.equal
+    }
+
+    /// The alerts that hide and whose shared labels have these values.
+    pub(crate) fn sources(&self, values: &[String]) -> impl Iterator<Item = Fingerprint> {
+        self.sources.get(values).into_iter().flatten().copied()
+    }
+
+    /// Takes note of a stored alert, if it may hide others.
+    pub(crate) fn insert(&mut self, fingerprint: Fingerprint, labels: &Labels) {
+        if self.is_source(labels) {
+            self.sources.entry(self.equal_values(labels)).or_default().insert(fingerprint);
+        }
+    }
+
+    /// Forgets an alert that is stored no more.
+    pub(crate) fn remove(&mut self, fingerprint: Fingerprint, labels: &Labels) {
+        let values = self.equal_values(labels);
+        if let Some(sources) = self.sources.get_mut(&values) {
+            sources.remove(&fingerprint);
+            if sources.is_empty() {
+                self.sources.remove(&values);
+            }
+        }
+    }
+
+    /// The values of the shared labels; a missing label is an empty one.
+    pub(crate) fn equal_values(&self, labels: &Labels) -> Vec<String> {
         self.equal.iter().map(|name| labels.get(name).unwrap_or("").to_owned()).collect()
     }
 }
 
 impl Inhibitor {
     /// Rules without sources yet.
-    pub(crate) fn new(rules: &[InhibitRuleConfig]) -> Self {
-        let rule = |config: &InhibitRuleConfig| Rule {
-            source: config.source.clone(),
-            target: config.target.clone(),
-            equal: config.equal.clone(),
-            sources: HashMap::new(),
-        };
-        Self { rules: rules.iter().map(rule).collect() }
+    pub(crate) fn new(rules: &[InhibitRuleConfig], dependencies: Dependencies) -> Self {
+        Self { rules: rules.iter().map(Rule::new).collect(), dependencies }
     }
 
     /// Takes note of a stored alert; labels never change under one fingerprint.
     pub(crate) fn insert(&mut self, fingerprint: Fingerprint, labels: &Labels) {
-        for rule in self.rules.iter_mut().filter(|rule| all_match(&rule.source, labels)) {
-            let values = rule.equal_values(labels);
-            rule.sources.entry(values).or_default().insert(fingerprint);
-        }
+        self.rules.iter_mut().for_each(|rule| rule.insert(fingerprint, labels));
+        self.dependencies.insert(fingerprint, labels);
     }
 
     /// Forgets an alert that is stored no more.
     pub(crate) fn remove(&mut self, fingerprint: Fingerprint, labels: &Labels) {
-        for rule in self.rules.iter_mut().filter(|rule| all_match(&rule.source, labels)) {
-            let values = rule.equal_values(labels);
-            if let Some(sources) = rule.sources.get_mut(&values) {
-                sources.remove(&fingerprint);
-                if sources.is_empty() {
-                    rule.sources.remove(&values);
-                }
-            }
-        }
+        self.rules.iter_mut().for_each(|rule| rule.remove(fingerprint, labels));
+        self.dependencies.remove(fingerprint, labels);
     }
 
-    /// The alert that inhibits `labels` at `now_ms`, by the first rule that does.
+    /// Which alert depends on which.
+    pub(crate) fn dependencies(&self) -> &Dependencies {
+        &self.dependencies
+    }
+
+    /// The alert that inhibits `labels` at `now_ms`, by the first rule that does; or that it depends on.
     pub(crate) fn inhibited_by<'a>(
         &self,
         labels: &Labels,
         now_ms: i64,
         stored: impl Fn(Fingerprint) -> Option<&'a Alert>,
     ) -> Option<Fingerprint> {
-        self.rules.iter().filter(|rule| all_match(&rule.target, labels)).find_map(|rule| {
-            let is_source_too = all_match(&rule.source, labels);
-            let sources = rule.sources.get(&rule.equal_values(labels))?;
-            sources.iter().copied().find(|fingerprint| {
+        let by_rule = self.rules.iter().filter(|rule| rule.takes(labels)).find_map(|rule| {
+            let is_source_too = rule.is_source(labels);
+            rule.sources(&rule.equal_values(labels)).find(|fingerprint| {
                 stored(*fingerprint).is_some_and(|alert| {
                     // Alerts that are on both sides do not inhibit each other, nor themselves.
-                    let is_on_both_sides = is_source_too && all_match(&rule.target, &alert.labels);
+                    let is_on_both_sides = is_source_too && rule.takes(&alert.labels);
                     !alert.is_resolved_at(now_ms) && !is_on_both_sides
                 })
             })
-        })
+        });
+        by_rule.or_else(|| self.dependencies.hidden_by(labels, now_ms, stored))
     }
 }
 
@@ -103,7 +144,7 @@ mod tests {
         target: &[(&str, &str)],
         expected: bool,
     ) {
-        let mut inhibitor = Inhibitor::new(std::slice::from_ref(rule));
+        let mut inhibitor = Inhibitor::new(std::slice::from_ref(rule), Dependencies::default());
         let mut stored = HashMap::new();
         for (pairs, ends_at_ms) in alerts {
             let labels = Labels::from_pairs(pairs.iter().copied());

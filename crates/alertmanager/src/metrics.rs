@@ -93,6 +93,7 @@ impl Keeping {
 pub(crate) struct OnCall {
     pub(crate) acknowledged: Arc<Gauge>,
     pub(crate) escalations: Arc<Counter>,
+    pub(crate) flaps: Arc<Counter>,
 }
 
 impl OnCall {
@@ -100,6 +101,10 @@ impl OnCall {
         Self {
             acknowledged: registry
                 .gauge("hinomi_alerts_acknowledged", "Alerts that fire and that somebody has."),
+            flaps: registry.counter(
+                "hinomi_alert_flapping_total",
+                "How often an alert was found to change its state too often, for each of its routes.",
+            ),
             escalations: registry.counter(
                 "hinomi_alert_escalations_total",
                 "Notifications of further receivers, of alerts that nobody acknowledged in time.",
@@ -182,7 +187,9 @@ impl Metrics {
 
     /// Series that an alert may watch exist before the first event.
     fn create_series(&self) {
-        for reason in ["silence", "inhibition", "mute_time_interval", "active_time_interval", "ignore"] {
+        for reason in
+            ["silence", "inhibition", "mute_time_interval", "active_time_interval", "ignore", "dependency"]
+        {
             self.suppressed.with(&[reason]);
         }
         for status in ["firing", "resolved"] {

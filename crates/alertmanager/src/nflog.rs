@@ -94,7 +94,7 @@ pub(crate) enum Reason {
     AllResolved,
     SomeResolved,
     Repeat,
-    /// An acknowledgement is over, and the alert still fires.
+    /// An acknowledgement is over and the alert still fires; or it began to flap, or is stable again.
     Reopened,
     /// Nobody acknowledged it in time: the next receiver is told.
     Escalated,
@@ -109,7 +109,7 @@ impl Reason {
             Self::AllResolved => "all alerts resolved",
             Self::SomeResolved => "some alerts resolved",
             Self::Repeat => "repeat interval elapsed",
-            Self::Reopened => "acknowledgement over",
+            Self::Reopened => "firing again or still",
             Self::Escalated => "escalated",
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 
-use crate::config::{Escalation, Ignore, Occurrences, RouteConfig};
+use crate::config::{Escalation, Flap, Ignore, Occurrences, RouteConfig};
 use crate::matcher;
 
 /// Waits of the root when it names none, in milliseconds: 30s, 5m, 4h.
@@ -50,6 +50,8 @@ pub(crate) struct Route {
     pub(crate) ignores: Vec<Arc<Ignore>>,
     /// Who is told of what nobody acknowledges, the first one first.
     pub(crate) escalate: Vec<Escalation>,
+    /// How often an alert may change its state.
+    pub(crate) flap: Option<Flap>,
     matchers: Vec<Matcher>,
     is_continue: bool,
     children: Vec<usize>,
@@ -67,14 +69,18 @@ pub(crate) struct RouteTree {
     is_watching: bool,
     /// Whether any route escalates.
     is_escalating: bool,
+    /// Whether any route damps.
+    is_damping: bool,
 }
 
 impl RouteTree {
     /// From the configuration's root.
     pub(crate) fn new(root: &RouteConfig) -> Self {
-        let mut tree = Self { routes: Vec::new(), is_watching: false, is_escalating: false };
+        let mut tree =
+            Self { routes: Vec::new(), is_watching: false, is_escalating: false, is_damping: false };
         tree.add(root, None);
         tree.is_watching = tree.routes.iter().any(Route::is_watching);
+        tree.is_damping = tree.routes.iter().any(|route| route.flap.is_some());
         tree.is_escalating = tree.routes.iter().any(|route| !route.escalate.is_empty());
         tree
     }
@@ -111,6 +117,7 @@ impl RouteTree {
             reissue_ms: on(config.own.reissue_ms, inherited.and_then(|p| p.reissue_ms), |ms| *ms > 0),
             success_ms: on(config.own.success_ms, inherited.and_then(|p| p.success_ms), |ms| *ms > 0),
             ignores,
+            flap: on(config.own.flap, inherited.and_then(|p| p.flap), |flap| flap.changes > 0),
             escalate: own_or(&config.own.escalate, inherited.map(|p| &p.escalate)),
             matchers,
             is_continue: config.is_continue,
@@ -133,6 +140,11 @@ impl RouteTree {
     /// Whether any route needs detections and their absence to be remembered.
     pub(crate) fn is_watching(&self) -> bool {
         self.is_watching
+    }
+
+    /// Whether any route damps what flaps.
+    pub(crate) fn is_damping(&self) -> bool {
+        self.is_damping
     }
 
     /// Whether any route tells further receivers in time.

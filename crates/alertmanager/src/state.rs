@@ -17,6 +17,7 @@ use crate::ack::Ack;
 use crate::alert::{Alert, Fingerprint};
 use crate::dispatch::Core;
 use crate::escalate::Pause;
+use crate::flap::Changes;
 use crate::maintenance::WindowRecord;
 use crate::metrics::Metrics;
 use crate::nflog::{Entry, NotifyKey};
@@ -57,6 +58,8 @@ pub(crate) enum Record {
     AckGone(Fingerprint),
     /// The group's key, the alert, its clock.
     Paused(String, Fingerprint, Pause),
+    Flapped(Fingerprint, Changes),
+    FlapGone(Fingerprint),
     Alive(i64),
 }
 
@@ -154,6 +157,9 @@ impl Store {
         for (alert, ack) in core.acks.after(None) {
             codec::push(&mut text, &Record::Acked(alert, ack.clone()));
         }
+        for (alert, changes) in core.flaps.iter() {
+            codec::push(&mut text, &Record::Flapped(alert, changes.clone()));
+        }
         for (group, alert, pause) in core.pauses.iter() {
             codec::push(&mut text, &Record::Paused(group.to_owned(), alert, pause));
         }
@@ -239,6 +245,8 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             Record::MaintenanceGone(id) => core.windows.remove(&id),
             Record::Acked(alert, ack) => core.acks.keep(alert, ack),
             Record::AckGone(alert) => core.acks.remove(alert),
+            Record::Flapped(alert, changes) => core.flaps.keep(alert, changes),
+            Record::FlapGone(alert) => core.flaps.remove(alert),
             Record::Paused(group, alert, pause) => core.pauses.keep(&group, alert, pause),
             Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
         }

@@ -1,7 +1,7 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { AlertHistoryPage, Explained, ReceiverInfo, ReceiverTest, TriedRules, ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MaintenanceWindow, MatrixData, MetricMeta, NewSilence, NewWindow, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert, WindowPreview } from "./types";
+import type { Acknowledgement, AlertHistoryPage, Explained, ReceiverInfo, ReceiverTest, TriedRules, ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MaintenanceWindow, MatrixData, MetricMeta, NewSilence, NewWindow, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert, WindowPreview } from "./types";
 import { parseDuration } from "../lib/time";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
@@ -203,6 +203,8 @@ export const api = {
   endWindow: (id: string) => v2<MaintenanceWindow>("POST", `maintenance/${encodeURIComponent(id)}/end`),
   windowPreview: (id: string, signal?: AbortSignal) => v2<WindowPreview>("GET", `maintenance/${encodeURIComponent(id)}/preview`, signal ? { signal } : {}),
   previewWindow: (w: Partial<NewWindow>, signal?: AbortSignal) => v2<WindowPreview>("POST", "maintenance/preview", signal ? { json: w, signal } : { json: w }),
+  acknowledge: (a: Acknowledgement) => v2<{ alerts: { fingerprint: string }[] }>("POST", "acknowledgements", { json: a }),
+  endAcknowledgement: (a: Acknowledgement) => v2<{ alerts: { fingerprint: string }[] }>("POST", "acknowledgements/end", { json: a }),
   silences: (signal?: AbortSignal) => v2<AmSilence[]>("GET", "silences", signal ? { signal } : {}),
   createSilence: (s: NewSilence) => v2<{ silenceID: string }>("POST", "silences", { json: s }),
   expireSilence: (id: string) => v2<unknown>("DELETE", `silence/${encodeURIComponent(id)}`),

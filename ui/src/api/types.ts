@@ -198,6 +198,26 @@ export interface AmMatcher {
   isEqual?: boolean;
 }
 
+/** What only a Hinomi knows of an alert. */
+export interface AlertOwn {
+  value?: number;
+  peak?: number;
+  lowerIsWorse?: boolean;
+  acknowledged?: { by: string; comment?: string; at: string; until?: string; snoozed: boolean };
+  escalation?: { receiver: string; told: boolean; at?: string }[];
+  hiddenBecause?: { fingerprint: string; labels: LabelMap };
+  waitsUntil?: string;
+  flapping?: { since: string; changes: number; stableAt: string };
+}
+
+/** Somebody takes alerts in hand, or gives them back. */
+export interface Acknowledgement {
+  fingerprints: readonly string[];
+  createdBy: string;
+  comment?: string;
+  endsAt?: string;
+}
+
 export interface AmAlert {
   labels: LabelMap;
   annotations: LabelMap;
@@ -207,7 +227,7 @@ export interface AmAlert {
   generatorURL?: string;
   fingerprint: string;
   receivers: { name: string }[];
-  hinomi?: { value?: number; peak: number; lowerIsWorse: boolean };
+  hinomi?: AlertOwn;
   status: { state: "active" | "suppressed" | "unprocessed"; silencedBy: string[]; inhibitedBy: string[]; mutedBy?: string[] };
 }
 

@@ -15,7 +15,9 @@ const KEYS: readonly (readonly [string, Key])[] = [
   ["g c", "keyCardinality"],
   ["j k", "keyWalk"],
   ["s", "keySilence"],
-  ["x", "keyOpen"],
+  ["x", "keySelect"],
+  ["u", "keyAck"],
+  ["Enter", "keyOpen"],
   ["← →", "keyCrosshair"],
   ["?", "keyHelp"],
 ];

@@ -52,7 +52,7 @@ export function useKeyboard(act: { search: () => void; help: () => void }): void
         field.focus();
       } else if (e.key === "j") walk(1);
       else if (e.key === "k") walk(-1);
-      else if (e.key === "s" || e.key === "x") {
+      else if (e.key === "s" || e.key === "x" || e.key === "u") {
         const button = (document.activeElement as HTMLElement | null)?.closest("[data-row]")?.querySelector<HTMLElement>(`[data-key="${e.key}"]`);
         if (button) {
           e.preventDefault();

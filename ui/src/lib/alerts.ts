@@ -2,7 +2,7 @@
  * One list of what is wrong now, made of the rules' view (pending, firing) and the alertmanager's view
  * (sent, silenced, inhibited). Pure.
  */
-import type { ApiAlert, AmAlert, AmMatcher } from "../api/types";
+import type { AlertOwn, ApiAlert, AmAlert, AmMatcher } from "../api/types";
 import { type Labels, isSubset, labelKey, natural } from "./labels";
 import { SEVERITY, type State, stateOfSeverity } from "./state";
 
@@ -25,6 +25,9 @@ export interface AlertRow {
   /** Receivers that were told; empty if the alertmanager does not know it (yet). */
   receivers: readonly string[];
   generatorURL: string;
+  /** By which the alertmanager knows it; undefined while it does not. */
+  fingerprint: string | undefined;
+  own: AlertOwn | undefined;
 }
 
 export function mergeAlerts(rules: readonly ApiAlert[], am: readonly AmAlert[]): AlertRow[] {
@@ -66,7 +69,19 @@ function row(labels: Labels, annotations: Labels, since: number, value: number |
     peak: am?.hinomi?.peak,
     receivers: am?.receivers.map((r) => r.name) ?? [],
     generatorURL,
+    fingerprint: am?.fingerprint,
+    own: am?.hinomi,
   };
+}
+
+/** What a rule of the form `expression > number` compares with what; undefined for other rules. */
+export function comparison(expr: string): { left: string; op: string; threshold: number } | undefined {
+  const m = /^([\s\S]*[^\s<>=!])\s*(>=|<=|==|!=|>|<)\s*(-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$/i.exec(expr);
+  const left = m?.[1] ?? "";
+  // A comparison inside of something, or one of several: its left side alone says nothing.
+  const depth = [...left.replace(/"(?:[^"\\]|\\.)*"/g, "")].reduce((n, c) => n + ("([{".includes(c) ? 1 : ")]}".includes(c) ? -1 : 0), 0);
+  if (m === null || depth !== 0 || /\b(?:and|or|unless)\b/i.test(left)) return undefined;
+  return { left, op: m[2] ?? "", threshold: Number(m[3]) };
 }
 
 /** Worst first, then the newest. */

@@ -22,6 +22,7 @@ import { hostPath } from "./Overview";
 import { RULE_STATES, RuleList } from "./RuleList";
 import { SilenceForm } from "./SilenceForm";
 import { AlertHistory } from "./History";
+import { Course, type Deed, OnCallForm, OnCallMarks, useGiveBack } from "./OnCall";
 import { IgnoreRules, Watched } from "./Watched";
 
 /** Rows drawn at once; more on request. A storm must not stop the page. */
@@ -127,6 +128,17 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
   const t = useT();
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const [all, setAll] = useState(false);
+  const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
+  const [form, setForm] = useState<{ rows: readonly AlertRow[]; deed: Deed }>();
+  const giveBack = useGiveBack();
+  const pick = (key: string) => {
+    const next = new Set(picked);
+    if (!next.delete(key)) next.add(key);
+    setPicked(next);
+  };
+  const chosen = rows.filter((r) => picked.has(r.key) && r.state !== "pending");
+  /** The row's own, or all that are chosen when it is one of them. */
+  const about = (r: AlertRow) => (picked.has(r.key) && chosen.length > 1 ? chosen : [r]);
   const list = all ? rows : rows.slice(0, SHOWN);
   const flip = (key: string) => {
     const next = new Set(open);
@@ -151,19 +163,25 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
             <tr className="clickable" data-testid="alert-row" data-state={r.state} tabIndex={0} data-row aria-expanded={open.has(r.key)} onClick={(e) => inside(e) || flip(r.key)} onKeyDown={(e) => e.key === "Enter" && e.target === e.currentTarget && flip(r.key)}>
               <td><StateMark state={r.state} word={r.inhibitedBy.length > 0 && r.silencedBy.length === 0 ? t("inhibited") : maintenanceOf(r, silences) === undefined ? undefined : t("inMaintenance")} /></td>
               <td>
+                {r.state === "pending" ? null : <input type="checkbox" className="pickbox" checked={picked.has(r.key)} onChange={() => pick(r.key)} onClick={(e) => e.stopPropagation()} data-key="x" data-testid="pick-alert" aria-label={t("select", { what: r.name })} />}
                 <b>{r.name}</b>
                 {r.severity !== "" ? <span className="faint"> {r.severity}</span> : null}
                 {maintenanceOf(r, silences) === undefined ? null : <span className="faint"> · {maintenanceOf(r, silences)}</span>}
                 <span className="phone-only faint">{r.labels.instance ?? ""} {r.summary}</span>
+                <OnCallMarks row={r} />
               </td>
               <td className="phone-hide">{r.labels.instance ? <Link href={hostPath(r.labels.instance)} className="mono">{r.labels.instance}</Link> : <span className="faint">–</span>}{r.labels.service ?? r.labels.job ? <span className="faint"> {r.labels.service ?? r.labels.job}</span> : null}</td>
               <td className="phone-hide cutoff" title={r.summary}>{r.summary}</td>
               <td className="r"><Ago at={r.since} /></td>
               <td className="actions">
-                {r.state === "pending" || r.silencedBy.length > 0 ? null : (
-                  <button type="button" className="btn small" data-key="s" data-testid="silence-alert" onClick={() => silence(r)}>{t("silence")}</button>
+                {r.fingerprint === undefined ? null : r.own?.acknowledged === undefined ? (
+                  <button type="button" className="btn small" data-key="u" data-testid="ack-alert" onClick={() => setForm({ rows: about(r), deed: "ack" })}>{t("deed_ack")}</button>
+                ) : (
+                  <button type="button" className="btn small" data-key="u" data-testid="unack-alert" onClick={() => giveBack(r)}>{t("giveBack")}</button>
                 )}
-                <button type="button" className="offscreen" data-key="x" tabIndex={-1} onClick={() => flip(r.key)}>{t("details")}</button>
+                {r.state === "pending" || r.silencedBy.length > 0 ? null : (
+                  <button type="button" className="btn small" data-key="s" data-testid="silence-alert" onClick={() => (about(r).length > 1 ? setForm({ rows: about(r), deed: "silence" }) : silence(r))}>{t("silence")}</button>
+                )}
               </td>
             </tr>
             {open.has(r.key) ? (
@@ -175,13 +193,25 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
         ))}
       </table>
       {rows.length > list.length ? <button type="button" className="btn" onClick={() => setAll(true)}>{t("showAll", { n: rows.length })}</button> : null}
+      {chosen.length === 0 ? null : (
+        <div className="bulkbar" role="group" aria-label={t("actions")} data-testid="bulkbar">
+          <b>{t("pickedAlerts", { n: chosen.length })}</b>
+          {(["ack", "snooze", "silence"] as const).map((deed) => (
+            <button type="button" className="btn" key={deed} data-testid={`bulk-${deed}`} onClick={() => setForm({ rows: chosen, deed })}>{t(`deed_${deed}`)}</button>
+          ))}
+          <span className="gap" />
+          {chosen.length < rows.length ? <button type="button" className="btn" onClick={() => setPicked(new Set(rows.map((r) => r.key)))}>{t("selectAll", { n: rows.length })}</button> : null}
+          <button type="button" className="btn" onClick={() => setPicked(new Set())}>{t("selectNone")}</button>
+        </div>
+      )}
+      {form === undefined ? null : <OnCallForm rows={form.rows} deed={form.deed} onClose={() => setForm(undefined)} onDone={() => { setForm(undefined); setPicked(new Set()); }} />}
     </>
   );
 }
 
 /** A click on something that acts by itself does not fold the row. */
 function inside(e: MouseEvent): boolean {
-  return (e.target as HTMLElement).closest("a,button") !== null || (getSelection()?.toString() ?? "") !== "";
+  return (e.target as HTMLElement).closest("a,button,input") !== null || (getSelection()?.toString() ?? "") !== "";
 }
 
 /** The name of the maintenance window that hides an alert. */
@@ -213,6 +243,8 @@ function AlertDetails({ row: r, filter, silences }: { row: AlertRow; filter: (k:
           <div className="wide" key={k}><dt>{k}</dt><dd>{v}</dd></div>
         ))}
         <div><dt>{t("since")}</dt><dd><Instant at={r.since} /></dd></div>
+        <Course row={r} expr={expr} />
+        {r.own?.acknowledged === undefined ? null : <div className="wide"><dt>{t("acknowledged")}</dt><dd>{r.own.acknowledged.by}{r.own.acknowledged.comment === undefined ? "" : `: ${r.own.acknowledged.comment}`} · <Instant at={Date.parse(r.own.acknowledged.at)} /></dd></div>}
         {r.value === undefined ? null : <div><dt>{t("value")}</dt><dd>{showText(r.value, "short")}</dd></div>}
         {r.peak === undefined ? null : <div><dt>{t("peak")}</dt><dd>{showText(r.peak, "short")}</dd></div>}
         {r.receivers.length > 0 ? <div><dt>{t("receivers")}</dt><dd>{r.receivers.join(", ")}</dd></div> : null}

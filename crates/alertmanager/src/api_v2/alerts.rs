@@ -56,11 +56,36 @@ struct GettableOwn<'a> {
     acknowledged: Option<&'a Held>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     escalation: &'a [ShownStep],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_because: Option<ShownParent<'a>>,
+    /// Until when it waits for what it depends on to be reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_until: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flapping: Option<ShownFlapping>,
+}
+
+/// An alert that changes its state too often.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownFlapping {
+    since: Time,
+    changes: usize,
+    stable_at: Time,
+}
+
+/// The alert because of which this one is no news.
+#[derive(Debug, Serialize)]
+struct ShownParent<'a> {
+    #[serde(serialize_with = "json::fingerprint")]
+    fingerprint: Fingerprint,
+    labels: LabelMap<'a>,
 }
 
 impl GettableOwn<'_> {
     fn is_empty(&self) -> bool {
-        self.measured.is_none() && self.acknowledged.is_none() && self.escalation.is_empty()
+        let is_loud = self.hidden_because.is_none() && self.waits_until.is_none() && self.flapping.is_none();
+        self.measured.is_none() && self.acknowledged.is_none() && self.escalation.is_empty() && is_loud
     }
 }
 
@@ -85,6 +110,9 @@ impl From<StepView> for ShownStep {
 pub(super) struct Own {
     held: Option<Held>,
     steps: Vec<ShownStep>,
+    parent: Option<(Fingerprint, Arc<Alert>)>,
+    waits_until_ms: Option<i64>,
+    flapping: Option<(i64, usize, i64)>,
 }
 
 impl Own {
@@ -92,6 +120,9 @@ impl Own {
         Self {
             held: core.ack_of(id, alert, now_ms).map(Held::from),
             steps: core.escalation_of(id, now_ms).into_iter().map(ShownStep::from).collect(),
+            parent: core.hidden_because(&alert.labels, now_ms),
+            waits_until_ms: core.waits_until_ms(alert, now_ms),
+            flapping: core.flapping(id, alert, now_ms),
         }
     }
 }
@@ -146,6 +177,16 @@ impl Serialize for Shown {
                 }),
                 acknowledged: own.held.as_ref(),
                 escalation: &own.steps,
+                hidden_because: own
+                    .parent
+                    .as_ref()
+                    .map(|(id, parent)| ShownParent { fingerprint: *id, labels: LabelMap(&parent.labels) }),
+                waits_until: own.waits_until_ms.map(Time),
+                flapping: own.flapping.map(|(since_ms, changes, stable_ms)| ShownFlapping {
+                    since: Time(since_ms),
+                    changes,
+                    stable_at: Time(stable_ms),
+                }),
             },
             labels: LabelMap(&alert.labels),
         };

@@ -153,6 +153,8 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
         intervals,
         templates: Vec::new(),
         template_globs: raw.templates.clone().unwrap_or_default(),
+        dependencies: own.map(RawOwn::dependencies).transpose()?.unwrap_or_default(),
+        topology: own.map(RawOwn::topology).transpose()?.unwrap_or_default(),
         ack_timeout_ms: own.map(RawOwn::ack_timeout_ms).transpose()?.flatten(),
         promises_resolves: own.and_then(|own| own.promised_resolves).unwrap_or(true),
         hosts,

@@ -24,7 +24,7 @@ use crate::receiver::Kind;
 use crate::route::GroupBy;
 
 pub(crate) use check::{Checker, Fault};
-pub(crate) use own::{Escalation, HostConfig, Ignore, Occurrences, RouteOwn};
+pub(crate) use own::{DependencyConfig, Escalation, Flap, HostConfig, Ignore, Occurrences, RouteOwn};
 pub(crate) use raw::At;
 
 /// What the program does without a file: one route by alert name, and a receiver that sends nowhere.
@@ -87,6 +87,9 @@ pub struct Config {
     template_globs: Vec<String>,
     /// Whether who was told that an alert fires is told its end, whatever comes between.
     pub(crate) promises_resolves: bool,
+    pub(crate) dependencies: Vec<DependencyConfig>,
+    /// Behind which other host a host stands.
+    pub(crate) topology: BTreeMap<String, String>,
     /// How long an acknowledgement holds that says nothing of its end; `None` for until the alert ends.
     pub(crate) ack_timeout_ms: Option<i64>,
     /// How it is known that an alert's host is active.
@@ -182,6 +185,11 @@ impl Config {
     #[must_use]
     pub fn builtin() -> Self {
         Self::parse("built-in", BUILTIN).expect("a test reads it")
+    }
+
+    /// What depends on what, without alerts yet.
+    pub(crate) fn new_dependencies(&self) -> crate::dependency::Dependencies {
+        crate::dependency::Dependencies::new(&self.dependencies, &self.topology, &self.hosts.labels)
     }
 
     /// How many of each thing there are.

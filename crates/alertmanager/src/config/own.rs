@@ -3,6 +3,7 @@
 //! In from the file, as part of [`super::raw`]; out to [`super::Config`] and the route tree. Names and meaning: the
 //! Monitor specification's IgnoreAlerts, IssuedAlerts, Occurrences, ReissueDuration, SuccessDuration.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Duration, Matcher};
@@ -13,6 +14,7 @@ use url::Url;
 use super::check::{Checker, Fault, texts_to_matchers};
 use super::maintenance::RawWindow;
 use super::raw::At;
+use crate::dependency::DEPTH_MAX;
 use crate::time::parse_rfc3339;
 
 /// Most detections that may be asked for. Chosen: each watched alert keeps so many times.
@@ -21,6 +23,12 @@ const OCCURRENCES_MAX: u64 = 1_000;
 const HOST_LABELS: [&str; 2] = ["instance", "host"];
 /// How old the last sample of an active host may be, when the file does not say. PromQL's own notion of fresh.
 const HOST_FRESH: Duration = Duration::from_secs(300);
+/// What counts as flapping where the file does not say. Chosen: three ups and downs in half an hour.
+const FLAP_CHANGES: u64 = 6;
+const FLAP_WITHIN: Duration = Duration::from_secs(30 * 60);
+const FLAP_STABLE: Duration = Duration::from_secs(10 * 60);
+/// How long an alert waits for what it depends on, when the file does not say. Chosen: two evaluations of fifteen seconds.
+const PARENT_WAIT: Duration = Duration::from_secs(30);
 
 /// `hinomi` at the top.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -28,6 +36,10 @@ const HOST_FRESH: Duration = Duration::from_secs(300);
 pub(crate) struct RawOwn {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) promised_resolves: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dependencies: Option<Vec<At<RawDependency>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topology: Option<At<BTreeMap<String, Vec<String>>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ack_timeout: Option<At<Duration>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +75,8 @@ pub(crate) struct RawRouteOwn {
     ignore: Option<Vec<At<RawIgnore>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     escalate: Option<Vec<At<RawEscalation>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flap: Option<At<RawFlap>>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -86,6 +100,43 @@ struct RawIgnore {
 struct RawEscalation {
     after: Option<Duration>,
     receiver: Option<At<String>>,
+}
+
+/// `flap` of a route: how often is too often.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawFlap {
+    changes: Option<u64>,
+    within: Option<Duration>,
+    stable: Option<Duration>,
+}
+
+/// An alert flaps that changes so often within so long, until it did not for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flap {
+    /// Zero switches off.
+    pub(crate) changes: usize,
+    pub(crate) within_ms: i64,
+    pub(crate) stable_ms: i64,
+}
+
+/// `hinomi.dependencies`: what is no news while something else is down.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawDependency {
+    parents: Option<Vec<At<String>>>,
+    children: Option<Vec<At<String>>>,
+    equal: Option<Vec<String>>,
+    wait: Option<Duration>,
+}
+
+/// Alerts that are no news while another one fires whose labels are equal, or of a host in front.
+#[derive(Debug, Clone)]
+pub(crate) struct DependencyConfig {
+    pub(crate) parents: Vec<Matcher>,
+    pub(crate) children: Vec<Matcher>,
+    pub(crate) equal: Vec<String>,
+    pub(crate) wait_ms: i64,
 }
 
 /// Who is told of what nobody acknowledged for so long.
@@ -129,6 +180,7 @@ pub(crate) struct RouteOwn {
     pub(crate) ignores: Vec<Arc<Ignore>>,
     /// In the order of their times; none switches off.
     pub(crate) escalate: Option<Vec<Escalation>>,
+    pub(crate) flap: Option<Flap>,
 }
 
 /// How it is known that a host is active.
@@ -142,6 +194,37 @@ pub(crate) struct HostConfig {
 }
 
 impl RawOwn {
+    pub(super) fn dependencies(&self) -> Result<Vec<DependencyConfig>, Fault> {
+        self.dependencies.iter().flatten().map(check_dependency).collect()
+    }
+
+    /// Behind which other host each host stands.
+    pub(super) fn topology(&self) -> Result<BTreeMap<String, String>, Fault> {
+        let mut behind = BTreeMap::new();
+        let Some(at) = &self.topology else { return Ok(behind) };
+        for (front, hosts) in &at.value {
+            for host in hosts {
+                if let Some(other) = behind.insert(host.clone(), front.clone()).filter(|other| other != front)
+                {
+                    let what = format!(
+                        "topology: {host:?} stands behind both {other:?} and {front:?}: name one of them"
+                    );
+                    return Err(Fault::at(at, what));
+                }
+            }
+        }
+        for host in behind.keys() {
+            let chain = std::iter::successors(behind.get(host), |front| behind.get(*front));
+            if chain.take(DEPTH_MAX + 1).count() > DEPTH_MAX {
+                let what = format!(
+                    "topology: {host:?} stands behind itself, or behind more than {DEPTH_MAX} hosts in a row"
+                );
+                return Err(Fault::at(at, what));
+            }
+        }
+        Ok(behind)
+    }
+
     /// How long an acknowledgement holds that says nothing of its end.
     pub(super) fn ack_timeout_ms(&self) -> Result<Option<i64>, Fault> {
         match &self.ack_timeout {
@@ -186,9 +269,47 @@ impl RawRouteOwn {
             reissue_ms: self.reissue_duration.map(Duration::as_ms),
             success_ms: self.success_duration.map(Duration::as_ms),
             ignores: ignores.collect::<Result<_, _>>()?,
+            flap: self.flap.as_ref().map(check_flap).transpose()?,
             escalate: self.escalate.as_ref().map(|steps| check_steps(steps, has_receiver)).transpose()?,
         })
     }
+}
+
+fn check_flap(at: &At<RawFlap>) -> Result<Flap, Fault> {
+    let changes = at.value.changes.unwrap_or(FLAP_CHANGES);
+    if changes == 1 || changes > OCCURRENCES_MAX {
+        return Err(Fault::at(at, format!("flap: changes must be 2 to {OCCURRENCES_MAX}, or 0 for off")));
+    }
+    let (within, stable) = (at.value.within.unwrap_or(FLAP_WITHIN), at.value.stable.unwrap_or(FLAP_STABLE));
+    if within.is_zero() || stable.is_zero() {
+        return Err(Fault::at(at, "flap: within and stable cannot be zero"));
+    }
+    let changes = usize::try_from(changes).unwrap_or(usize::MAX);
+    Ok(Flap { changes, within_ms: within.as_ms(), stable_ms: stable.as_ms() })
+}
+
+fn check_dependency(at: &At<RawDependency>) -> Result<DependencyConfig, Fault> {
+    let raw = &at.value;
+    let parents = texts_to_matchers(&raw.parents).map_err(|fault| fault.or_at(at))?;
+    if parents.iter().all(|matcher| matcher.matches("")) {
+        return Err(Fault::at(
+            at,
+            "dependencies: parents needs a matcher that does not match the empty text, as alertname=\"HostDown\"",
+        ));
+    }
+    let equal = raw.equal.clone().unwrap_or_default();
+    if equal.is_empty() || equal.iter().any(String::is_empty) {
+        return Err(Fault::at(
+            at,
+            "dependencies: equal needs the labels that say what belongs together, as [instance]",
+        ));
+    }
+    Ok(DependencyConfig {
+        parents,
+        children: texts_to_matchers(&raw.children).map_err(|fault| fault.or_at(at))?,
+        equal,
+        wait_ms: raw.wait.unwrap_or(PARENT_WAIT).as_ms(),
+    })
 }
 
 fn check_steps(

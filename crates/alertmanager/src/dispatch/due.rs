@@ -61,7 +61,7 @@ impl Core {
         self.metrics.keeping.log_queries.inc();
         let last = self.nflog.get(key).map(|entry| entry.in_our_hashes(&alerts));
         let last = last.as_deref();
-        let hands = self.hands(&alerts, last, now_ms);
+        let hands = self.hands(route, &alerts, last, now_ms);
         // What somebody has stays known where it was told, and is no news where it was not.
         let is_known = |id: &&Fingerprint| {
             !hands.held.contains(*id) || last.is_some_and(|last| last.firing.contains(*id))

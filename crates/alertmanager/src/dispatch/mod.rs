@@ -6,6 +6,7 @@
 //! group, flush, inhibit, mute, silence, deduplicate, send, remember.
 //! Invariant: for one notification key at most one job exists, so that nobody is told twice at once.
 
+mod damped;
 mod due;
 mod explain;
 mod group;
@@ -37,6 +38,7 @@ use crate::alert::{Alert, Fingerprint};
 use crate::config::{Config, Integration};
 use crate::driver::Limits;
 use crate::escalate::Pauses;
+use crate::flap::Flaps;
 use crate::history::Recorder;
 use crate::hosts::{Host, Hosts};
 use crate::inhibit::Inhibitor;
@@ -95,6 +97,7 @@ pub(crate) struct Core {
     pub(crate) watches: Watches,
     pub(crate) acks: Acks,
     pub(crate) pauses: Pauses,
+    pub(crate) flaps: Flaps,
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) history: Recorder,
@@ -165,7 +168,7 @@ impl Core {
         windows.set_file(&config.windows);
         Self {
             routes: RouteTree::new(&config.route),
-            inhibitor: Inhibitor::new(&config.inhibit_rules),
+            inhibitor: Inhibitor::new(&config.inhibit_rules, config.new_dependencies()),
             windows,
             config,
             silences: Silences::new(SilenceLimits {
@@ -177,6 +180,7 @@ impl Core {
             watches: Watches::default(),
             acks: Acks::default(),
             pauses: Pauses::default(),
+            flaps: Flaps::default(),
             alerts: BTreeMap::new(),
             history: if options.limits.history_bytes_max > 0 { Recorder::on() } else { Recorder::default() },
             metrics,
@@ -204,6 +208,7 @@ impl Core {
     pub(crate) fn put_alert(&mut self, new: Alert, now_ms: i64) -> Result<(), Refused> {
         let fingerprint = Fingerprint::of(&new.labels);
         let is_detection = !new.is_resolved_at(now_ms);
+        let was_firing = self.alerts.get(&fingerprint).is_some_and(|alert| !alert.is_resolved_at(now_ms));
         let (kept, is_renewal) = match self.alerts.get(&fingerprint) {
             Some(known) => {
                 let kept = known.merged_with(new, now_ms);
@@ -235,6 +240,7 @@ impl Core {
             Vec::new()
         };
         self.group(fingerprint, &kept, now_ms);
+        self.note_change(fingerprint, was_firing, &kept, now_ms);
         counts.into_iter().for_each(|route| self.wait_anew(route, &kept.labels, now_ms));
         if is_watching && !is_detection {
             self.hasten_all_of(&kept.labels, now_ms);
@@ -294,7 +300,7 @@ impl Core {
     /// from being told twice. Attempts that are under way end as they would have.
     pub(crate) fn reload(&mut self, config: Arc<Config>, now_ms: i64) {
         self.routes = RouteTree::new(&config.route);
-        self.inhibitor = Inhibitor::new(&config.inhibit_rules);
+        self.inhibitor = Inhibitor::new(&config.inhibit_rules, config.new_dependencies());
         self.windows.set_file(&config.windows);
         self.config = config;
         self.epoch += 1;
@@ -457,6 +463,7 @@ impl Core {
         let Some(group) = self.groups.get_mut(id) else { return Vec::new() };
         group.begin_flush(route.group_interval_ms, now_ms);
         let alerts = group.snapshot(now_ms);
+        self.settle_flaps(id, now_ms);
         self.hasten(id, now_ms);
         self.seen(route, alerts, now_ms)
     }
@@ -486,6 +493,11 @@ impl Core {
             self.inhibitor.inhibited_by(&snapshot.alert.labels, now_ms, stored).is_none()
         });
         let mut kept = vec![("inhibition", inhibited.len())];
+        let dependencies = self.inhibitor.dependencies();
+        let (loud, waiting): (Vec<_>, Vec<_>) = loud.into_iter().partition(|snapshot| {
+            !snapshot.is_firing || dependencies.waits_until_ms(&snapshot.alert, now_ms).is_none()
+        });
+        kept.push(("dependency", waiting.len()));
         if !self.muting_intervals(route, now_ms).is_empty() {
             let has_active = !route.active_intervals.is_empty();
             let reason = if has_active { "active_time_interval" } else { "mute_time_interval" };
@@ -755,6 +767,7 @@ impl Core {
         self.promises.collect_garbage(now_ms);
         self.forget_watches(now_ms);
         self.forget_acks(now_ms);
+        self.forget_flaps(now_ms);
         self.journal.push(Record::Alive(now_ms));
     }
 }

@@ -13,6 +13,7 @@ use super::{Core, Record};
 use crate::ack::{ACKS_MAX, Ack};
 use crate::alert::{Alert, Fingerprint};
 use crate::nflog::Entry;
+use crate::route::Route;
 
 /// What somebody says about alerts: that they are in hand, or that they are not.
 #[derive(Debug, Clone)]
@@ -38,9 +39,9 @@ pub(crate) enum WordError {
 /// Firing alerts of a message as acknowledgements part them.
 #[derive(Debug, Default)]
 pub(super) struct Hands {
-    /// Somebody has these: nothing is said of them.
+    /// Somebody has these, or they flap and were told to: nothing is said of them.
     pub(super) held: BTreeSet<Fingerprint>,
-    /// Somebody had these, and nobody was told since: they are news again.
+    /// Somebody had these, or they began or ceased to flap, and nobody was told since: they are news again.
     pub(super) again: BTreeSet<Fingerprint>,
 }
 
@@ -156,15 +157,46 @@ impl Core {
         until.min()
     }
 
+    /// When the first of a group's alerts has waited long enough for what it depends on.
+    pub(super) fn next_known_ms(&self, id: &GroupId, now_ms: i64) -> Option<i64> {
+        let dependencies = self.inhibitor.dependencies();
+        let alerts = self.groups.get(id)?.alerts.values().filter(|alert| !alert.is_resolved_at(now_ms));
+        alerts.filter_map(|alert| dependencies.waits_until_ms(alert, now_ms)).min()
+    }
+
+    /// The alert because of which another one is no news: its host's, or that of a host in front.
+    pub(crate) fn hidden_because(
+        &self,
+        labels: &model::Labels,
+        now_ms: i64,
+    ) -> Option<(Fingerprint, Arc<Alert>)> {
+        let stored = |id| self.alerts.get(&id).map(|alert| &**alert);
+        let id = self.inhibitor.dependencies().hidden_by(labels, now_ms, stored)?;
+        Some((id, Arc::clone(self.alerts.get(&id)?)))
+    }
+
+    /// Until when an alert waits for what it depends on to be reported.
+    pub(crate) fn waits_until_ms(&self, alert: &Alert, now_ms: i64) -> Option<i64> {
+        self.inhibitor.dependencies().waits_until_ms(alert, now_ms).filter(|_| !alert.is_resolved_at(now_ms))
+    }
+
     /// Parts the firing ones of `alerts` by who has them.
-    pub(super) fn hands(&self, alerts: &[Snapshot], last: Option<&Entry>, now_ms: i64) -> Hands {
+    pub(super) fn hands(
+        &self,
+        route: &Route,
+        alerts: &[Snapshot],
+        last: Option<&Entry>,
+        now_ms: i64,
+    ) -> Hands {
         let mut hands = Hands::default();
-        if self.acks.is_empty() {
+        if self.acks.is_empty() && self.flaps.is_empty() {
             return hands;
         }
         for Snapshot { fingerprint: id, alert, .. } in alerts.iter().filter(|alert| alert.is_firing) {
             if self.acks.holding(*id, alert, now_ms).is_some() {
                 hands.held.insert(*id);
+            } else if let Some(is_held) = self.damping(route, last, *id) {
+                if is_held { &mut hands.held } else { &mut hands.again }.insert(*id);
             } else if let Some(open_ms) = self.acks.reopened_ms(*id, alert, now_ms)
                 && last.and_then(|last| last.issued_ms(*id)).is_some_and(|told_ms| told_ms < open_ms)
             {

@@ -76,7 +76,7 @@ impl Core {
     /// The alerts of a group as its route sees them.
     pub(super) fn seen(&self, route: &Route, mut alerts: Vec<Snapshot>, now_ms: i64) -> Vec<Snapshot> {
         if route.success_ms.is_none() {
-            return alerts;
+            return self.damped(route, alerts);
         }
         for snapshot in &mut alerts {
             snapshot.is_firing = self.fires_for(route, snapshot.fingerprint, &snapshot.alert, now_ms);
@@ -84,7 +84,7 @@ impl Core {
                 Arc::make_mut(&mut snapshot.alert).ends_at_ms = now_ms;
             }
         }
-        alerts
+        self.damped(route, alerts)
     }
 
     /// Whether an alert is not over yet for a route.
@@ -119,6 +119,9 @@ impl Core {
     /// Has a group looked at when one of its alerts is due again or over, not only at its interval; what comes within its
     /// group wait goes together.
     pub(super) fn hasten(&mut self, id: &GroupId, now_ms: i64) {
+        if let Some(known_ms) = self.next_known_ms(id, now_ms) {
+            self.flush_by(id, known_ms);
+        }
         if let Some(open_ms) = self.next_reopening_ms(id, now_ms) {
             self.flush_by(id, open_ms);
         }

@@ -11,6 +11,7 @@ use super::Record;
 use crate::ack::Ack;
 use crate::alert::{Alert, Fingerprint};
 use crate::escalate::Pause;
+use crate::flap::Changes;
 use crate::maintenance::{Spec, Window, WindowRecord};
 use crate::nflog::{Entry, NotifyKey};
 use crate::promise::{Ended, Promised};
@@ -115,6 +116,15 @@ pub(crate) enum Line {
         total: i64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<i64>,
+    },
+    Flapped {
+        fingerprint: String,
+        times: Vec<i64>,
+        flapping: BTreeMap<String, i64>,
+        settled: BTreeMap<String, i64>,
+    },
+    FlapGone {
+        fingerprint: String,
     },
     Alive {
         at: i64,
@@ -245,6 +255,24 @@ fn key_line(key: &NotifyKey) -> KeyLine {
     }
 }
 
+fn notified_line(key: &NotifyKey, entry: &Entry) -> Line {
+    Line::Notified {
+        key: key_line(key),
+        sent: entry.sent_at_ms,
+        expires: entry.expires_at_ms,
+        firing: texts(&entry.firing),
+        resolved: texts(&entry.resolved),
+        issued: times(&entry.issued),
+        since: times(&entry.since),
+        data: entry.data.clone(),
+    }
+}
+
+fn watch_of(seen: Vec<i64>, detected_ms: i64, counted: Vec<String>) -> Watch {
+    let (seen, counted) = (seen.into(), counted.into_iter().collect());
+    Watch { seen, detected_ms, deaf_until_ms: 0, counted }
+}
+
 fn promised_line(said: &Promised) -> Line {
     Line::Promised {
         key: key_line(&said.key),
@@ -308,16 +336,7 @@ pub(crate) fn to_line(record: &Record) -> Line {
             annotations: silence.annotations.clone(),
         }),
         Record::SilenceGone(id) => Line::SilenceGone { id: id.clone() },
-        Record::Notified(key, entry) => Line::Notified {
-            key: key_line(key),
-            sent: entry.sent_at_ms,
-            expires: entry.expires_at_ms,
-            firing: texts(&entry.firing),
-            resolved: texts(&entry.resolved),
-            issued: times(&entry.issued),
-            since: times(&entry.since),
-            data: entry.data.clone(),
-        },
+        Record::Notified(key, entry) => notified_line(key, entry),
         Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
         Record::Promised(said) => promised_line(said),
         Record::Watched(alert, watch) => Line::Watched {
@@ -343,6 +362,13 @@ pub(crate) fn to_line(record: &Record) -> Line {
             total: pause.total_ms,
             from: pause.from_ms,
         },
+        Record::Flapped(alert, changes) => Line::Flapped {
+            fingerprint: alert.to_string(),
+            times: changes.times.iter().copied().collect(),
+            flapping: changes.flapping.clone(),
+            settled: changes.settled.clone(),
+        },
+        Record::FlapGone(alert) => Line::FlapGone { fingerprint: alert.to_string() },
         Record::Alive(at_ms) => Line::Alive { at: *at_ms },
     }
 }
@@ -490,8 +516,7 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             ended: ends(&ended, &covers, at)?,
         }),
         Line::Watched { fingerprint: text, seen, detected, counted } => {
-            let (seen, counted) = (seen.into(), counted.into_iter().collect());
-            let watch = Watch { seen, detected_ms: detected, deaf_until_ms: 0, counted };
+            let watch = watch_of(seen, detected, counted);
             Record::Watched(fingerprint(&text)?, watch)
         }
         Line::WatchGone { fingerprint: text } => Record::WatchGone(fingerprint(&text)?),
@@ -509,6 +534,10 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             let pause = Pause { since_ms: since, total_ms: total, from_ms: from };
             Record::Paused(group, fingerprint(&text)?, pause)
         }
+        Line::Flapped { fingerprint: text, times, flapping, settled } => {
+            Record::Flapped(fingerprint(&text)?, Changes { times: times.into(), flapping, settled })
+        }
+        Line::FlapGone { fingerprint: text } => Record::FlapGone(fingerprint(&text)?),
         Line::Alive { at } => Record::Alive(at),
     })
 }

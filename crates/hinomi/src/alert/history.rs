@@ -81,7 +81,7 @@ pub(super) fn parse(matches: &ArgMatches) -> Result<Args, String> {
 }
 
 /// Matchers as the API takes them; a word alone is a name.
-fn filters(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn filters(text: &str) -> Result<Vec<String>, String> {
     if !text.is_empty() && !text.contains(['=', '~', '!', '{', '}', '"', ',']) {
         return Ok(vec![format!("alertname={}", model::labels::quoted(text))]);
     }
@@ -179,15 +179,7 @@ fn word(event: &Value) -> String {
 
 /// The alert, the group or the silence.
 fn about(event: &Value) -> String {
-    let labels = |value: &Value| {
-        let pairs = value.as_object().into_iter().flatten();
-        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()));
-        let labels = model::Labels::from_pairs(pairs);
-        let name = labels.get(model::alert::ALERT_NAME).unwrap_or_default().to_owned();
-        let rest =
-            model::Labels::from_pairs(labels.iter().filter(|(known, _)| *known != model::alert::ALERT_NAME));
-        if rest.is_empty() && !name.is_empty() { name } else { format!("{name}{rest}") }
-    };
+    let labels = about_labels;
     if let Some(silence) = event["silence"].as_object() {
         let matchers = silence["matchers"].as_array().into_iter().flatten().filter_map(Value::as_str);
         return format!("silence {{{}}}", matchers.collect::<Vec<_>>().join(", "));
@@ -200,6 +192,17 @@ fn about(event: &Value) -> String {
         Some(known) if !known.is_empty() => labels(&alert["labels"]),
         _ => alert["fingerprint"].as_str().unwrap_or_default().to_owned(),
     }
+}
+
+/// An alert's or group's labels, its name first.
+pub(super) fn about_labels(value: &Value) -> String {
+    let pairs = value.as_object().into_iter().flatten();
+    let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()));
+    let labels = model::Labels::from_pairs(pairs);
+    let name = labels.get(model::alert::ALERT_NAME).unwrap_or_default().to_owned();
+    let rest =
+        model::Labels::from_pairs(labels.iter().filter(|(known, _)| *known != model::alert::ALERT_NAME));
+    if rest.is_empty() && !name.is_empty() { name } else { format!("{name}{rest}") }
 }
 
 /// What there is to say beside.

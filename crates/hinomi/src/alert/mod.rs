@@ -1,8 +1,9 @@
-//! `hinomi alert`: what happened to alerts, and what would happen.
+//! `hinomi alert`: what happened to alerts, what would happen, and who has them.
 //!
 //! In: the command line; out to the API of a running manager, alone or inside a server, and to the terminal.
 
 mod explain;
+mod hands;
 mod history;
 mod test;
 mod try_rules;
@@ -32,18 +33,20 @@ enum What {
     Explain(explain::Args),
     Test(test::Args),
     Try(try_rules::Args),
+    Hands(hands::Args),
 }
 
 /// `hinomi alert` for clap.
 pub(crate) fn command() -> Command {
     Command::new("alert")
-        .about("Asks about alerts: what happened to them, and what would")
+        .about("Asks about alerts: what happened to them, and what would; takes them in hand")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(asking(history::command()))
         .subcommand(asking(explain::command()))
         .subcommand(asking(test::command()))
         .subcommand(try_rules::command())
+        .subcommands(hands::commands().map(asking))
 }
 
 /// With the flags that say which manager, and who asks.
@@ -61,6 +64,7 @@ pub(crate) fn parse(sub: &ArgMatches) -> Result<Args, String> {
         "explain" => What::Explain(explain::parse(matches)?),
         "test" => What::Test(test::parse(matches)?),
         "try" => What::Try(try_rules::parse(matches)),
+        "ack" | "unack" | "snooze" => What::Hands(hands::parse(name, matches)?),
         _ => What::History(history::parse(matches)?),
     };
     let url = matches.try_get_one::<String>("alertmanager.url").ok().flatten().cloned().unwrap_or_default();
@@ -75,6 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let manager = || Manager::new(&args.url, &args.access);
     match &args.what {
         What::History(args) => history::run(&manager()?, args)?,
+        What::Hands(args) => hands::run(&manager()?, args)?,
         What::Explain(args) => explain::run(manager, args)?,
         What::Test(args) => return test::run(&manager()?, args),
         What::Try(args) => try_rules::run(args)?,

@@ -31,6 +31,7 @@ mod kill9;
 mod maintenance;
 mod manager_scenarios;
 mod manager_takeover;
+mod on_call;
 mod openapi;
 mod oracle;
 mod query;

@@ -212,7 +212,7 @@ fn load_blocks<'a>(
     println!("  {:>12}  blocks written in {:.0} s", spec.name, started.elapsed().as_secs_f64());
     let server = spec.start(folder.path(), EMPTY_CONFIG, &extra(spec))?;
     let sets = data.sets();
-    let newest: Vec<Set> = sets.iter().cloned().map(|set| Set { sent_from_ms: head_ms, ..set }).collect();
+    let newest: Vec<Set> = sets.iter().map(|set| Set { sent_from_ms: head_ms, ..set.clone() }).collect();
     drive::run(&bench.options, server.port, &newest, 0, |_, _| Ok(()))?;
     println!("  {:>12}  head sent after {:.0} s", spec.name, started.elapsed().as_secs_f64());
     settle(&server)?;

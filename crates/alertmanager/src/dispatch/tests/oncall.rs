@@ -201,12 +201,13 @@ fn between() -> impl Strategy<Value = Between> {
         1 => (0u8..3).prop_map(Between::Silence),
         1 => Just(Between::Restart),
         1 => (1u8..4).prop_map(Between::Failures),
-        1 => (0usize..4).prop_map(Between::Reload),
+        1 => (0usize..5).prop_map(Between::Reload),
     ]
 }
 
 /// Settings under which the promise must hold.
-const OWNS: [&str; 4] = [
+const OWNS: [&str; 5] = [
+    "flap: {changes: 4, within: 60s, stable: 20s}, escalate: [{after: 8s, receiver: e}]",
     "escalate: [{after: 8s, receiver: e}, {after: 20s, receiver: f}]",
     "escalate: [{after: 15s, receiver: f}]",
     "",
@@ -281,4 +282,62 @@ proptest! {
         let firing = promises::left_firing(&sim);
         prop_assert!(firing.is_empty(), "no end told for {firing:?}: {:#?}", sim.batches);
     }
+}
+
+#[test]
+fn a_service_waits_for_its_host_and_is_not_told_while_that_is_down() {
+    let top = "dependencies: [{parents: ['alertname=HostDown'], children: ['kind=service'], equal: [instance], wait: 15s}], topology: {router: [db]}";
+    let text = file(top, "");
+    let check = |host_at_s: Option<(i64, &str)>, expected: &[&str]| {
+        let mut sim = Sim::new(&text);
+        let service: Pairs<'_> = &[("alertname", "Slow"), ("kind", "service"), ("instance", "db")];
+        sim.put_labels(1_000, service, 1_000, 3_600_000, "");
+        if let Some((at_s, host)) = host_at_s {
+            let down: Pairs<'_> = &[("alertname", "HostDown"), ("instance", host), ("team", "net")];
+            sim.put_labels(at_s * 1_000, down, at_s * 1_000, 60_000, "");
+        }
+        sim.run_to(90_000);
+        assert_eq!(told(&sim), expected, "{host_at_s:?}");
+    };
+    // Nothing else is down: told when it has waited.
+    check(None, &["16 d: Slow", "86 d: Slow"]);
+    // Over at 60; the service has as long as it waited to recover, and does not.
+    check(Some((10, "db")), &["11 d: HostDown", "61 d: HostDown ends", "76 d: Slow"]);
+    check(Some((10, "router")), &["11 d: HostDown", "61 d: HostDown ends", "76 d: Slow"]);
+    check(Some((10, "other")), &["11 d: HostDown", "16 d: Slow", "61 d: HostDown ends", "86 d: Slow"]);
+}
+
+#[test]
+fn what_flaps_is_told_once_to_flap_and_then_when_it_is_stable() {
+    let check = |ends_firing: bool, restarts: bool, expected: &[&str]| {
+        let text = file("", "flap: {changes: 4, within: 60s, stable: 30s}")
+            .replace("repeat_interval: 1m", "repeat_interval: 1h");
+        let mut sim = Sim::new(&text);
+        // Up at 1, down at 3, up at 5, down at 7: the fourth change; and so on until 31.
+        for i in 0..8 {
+            sim.fire(1 + 4 * i, "a");
+            sim.end(3 + 4 * i, "a");
+            if restarts && i == 3 {
+                sim.restart(16_000, 100, &text);
+            }
+        }
+        if ends_firing {
+            sim.fire(33, "a");
+        }
+        sim.run_to(60_000);
+        let n_before = sim.batches.len();
+        sim.run_to(200_000);
+        assert_eq!(told(&sim)[n_before..], *expected, "{:#?}", sim.batches);
+        // Told to fire, then to flap; no end in between.
+        assert!((1..=2).contains(&n_before), "{:#?}", sim.batches);
+        assert!(
+            sim.batches[..n_before].iter().all(|batch| batch.2.iter().all(|alert| alert.contains("..-")))
+        );
+        sim.end(200, "a");
+        sim.run_to(300_000);
+        assert!(promises::left_firing(&sim).is_empty(), "{:#?}", sim.batches);
+    };
+    check(true, false, &["63 d: a"]);
+    check(false, false, &["61 d: a ends"]);
+    check(true, true, &["63 d: a"]);
 }

@@ -1,0 +1,126 @@
+//! Flap damping as the dispatcher obeys it: an alert that changes too often is told once as flapping, and then when it is
+//! stable.
+//!
+//! In from reports; asked at each flush. While an alert flaps on a route it fires there, whatever was reported last, so that
+//! its end is told when it is stable and not before. Meaning: docs/adr/0010-on-call.md.
+
+use model::Labels;
+
+use super::group::{GroupId, Snapshot};
+use super::{Core, Record};
+use crate::alert::{Alert, Fingerprint};
+use crate::config::Flap;
+use crate::nflog::Entry;
+use crate::route::Route;
+
+/// The annotation by which messages say that an alert flaps.
+const ANNOTATION: &str = "flapping";
+
+impl Core {
+    /// Takes note of a report; `was_firing` before it, if the alert was known.
+    pub(super) fn note_change(&mut self, id: Fingerprint, was_firing: bool, alert: &Alert, now_ms: i64) {
+        if !self.routes.is_damping() || was_firing != alert.is_resolved_at(now_ms) {
+            return;
+        }
+        let matching = self.routes.matching(&alert.labels);
+        let of_route = |idx: &crate::route::RouteIdx| {
+            let route = self.routes.get(*idx);
+            Some((route.key.as_str(), route.flap?))
+        };
+        let damping: Vec<(&str, Flap)> = matching.iter().filter_map(of_route).collect();
+        if damping.is_empty() {
+            return;
+        }
+        let news = self.flaps.note(id, now_ms, &damping);
+        self.metrics.on_call.flaps.add(news.len() as u64);
+        self.journal_flap(id);
+        for group in self.groups_of(alert) {
+            let route = self.routes.get(group.route);
+            if news.contains(&route.key) {
+                let at_ms = now_ms.saturating_add(route.group_wait_ms);
+                self.flush_by(&group, at_ms);
+            }
+        }
+    }
+
+    fn journal_flap(&mut self, id: Fingerprint) {
+        if let Some(changes) = self.flaps.get(id) {
+            self.journal.push(Record::Flapped(id, changes.clone()));
+        }
+    }
+
+    /// Since when an alert flaps on a route.
+    fn flaps_since_ms(&self, route: &Route, id: Fingerprint) -> Option<i64> {
+        route.flap?;
+        self.flaps.get(id)?.flapping.get(&route.key).copied()
+    }
+
+    /// Ends the flapping of what is stable in a group; has it looked at again when the next one is.
+    pub(super) fn settle_flaps(&mut self, id: &GroupId, now_ms: i64) {
+        let route = self.routes.get(id.route);
+        let (Some(flap), Some(group)) = (route.flap.filter(|_| !self.flaps.is_empty()), self.groups.get(id))
+        else {
+            return;
+        };
+        let key = route.key.clone();
+        let alerts: Vec<Fingerprint> = group.alerts.keys().copied().collect();
+        let mut next_ms = i64::MAX;
+        for alert in alerts {
+            if self.flaps.settle(alert, &key, flap.stable_ms, now_ms) {
+                self.journal_flap(alert);
+            }
+            let flapping = self.flaps.get(alert).filter(|changes| changes.flapping.contains_key(&key));
+            next_ms = next_ms.min(flapping.map_or(i64::MAX, |changes| changes.stable_at_ms(flap.stable_ms)));
+        }
+        self.flush_by(id, next_ms);
+    }
+
+    /// Alerts as they are while they flap: they fire, and say so.
+    pub(super) fn damped(&self, route: &Route, mut alerts: Vec<Snapshot>) -> Vec<Snapshot> {
+        let Some(flap) = route.flap.filter(|_| !self.flaps.is_empty()) else { return alerts };
+        for snapshot in &mut alerts {
+            if self.flaps_since_ms(route, snapshot.fingerprint).is_none() {
+                continue;
+            }
+            snapshot.is_firing = true;
+            let within = model::Duration::from_secs(flap.within_ms / 1_000);
+            let text = format!("{} changes within {within}; told again when it is stable", flap.changes);
+            let mut alert = (*snapshot.alert).clone();
+            let known = alert.annotations.iter().filter(|(name, _)| *name != ANNOTATION);
+            alert.annotations = Labels::from_pairs(known.chain([(ANNOTATION, text.as_str())]));
+            snapshot.alert = std::sync::Arc::new(alert);
+        }
+        alerts
+    }
+
+    /// Whether nothing is to be said of an alert since it flaps, or it is to be said that it does or does no more.
+    pub(super) fn damping(&self, route: &Route, last: Option<&Entry>, id: Fingerprint) -> Option<bool> {
+        route.flap?;
+        let changes = self.flaps.get(id)?;
+        let told_ms = last.and_then(|last| last.issued_ms(id))?;
+        match (changes.flapping.get(&route.key), changes.settled.get(&route.key)) {
+            (Some(since_ms), _) => Some(told_ms >= *since_ms),
+            (None, Some(settled_ms)) if told_ms < *settled_ms => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Forgets changes that count for nothing any more.
+    pub(super) fn forget_flaps(&mut self, now_ms: i64) {
+        let within_ms = self.routes.iter().filter_map(|route| route.flap).map(|flap| flap.within_ms).max();
+        let alerts = &self.alerts;
+        let gone = self.flaps.collect_garbage(now_ms, within_ms.unwrap_or(0), |id| alerts.contains_key(&id));
+        self.journal.extend(gone.into_iter().map(Record::FlapGone));
+    }
+
+    /// Since when an alert flaps on any of its routes, how often it changed, and when it is stable.
+    pub(crate) fn flapping(&self, id: Fingerprint, alert: &Alert, now_ms: i64) -> Option<(i64, usize, i64)> {
+        let changes = self.flaps.get(id)?;
+        self.routes.matching(&alert.labels).into_iter().find_map(|idx| {
+            let route = self.routes.get(idx);
+            let flap = route.flap?;
+            let since_ms = *changes.flapping.get(&route.key)?;
+            Some((since_ms, changes.n_within(flap.within_ms, now_ms), changes.stable_at_ms(flap.stable_ms)))
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! `hinomi alert ack|unack|snooze`: who has which alert.
+
+use anyhow::{Result, bail};
+use axum::http::Method;
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{Value, json};
+use stdx::{Clock as _, SystemClock};
+
+use super::history::{about_labels, filters};
+use super::value;
+use crate::admin::block_on;
+use crate::manager_api::Manager;
+use crate::say;
+
+/// What was asked for.
+#[derive(Debug)]
+pub(super) struct Args {
+    path: &'static str,
+    verb: &'static str,
+    body: Value,
+}
+
+/// `hinomi alert ack`, `unack` and `snooze` for clap.
+pub(super) fn commands() -> [Command; 3] {
+    let command = |name: &'static str, about: &'static str| {
+        Command::new(name).about(about).args([
+            Arg::new("matchers")
+                .value_name("MATCHER")
+                .num_args(1..)
+                .required(true)
+                .help("Alerts that match all of these: severity=page, instance=~\"web.*\"; a word alone is an alert's name"),
+            value("author", "NAME", "Who says so; without it the user name of the shell"),
+            value("comment", "TEXT", "Why, or what is being done").default_value(""),
+        ])
+    };
+    [
+        command(
+            "ack",
+            "Acknowledges alerts that fire: they are not told again until they end or are given back",
+        ),
+        command("unack", "Gives alerts back: those that fire are told again"),
+        command("snooze", "Acknowledges alerts until a time; those that still fire are told again then")
+            .args([
+                value("for", "DURATION", "How long: 30m, 2h").required_unless_present("until"),
+                value("until", "TIME", "Until when, RFC 3339 or Unix seconds").conflicts_with("for"),
+            ]),
+    ]
+}
+
+/// What clap found; `name` is the command's.
+pub(super) fn parse(name: &str, matches: &ArgMatches) -> Result<Args, String> {
+    let mut matchers: Vec<String> = Vec::new();
+    for text in matches.get_many::<String>("matchers").into_iter().flatten() {
+        matchers.extend(filters(text)?);
+    }
+    let author = matches.get_one::<String>("author").cloned().or_else(|| std::env::var("USER").ok());
+    let author = author.filter(|author| !author.trim().is_empty());
+    let author = author.ok_or("--author is needed: who says so")?;
+    let mut body = json!({"matchers": matchers, "createdBy": author});
+    body["comment"] = json!(matches.get_one::<String>("comment"));
+    if name == "snooze" {
+        let until_ms = match matches.get_one::<String>("for") {
+            Some(text) => {
+                let length = text.parse::<model::Duration>().map_err(|why| format!("--for: {why}"))?;
+                SystemClock::new().now_ms().saturating_add(length.as_ms())
+            }
+            None => {
+                let text = matches.get_one::<String>("until").map_or("", String::as_str);
+                api::parse_time(text).map_err(|why| format!("--until: {why}"))?
+            }
+        };
+        let until = jiff::Timestamp::from_millisecond(until_ms).map_err(|why| format!("--until: {why}"))?;
+        body["endsAt"] = json!(until.to_string());
+    }
+    Ok(match name {
+        "unack" => Args { path: "acknowledgements/end", verb: "given back", body },
+        "snooze" => Args { path: "acknowledgements", verb: "snoozed", body },
+        _ => Args { path: "acknowledgements", verb: "acknowledged", body },
+    })
+}
+
+/// Says it, and prints about which alerts.
+pub(super) fn run(manager: &Manager, args: &Args) -> Result<()> {
+    let answer = block_on(manager.ask(Method::POST, args.path, Some(&args.body)))?;
+    let Some(alerts) = answer["alerts"].as_array() else { bail!("the answer is none of an acknowledgement") };
+    for alert in alerts {
+        say(&format!("{} {}", args.verb, about_labels(&alert["labels"])));
+    }
+    Ok(())
+}
