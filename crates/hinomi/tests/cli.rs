@@ -176,6 +176,13 @@ fn checks_say_which_file_line_and_column() {
     check("config", "tracing:\n  endpoint: x\n", 1, &["a.yml:2:3: tracing is not served yet"]);
     check("config", "hinomi:\n  builtin_rules: {disabled: [Nope]}\n", 1, &["no rule \"Nope\"; there are "]);
     check("config", "hinomi:\n  builtin_rules: maybe\n", 1, &["a.yml:2:"]);
+    std::fs::write(folder.path().join("am.yml"), "route: {receiver: x}\nreceivers: [{name: y}]\n").unwrap();
+    check(
+        "config",
+        "hinomi: {alertmanager: {config_file: am.yml}}\n",
+        1,
+        &["am.yml: undefined receiver \"x\" used in route"],
+    );
     check("config", "rule_files: [nope.yml]\n", 1, &["names no file that is there"]);
     check("config", "rule_files: ['x*/y.yml']\n", 1, &["wildcards may stand in the file's name only"]);
     check(

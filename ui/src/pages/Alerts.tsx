@@ -163,7 +163,7 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
             <tr className="clickable" data-testid="alert-row" data-state={r.state} tabIndex={0} data-row aria-expanded={open.has(r.key)} onClick={(e) => inside(e) || flip(r.key)} onKeyDown={(e) => e.key === "Enter" && e.target === e.currentTarget && flip(r.key)}>
               <td><StateMark state={r.state} word={r.inhibitedBy.length > 0 && r.silencedBy.length === 0 ? t("inhibited") : maintenanceOf(r, silences) === undefined ? undefined : t("inMaintenance")} /></td>
               <td>
-                {r.state === "pending" ? null : <input type="checkbox" className="pickbox" checked={picked.has(r.key)} onChange={() => pick(r.key)} onClick={(e) => e.stopPropagation()} data-key="x" data-testid="pick-alert" aria-label={t("select", { what: r.name })} />}
+                {r.state === "pending" ? <span className="pickbox" /> : <input type="checkbox" className="pickbox" checked={picked.has(r.key)} onChange={() => pick(r.key)} onClick={(e) => e.stopPropagation()} data-key="x" data-testid="pick-alert" aria-label={t("select", { what: r.name })} />}
                 <b>{r.name}</b>
                 {r.severity !== "" ? <span className="faint"> {r.severity}</span> : null}
                 {maintenanceOf(r, silences) === undefined ? null : <span className="faint"> · {maintenanceOf(r, silences)}</span>}

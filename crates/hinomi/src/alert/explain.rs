@@ -150,7 +150,7 @@ fn route(taken: &Value, is_live: bool) -> Vec<String> {
     }
     if let Some(n) = taken["groupAlerts"].as_u64() {
         out.push(format!(
-            "  now      the group has {n} alerts and is looked at next at {}",
+            "  now      alerts in the group: {n}; it is looked at next at {}",
             text("nextFlushAt")
         ));
     }

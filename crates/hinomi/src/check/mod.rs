@@ -73,6 +73,11 @@ fn config(file: &Path, args: &ConfigArgs) -> Report {
         return report;
     }
     report.errors.extend(config.warnings);
+    if let Some(file) = &config.own.alertmanager_file {
+        let named = alertmanager(file);
+        report.errors.extend(named.errors);
+        report.warnings.extend(named.warnings);
+    }
     report.lints.extend(long_intervals(&config.jobs, &args.lint));
     if args.lint.duplicate_rules {
         report.lints.extend(rules::duplicates(&config.groups));
