@@ -181,7 +181,7 @@ fn checks_say_which_file_line_and_column() {
         "config",
         "hinomi: {alertmanager: {config_file: am.yml}}\n",
         1,
-        &["am.yml: undefined receiver \"x\" used in route"],
+        &["am.yml:1:19: undefined receiver \"x\" used in route"],
     );
     check("config", "rule_files: [nope.yml]\n", 1, &["names no file that is there"]);
     check("config", "rule_files: ['x*/y.yml']\n", 1, &["wildcards may stand in the file's name only"]);
