@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use stdx::dir::SubDir;
 use stdx::{Clock, Dir};
 use tokio::sync::Notify;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{self, Cluster, ClusterOptions, Prepared};
 use crate::config::{Config, ConfigError};
-use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason};
+use crate::dispatch::{Action, Core, CoreOptions, Counts, JobId, Outcome, Reason};
 use crate::handle::Handle;
 use crate::history::{History, HistoryLimits};
 use crate::hosts::{Host, Samples};
@@ -419,12 +419,19 @@ impl Shared {
     }
 
     fn set_gauges(&self) {
-        let counts = {
+        let (mut counts, mut after) = (Counts::default(), None);
+        loop {
             let mut inner = self.inner.lock();
-            let counts = inner.core.look_around(self.clock.now_ms());
+            let (more, last) = inner.core.look_around(after, self.clock.now_ms());
             self.history.offer(inner.core.take_events());
-            counts
-        };
+            // Whoever waits comes first.
+            MutexGuard::unlock_fair(inner);
+            counts += more;
+            after = last;
+            if after.is_none() {
+                break;
+            }
+        }
         self.look(|core, now_ms| {
             let metrics = &self.metrics;
             metrics.alerts.with(&["active"]).set(f64::from(counts.n_active));

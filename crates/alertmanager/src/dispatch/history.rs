@@ -1,5 +1,6 @@
 //! Hooks of the history: what the core does, told to the recorder, and the pass that finds what came by the clock alone.
 
+use std::ops::{AddAssign, Bound};
 use std::sync::Arc;
 
 use super::group::{GroupId, Snapshot};
@@ -9,11 +10,21 @@ use crate::alert::Fingerprint;
 use crate::history::{Attempted, Event, Kind, Standing, What};
 use crate::route::Route;
 
+/// Alerts that are looked at while nobody else is served. Chosen: some milliseconds, of the hundred that all of 100,000 took at once.
+const ALERTS_PER_LOOK: usize = 4_096;
+
 /// How many alerts fire, by whether anything keeps them back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) n_active: u32,
     pub(crate) n_suppressed: u32,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.n_active += more.n_active;
+        self.n_suppressed += more.n_suppressed;
+    }
 }
 
 impl Core {
@@ -22,11 +33,19 @@ impl Core {
         self.history.take()
     }
 
-    /// Looks at every alert and silence: records what ended, what is held back and what is let out; returns how many fire.
-    pub(crate) fn look_around(&mut self, now_ms: i64) -> Counts {
+    /// Looks at the alerts `after` one, or at the first: records what ended, what is held back and what is let out. Returns how many of them fire, and behind
+    /// which to go on; `None` after the last, when silences have been looked at, too.
+    pub(crate) fn look_around(
+        &mut self,
+        after: Option<Fingerprint>,
+        now_ms: i64,
+    ) -> (Counts, Option<Fingerprint>) {
         let mut counts = Counts::default();
         let mut recorder = std::mem::take(&mut self.history);
-        for (id, alert) in &self.alerts {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut n_looked, mut last) = (0, None);
+        for (id, alert) in self.alerts.range((from, Bound::Unbounded)).take(ALERTS_PER_LOOK) {
+            (n_looked, last) = (n_looked + 1, Some(*id));
             if alert.is_resolved_at(now_ms) {
                 recorder.expire(*id, alert, now_ms);
                 continue;
@@ -42,11 +61,12 @@ impl Core {
             };
             recorder.stand(*id, alert, standing, now_ms);
         }
-        if recorder.is_on() {
+        let last = last.filter(|_| n_looked == ALERTS_PER_LOOK);
+        if last.is_none() && recorder.is_on() {
             self.silences.iter().for_each(|silence| recorder.silence(silence, now_ms));
         }
         self.history = recorder;
-        counts
+        (counts, last)
     }
 
     /// Silences of the state file, and what they and other alerts hide, are no news.
@@ -54,7 +74,10 @@ impl Core {
         if !self.history.is_on() {
             return;
         }
-        self.look_around(now_ms);
+        let mut after = None;
+        while let (_, Some(last)) = self.look_around(after, now_ms) {
+            after = Some(last);
+        }
         self.history.take();
     }
 

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 pub use explain::explain_config;
 pub(crate) use group::{Group, GroupId, Snapshot};
+pub(crate) use history::Counts;
 pub(crate) use job::{Job, JobId, Outcome, Reason};
 pub(crate) use oncall::{Word, WordError};
 pub(crate) use steps::StepView;

@@ -45,7 +45,8 @@ fn word(event: &Event) -> (i64, String) {
 
 /// What happened since the last look, the pass of the gauges included.
 fn check(sim: &mut Sim, expected: &[(i64, &str)]) {
-    sim.core.look_around(sim.now_ms);
+    let (_, after) = sim.core.look_around(None, sim.now_ms);
+    assert_eq!(after, None, "so few are looked at at once");
     let got: Vec<(i64, String)> = sim.core.take_events().iter().map(word).collect();
     let expected: Vec<(i64, String)> = expected.iter().map(|(at, text)| (*at, (*text).to_owned())).collect();
     assert_eq!(got, expected);
@@ -177,4 +178,24 @@ fn a_restart_says_nothing_twice() {
     check(&mut sim, &[]);
     sim.put(4_000, "A", 0, 3_500, "");
     check(&mut sim, &[(4_000, "resolved A")]);
+}
+
+#[test]
+fn many_alerts_are_looked_at_in_turns() {
+    let mut sim = Sim::new(CONFIG);
+    const N: u32 = 9_000;
+    for nth in 0..N {
+        sim.put(0, &format!("A{nth}"), 0, 0, "");
+    }
+    sim.core.take_events();
+    let (mut n_active, mut n_turns, mut after) = (0, 0, None);
+    loop {
+        let (counts, last) = sim.core.look_around(after, sim.now_ms);
+        (n_active, n_turns, after) = (n_active + counts.n_active, n_turns + 1, last);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((n_active, n_turns), (N, 3));
+    assert!(sim.core.take_events().is_empty(), "nothing is new");
 }
