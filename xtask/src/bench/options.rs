@@ -54,7 +54,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
         "query: the others get our data as exported blocks instead of being sent it: for large scales",
     ),
     ("keep", "DIR", "query: data stays there, and what another run has loaded is used again"),
-    ("ask", "NAME", "query: only this question, repeatable"),
+    ("ask", "NAME", "query: only this question, or panels; repeatable"),
     ("hours", "N", "query: hours of a day, for small runs (default 24)"),
 ];
 
