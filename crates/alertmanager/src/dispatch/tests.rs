@@ -8,6 +8,7 @@ mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 use model::{Labels, Matcher, Measured};
 use proptest::prelude::*;
@@ -128,6 +129,21 @@ impl Sim {
     }
 
     /// Reports at `at_ms`: name, start, end (0 for «not said», filled in as the API does), annotation.
+    /// How many of the next messages fail, every other time beyond a retry.
+    fn failures(&mut self) -> Arc<AtomicU8> {
+        let failures = Arc::new(AtomicU8::new(0));
+        let left = Arc::clone(&failures);
+        self.answer = Box::new(move |at_ms, _| {
+            if left.load(SeqCst) == 0 {
+                return Outcome::delivered();
+            }
+            left.fetch_sub(1, SeqCst);
+            let is_retryable = at_ms % 2 == 0;
+            Outcome::Failed { is_retryable, reason: Reason::Server, message: "no".into(), wait_ms: 0 }
+        });
+        failures
+    }
+
     fn put(&mut self, at_ms: i64, name: &str, start_ms: i64, end_ms: i64, note: &str) {
         self.put_labels(at_ms, &[("alertname", name)], start_ms, end_ms, note);
     }
@@ -566,16 +582,7 @@ proptest! {
     ) {
         let text = SLOW.replace("[alertname]", "[]");
         let mut sim = Sim::new(&text);
-        let failures = Arc::new(std::sync::atomic::AtomicU8::new(0));
-        let left = Arc::clone(&failures);
-        sim.answer = Box::new(move |at_ms, _| {
-            use std::sync::atomic::Ordering::SeqCst;
-            if left.load(SeqCst) == 0 {
-                return Outcome::delivered();
-            }
-            left.fetch_sub(1, SeqCst);
-            Outcome::Failed { is_retryable: at_ms % 2 == 0, reason: Reason::Server, message: "no".into(), wait_ms: 0 }
-        });
+        let failures = sim.failures();
         let mut at_ms = 1_000;
         for (wait_ms, event) in &history {
             at_ms += wait_ms;
@@ -593,7 +600,7 @@ proptest! {
                     sim.restart(at_ms, 1, &text);
                     at_ms += 1;
                 }
-                Event::Failures(n) => failures.store(*n, std::sync::atomic::Ordering::SeqCst),
+                Event::Failures(n) => failures.store(*n, SeqCst),
             }
         }
         for i in 0..4 {

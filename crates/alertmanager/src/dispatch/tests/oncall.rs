@@ -221,19 +221,11 @@ proptest! {
     fn whoever_was_told_of_a_firing_is_told_its_end_whoever_had_it(
         history in proptest::collection::vec((0i64..9_000, between()), 1..40)
     ) {
-        use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+        use std::sync::atomic::Ordering::SeqCst;
         let files = OWNS.map(|own| file("ack_timeout: 50s", own));
         let mut text = files[0].clone();
         let mut sim = Sim::new(&text);
-        let failures = Arc::new(AtomicU8::new(0));
-        let left = Arc::clone(&failures);
-        sim.answer = Box::new(move |at_ms, _| {
-            if left.load(SeqCst) == 0 {
-                return Outcome::delivered();
-            }
-            left.fetch_sub(1, SeqCst);
-            Outcome::Failed { is_retryable: at_ms % 2 == 0, reason: Reason::Server, message: "no".into(), wait_ms: 0 }
-        });
+        let failures = sim.failures();
         let mut at_ms = 1_000;
         let end = |sim: &mut Sim, at_ms: i64, name: &str| {
             let labels = Labels::from_pairs([("alertname", name)]);
