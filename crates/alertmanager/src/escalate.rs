@@ -7,6 +7,13 @@ use std::collections::BTreeMap;
 
 use crate::alert::Fingerprint;
 
+/// Who is told of what nobody acknowledged for so long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Escalation {
+    pub(crate) after_ms: i64,
+    pub(crate) receiver: String,
+}
+
 /// Of one alert in one group. Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause {

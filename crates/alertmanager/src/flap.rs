@@ -5,7 +5,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::alert::Fingerprint;
-use crate::config::Flap;
+
+/// An alert flaps that changes so often within so long, until it did not for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flap {
+    /// Zero switches off.
+    pub(crate) changes: usize,
+    pub(crate) within_ms: i64,
+    pub(crate) stable_ms: i64,
+}
 
 /// About one alert. Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::Labels;
 
 use crate::alert::Fingerprint;
-use crate::dispatch::Snapshot;
+use crate::notification::ReceiverData;
+use crate::notification::Snapshot;
 
 /// Whom an entry is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -82,9 +83,6 @@ fn alertmanagers_hash(labels: &Labels) -> u64 {
 
 /// Alerts and when they were delivered last, Unix milliseconds.
 pub(crate) type Issued = BTreeMap<Fingerprint, i64>;
-
-/// Notes of a receiver about its last message, by its own names.
-pub(crate) type ReceiverData = BTreeMap<String, String>;
 
 /// Why a notification is due. The text is what templates see as `NotificationReason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

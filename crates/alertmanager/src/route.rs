@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 
-use crate::config::{Escalation, Flap, Ignore, Occurrences, RouteConfig};
+use crate::escalate::Escalation;
+use crate::flap::Flap;
 use crate::matcher;
+use crate::watch::{Ignore, Occurrences};
 
 /// Waits of the root when it names none, in milliseconds: 30s, 5m, 4h.
 const GROUP_WAIT_MS: i64 = 30_000;
@@ -24,6 +26,43 @@ pub(crate) enum GroupBy {
     All,
     /// By these labels; none gives one group.
     Names(BTreeSet<String>),
+}
+
+/// A node of the route tree; `None` inherits.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteConfig {
+    pub(crate) receiver: Option<String>,
+    pub(crate) group_by: Option<GroupBy>,
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) mute_intervals: Vec<String>,
+    pub(crate) active_intervals: Vec<String>,
+    pub(crate) is_continue: bool,
+    pub(crate) routes: Vec<RouteConfig>,
+    pub(crate) group_wait_ms: Option<i64>,
+    pub(crate) group_interval_ms: Option<i64>,
+    pub(crate) repeat_interval_ms: Option<i64>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) own: RouteOwn,
+}
+
+impl RouteConfig {
+    /// Itself and all below.
+    pub(crate) fn count(&self) -> usize {
+        1 + self.routes.iter().map(Self::count).sum::<usize>()
+    }
+}
+
+/// What a route says; `None` inherits, and what is off is zero (occurrences: one).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RouteOwn {
+    pub(crate) occurrences: Option<Occurrences>,
+    pub(crate) reissue_ms: Option<i64>,
+    pub(crate) success_ms: Option<i64>,
+    /// Besides those of the routes above.
+    pub(crate) ignores: Vec<Arc<Ignore>>,
+    /// In the order of their times; none switches off.
+    pub(crate) escalate: Option<Vec<Escalation>>,
+    pub(crate) flap: Option<Flap>,
 }
 
 /// One node, everything inherited filled in.

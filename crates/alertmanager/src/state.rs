@@ -4,26 +4,17 @@
 //! Format, guarantees and what happens to damaged lines: docs/formats/alertmanager-state.md.
 //! Never refuses to start: what cannot be read is set aside and named.
 
-pub(crate) mod codec;
 mod import;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use model::Measured;
 use stdx::{Dir, File};
 
-use crate::ack::Ack;
-use crate::alert::{Alert, Fingerprint};
+use crate::alert::Fingerprint;
 use crate::dispatch::Core;
-use crate::escalate::Pause;
-use crate::flap::Changes;
-use crate::maintenance::WindowRecord;
 use crate::metrics::Metrics;
-use crate::nflog::{Entry, NotifyKey};
-use crate::promise::Promised;
-use crate::silence::Silence;
-use crate::watch::Watch;
+use crate::record::{Record, codec};
 
 const FILE: &str = "state";
 const HEADER: &str = "hinomi-alertmanager-state 1\n";
@@ -31,37 +22,6 @@ const HEADER: &str = "hinomi-alertmanager-state 1\n";
 const SNAPSHOT_BYTES_MIN: u64 = 1 << 20;
 /// How many times longer than its last snapshot the file may grow.
 const GROWTH_MAX: u64 = 4;
-
-/// One thing that happened.
-#[derive(Debug, Clone)]
-pub(crate) enum Record {
-    Alert(Arc<Alert>),
-    /// A known alert was reported again and nothing but its times changed.
-    Renewed {
-        fingerprint: Fingerprint,
-        ends_at_ms: i64,
-        updated_at_ms: i64,
-        is_timeout: bool,
-        measured: Option<Measured>,
-    },
-    AlertGone(Fingerprint),
-    Silence(Silence),
-    SilenceGone(String),
-    Notified(NotifyKey, Entry),
-    NotifiedGone(NotifyKey),
-    Promised(Promised),
-    Watched(Fingerprint, Watch),
-    WatchGone(Fingerprint),
-    Maintenance(WindowRecord),
-    MaintenanceGone(String),
-    Acked(Fingerprint, Ack),
-    AckGone(Fingerprint),
-    /// The group's key, the alert, its clock.
-    Paused(String, Fingerprint, Pause),
-    Flapped(Fingerprint, Changes),
-    FlapGone(Fingerprint),
-    Alive(i64),
-}
 
 /// The open file.
 #[derive(Debug)]

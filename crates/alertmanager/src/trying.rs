@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::alert::{Alert, Fingerprint};
 use crate::config::Integration;
-use crate::dispatch::{Outcome, Snapshot};
 use crate::handle::Handle;
 use crate::history::{Attempted, Kind};
-use crate::notify::{Exchange, Notification, Notifier};
+use crate::notification::{Notification, Outcome, Snapshot};
+use crate::notify::{Exchange, Notifier};
 use crate::time::api_rfc3339;
 
 /// Most tests within [`WINDOW_MS`]. Chosen: enough for somebody who sets a receiver up, too few to be a nuisance to others.
@@ -190,7 +190,7 @@ impl Handle {
         notifier: &Notifier,
         integration: &Arc<Integration>,
         notification: Notification,
-    ) -> (Message, crate::nflog::ReceiverData) {
+    ) -> (Message, crate::notification::ReceiverData) {
         let shared = &self.shared;
         let began = shared.clock.monotonic();
         let (outcome, exchanges) = notifier.send_traced(integration, &notification, TIMEOUT).await;

@@ -6,11 +6,36 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use model::Matcher;
+
 use crate::alert::{Alert, Fingerprint};
-use crate::config::Occurrences;
 
 /// Reports closer than this are one detection, in milliseconds. Chosen: replicas of a sender say the same thing within it.
 const SAME_DETECTION_MS: i64 = 1_000;
+
+/// So many detections within so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Occurrences {
+    /// Two or more.
+    pub(crate) count: usize,
+    pub(crate) within_ms: i64,
+}
+
+/// Alerts that nobody is told of until a day that somebody answers for.
+#[derive(Debug, Clone)]
+pub(crate) struct Ignore {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) owner: String,
+    pub(crate) ends_at_ms: i64,
+    pub(crate) reason: String,
+}
+
+impl Ignore {
+    /// Whether it hides `labels` at `now_ms`.
+    pub(crate) fn hides(&self, labels: &model::Labels, now_ms: i64) -> bool {
+        now_ms < self.ends_at_ms && self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+}
 
 /// About one alert.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,10 +6,10 @@ use super::Reply;
 use super::json::{self, LabelMap, Time};
 use super::params::Params;
 use crate::alert::{Alert, Fingerprint};
-use crate::config::Ignore;
 use crate::dispatch::{WatchState, WatchedView};
 use crate::handle::Handle;
 use crate::hosts::Host;
+use crate::watch::Ignore;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::mesh::QUEUE_RECORDS_MAX;
 use super::message::{Cursor, Identity};
-use crate::state::codec::Line;
+use crate::record::codec::Line;
 
 /// An address that may lead to a manager.
 #[derive(Debug)]

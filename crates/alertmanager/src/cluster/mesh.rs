@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::member::{Contact, Member, Pull};
 use super::message::{Body, Cursor, Identity, Message, PEERS_MAX};
-use crate::state::codec::Line;
+use crate::record::codec::Line;
 
 /// Records for one manager that wait; beyond it they go, and the sum over everything brings them. Chosen: some 10 MB.
 pub(super) const QUEUE_RECORDS_MAX: usize = 20_000;

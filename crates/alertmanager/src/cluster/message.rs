@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Fingerprint;
 use crate::nflog::NotifyKey;
-use crate::state::codec::Line;
+use crate::record::codec::Line;
 
 /// Longest name or address of a manager, in bytes. From DNS: a host name and a port.
 pub(super) const NAME_BYTES_MAX: usize = 260;

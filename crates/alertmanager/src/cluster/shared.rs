@@ -4,8 +4,8 @@
 use super::mesh::{Mesh, News, Shared};
 use super::message::Cursor;
 use crate::dispatch::{Core, Turn};
-use crate::state::Record;
-use crate::state::codec::{self, Line};
+use crate::record::Record;
+use crate::record::codec::{self, Line};
 
 /// Records of one page end when they are this long, in bytes. Chosen: some thousand records in a message.
 const PAGE_BYTES: usize = 256 << 10;
@@ -126,7 +126,8 @@ mod tests {
     use crate::dispatch::CoreOptions;
     use crate::maintenance::{Spec, Window, WindowRecord};
     use crate::metrics::Metrics;
-    use crate::nflog::{Entry, NotifyKey, ReceiverData};
+    use crate::nflog::{Entry, NotifyKey};
+    use crate::notification::ReceiverData;
     use crate::silence::Silence;
 
     const NOW_MS: i64 = 1_700_000_000_000;

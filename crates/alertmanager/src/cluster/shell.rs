@@ -30,7 +30,7 @@ use super::metrics::ClusterMetrics;
 use super::seal::{SealError, Sealer};
 use super::shared::{spread, take, turn};
 use crate::driver::{Inner, Shared};
-use crate::state::Record;
+use crate::record::Record;
 
 /// Longest envelope that is taken or sent, in bytes. Chosen: the log entry of a group with every alert there can be.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;

@@ -17,8 +17,9 @@ use super::message::{Body, Identity, Message};
 use super::shared::{is_blank, spread, take, turn};
 use crate::alert::Alert;
 use crate::config::Config;
-use crate::dispatch::{Action, Core, CoreOptions, JobId, Outcome, Reason, Word};
+use crate::dispatch::{Action, Core, CoreOptions, JobId, Word};
 use crate::metrics::Metrics;
+use crate::notification::{Outcome, Reason};
 use crate::silence::Silence;
 use crate::state::Store;
 

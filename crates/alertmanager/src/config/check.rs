@@ -10,11 +10,13 @@ use net::{HttpClientConfig, Secret};
 
 use super::own::RawOwn;
 use super::raw::{At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawRoute};
-use super::{Config, ConfigError, InhibitRuleConfig, Receiver, RouteConfig, render};
+use super::{Config, ConfigError, Receiver, render};
+use crate::inhibit::InhibitRuleConfig;
 use crate::interval::{self, Interval};
 use crate::matcher;
 use crate::receiver::{RawReceiver, SLACK_APP_URL, Source};
 use crate::route::GroupBy;
+use crate::route::RouteConfig;
 
 /// Upstream's default of `resolve_timeout`.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(300);

@@ -15,16 +15,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::Matcher;
 use model::yaml::YamlError;
 
+use crate::inhibit::{Dependencies, DependencyConfig, InhibitRuleConfig};
 use crate::interval::Interval;
 use crate::maintenance::Window;
 use crate::receiver::Kind;
-use crate::route::GroupBy;
+use crate::route::{RouteConfig, RouteTree};
 
 pub(crate) use check::{Checker, Fault};
-pub(crate) use own::{DependencyConfig, Escalation, Flap, HostConfig, Ignore, Occurrences, RouteOwn};
+pub(crate) use own::HostConfig;
 pub(crate) use raw::At;
 
 /// What the program does without a file: one route by alert name, and a receiver that sends nowhere.
@@ -111,38 +111,6 @@ pub struct Summary {
     pub n_templates: usize,
 }
 
-/// A node of the route tree; `None` inherits.
-#[derive(Debug, Clone)]
-pub(crate) struct RouteConfig {
-    pub(crate) receiver: Option<String>,
-    pub(crate) group_by: Option<GroupBy>,
-    pub(crate) matchers: Vec<Matcher>,
-    pub(crate) mute_intervals: Vec<String>,
-    pub(crate) active_intervals: Vec<String>,
-    pub(crate) is_continue: bool,
-    pub(crate) routes: Vec<RouteConfig>,
-    pub(crate) group_wait_ms: Option<i64>,
-    pub(crate) group_interval_ms: Option<i64>,
-    pub(crate) repeat_interval_ms: Option<i64>,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) own: RouteOwn,
-}
-
-impl RouteConfig {
-    /// Itself and all below.
-    fn count(&self) -> usize {
-        1 + self.routes.iter().map(Self::count).sum::<usize>()
-    }
-}
-
-/// One inhibition rule.
-#[derive(Debug, Clone)]
-pub(crate) struct InhibitRuleConfig {
-    pub(crate) source: Vec<Matcher>,
-    pub(crate) target: Vec<Matcher>,
-    pub(crate) equal: Vec<String>,
-}
-
 /// Whom to tell, in one or more ways.
 #[derive(Debug, Clone)]
 pub(crate) struct Receiver {
@@ -188,8 +156,8 @@ impl Config {
     }
 
     /// What depends on what, without alerts yet.
-    pub(crate) fn new_dependencies(&self) -> crate::dependency::Dependencies {
-        crate::dependency::Dependencies::new(&self.dependencies, &self.topology, &self.hosts.labels)
+    pub(crate) fn new_dependencies(&self) -> Dependencies {
+        Dependencies::new(&self.dependencies, &self.topology, &self.hosts.labels)
     }
 
     /// How many of each thing there are.
@@ -207,7 +175,7 @@ impl Config {
     /// What is odd and no error.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let tree = crate::route::RouteTree::new(&self.route);
+        let tree = RouteTree::new(&self.route);
         let hasty = tree.iter().filter(|route| route.repeat_interval_ms < route.group_interval_ms);
         let hasty = hasty.map(|route| {
             format!(
@@ -237,7 +205,7 @@ impl Config {
 
     /// Whether hosts can be asked about, if any route needs that.
     pub(crate) fn require_samples(&self, has_store: bool) -> Result<(), ConfigError> {
-        let tree = crate::route::RouteTree::new(&self.route);
+        let tree = RouteTree::new(&self.route);
         let needs = tree.iter().any(|route| route.success_ms.is_some());
         if needs && !has_store && self.hosts.samples.is_none() { Err(ConfigError::NoSamples) } else { Ok(()) }
     }

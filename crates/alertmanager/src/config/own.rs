@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Duration, Matcher};
+use model::Duration;
 use net::HttpClientConfig;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -14,8 +14,12 @@ use url::Url;
 use super::check::{Checker, Fault, texts_to_matchers};
 use super::maintenance::RawWindow;
 use super::raw::At;
-use crate::dependency::DEPTH_MAX;
+use crate::escalate::Escalation;
+use crate::flap::Flap;
+use crate::inhibit::{DEPTH_MAX, DependencyConfig};
+use crate::route::RouteOwn;
 use crate::time::parse_rfc3339;
+use crate::watch::{Ignore, Occurrences};
 
 /// Most detections that may be asked for. Chosen: each watched alert keeps so many times.
 const OCCURRENCES_MAX: u64 = 1_000;
@@ -111,15 +115,6 @@ struct RawFlap {
     stable: Option<Duration>,
 }
 
-/// An alert flaps that changes so often within so long, until it did not for so long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Flap {
-    /// Zero switches off.
-    pub(crate) changes: usize,
-    pub(crate) within_ms: i64,
-    pub(crate) stable_ms: i64,
-}
-
 /// `hinomi.dependencies`: what is no news while something else is down.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -128,59 +123,6 @@ struct RawDependency {
     children: Option<Vec<At<String>>>,
     equal: Option<Vec<String>>,
     wait: Option<Duration>,
-}
-
-/// Alerts that are no news while another one fires whose labels are equal, or of a host in front.
-#[derive(Debug, Clone)]
-pub(crate) struct DependencyConfig {
-    pub(crate) parents: Vec<Matcher>,
-    pub(crate) children: Vec<Matcher>,
-    pub(crate) equal: Vec<String>,
-    pub(crate) wait_ms: i64,
-}
-
-/// Who is told of what nobody acknowledged for so long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Escalation {
-    pub(crate) after_ms: i64,
-    pub(crate) receiver: String,
-}
-
-/// So many detections within so long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Occurrences {
-    /// Two or more.
-    pub(crate) count: usize,
-    pub(crate) within_ms: i64,
-}
-
-/// Alerts that nobody is told of until a day that somebody answers for.
-#[derive(Debug, Clone)]
-pub(crate) struct Ignore {
-    pub(crate) matchers: Vec<Matcher>,
-    pub(crate) owner: String,
-    pub(crate) ends_at_ms: i64,
-    pub(crate) reason: String,
-}
-
-impl Ignore {
-    /// Whether it hides `labels` at `now_ms`.
-    pub(crate) fn hides(&self, labels: &model::Labels, now_ms: i64) -> bool {
-        now_ms < self.ends_at_ms && self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
-    }
-}
-
-/// What a route says; `None` inherits, and what is off is zero (occurrences: one).
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RouteOwn {
-    pub(crate) occurrences: Option<Occurrences>,
-    pub(crate) reissue_ms: Option<i64>,
-    pub(crate) success_ms: Option<i64>,
-    /// Besides those of the routes above.
-    pub(crate) ignores: Vec<Arc<Ignore>>,
-    /// In the order of their times; none switches off.
-    pub(crate) escalate: Option<Vec<Escalation>>,
-    pub(crate) flap: Option<Flap>,
 }
 
 /// How it is known that a host is active.

@@ -6,11 +6,12 @@
 
 use model::Labels;
 
-use super::group::{GroupId, Snapshot};
+use super::group::GroupId;
 use super::{Core, Record};
 use crate::alert::{Alert, Fingerprint};
-use crate::config::Flap;
+use crate::flap::Flap;
 use crate::nflog::Entry;
+use crate::notification::Snapshot;
 use crate::route::Route;
 
 /// The annotation by which messages say that an alert flaps.

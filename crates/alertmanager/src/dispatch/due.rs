@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::group::{Snapshot, fingerprints};
+use super::group::fingerprints;
 use super::oncall::Hands;
 use super::steps::Line;
 use super::{Core, Heard};
 use crate::alert::Fingerprint;
 use crate::config::Integration;
 use crate::nflog::{self, Current, Entry, Issued, NotifyKey, Reason};
+use crate::notification::{ReceiverData, Snapshot};
 use crate::route::Route;
 
 /// When each firing alert was told first; `None` for with this message.
@@ -28,7 +29,7 @@ pub(super) struct Due {
     pub(super) since: Since,
     /// Whether others of the group fire that were told before.
     pub(super) others_fire: bool,
-    pub(super) data: nflog::ReceiverData,
+    pub(super) data: ReceiverData,
 }
 
 /// Why, and what is to be said where that is not everything.

@@ -12,7 +12,7 @@ use super::group::GroupId;
 use super::{Core, CoreOptions};
 use crate::alert::Fingerprint;
 use crate::config::Config;
-use crate::driver::Limits;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::nflog::Entry;
 use crate::route::{GroupBy, Route, RouteIdx};

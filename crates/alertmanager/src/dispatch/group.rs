@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::Labels;
 
 use crate::alert::{Alert, Fingerprint, sort_key};
+use crate::notification::Snapshot;
 use crate::route::RouteIdx;
 
 use super::turn::Parked;
@@ -50,15 +51,6 @@ pub(crate) struct Group {
     pub(crate) failing_ms: Option<i64>,
     /// When its next receivers were tried last.
     pub(crate) tried_ms: Option<i64>,
-}
-
-/// An alert as it was at the moment of a flush.
-#[derive(Debug, Clone)]
-pub(crate) struct Snapshot {
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) alert: Arc<Alert>,
-    /// Fixed at the flush, so that an alert does not resolve while its message is being sent.
-    pub(crate) is_firing: bool,
 }
 
 impl Group {

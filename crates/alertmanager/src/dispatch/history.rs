@@ -3,11 +3,12 @@
 use std::ops::{AddAssign, Bound};
 use std::sync::Arc;
 
-use super::group::{GroupId, Snapshot};
-use super::job::{Job, JobId, Outcome};
+use super::group::GroupId;
+use super::job::{Job, JobId};
 use super::{Core, Heard};
 use crate::alert::Fingerprint;
 use crate::history::{Attempted, Event, Kind, Standing, What};
+use crate::notification::{Outcome, Snapshot};
 use crate::route::Route;
 
 /// Alerts that are looked at while nobody else is served. Chosen: some milliseconds, of the hundred that all of 100,000 took at once.
@@ -125,7 +126,7 @@ impl Core {
             attempted(
                 job,
                 Kind::Failed,
-                super::Reason::Deadline.text(),
+                crate::notification::Reason::Deadline.text(),
                 "its group interval is over",
                 job.began_ms,
             )

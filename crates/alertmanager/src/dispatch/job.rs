@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::group::GroupId;
 use crate::alert::Fingerprint;
 use crate::config::Integration;
-use crate::nflog::{Issued, NotifyKey, ReceiverData};
-use crate::notify::Notification;
+use crate::nflog::{Issued, NotifyKey};
+use crate::notification::Notification;
 
 /// First wait between attempts, its growth and its bound: those of the backoff that Alertmanager uses.
 const BACKOFF_FIRST_MS: f64 = 500.0;
@@ -17,56 +17,6 @@ const BACKOFF_MAX_MS: f64 = 60_000.0;
 /// Names one job for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct JobId(pub(crate) u64);
-
-/// Why an attempt failed, in the words of the `reason` label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Other,
-    Client,
-    Server,
-    Deadline,
-    Auth,
-    RateLimited,
-}
-
-impl Reason {
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::Other => "other",
-            Self::Client => "clientError",
-            Self::Server => "serverError",
-            Self::Deadline => "contextDeadlineExceeded",
-            Self::Auth => "authError",
-            Self::RateLimited => "rateLimited",
-        }
-    }
-}
-
-/// What an attempt came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Delivered; what the receiver wants remembered with it.
-    Delivered(ReceiverData),
-    /// Not delivered; another attempt may help or not.
-    Failed {
-        /// Whether to try again.
-        is_retryable: bool,
-        /// For the metric.
-        reason: Reason,
-        /// For the log.
-        message: String,
-        /// How long the receiver asks to be left alone, in milliseconds.
-        wait_ms: i64,
-    },
-}
-
-impl Outcome {
-    /// Delivered, and nothing to remember.
-    #[cfg(test)]
-    pub(crate) fn delivered() -> Self {
-        Self::Delivered(ReceiverData::new())
-    }
-}
 
 /// A notification that is not delivered yet.
 #[derive(Debug)]

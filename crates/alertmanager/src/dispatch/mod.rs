@@ -24,9 +24,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use explain::explain_config;
-pub(crate) use group::{Group, GroupId, Snapshot};
+pub(crate) use group::{Group, GroupId};
 pub(crate) use history::Counts;
-pub(crate) use job::{Job, JobId, Outcome, Reason};
+pub(crate) use job::{Job, JobId};
 pub(crate) use oncall::{Word, WordError};
 pub(crate) use steps::StepView;
 pub(crate) use turn::Turn;
@@ -37,26 +37,24 @@ pub(crate) use windows::{RUNS_SHOWN, WindowView};
 use crate::ack::Acks;
 use crate::alert::{Alert, Fingerprint};
 use crate::config::{Config, Integration};
-use crate::driver::Limits;
 use crate::escalate::Pauses;
 use crate::flap::Flaps;
 use crate::history::Recorder;
 use crate::hosts::{Host, Hosts};
 use crate::inhibit::Inhibitor;
+use crate::limits::{ALERTS_MAX, Limits};
 use crate::maintenance::Windows;
 use crate::metrics::Metrics;
 use crate::nflog::{self, Entry, Issued, NotifyKey, NotifyLog};
-use crate::notify::Notification;
+use crate::notification::Notification;
+use crate::notification::{Outcome, Reason, ReceiverData, Snapshot};
 use crate::promise::Promises;
+use crate::record::Record;
 use crate::route::{Route, RouteTree};
 use crate::silence::{Silence, SilenceError, SilenceLimits, Silences};
-use crate::state::Record;
 use crate::watch::Watches;
 use due::Due;
 use steps::Line;
-
-/// How many alerts are kept, resolved ones included. Chosen: some 100 MB of memory.
-pub const ALERTS_MAX: usize = 200_000;
 
 /// How many attempts of one receiver run at once; more wait. Chosen: enough for a slow mail server, few enough that a
 /// flood of groups does not become a flood of connections.
@@ -148,7 +146,7 @@ struct Told {
     resolved: BTreeSet<Fingerprint>,
     issued: Issued,
     since: due::Since,
-    data: nflog::ReceiverData,
+    data: ReceiverData,
     repeat_interval_ms: i64,
 }
 

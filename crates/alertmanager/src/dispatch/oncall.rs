@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use model::Matcher;
 
-use super::group::{GroupId, Snapshot};
+use super::group::GroupId;
 use super::{Core, Record};
 use crate::ack::{ACKS_MAX, Ack};
 use crate::alert::{Alert, Fingerprint};
 use crate::nflog::Entry;
+use crate::notification::Snapshot;
 use crate::route::Route;
 
 /// What somebody says about alerts: that they are in hand, or that they are not.

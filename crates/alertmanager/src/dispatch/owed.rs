@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use model::Labels;
 
-use super::group::{GroupId, Snapshot, fingerprints};
+use super::group::{GroupId, fingerprints};
 use super::job::{Job, JobId};
 use super::{Core, FLUSH_MS_MIN, Heard, Record};
 use crate::alert::Fingerprint;
 use crate::config::Integration;
 use crate::nflog::{NotifyKey, Reason};
-use crate::notify::Notification;
+use crate::notification::Notification;
+use crate::notification::Snapshot;
 use crate::promise::{Ended, Promised};
 use crate::route::{Route, RouteIdx};
 

@@ -7,12 +7,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::group::{GroupId, Snapshot};
+use super::group::GroupId;
 use super::owed::NO_EPOCH;
 use super::{Core, Heard, Record};
 use crate::alert::{Alert, Fingerprint};
-use crate::config::{Escalation, Integration};
+use crate::config::Integration;
+use crate::escalate::Escalation;
 use crate::nflog::{Entry, NotifyKey, Reason};
+use crate::notification::Snapshot;
 use crate::route::Route;
 
 /// How often clocks of told alerts are looked at, in milliseconds; a silence may count by so much too long or too short.

@@ -7,14 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::group::{Group, GroupId, Snapshot};
+use super::group::{Group, GroupId};
 use super::{Core, Record};
 use crate::ack::{ACKS_MAX, Acks};
 use crate::alert::Fingerprint;
 use crate::nflog::{Entry, NotifyKey, NotifyLog};
+use crate::notification::Snapshot;
+use crate::record::codec;
 use crate::route::Route;
 use crate::silence::SILENCES_MAX;
-use crate::state::codec;
 
 /// How far ahead of our clock a record of another manager may be dated, in milliseconds. Chosen: no clock that anybody
 /// looks after is a day wrong, and the last word wins, so that one from next year would win for a year.

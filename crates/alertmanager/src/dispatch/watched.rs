@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use model::Labels;
 
-use super::group::{GroupId, Snapshot};
-use super::{ALERTS_MAX, Action, Core, Record};
+use super::group::GroupId;
+use super::{Action, Core, Record};
 use crate::alert::{Alert, Fingerprint};
-use crate::config::{Ignore, Integration, Occurrences};
+use crate::config::Integration;
 use crate::hosts::{ASK_INTERVAL_MS, HOSTS_PER_ROUND_MAX, Host};
+use crate::limits::ALERTS_MAX;
 use crate::nflog::{Entry, NotifyKey};
+use crate::notification::Snapshot;
 use crate::route::{Route, RouteIdx};
+use crate::watch::{Ignore, Occurrences};
 
 impl Core {
     /// Takes note of a report that an alert fires; returns for which routes it counts from now on.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::Core;
 use crate::maintenance::{Origin, Run, Window, WindowError, WindowRecord, held_by};
+use crate::record::Record;
 use crate::silence::{Silence, SilenceError, SilenceState};
-use crate::state::Record;
 
 /// Runs that are shown of each window. From the issue: the next five.
 pub(crate) const RUNS_SHOWN: usize = 5;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{EventLine, map};
 use crate::alert::{Alert, Fingerprint};
-use crate::notify::Notification;
+use crate::notification::Notification;
 use crate::silence::Silence;
 
 /// Most alerts that one event names of each state. Chosen: a search by label finds all but the largest groups whole.

@@ -22,7 +22,7 @@ pub(crate) use event::{Attempted, Event, Kind, What};
 pub(crate) use recorder::{LastAttempt, Recorder, Standing};
 pub(crate) use search::{Found, Page, Wanted};
 
-use crate::dispatch::ALERTS_MAX;
+use crate::limits::ALERTS_MAX;
 use log::Log;
 
 /// Most events that wait to be written; more are dropped and counted. Chosen: an end of every alert at once fits.

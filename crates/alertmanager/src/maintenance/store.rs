@@ -8,7 +8,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::window::{RUN_MS_MAX, Window, WindowError};
-use crate::state::{Record, codec};
+use crate::record::{Record, codec};
 
 /// Most windows made by the API. Chosen.
 pub(crate) const WINDOWS_MAX: usize = 1_000;

@@ -14,8 +14,8 @@ use url::Url;
 use super::trace::Trace;
 use super::{Data, Failure, Notification, Notifier};
 use crate::config::Integration;
-use crate::dispatch::Reason;
-use crate::nflog::ReceiverData;
+use crate::notification::Reason;
+use crate::notification::ReceiverData;
 use crate::receiver::Source;
 
 /// Longest answer of a receiver that is read, in bytes. Chosen: a search of Jira fits, and only the beginning is shown.

@@ -7,7 +7,7 @@ use model::{Labels, Measured};
 
 use super::Notification;
 use crate::alert::{Fingerprint, ZERO_TIME_MS};
-use crate::dispatch::Snapshot;
+use crate::notification::Snapshot;
 
 /// The label that comes first in lists of pairs.
 const FIRST_LABEL: &str = "alertname";

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use net::Response;
 
-use crate::dispatch::{Outcome, Reason};
+use crate::notification::{Outcome, Reason};
 
 /// How much of an answer an error shows, in characters.
 pub(crate) const ANSWER_CHARS_MAX: usize = 256;

@@ -11,20 +11,18 @@ mod functions;
 mod template;
 mod trace;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Labels;
 use net::HttpClient;
 use parking_lot::Mutex;
 use stdx::Dir;
 
 use crate::config::{Config, ConfigError, Integration};
-use crate::dispatch::{Outcome, Reason, Snapshot};
 use crate::hosts::Remote;
-use crate::nflog::ReceiverData;
+use crate::notification::{Notification, Outcome, Reason};
 use template::Templates;
 use trace::Trace;
 
@@ -32,26 +30,6 @@ pub(crate) use attempt::{Attempt, go_json, secret_header};
 pub(crate) use data::{AlertData, Data, Kv, status};
 pub(crate) use failure::{ANSWER_CHARS_MAX, Failure};
 pub(crate) use trace::Exchange;
-
-/// One message: what is said to one receiver about one group.
-#[derive(Debug, Clone)]
-pub(crate) struct Notification {
-    pub(crate) receiver: String,
-    pub(crate) group_key: String,
-    pub(crate) group_labels: Labels,
-    /// Templates, filled in for each message.
-    pub(crate) route_labels: BTreeMap<String, String>,
-    /// Upstream's words for why it is sent.
-    pub(crate) reason: &'static str,
-    /// By job, instance, labels.
-    pub(crate) alerts: Vec<Snapshot>,
-    /// Whether others of the group fire of which this says nothing.
-    pub(crate) others_fire: bool,
-    /// What the receiver noted at the message before, about the same alerts.
-    pub(crate) data: ReceiverData,
-    /// When it was decided; what templates see as now.
-    pub(crate) now_ms: i64,
-}
 
 /// Whether the templates of `config` can be read.
 pub(crate) fn check_templates(config: &Config) -> Result<(), ConfigError> {

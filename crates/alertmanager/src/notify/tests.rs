@@ -1,5 +1,6 @@
 //! Messages to the byte, and real HTTP on loopback.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Labels;
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use super::data::Data;
 use super::*;
 use crate::alert::{Alert, Fingerprint};
+use crate::notification::Snapshot;
 
 pub(crate) const T0: i64 = 1_763_676_000_000;
 

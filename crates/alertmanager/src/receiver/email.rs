@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::value::{non_empty, or_template};
 use super::{Kind, Sending, Source};
 use crate::config::{At, Checker, Fault};
-use crate::dispatch::Reason;
+use crate::notification::Reason;
 use crate::notify::{Attempt, Failure};
 use crate::time::api_rfc3339;
 

@@ -12,7 +12,7 @@ use url::Url;
 use super::value::{GoDuration, api_url, cut, non_empty, or_template, timeout_of};
 use super::{Kind, Sending, Source};
 use crate::config::{Checker, Fault};
-use crate::dispatch::Reason;
+use crate::notification::Reason;
 use crate::notify::{Attempt, Failure, go_json};
 
 /// Where events of version 2 go.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::dispatch::{Outcome, Reason};
-use crate::notify::Notification;
+use crate::notification::Notification;
+use crate::notification::{Outcome, Reason};
 use crate::notify::tests::{OK, attempt, notification, notifier, server, snapshot};
 
 /// The group after all has resolved.

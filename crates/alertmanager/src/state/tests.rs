@@ -11,8 +11,11 @@ use stdx::metrics::Registry;
 use stdx::{Dir, FaultyDir, MemDir};
 
 use super::*;
+use crate::alert::Alert;
 use crate::config::Config;
 use crate::dispatch::CoreOptions;
+use crate::nflog::NotifyKey;
+use crate::silence::Silence;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -207,7 +210,7 @@ fn the_files_of_an_alertmanager_are_taken_over_once() {
     };
     let known = alert("A", NOW_MS);
     let fingerprint = Fingerprint::of(&labels);
-    let snapshot = crate::dispatch::Snapshot { fingerprint, alert: Arc::new(known), is_firing: true };
+    let snapshot = crate::notification::Snapshot { fingerprint, alert: Arc::new(known), is_firing: true };
     let entry = core.nflog.get(&key).expect("the entry");
     assert!(!entry.firing.contains(&fingerprint), "it holds their hash");
     assert!(entry.in_our_hashes(&[snapshot]).firing.contains(&fingerprint));

@@ -6,14 +6,22 @@
 
 use std::collections::BTreeMap;
 
-use model::Labels;
+use model::{Labels, Matcher};
 
+use super::rule::{InhibitRuleConfig, Rule};
 use crate::alert::{Alert, Fingerprint};
-use crate::config::{DependencyConfig, InhibitRuleConfig};
-use crate::inhibit::Rule;
 
 /// How many hosts may stand one behind another. Chosen; the configuration refuses more.
 pub(crate) const DEPTH_MAX: usize = 16;
+
+/// Alerts that are no news while another one fires whose labels are equal, or of a host in front.
+#[derive(Debug, Clone)]
+pub(crate) struct DependencyConfig {
+    pub(crate) parents: Vec<Matcher>,
+    pub(crate) children: Vec<Matcher>,
+    pub(crate) equal: Vec<String>,
+    pub(crate) wait_ms: i64,
+}
 
 /// One dependency and the alerts that match its parents.
 #[derive(Debug)]

@@ -192,14 +192,14 @@ pub(crate) struct KeyLine {
 
 /// What a file holds.
 #[derive(Debug, Default)]
-pub(super) struct Replayed {
-    pub(super) records: Vec<Record>,
+pub(crate) struct Replayed {
+    pub(crate) records: Vec<Record>,
     /// Lines that were skipped.
-    pub(super) n_damaged: u64,
+    pub(crate) n_damaged: u64,
 }
 
 /// Reads a whole file. A last line without newline was cut short and is dropped silently.
-pub(super) fn replay(bytes: &[u8], header: &str) -> Replayed {
+pub(crate) fn replay(bytes: &[u8], header: &str) -> Replayed {
     let mut replayed = Replayed::default();
     if bytes.is_empty() {
         return replayed;
@@ -233,7 +233,7 @@ pub(crate) fn json(record: &Record) -> String {
 }
 
 /// Appends one record to `out`.
-pub(super) fn push(out: &mut String, record: &Record) {
+pub(crate) fn push(out: &mut String, record: &Record) {
     let json = json(record);
     let _ = writeln!(out, "{:08x} {json}", crc32c::crc32c(json.as_bytes()));
 }

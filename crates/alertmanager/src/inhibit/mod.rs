@@ -1,91 +1,24 @@
 //! Inhibition: an alert that is silent because a graver one explains it.
 //!
 //! In from the configuration and every stored alert; asked at each flush and by the API.
-//! For each rule the sources are indexed by the values of its `equal` labels, all of them, so that inhibition lasts
-//! until the last source resolves. (Alertmanager keeps one source per index entry.)
-//! Pure. A missing label equals an empty one.
+//! Inhibition lasts until the last source resolves. (Alertmanager keeps one source per index entry.)
+//! Rules in `rule`, what depends on what in `dependency`. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+mod dependency;
+mod rule;
 
-use model::{Labels, Matcher};
+use model::Labels;
 
 use crate::alert::{Alert, Fingerprint};
-use crate::config::InhibitRuleConfig;
-use crate::dependency::Dependencies;
 
-/// One rule and the alerts that match its source side.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    source: Vec<Matcher>,
-    target: Vec<Matcher>,
-    equal: Vec<String>,
-    sources: HashMap<Vec<String>, BTreeSet<Fingerprint>>,
-}
+pub(crate) use dependency::{DEPTH_MAX, Dependencies, DependencyConfig};
+pub(crate) use rule::{InhibitRuleConfig, Rule};
 
 /// All rules.
 #[derive(Debug, Default)]
 pub(crate) struct Inhibitor {
     rules: Vec<Rule>,
     dependencies: Dependencies,
-}
-
-fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
-    matchers.iter().all(|matcher| matcher.matches_labels(labels))
-}
-
-impl Rule {
-    /// Without sources yet.
-    pub(crate) fn new(config: &InhibitRuleConfig) -> Self {
-        Self {
-            source: config.source.clone(),
-            target: config.target.clone(),
-            equal: config.equal.clone(),
-            sources: HashMap::new(),
-        }
-    }
-
-    /// Whether `labels` are on the side that is hidden.
-    pub(crate) fn takes(&self, labels: &Labels) -> bool {
-        all_match(&self.target, labels)
-    }
-
-    /// Whether `labels` are on the side that hides.
-    pub(crate) fn is_source(&self, labels: &Labels) -> bool {
-        all_match(&self.source, labels)
-    }
-
-    /// Names of the labels that both sides share.
-    pub(crate) fn equal(&self) -> &[String] {
-        &self.equal
-    }
-
-    /// The alerts that hide and whose shared labels have these values.
-    pub(crate) fn sources(&self, values: &[String]) -> impl Iterator<Item = Fingerprint> {
-        self.sources.get(values).into_iter().flatten().copied()
-    }
-
-    /// Takes note of a stored alert, if it may hide others.
-    pub(crate) fn insert(&mut self, fingerprint: Fingerprint, labels: &Labels) {
-        if self.is_source(labels) {
-            self.sources.entry(self.equal_values(labels)).or_default().insert(fingerprint);
-        }
-    }
-
-    /// Forgets an alert that is stored no more.
-    pub(crate) fn remove(&mut self, fingerprint: Fingerprint, labels: &Labels) {
-        let values = self.equal_values(labels);
-        if let Some(sources) = self.sources.get_mut(&values) {
-            sources.remove(&fingerprint);
-            if sources.is_empty() {
-                self.sources.remove(&values);
-            }
-        }
-    }
-
-    /// The values of the shared labels; a missing label is an empty one.
-    pub(crate) fn equal_values(&self, labels: &Labels) -> Vec<String> {
-        self.equal.iter().map(|name| labels.get(name).unwrap_or("").to_owned()).collect()
-    }
 }
 
 impl Inhibitor {
@@ -135,6 +68,7 @@ impl Inhibitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Matcher;
     use std::collections::HashMap;
 
     /// `now` is 100; alerts end at the given time.
