@@ -5,6 +5,7 @@
 //! log before head, block before the head lets go, and both before segments of the log go.
 
 mod admin;
+mod append;
 mod budget;
 mod compact;
 mod import;
@@ -34,7 +35,7 @@ use storage::{
 use crate::block::Block;
 use crate::error::TsdbError;
 use crate::families::Families;
-use crate::head::{DbAppender, Head};
+use crate::head::Head;
 use crate::index::BlockCache;
 use crate::metrics::Metrics;
 use crate::options::{Limits, Options};
@@ -42,6 +43,7 @@ use crate::query;
 use crate::report::{MaintenanceReport, OpenReport, Stats};
 use crate::wal::{Log, SyncHandle};
 
+use append::DbAppender;
 use budget::Budget;
 use log::LogPair;
 use syncs::Syncs;

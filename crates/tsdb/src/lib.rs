@@ -5,6 +5,7 @@
 //! Sync: no tokio, no threads, no sockets, no clock; time comes in as `now_ms`, files through `stdx::Dir`.
 
 mod block;
+mod coded;
 mod compact;
 mod db;
 mod error;
@@ -15,12 +16,15 @@ mod head;
 pub mod index;
 pub mod inspect;
 mod metrics;
+mod newest;
 mod options;
 pub mod page;
 mod query;
 mod report;
 mod rollup;
+mod row;
 pub mod series;
+mod sink;
 pub mod wal;
 
 #[doc(hidden)]

@@ -118,6 +118,12 @@ pub struct Limits {
 }
 
 impl Options {
+    /// The longest that any series is kept when those without a rule are kept `other_ms`; 0 for ever.
+    pub(crate) fn longest_retention_ms(&self, other_ms: i64) -> i64 {
+        let all = || self.retention_rules.iter().map(|rule| rule.retention_ms).chain([other_ms]);
+        if all().any(|ms| ms == 0) { 0 } else { all().max().unwrap_or(0) }
+    }
+
     /// The part that may change.
     #[must_use]
     pub fn limits(&self) -> Limits {

@@ -9,7 +9,6 @@ mod open;
 mod pages;
 mod reader;
 mod select;
-mod sink;
 mod tombstones;
 mod writer;
 
@@ -18,12 +17,13 @@ pub(crate) use newest::NewestOfBlock;
 pub(crate) use open::{block_names, free_name, open_all, quarantine, remove_block, without_replaced};
 pub(crate) use pages::{Columns, PageReader, damaged_page};
 pub(crate) use reader::{Block, Deleted, Problem};
-pub(crate) use sink::Sink;
 pub use tombstones::fuzz_tombstones;
 pub(crate) use tombstones::{Tombstones, write_tombstones};
 pub(crate) use writer::{BlockWriter, Column, KnownPage};
 
 use std::sync::Arc;
+
+use crate::page::PageKind;
 
 pub(crate) const META_FILE: &str = "meta.json";
 pub(crate) const PAGES_FILE: &str = "pages";
@@ -42,49 +42,6 @@ pub(crate) const TMP_SUFFIX: &str = ".tmp";
 
 /// Where damaged things go.
 pub(crate) const QUARANTINE_DIR: &str = "quarantine";
-
-/// What a page holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum PageKind {
-    /// Values.
-    Floats = 0,
-    /// Start timestamps of the page before it; rows are the same.
-    Starts = 1,
-    /// Native histograms.
-    Histograms = 2,
-    /// Columns of roll-ups, whose last values are `Floats`: docs/formats/rollup.md.
-    First = 3,
-    Count = 4,
-    Sum = 5,
-    Min = 6,
-    Max = 7,
-    Correction = 8,
-}
-
-impl PageKind {
-    /// How many there are.
-    pub(crate) const N: usize = 9;
-    const ALL: [Self; Self::N] = [
-        Self::Floats,
-        Self::Starts,
-        Self::Histograms,
-        Self::First,
-        Self::Count,
-        Self::Sum,
-        Self::Min,
-        Self::Max,
-        Self::Correction,
-    ];
-
-    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(bits)).copied()
-    }
-
-    /// Whether its rows count as samples of the block.
-    pub(crate) fn is_counted(self) -> bool {
-        matches!(self, Self::Floats | Self::Histograms)
-    }
-}
 
 /// Rows of a timestamp column. Columns are told apart by pointer first, then by content.
 #[derive(Debug, Clone)]

@@ -12,11 +12,12 @@ use model::labels::METRIC_NAME;
 use roaring::RoaringBitmap;
 use storage::{Newest, NewestAsk, NewestSample, NewestSet, QueryError, SelectHints};
 
+use super::Block;
 use super::select::{BlockSet, ReadOrFail, fail};
-use super::{Block, PageKind};
 use crate::index::{BlockIndex, PageCursor, PageRef, ReadError};
+use crate::newest::{GroupNumbers, Pairs, Part, Translation};
+use crate::page::PageKind;
 use crate::page::{self, PointBuffer};
-use crate::query::{GroupNumbers, Pairs, Part, Translation};
 
 /// Places remembered. Chosen: more than there are targets.
 const SPOTS_MAX: usize = 4096;

@@ -16,11 +16,12 @@ use super::newest::NewestOfBlock;
 use super::select::BlockSet;
 use super::tombstones::read_tombstones;
 use super::{
-    BlockMeta, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, PageKind,
-    TOMBSTONES_COPY_FILE, TOMBSTONES_FILE, Tombstones, write_tombstones,
+    BlockMeta, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER, TOMBSTONES_COPY_FILE,
+    TOMBSTONES_FILE, Tombstones, write_tombstones,
 };
 use crate::error::TsdbError;
 use crate::index::{BlockCache, BlockIndex, IndexTwin, PageCursor, ReadError, Toc};
+use crate::page::PageKind;
 
 /// Reasons kept for the report. Chosen: the first few tell which disk it is.
 const REASONS_MAX: usize = 8;

@@ -14,12 +14,13 @@ use storage::{
     HistogramSample, QueryError, SelectHints, Series, SeriesSet, Stop, StorageError, Summary, share_of,
 };
 
+use super::Block;
 use super::pages::{Columns, PageReader, damaged_page};
 use super::reader::Deleted;
-use super::{Block, PageKind};
 use crate::error::TsdbError;
 use crate::index::{LabelCursor, PAGE_CRC_BYTES, PageCursor, PagePlace, PageRef, ReadError};
 use crate::page;
+use crate::page::PageKind;
 
 /// Plans remembered. Chosen: more than there are targets; with a day of pages each takes some 50 KB.
 const PLANS_MAX: usize = 4096;

@@ -11,11 +11,13 @@ use stdx::Dir;
 use super::meta::block_name;
 use super::{
     BlockMeta, BlockStats, Compaction, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PAGES_HEADER,
-    PageIn, PageKind, Sink, TMP_SUFFIX, TimesSlice,
+    PageIn, TMP_SUFFIX, TimesSlice,
 };
 use crate::error::TsdbError;
 use crate::index::{INDEX_HEADER, INLINE_BYTES_MAX, IndexWriter, PageOut, Toc};
 use crate::page;
+use crate::page::PageKind;
+use crate::sink::Sink;
 
 /// Columns remembered by pointer. Chosen: more targets than one server has; each holds a few kilobytes.
 const POINTERS_MAX: usize = 4096;

@@ -11,9 +11,10 @@ use stdx::{Clock, Dir, DiskDir, SystemClock};
 use storage::SelectHints;
 
 use super::merge::{Job, compact_blocks};
-use crate::block::{Block, BlockWriter, Compaction, PageIn, PageKind, TimesSlice};
+use crate::block::{Block, BlockWriter, Compaction, PageIn, TimesSlice};
 use crate::index::BlockCache;
 use crate::page;
+use crate::page::PageKind;
 
 const STEP_MS: i64 = 15_000;
 const START_MS: i64 = 1_700_006_400_000;

@@ -12,11 +12,12 @@ use stdx::Dir;
 
 use super::rows::{Rows, is_in};
 use crate::block::{
-    Block, BlockWriter, Column, Columns, Compaction, Deleted, KnownPage, PageKind, PageReader, Parent,
-    RolledUpFrom, damaged_page,
+    Block, BlockWriter, Column, Columns, Compaction, Deleted, KnownPage, PageReader, Parent, RolledUpFrom,
+    damaged_page,
 };
 use crate::error::TsdbError;
 use crate::index::{LabelCursor, PageCursor, PageRef, ReadError};
+use crate::page::PageKind;
 
 /// Pages of fewer rows are joined with their neighbours. Chosen: below, places and heads weigh as much as values.
 const ROWS_SMALL: usize = 240;

@@ -37,13 +37,6 @@ impl<'a> Retention<'a> {
         self.rules.iter().any(|rule| rule.fits(labels))
     }
 
-    /// The longest that any series is kept; 0 for ever.
-    pub(crate) fn longest_ms(&self) -> i64 {
-        let all = self.rules.iter().map(|rule| rule.retention_ms);
-        let all: Vec<i64> = all.chain([self.other_ms]).collect();
-        if all.contains(&0) { 0 } else { all.into_iter().max().unwrap_or(0) }
-    }
-
     fn from(&self, retention_ms: i64) -> i64 {
         if retention_ms > 0 { self.newest_ms.saturating_sub(retention_ms) } else { i64::MIN }
     }

@@ -2,7 +2,7 @@
 
 use model::{Histogram, TimeRange};
 
-use crate::block::PageKind;
+use crate::page::PageKind;
 use crate::page::{self, PageError};
 
 /// Decoded rows of one kind, by rising time.

@@ -11,9 +11,10 @@ use stdx::{Dir, MemDir};
 use storage::SelectHints;
 
 use super::merge::{Job, compact_blocks};
-use crate::block::{Block, BlockWriter, Compaction, PageIn, PageKind, TimesSlice};
+use crate::block::{Block, BlockWriter, Compaction, PageIn, TimesSlice};
 use crate::index::BlockCache;
 use crate::page;
+use crate::page::PageKind;
 
 /// A sample: whether it is a histogram, its number, its start timestamp.
 type Sample = (bool, u64, i64);

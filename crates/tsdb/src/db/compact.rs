@@ -159,7 +159,7 @@ pub(super) fn expire(db: &Db, now_ms: i64, report: &mut MaintenanceReport) -> Re
     let (_, mut infos) = infos(db);
     infos.sort_by_key(|info| info.min_ms);
     let newest_ms = newest_ms(db, now_ms);
-    let retention_ms = Retention::new(&db.options, db.limits().retention_ms, newest_ms).longest_ms();
+    let retention_ms = db.options.longest_retention_ms(db.limits().retention_ms);
     let other_bytes = rollup::other_bytes(db);
     let mut names = expired(&infos, newest_ms, now_ms, retention_ms, bytes_max(db)?, other_bytes);
     if db.tiers.are_made() {

@@ -11,10 +11,11 @@ use model::{Exemplar, Histogram, Labels, Metadata};
 use storage::{Appender, Series, SeriesSet, StorageError};
 
 use super::Db;
-use crate::block::{BlockWriter, Compaction, PageIn, PageKind, TimesSlice};
+use super::append::DbAppender;
+use crate::block::{BlockWriter, Compaction, PageIn, TimesSlice};
 use crate::error::TsdbError;
-use crate::head::DbAppender;
 use crate::page;
+use crate::page::PageKind;
 
 /// Rows of a page. Chosen: as many as two hours at 15 s have.
 const PAGE_ROWS: usize = 480;

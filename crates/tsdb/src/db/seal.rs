@@ -11,10 +11,11 @@ use roaring::RoaringBitmap;
 
 use super::compact::{next_stored, publish};
 use super::{Db, sweep};
-use crate::block::{BlockWriter, Compaction, PageIn, PageKind, TimesSlice};
+use crate::block::{BlockWriter, Compaction, PageIn, TimesSlice};
 use crate::error::TsdbError;
 use crate::head::{Page, SharedGroup, SideTables};
 use crate::page;
+use crate::page::PageKind;
 use crate::wal::{CommitWriter, NewColumn, NewSeries, SnapshotWriter, encode_floor};
 
 /// Series whose labels are looked up under one lock. Chosen: some tens of microseconds.

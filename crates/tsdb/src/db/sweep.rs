@@ -6,7 +6,8 @@
 use roaring::RoaringBitmap;
 
 use super::Db;
-use crate::head::{Group, GroupKind, NO_SERIES, Place, SharedGroup};
+use crate::head::{Group, NO_SERIES, Place, SharedGroup};
+use crate::row::GroupKind;
 
 /// Dead columns of a target's group above which its writer begins a new one. Chosen.
 const DEAD_COLUMNS_MIN: usize = 64;

@@ -8,7 +8,8 @@
 use model::STALE_NAN_BITS;
 use stdx::varint;
 
-use super::decimal::{self, EXP_RAW};
+use crate::coded::decimal::{self, EXP_RAW};
+use crate::coded::{Base, Coded};
 
 /// No series: the place of a column that was refused, moved or removed.
 pub(crate) const NO_SERIES: u32 = u32::MAX;
@@ -81,62 +82,6 @@ impl Event {
     #[inline]
     fn put_i64(&mut self, value: i64) {
         self.put_u64(((value << 1) ^ (value >> 63)) as u64);
-    }
-}
-
-/// What a value is coded against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Base {
-    pub(crate) bits: u64,
-    pub(crate) exp: u8,
-}
-
-/// A value as events and the log have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coded {
-    /// Difference of mantissas; the exponent stays.
-    Delta(i64),
-    /// Exponent and mantissa.
-    Decimal(u8, i64),
-    /// Bits.
-    Raw(u64),
-}
-
-impl Base {
-    /// Codes `bits` against `base`, and says what the next value is coded against.
-    #[inline]
-    pub(crate) fn code(base: Option<Self>, bits: u64) -> (Coded, Self) {
-        let value = f64::from_bits(bits);
-        let exp = base.map_or(EXP_RAW, |base| base.exp);
-        if let Some(base) = base
-            && let Some(new) = decimal::mantissa(value, exp)
-            && let Some(old) = decimal::mantissa(f64::from_bits(base.bits), exp)
-        {
-            return (Coded::Delta(new - old), Self { bits, exp });
-        }
-        let least = if exp == EXP_RAW { 0 } else { exp };
-        match decimal::shortest(value, least) {
-            Some((exp, mantissa)) => (Coded::Decimal(exp, mantissa), Self { bits, exp }),
-            None => (Coded::Raw(bits), Self { bits, exp: EXP_RAW }),
-        }
-    }
-
-    /// The inverse of [`Base::code`]; `None` when there is no such value.
-    #[inline]
-    pub(crate) fn decode(base: Option<Self>, coded: Coded) -> Option<Self> {
-        match coded {
-            Coded::Delta(delta) => {
-                let base = base?;
-                let old = decimal::mantissa(f64::from_bits(base.bits), base.exp)?;
-                let bits = decimal::of(old.checked_add(delta)?, base.exp).to_bits();
-                Some(Self { bits, exp: base.exp })
-            }
-            Coded::Decimal(exp, mantissa) if exp <= decimal::EXP_MAX => {
-                Some(Self { bits: decimal::of(mantissa, exp).to_bits(), exp })
-            }
-            Coded::Decimal(..) => None,
-            Coded::Raw(bits) => Some(Self { bits, exp: EXP_RAW }),
-        }
     }
 }
 

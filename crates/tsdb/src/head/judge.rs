@@ -1,6 +1,7 @@
 //! Whether a sample that comes alone is taken, and where it goes. One rule for append and commit.
 
-use super::group::{Group, GroupKind};
+use super::group::Group;
+use crate::row::GroupKind;
 
 /// Where a sample of a series that is a column goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,12 @@
 //! The newest samples, in memory: what was committed and is not in a block yet.
 //!
-//! In from [`appender`] after the log has a batch, and from replay; out to `query` as copies of columns and to the seal as pages.
+//! In from a commit (`db::append`) after the log has a batch, and from replay; out to `query` as copies of columns and to the seal as pages.
 //! Locks, in the order they are taken: the log (a commit holds it from judging to applying), the table, a group, what stands
 //! beside. A reader sees all of a row or nothing of it.
 //! Invariant: every sample here is in the log since the last seal that was published.
 
-mod appender;
+mod beside;
 mod column;
-mod commit;
-mod decimal;
 mod extras;
 mod group;
 mod judge;
@@ -24,14 +22,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 
-use crate::compact::Retention;
 use crate::options::{Limits, Options};
 use crate::series::SeriesTable;
 
-pub(crate) use appender::DbAppender;
-pub(crate) use column::{Base, Coded, Column, NO_SERIES};
+pub(crate) use beside::{apply_beside, apply_firsts};
+pub(crate) use column::{Column, NO_SERIES};
 pub(crate) use extras::{ExemplarRing, MetadataMap};
-pub(crate) use group::{Group, GroupKind, Page, Row, SharedGroup};
+pub(crate) use group::{Group, Page, SharedGroup};
+pub(crate) use judge::Verdict;
 pub(crate) use places::{Place, Places};
 pub(crate) use replay::Restore;
 pub(crate) use side::{Side, SideTables, Starts, StoredHistogram};
@@ -180,14 +178,14 @@ impl Head {
             memory_bytes: AtomicU64::new(0),
             block_ms: options.block_ms,
             ahead_max_ms: options.ahead_max_ms,
-            retention_ms: AtomicI64::new(Retention::new(options, options.retention_ms, 0).longest_ms()),
+            retention_ms: AtomicI64::new(options.longest_retention_ms(options.retention_ms)),
             late_window_ms: options.out_of_order_window_ms,
         }
     }
 
     /// Takes other limits than those of `options`.
     pub(crate) fn set_limits(&self, options: &Options, limits: &Limits) {
-        let longest_ms = Retention::new(options, limits.retention_ms, 0).longest_ms();
+        let longest_ms = options.longest_retention_ms(limits.retention_ms);
         self.retention_ms.store(longest_ms, Ordering::Release);
         self.exemplars.lock().set_max(limits.exemplars_max);
     }

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::beside::{apply_beside, apply_firsts};
 use super::column::NO_SERIES;
-use super::commit::{apply_beside, apply_firsts};
-use super::group::{Group, GroupKind, Row};
+use super::group::Group;
 use super::{ByNumber, Column, Head, Place, SharedGroup};
+use crate::row::{GroupKind, Row};
 use crate::wal::{
     BadRecord, Definition, Item, NewColumn, RowBase, decode_commit, decode_definitions, get_row,
 };

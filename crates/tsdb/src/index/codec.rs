@@ -4,7 +4,7 @@
 
 use stdx::varint;
 
-use crate::block::PageKind;
+use crate::page::PageKind;
 
 /// Pairs in one label set. Chosen: far over what any writer takes.
 const PAIRS_MAX: u64 = 1 << 16;

@@ -87,8 +87,9 @@ fn walk(index: &BlockIndex) -> Result<(), ReadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::{PageKind, Sink};
     use crate::index::{IndexWriter, PageOut};
+    use crate::page::PageKind;
+    use crate::sink::Sink;
     use model::Labels;
     use proptest::prelude::*;
     use std::sync::LazyLock;

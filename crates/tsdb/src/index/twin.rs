@@ -14,8 +14,8 @@ use super::codec::Toc;
 use super::leaf::{Fence, read_checked};
 use super::reader::{COLUMNS, PAGES, PAIRS, POSTINGS, SERIES};
 use super::writer::INDEX_HEADER;
-use crate::block::Sink;
 use crate::error::TsdbError;
+use crate::sink::Sink;
 
 /// First bytes: magic, version, zeros.
 const HEADER: [u8; 8] = *b"HITW\x01\0\0\0";

@@ -17,8 +17,8 @@ use super::codec::{PageOut, PagesState, TableAt, Toc, put_copy, put_list, put_pa
 use super::dict::PairDict;
 use super::leaf::{LEAF_BYTES, LeafWriter, POSTINGS_LEAF_BYTES, RestartBuilder};
 use super::twin;
-use crate::block::Sink;
 use crate::error::TsdbError;
+use crate::sink::Sink;
 
 pub(crate) const INDEX_HEADER: [u8; 8] = *b"HIDX\x02\0\0\0";
 /// Series numbers held while postings are gathered. Chosen: 64 MB; larger indexes take several walks over the label sets.

@@ -2,7 +2,7 @@
 
 use model::is_stale;
 
-use crate::block::PageKind;
+use crate::page::PageKind;
 use crate::page::{self, Summary};
 
 /// Checks `bytes`; on failure says what is wrong.

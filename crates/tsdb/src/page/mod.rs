@@ -11,6 +11,7 @@ mod encode;
 mod exceptions;
 mod histograms;
 mod ints;
+mod kind;
 mod pack;
 mod point;
 mod runs;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use encode::encode_values;
 pub use histograms::{HISTOGRAM_CELLS_MAX, decode_histograms, encode_histograms, histogram_cells};
+pub(crate) use kind::PageKind;
 pub use point::{PointBuffer, has_only_numbers, value_at};
 pub use summary::Summary;
 pub use times::{decode_starts, decode_times, encode_starts, encode_times};

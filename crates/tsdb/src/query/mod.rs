@@ -3,7 +3,6 @@
 //! The head is looked at before the list of blocks: what leaves the head is in a block by then, so that a reader meets
 //! a sample at least once, and takes it once. Pages of blocks are read when their series comes up.
 
-mod groups;
 mod head;
 mod newest;
 mod turns;
@@ -16,9 +15,8 @@ use storage::{FirstTexts, Joiner, QueryError, RolledUp, SelectHints, Series, Ser
 use crate::block::Block;
 use crate::db::Db;
 use crate::db::tiers::{FromTiers, RawSet};
-pub(crate) use groups::GroupNumbers;
 use head::HeadSet;
-pub(crate) use newest::{Pairs, Part, Translation, newest};
+pub(crate) use newest::newest;
 use turns::Turns;
 
 /// A part of the store that answers.

@@ -4,26 +4,14 @@
 
 mod head;
 mod merge;
-mod pairs;
 
-use storage::{NewestAsk, NewestSample, NewestSet, QueryError};
+use storage::{NewestAsk, NewestSet, QueryError};
 
 use super::{blocks_in, head_overlaps};
 use crate::db::Db;
+use crate::newest::Pairs;
 use head::NewestOfHead;
 use merge::{Merged, Source};
-pub(crate) use pairs::{Pairs, Translation};
-
-/// The newest sample that one part of the store has of a series.
-pub(crate) struct Part {
-    /// Its number there.
-    pub(crate) series: u32,
-    /// The number of its group there.
-    pub(crate) group: u32,
-    /// When it was; of no meaning where the sample is a whole series.
-    pub(crate) t_ms: i64,
-    pub(crate) sample: NewestSample,
-}
 
 /// See `storage::Queryable::newest`.
 pub(crate) fn newest<'a>(

@@ -7,10 +7,11 @@ use stdx::Dir;
 use storage::{HistogramSample, QueryError, Series, SeriesSet as _};
 
 use super::rows::{COLUMNS, Rows, thinned};
-use crate::block::{Block, BlockWriter, Compaction, PageIn, PageKind, RolledUpFrom, TimesSlice};
+use crate::block::{Block, BlockWriter, Compaction, PageIn, RolledUpFrom, TimesSlice};
 use crate::compact::PageRows;
 use crate::error::TsdbError;
 use crate::page;
+use crate::page::PageKind;
 use crate::query;
 
 /// Rows of a page. Chosen: as compaction makes them.

@@ -8,7 +8,8 @@ use model::{Labels, Matcher, TimeRange};
 use storage::{HistogramSample, QueryError, SelectHints, Series, SeriesSet};
 
 use super::serve::{Need, Row, repeats};
-use crate::block::{Block, PageKind};
+use crate::block::Block;
+use crate::page::PageKind;
 
 /// A block and which of its rows are asked for.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::{Sum, is_stale};
 use storage::HistogramSample;
 
-use crate::block::PageKind;
+use crate::page::PageKind;
 
 /// The columns of a row besides the last value, in the order in which they are written.
 pub(super) const COLUMNS: [PageKind; 6] =

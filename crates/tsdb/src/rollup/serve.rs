@@ -6,7 +6,7 @@
 use model::TimeRange;
 use storage::SelectHints;
 
-use crate::block::PageKind;
+use crate::page::PageKind;
 
 /// Samples made of one row at most, but for counts. Chosen: a second of an hour.
 const COPIES_MAX: i64 = 3_600;

@@ -9,7 +9,7 @@ use model::histogram::{ResetHint, Span};
 use stdx::varint;
 
 use super::record::BadRecord;
-use crate::head::{Base, Coded};
+use crate::coded::{Base, Coded};
 
 /// Buckets and bounds of one histogram. From Prometheus' limit on resolution, many times over.
 const BUCKETS_MAX: u64 = 1 << 16;

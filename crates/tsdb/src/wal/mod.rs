@@ -30,7 +30,7 @@ pub(crate) use writer::{SyncHandle, WalWriter};
 #[must_use]
 pub fn fuzz_record(payload: &[u8]) -> bool {
     let against =
-        RowBase { kind: crate::head::GroupKind::Following, last_ms: 0, step_ms: 0, n_rows: 1, mask: &[1] };
+        RowBase { kind: crate::row::GroupKind::Following, last_ms: 0, step_ms: 0, n_rows: 1, mask: &[1] };
     let commit = decode_commit(payload, &mut |item| match item {
         Item::Row { full, join, body, kind, .. } => {
             get_row(body, full, join, RowBase { kind, ..against }, |_| None).map(drop)

@@ -7,7 +7,7 @@ use model::{Exemplar, Histogram, Labels};
 use stdx::varint;
 
 use super::histogram::{get_histogram, get_value, put_histogram, put_value};
-use crate::head::GroupKind;
+use crate::row::GroupKind;
 
 const TYPE_COMMIT: u8 = 1;
 const TYPE_DEFINE: u8 = 2;

@@ -7,7 +7,8 @@ use stdx::bits::{BitReader, BitWriter};
 use stdx::varint;
 
 use super::record::BadRecord;
-use crate::head::{Base, Coded, GroupKind, Row};
+use crate::coded::{Base, Coded};
+use crate::row::{GroupKind, Row};
 
 /// Columns a group may have in the log. Chosen: far above what a target has, and little memory should a record lie.
 pub(crate) const COLUMNS_MAX: u32 = 1 << 22;

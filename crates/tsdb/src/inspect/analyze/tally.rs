@@ -6,10 +6,11 @@ use std::hash::BuildHasher;
 use model::{Matcher, TimeRange};
 
 use super::{Analysis, PageForm, Part, Spread};
-use crate::block::{Block, PageKind, PageReader};
+use crate::block::{Block, PageReader};
 use crate::error::TsdbError;
 use crate::index::{LabelCursor, PAGE_CRC_BYTES, PageCursor, PagePlace, PageRef};
 use crate::page;
+use crate::page::PageKind;
 use crate::report::NamedCount;
 
 /// Of one label pair.

@@ -6,10 +6,11 @@ use model::Labels;
 
 use super::{FINDINGS_MAX, Finding, Mend, Severity};
 use crate::block::{
-    Block, Columns, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PageKind, PageReader, TOMBSTONES_FILE,
+    Block, Columns, INDEX_COPY_FILE, INDEX_FILE, META_FILE, PAGES_FILE, PageReader, TOMBSTONES_FILE,
 };
 use crate::error::TsdbError;
 use crate::index::{LabelCursor, PageCursor, PagePlace, PageRef, ReadError};
+use crate::page::PageKind;
 
 /// Bytes read at once for the checksum of the whole file. Chosen.
 const PIECE_BYTES: usize = 1 << 20;

@@ -9,10 +9,8 @@ use model::labels::METRIC_NAME;
 use roaring::RoaringBitmap;
 use storage::{Newest, NewestAsk, NewestSample, NewestSet, QueryError, SeriesSet};
 
-use super::Part;
-use super::pairs::{Pairs, Translation};
 use crate::head::{Head, Page, Table};
-use crate::query::groups::GroupNumbers;
+use crate::newest::{GroupNumbers, Pairs, Part, Translation};
 use crate::query::head::HeadSet;
 
 /// A series of the head that matches.

@@ -11,8 +11,8 @@ use model::Labels;
 use storage::{Newest, NewestSample, NewestSet, QueryError, Series};
 
 use super::head::NewestOfHead;
-use super::{Pairs, Part, Translation};
 use crate::block::NewestOfBlock;
+use crate::newest::{Pairs, Part, Translation};
 
 /// A part of the store.
 pub(super) enum Source<'a> {

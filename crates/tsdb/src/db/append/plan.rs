@@ -1,25 +1,19 @@
-//! A batch becomes log records, and then part of the head.
+//! The plan of a batch: what goes where, judged against the head as it is now.
 //!
-//! In three steps under the log's lock: a *plan* says what goes where, judged against the head as it is now; the plan is written;
-//! only then is it applied, so that after a failed write nothing of it is visible. Only commits add to groups, so
-//! that the plan still holds when it is applied.
-
-mod firsts;
-mod follow;
+//! In from the appender's operations, one by one, under the log's lock; out to `commit`, which writes and applies it. Only commits
+//! add to groups, so that the plan still holds when it is applied. Nothing of the head is changed here.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::{Exemplar, Histogram, Labels};
 use parking_lot::Mutex;
-use storage::{AppendStats, StorageError};
+use storage::AppendStats;
 
-use super::group::{Group, GroupKind, Row, SharedGroup};
-use super::judge::Verdict;
-use super::{Base, ByNumber, Column, Head, NEW_SERIES_BYTES, NO_SERIES, Place, Table};
 use crate::db::Db;
-use crate::options::Durability;
-use crate::wal::{CommitWriter, NewColumn, NewSeries, RowBase, encode_definitions, put_row};
+use crate::head::{ByNumber, Group, Head, NO_SERIES, Place, SharedGroup, Table, Verdict};
+use crate::row::{GroupKind, Row};
+use crate::wal::{NewColumn, NewSeries};
 
 /// Columns of a group whose series came one by one, after which another is begun. Chosen: a page is then at most some megabytes.
 const COHORT_COLUMNS_MAX: u32 = 4_096;
@@ -34,7 +28,7 @@ pub(super) enum NewGroup {
 
 impl Op {
     /// The earliest time at which it may change what is read.
-    fn t_ms(&self) -> Option<i64> {
+    pub(super) fn t_ms(&self) -> Option<i64> {
         match self {
             Self::Row { t_ms, .. }
             | Self::Sample { t_ms, .. }
@@ -96,21 +90,21 @@ pub(super) fn is_busy(group: &Group, idx: u32) -> bool {
 }
 
 /// What a batch does to one group.
-struct GroupPlan {
-    id: u32,
-    shared: SharedGroup,
-    kind: GroupKind,
-    is_new: bool,
+pub(super) struct GroupPlan {
+    pub(super) id: u32,
+    pub(super) shared: SharedGroup,
+    pub(super) kind: GroupKind,
+    pub(super) is_new: bool,
     /// Columns, those of this batch included.
-    n_columns: u32,
-    newest_ms: i64,
-    elsewhere_ms: i64,
-    n_rows: u32,
+    pub(super) n_columns: u32,
+    pub(super) newest_ms: i64,
+    pub(super) elsewhere_ms: i64,
+    pub(super) n_rows: u32,
     /// By rising time.
-    rows: Vec<Row>,
-    joins: Vec<Row>,
-    closes: Vec<u32>,
-    n_told: usize,
+    pub(super) rows: Vec<Row>,
+    pub(super) joins: Vec<Row>,
+    pub(super) closes: Vec<u32>,
+    pub(super) n_told: usize,
 }
 
 impl GroupPlan {
@@ -158,85 +152,33 @@ fn settle(changes: &mut Vec<(u32, u64)>) -> (u64, u64) {
     (n_refused, n_same)
 }
 
-struct Plan<'a> {
-    head: &'a Head,
-    epoch: u32,
-    now_ms: i64,
-    kept: ByNumber<Labels>,
-    stats: AppendStats,
-    groups: Vec<GroupPlan>,
-    group_idx: ByNumber<usize>,
-    last_group: usize,
-    series: Vec<NewSeries>,
-    new_series: ByNumber<()>,
-    columns: Vec<NewColumn>,
-    places: ByNumber<Place>,
-    cohorts: ByNumber64,
-    late: Vec<(u32, i64, u64)>,
+pub(super) struct Plan<'a> {
+    pub(super) head: &'a Head,
+    pub(super) epoch: u32,
+    pub(super) now_ms: i64,
+    pub(super) kept: ByNumber<Labels>,
+    pub(super) stats: AppendStats,
+    pub(super) groups: Vec<GroupPlan>,
+    pub(super) group_idx: ByNumber<usize>,
+    pub(super) last_group: usize,
+    pub(super) series: Vec<NewSeries>,
+    pub(super) new_series: ByNumber<()>,
+    pub(super) columns: Vec<NewColumn>,
+    pub(super) places: ByNumber<Place>,
+    pub(super) cohorts: ByNumber64,
+    pub(super) late: Vec<(u32, i64, u64)>,
     /// What was stored before where a planned row has something else.
-    firsts: Vec<(u32, i64, u64)>,
-    starts: Vec<(u32, i64, i64)>,
-    histograms: Vec<(u32, i64, i64, Arc<Histogram>)>,
-    exemplars: Vec<(u32, Exemplar)>,
-    room: usize,
+    pub(super) firsts: Vec<(u32, i64, u64)>,
+    pub(super) starts: Vec<(u32, i64, i64)>,
+    pub(super) histograms: Vec<(u32, i64, i64, Arc<Histogram>)>,
+    pub(super) exemplars: Vec<(u32, Exemplar)>,
+    pub(super) room: usize,
 }
 
 type ByNumber64 = std::collections::HashMap<u64, u32>;
 
-/// Writes and applies a batch.
-pub(super) fn commit(
-    db: &Db,
-    now_ms: i64,
-    ops: Vec<Op>,
-    kept: ByNumber<Labels>,
-) -> Result<AppendStats, StorageError> {
-    let mut log = db.log().lock();
-    if db.closed().load(Ordering::Acquire) {
-        return Err(StorageError::Closed);
-    }
-    let first_ms = ops.iter().filter_map(Op::t_ms).min();
-    let mut plan = Plan::new(db, log.epoch, now_ms, kept);
-    {
-        let table = db.head().table.read();
-        ops.into_iter().for_each(|op| plan.take(&table, op));
-        plan.settle();
-        plan.find_firsts(&table);
-    }
-    follow::tell(db, &plan, first_ms);
-    let definitions = plan.definitions();
-    let commit = plan.encode();
-    if definitions.is_empty() && commit.is_empty() {
-        db.metrics().out_of_order.add(plan.stats.n_refused);
-        return Ok(plan.stats);
-    }
-    let strict = db.options().durability == Durability::Strict;
-    let n_bytes = log.write(&definitions, &commit.finish(), strict).inspect_err(|_| {
-        db.metrics().commits_failed.inc();
-    })?;
-    let (n_new, n_refused) = (plan.series.len() as u64, plan.stats.n_refused);
-    let stats = plan.apply();
-    if let Some(first_ms) = first_ms {
-        db.change_log().touched(first_ms);
-    }
-    db.head().memory_bytes.fetch_add(n_new * NEW_SERIES_BYTES + 2 * n_bytes, Ordering::Relaxed);
-    let metrics = db.metrics();
-    metrics.samples_appended.add(stats.n_samples);
-    metrics.series_created.add(n_new);
-    metrics.out_of_order.add(n_refused);
-    metrics.wal_written_bytes.add(n_bytes);
-    metrics.wal_bytes.set(log.total_bytes() as f64);
-    metrics.wal_segment.set(log.rows.number() as f64);
-    let (min_ms, max_ms) = db.head().span();
-    metrics.head_min_time_ms.set(min_ms as f64);
-    metrics.head_max_time_ms.set(max_ms as f64);
-    if n_new > 0 {
-        metrics.head_series.set(db.head().n_series() as f64);
-    }
-    Ok(stats)
-}
-
 impl<'a> Plan<'a> {
-    fn new(db: &'a Db, epoch: u32, now_ms: i64, kept: ByNumber<Labels>) -> Self {
+    pub(super) fn new(db: &'a Db, epoch: u32, now_ms: i64, kept: ByNumber<Labels>) -> Self {
         let series_max = usize::try_from(db.options().series_max).unwrap_or(usize::MAX);
         Self {
             head: db.head(),
@@ -261,7 +203,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn take(&mut self, table: &Table, op: Op) {
+    pub(super) fn take(&mut self, table: &Table, op: Op) {
         match op {
             Op::Columns { group, new_group, first, series } => {
                 self.take_columns(table, group, new_group, first, &series);
@@ -579,7 +521,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Brings rows into the order in which they are written and applied.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for plan in &mut self.groups {
             for row in plan.joins.iter_mut().chain(&mut plan.rows) {
                 let (n_refused, n_same) = settle(&mut row.changes);
@@ -613,192 +555,5 @@ impl<'a> Plan<'a> {
                 is_new
             });
         }
-    }
-
-    fn definitions(&self) -> Vec<Vec<u8>> {
-        if self.series.is_empty() && self.columns.is_empty() {
-            return Vec::new();
-        }
-        encode_definitions(&self.series, &self.columns)
-    }
-
-    fn encode(&mut self) -> CommitWriter {
-        let mut writer = CommitWriter::default();
-        for plan in &mut self.groups {
-            if !plan.closes.is_empty() {
-                writer.close(plan.id, &plan.closes);
-            }
-            encode_rows(plan, &mut writer);
-        }
-        for (series, t_ms, bits) in &self.late {
-            writer.late(*series, *t_ms, *bits);
-        }
-        for (series, t_ms, bits) in &self.firsts {
-            writer.first(*series, *t_ms, *bits);
-        }
-        for (series, t_ms, start_ms) in &self.starts {
-            writer.start(*series, *t_ms, *start_ms);
-        }
-        for (series, t_ms, start_ms, histogram) in &self.histograms {
-            writer.histogram(*series, *t_ms, *start_ms, histogram);
-        }
-        for (series, exemplar) in &self.exemplars {
-            writer.exemplar(*series, exemplar);
-        }
-        writer
-    }
-
-    /// Makes everything visible.
-    fn apply(mut self) -> AppendStats {
-        self.stats.n_new_series = self.series.len() as u64;
-        if !self.series.is_empty() || !self.columns.is_empty() {
-            let mut table = self.head.table.write();
-            for new in &self.series {
-                table.series.insert_at(new.series, &new.labels);
-            }
-            for plan in self.groups.iter().filter(|plan| plan.is_new) {
-                table.groups.insert(plan.id, plan.shared.clone());
-            }
-            table.cohorts.extend(self.cohorts.drain());
-            for new in &self.columns {
-                table.set_place(new.series, Place { group: new.group, column: new.column });
-            }
-        }
-        let mut columns = ByNumber::<Vec<NewColumn>>::default();
-        for new in &self.columns {
-            columns.entry(new.group).or_default().push(*new);
-        }
-        // Before their rows are seen.
-        apply_firsts(self.head, &self.firsts);
-        let (mut first_ms, mut last_ms) = (i64::MAX, i64::MIN);
-        for plan in self.groups {
-            let mut group = plan.shared.lock();
-            group.page.epoch = self.epoch;
-            group.elsewhere_ms = plan.elsewhere_ms;
-            if plan.n_columns > 0 && plan.n_columns as usize > group.page.columns.len() {
-                let more = plan.n_columns as usize - group.page.columns.len();
-                group.page.columns.reserve_exact(if plan.kind == GroupKind::Following {
-                    more
-                } else {
-                    more.max(16)
-                });
-                group.page.columns.resize_with(plan.n_columns as usize, || Column::new(NO_SERIES));
-            }
-            for new in columns.get(&plan.id).into_iter().flatten() {
-                group.set_column(new.column, new.series);
-            }
-            for column in plan.closes {
-                group.close_column(column);
-                if plan.kind == GroupKind::Following {
-                    group.moved.push(column);
-                }
-            }
-            group.moved.drain(..plan.n_told);
-            for row in plan.joins.into_iter().chain(plan.rows) {
-                if row.join.is_none() {
-                    (first_ms, last_ms) = (first_ms.min(row.t_ms), last_ms.max(row.t_ms));
-                }
-                self.stats.n_samples += group.apply(row);
-            }
-        }
-        self.stats.n_samples -= self.firsts.len() as u64;
-        for (_, t_ms, ..) in &self.histograms {
-            (first_ms, last_ms) = (first_ms.min(*t_ms), last_ms.max(*t_ms));
-        }
-        self.head.oldest_row_ms.fetch_min(first_ms, Ordering::AcqRel);
-        for (_, t_ms, _) in &self.late {
-            (first_ms, last_ms) = (first_ms.min(*t_ms), last_ms.max(*t_ms));
-        }
-        apply_beside(self.head, self.epoch, self.late, self.starts, self.histograms, self.exemplars);
-        if first_ms <= last_ms {
-            self.head.widen_span(first_ms, last_ms);
-        }
-        self.stats
-    }
-}
-
-fn encode_rows(plan: &mut GroupPlan, writer: &mut CommitWriter) {
-    if plan.joins.is_empty() && plan.rows.is_empty() {
-        return;
-    }
-    let state = plan.shared.lock();
-    let several = plan.joins.len() + plan.rows.len() > 1;
-    // What the rows of this batch before the one at hand make of their columns.
-    let mut bases: ByNumber<Base> = ByNumber::default();
-    let times = &state.page.times;
-    let (mut last_ms, mut step_ms, mut n_rows) = (times.last_ms().unwrap_or(0), times.step_ms(), plan.n_rows);
-    let mut mask = state.mask.clone();
-    for row in plan.joins.iter_mut().chain(&mut plan.rows) {
-        let (full, join) = (row.full, row.join.is_some());
-        let against = RowBase { kind: plan.kind, last_ms, step_ms, n_rows, mask: &mask };
-        let base = |column: u32| {
-            let planned = if several { bases.get(&column).copied() } else { None };
-            planned.or_else(|| state.page.columns.get(column as usize).and_then(Column::base))
-        };
-        writer.row(plan.id, plan.kind, full, join, |out| put_row(out, row, against, base));
-        if several {
-            for (column, bits) in &row.changes {
-                let base = |column: u32| {
-                    let planned = bases.get(&column).copied();
-                    planned.or_else(|| state.page.columns.get(column as usize).and_then(Column::base))
-                };
-                let before = if full { None } else { base(*column) };
-                let (_, next) = Base::code(before, *bits);
-                bases.insert(*column, next);
-            }
-        }
-        if !join {
-            step_ms = if n_rows == 0 { 0 } else { row.t_ms.wrapping_sub(last_ms) };
-            last_ms = row.t_ms;
-            n_rows += 1;
-        }
-        mask.clone_from(&row.mask);
-    }
-}
-
-/// Applies what stands in place of values in rows; also used by replay.
-pub(super) fn apply_firsts(head: &Head, firsts: &[(u32, i64, u64)]) {
-    if firsts.is_empty() {
-        return;
-    }
-    head.has_side.store(true, Ordering::Release);
-    let mut side = head.side.lock();
-    for (series, t_ms, bits) in firsts {
-        head.newest_late_ms.fetch_max(*t_ms, Ordering::AcqRel);
-        side.put_first(*series, *t_ms, *bits);
-    }
-}
-
-/// Applies what stands beside rows; also used by replay.
-pub(super) fn apply_beside(
-    head: &Head,
-    epoch: u32,
-    late: Vec<(u32, i64, u64)>,
-    starts: Vec<(u32, i64, i64)>,
-    histograms: Vec<(u32, i64, i64, Arc<Histogram>)>,
-    exemplars: Vec<(u32, Exemplar)>,
-) {
-    if !late.is_empty() || !histograms.is_empty() || !starts.is_empty() {
-        head.has_side.store(true, Ordering::Release);
-        if !starts.is_empty() {
-            head.has_starts.store(true, Ordering::Release);
-        }
-        let mut side = head.side.lock();
-        for (series, t_ms, bits) in late {
-            head.newest_late_ms.fetch_max(t_ms, Ordering::AcqRel);
-            side.put_late(series, t_ms, bits);
-        }
-        for (series, t_ms, start_ms) in starts {
-            let known = side.starts.entry(series).or_default();
-            known.epoch = epoch;
-            known.put(t_ms, start_ms);
-        }
-        for (series, t_ms, start_ms, histogram) in histograms {
-            side.put_histogram(series, t_ms, (start_ms, histogram));
-        }
-    }
-    if !exemplars.is_empty() {
-        let mut ring = head.exemplars.lock();
-        exemplars.into_iter().for_each(|(series, exemplar)| ring.put(series, exemplar));
     }
 }

@@ -5,8 +5,12 @@
 
 use storage::{Behind, BehindValue};
 
-use super::{ByNumber, GroupKind, GroupPlan, Labels, NO_SERIES, Plan, Row, Table};
+use model::Labels;
+
+use super::plan::{GroupPlan, Plan};
 use crate::db::Db;
+use crate::head::{ByNumber, NO_SERIES, Table};
+use crate::row::{GroupKind, Row};
 
 /// Hands over what the plan holds behind the horizon. `first_ms` is the batch's earliest sample.
 pub(super) fn tell(db: &Db, plan: &Plan<'_>, first_ms: Option<i64>) {

@@ -1,5 +1,10 @@
 //! One batch: judged at append, judged again at commit, written to the log, then applied and visible.
 
+mod commit;
+mod firsts;
+mod follow;
+mod plan;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,11 +16,10 @@ use storage::{
     StorageError,
 };
 
-use super::commit::{self, NewGroup, Op};
-use super::group::{Group, GroupKind, SharedGroup};
-use super::judge::Verdict;
-use super::{ByNumber, Place};
-use crate::db::Db;
+use super::Db;
+use crate::head::{ByNumber, Group, NO_SERIES, Place, SharedGroup, Verdict};
+use crate::row::GroupKind;
+use plan::{NewGroup, Op};
 
 /// What a batch knows of a group it adds columns or rows to.
 struct BatchGroup {
@@ -37,7 +41,7 @@ impl Seen {
     #[inline]
     fn of(group: &Group, column: u32, t_ms: i64, bits: u64, trusted_ms: i64) -> Self {
         let verdict = group.judge(column, t_ms, bits, trusted_ms);
-        Self { verdict, idle: !commit::is_busy(group, column) }
+        Self { verdict, idle: !plan::is_busy(group, column) }
     }
 }
 
@@ -111,7 +115,7 @@ impl<'a> DbAppender<'a> {
         }
         self.db.check_memory(labels, self.new_series.len())?;
         let series = self.db.head().next_series.fetch_add(1, Ordering::Relaxed);
-        if series >= super::NO_SERIES - 1 {
+        if series >= NO_SERIES - 1 {
             // Four thousand million series in one run: no number is left, and none is ever given twice.
             self.db.head().next_series.fetch_sub(1, Ordering::Relaxed);
             return Err(AppendError::SeriesLimit);
@@ -232,7 +236,7 @@ impl<'a> DbAppender<'a> {
             }
             _ => None,
         });
-        found.unwrap_or(super::NO_SERIES)
+        found.unwrap_or(NO_SERIES)
     }
 
     fn batch_group(&mut self, group: GroupRef) -> Result<&mut BatchGroup, RowError> {
@@ -400,7 +404,7 @@ impl Appender for DbAppender<'_> {
             if let Ok(series) = found {
                 self.kept.entry(series).or_insert_with(|| labels.clone());
             }
-            series.push(found.unwrap_or(super::NO_SERIES));
+            series.push(found.unwrap_or(NO_SERIES));
             answers.push(found.map(|_| column));
         }
         if let Some(known) = self.groups.get_mut(&id) {
@@ -472,7 +476,7 @@ impl Appender for DbAppender<'_> {
                 Some(known) => known.series,
                 None => self.series_of_new(group, *column),
             };
-            if series != super::NO_SERIES {
+            if series != NO_SERIES {
                 self.ops.push(Op::Start { series, t_ms, start_ms: *start_ms });
             }
         }

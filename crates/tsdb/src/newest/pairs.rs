@@ -40,7 +40,7 @@ impl Pairs {
     }
 
     /// How label sets compare, by the numbers of their pairs in the order of names.
-    pub(super) fn compare(&self, a: &[u32], b: &[u32]) -> Ordering {
+    pub(crate) fn compare(&self, a: &[u32], b: &[u32]) -> Ordering {
         let n_common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
         match (a.get(n_common), b.get(n_common)) {
             (Some(a), Some(b)) => self.texts[*a as usize].cmp(&self.texts[*b as usize]),

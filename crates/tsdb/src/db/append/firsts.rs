@@ -7,7 +7,9 @@
 use std::sync::atomic::Ordering;
 
 use super::follow::spelled_out;
-use super::{GroupKind, NO_SERIES, Plan, Table};
+use super::plan::Plan;
+use crate::head::{NO_SERIES, Table};
+use crate::row::GroupKind;
 
 impl Plan<'_> {
     /// Finds what was stored first where planned rows have something else.
