@@ -22,7 +22,7 @@ pub(crate) struct Changes {
     pub(crate) times: VecDeque<i64>,
     /// Keys of the routes on which it flaps, and since when.
     pub(crate) flapping: BTreeMap<String, i64>,
-    /// Keys of the routes on which it did, and when it was found to be stable.
+    /// Keys of the routes on which it did, and since when it is stable.
     pub(crate) settled: BTreeMap<String, i64>,
 }
 
@@ -55,9 +55,12 @@ impl Flaps {
         self.by_alert.is_empty()
     }
 
-    /// Takes a change of state; returns the keys of those `routes` on which the alert flaps from now on.
+    /// Takes a change of state, unless it is known; returns the keys of those `routes` on which the alert flaps from then on.
     pub(crate) fn note(&mut self, alert: Fingerprint, at_ms: i64, routes: &[(&str, Flap)]) -> Vec<String> {
         let changes = self.by_alert.entry(alert).or_default();
+        if changes.times.back().is_some_and(|last_ms| at_ms <= *last_ms) {
+            return Vec::new();
+        }
         changes.times.push_back(at_ms);
         let most = routes.iter().map(|(_, flap)| flap.changes).max().unwrap_or(1);
         while changes.times.len() > most {
@@ -82,7 +85,8 @@ impl Flaps {
             return false;
         }
         changes.flapping.remove(route);
-        changes.settled.insert(route.to_owned(), now_ms);
+        // Not when that was found: managers look at different moments.
+        changes.settled.insert(route.to_owned(), changes.stable_at_ms(stable_ms));
         true
     }
 

@@ -45,5 +45,8 @@ pub use handle::Handle;
 pub use history::read_segment;
 pub use hosts::{Asking, Host, Samples};
 pub use limits::{ALERTS_MAX, Limits};
-pub use matcher::{MATCHERS_BYTES_MAX, MatcherError, parse_matcher, parse_matchers};
+pub use maintenance::{Calendar, calendar_runs};
+pub use matcher::{
+    MATCHERS_BYTES_MAX, MatcherError, MatcherMode, parse_matcher, parse_matchers, set_matcher_mode,
+};
 pub use silence::SILENCES_MAX;

@@ -12,6 +12,8 @@ use model::{Labels, Matcher};
 
 use index::Index;
 
+use crate::matcher::is_label_name;
+
 /// How many silences are kept, expired ones included. Chosen: each costs well under a kilobyte.
 pub const SILENCES_MAX: usize = 100_000;
 
@@ -86,7 +88,7 @@ impl Silence {
     }
 
     fn check(&self) -> Result<(), SilenceError> {
-        check_matchers(&self.matchers).map_err(SilenceError::Invalid)?;
+        check_matchers(&self.matchers).map_err(|err| SilenceError::Invalid(err.of_silence()))?;
         if self.ends_at_ms < self.starts_at_ms {
             return Err(SilenceError::Invalid("end time must not be before start time".to_owned()));
         }
@@ -94,22 +96,44 @@ impl Silence {
     }
 }
 
-/// Whether matchers say what is hidden; the refusal is upstream's.
-pub(crate) fn check_matchers(matchers: &[Matcher]) -> Result<(), String> {
-    if matchers.is_empty() {
-        return Err("at least one matcher required".to_owned());
+/// Why matchers do not say what is hidden.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum VagueError {
+    #[error("at least one matcher required")]
+    None,
+    #[error("invalid label matcher {0}: invalid label name {1:?}")]
+    Name(usize, String),
+    #[error("at least one matcher must not match the empty string")]
+    Nothing,
+}
+
+impl VagueError {
+    /// In upstream's words, whose silences may have several sets of matchers.
+    fn of_silence(&self) -> String {
+        match self {
+            Self::None => self.to_string(),
+            Self::Name(idx, name) => {
+                format!("invalid label matcher {idx} in set 0: invalid label name {name:?}")
+            }
+            Self::Nothing => format!("matcher set 0: {self}"),
+        }
     }
-    if let Some(idx) = matchers.iter().position(|matcher| matcher.name.is_empty()) {
-        return Err(format!("invalid label matcher {idx}: invalid label name \"\""));
+}
+
+/// Whether matchers say what is hidden.
+pub(crate) fn check_matchers(matchers: &[Matcher]) -> Result<(), VagueError> {
+    if matchers.is_empty() {
+        return Err(VagueError::None);
+    }
+    let is_bad = |(_, matcher): &(usize, &Matcher)| !is_label_name(&matcher.name);
+    if let Some((idx, matcher)) = matchers.iter().enumerate().find(is_bad) {
+        return Err(VagueError::Name(idx, matcher.name.clone()));
     }
     // A negative matcher counts as one that says something, as upstream has it.
     let says_nothing = |matcher: &Matcher| {
         matches!(matcher.op, model::MatchOp::Equal | model::MatchOp::Regex) && matcher.matches_empty()
     };
-    if matchers.iter().all(says_nothing) {
-        return Err("at least one matcher must not match the empty string".to_owned());
-    }
-    Ok(())
+    if matchers.iter().all(says_nothing) { Err(VagueError::Nothing) } else { Ok(()) }
 }
 
 /// How many silences are taken, and how large each may be.
@@ -306,7 +330,7 @@ mod tests {
             assert_eq!(got.map_err(|err| err.to_string()), Err(expected.to_owned()));
         };
         check(&[], "invalid silence: at least one matcher required");
-        let empty = "invalid silence: at least one matcher must not match the empty string";
+        let empty = "invalid silence: matcher set 0: at least one matcher must not match the empty string";
         check(&[("a", MatchOp::Equal, "")], empty);
         check(&[("a", MatchOp::Regex, ".*")], empty);
         assert!(

@@ -38,6 +38,15 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     i64::try_from(at.as_nanosecond().div_euclid(1_000_000)).ok()
 }
 
+/// As [`parse_rfc3339`], and a day, which is its first moment in UTC: what bodies of API v2 may say.
+pub(crate) fn parse_moment(text: &str) -> Option<i64> {
+    let day = || {
+        let day: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == 10)?;
+        Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+    };
+    parse_rfc3339(text).or_else(day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +63,7 @@ mod tests {
         check(-1, "1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z");
         assert_eq!(parse_rfc3339("2025-11-20T23:00:00.5+01:00"), Some(1_763_676_000_500));
         assert_eq!(parse_rfc3339("yesterday"), None);
+        assert_eq!(parse_moment("2025-11-20"), Some(1_763_596_800_000));
+        assert_eq!([parse_moment("2025-11-20T"), parse_moment("2025"), parse_moment("")], [None; 3]);
     }
 }

@@ -68,6 +68,12 @@ impl Watch {
         self.seen.iter().filter(|at_ms| at_ms.saturating_add(within_ms) > now_ms).count()
     }
 
+    /// Since when nobody says that `alert` fires, whatever is known of its host.
+    pub(crate) fn quiet_since_ms(&self, alert: &Alert) -> i64 {
+        let was_ended = !alert.is_timeout && alert.ends_at_ms <= alert.updated_at_ms;
+        if was_ended { self.detected_ms.max(alert.ends_at_ms) } else { self.detected_ms }
+    }
+
     /// When `alert` is over, unless it is detected again: `success_ms` without detections.
     pub(crate) fn over_at_ms(&self, alert: &Alert, success_ms: i64) -> i64 {
         let quiet_from_ms = self.detected_ms.max(self.deaf_until_ms);

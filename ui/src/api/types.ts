@@ -208,6 +208,8 @@ export interface AlertOwn {
   hiddenBecause?: { fingerprint: string; labels: LabelMap };
   waitsUntil?: string;
   flapping?: { since: string; changes: number; stableAt: string };
+  /** The rule that ignores it on every route: nobody is told. */
+  ignoredBy?: { owner: string; reason: string; endsAt: string };
 }
 
 /** Somebody takes alerts in hand, or gives them back. */
@@ -328,7 +330,7 @@ export interface HistoryAlert {
 /** What has nothing to say is left out. */
 export interface HistoryEvent {
   at: string;
-  kind: "firing" | "firing_again" | "resolved" | "expired" | "silenced" | "unsilenced" | "inhibited" | "uninhibited" | "acknowledged" | "snoozed" | "given_back" | "muted" | "unmuted" | "silence_made" | "silence_changed" | "silence_ended" | "sent" | "retry" | "failed" | "dropped";
+  kind: "firing" | "firing_again" | "resolved" | "expired" | "silenced" | "unsilenced" | "inhibited" | "uninhibited" | "dependency_held" | "dependency_freed" | "flapping" | "stable" | "success_awaited" | "host_away" | "host_back" | "escalated" | "acknowledged" | "snoozed" | "given_back" | "muted" | "unmuted" | "silence_made" | "silence_changed" | "silence_ended" | "maintenance_begun" | "maintenance_changed" | "maintenance_ended" | "sent" | "retry" | "failed" | "dropped";
   alerts?: HistoryAlert[];
   resolved?: HistoryAlert[];
   alertsTotal?: number;
@@ -416,6 +418,8 @@ export interface TakenRoute extends RouteSettings {
   nextFlushAt?: string;
   toldAt?: string;
   againAt?: string;
+  /** Who else is told, so many seconds after the first one. */
+  escalation?: { receiver: string; after: number; told: boolean; at?: string }[];
   holds: RouteHold[];
 }
 

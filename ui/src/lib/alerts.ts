@@ -53,7 +53,7 @@ export function mergeAlerts(rules: readonly ApiAlert[], am: readonly AmAlert[]):
 }
 
 function row(labels: Labels, annotations: Labels, since: number, value: number | undefined, pending: boolean, am: AmAlert | undefined, generatorURL: string): AlertRow {
-  const quiet = (am?.status.silencedBy.length ?? 0) + (am?.status.inhibitedBy.length ?? 0) > 0;
+  const quiet = (am?.status.silencedBy.length ?? 0) + (am?.status.inhibitedBy.length ?? 0) > 0 || am?.hinomi?.ignoredBy !== undefined;
   return {
     key: `${labelKey(labels)}${pending ? "p" : "f"}`,
     name: labels.alertname ?? "",

@@ -127,6 +127,11 @@ describe("alerts", () => {
     );
     expect(rows.map((r) => `${r.name}:${r.state}`)).toEqual(["C:critical", "W:warning", "P:pending", "S:silenced"]);
   });
+  test("an alert that every route ignores stands behind the others, without its severity", () => {
+    const ignored: AmAlert = { ...am({ alertname: "I", severity: "critical" }), hinomi: { ignoredBy: { owner: "ann", reason: "", endsAt: "2030-01-01T00:00:00Z" } } };
+    const rows = mergeAlerts([rule({ alertname: "I", severity: "critical" }), rule({ alertname: "W", severity: "warning" })], [ignored]);
+    expect(rows.map((r) => `${r.name}:${r.state}`)).toEqual(["W:warning", "I:silenced"]);
+  });
   test("alerts that only the alertmanager knows are shown", () => expect(mergeAlerts([], [am({ alertname: "X" })]).map((r) => r.name)).toEqual(["X"]));
   test.each([
     ['a="b"', [{ name: "a", value: "b", isRegex: false, isEqual: true }]],

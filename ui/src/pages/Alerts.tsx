@@ -161,7 +161,7 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
         {list.map((r) => (
           <tbody key={r.key}>
             <tr className="clickable" data-testid="alert-row" data-state={r.state} tabIndex={0} data-row aria-expanded={open.has(r.key)} onClick={(e) => inside(e) || flip(r.key)} onKeyDown={(e) => e.key === "Enter" && e.target === e.currentTarget && flip(r.key)}>
-              <td><StateMark state={r.state} word={r.inhibitedBy.length > 0 && r.silencedBy.length === 0 ? t("inhibited") : maintenanceOf(r, silences) === undefined ? undefined : t("inMaintenance")} /></td>
+              <td><StateMark state={r.state} word={quietWord(r, silences, t)} /></td>
               <td>
                 {r.state === "pending" ? <span className="pickbox" /> : <input type="checkbox" className="pickbox" checked={picked.has(r.key)} onChange={() => pick(r.key)} onClick={(e) => e.stopPropagation()} data-key="x" data-testid="pick-alert" aria-label={t("select", { what: r.name })} />}
                 <b>{r.name}</b>
@@ -214,6 +214,14 @@ function inside(e: MouseEvent): boolean {
   return (e.target as HTMLElement).closest("a,button,input") !== null || (getSelection()?.toString() ?? "") !== "";
 }
 
+/** What keeps an alert quiet, where that is no silence of somebody's. */
+function quietWord(r: AlertRow, silences: readonly AmSilence[], t: ReturnType<typeof useT>): string | undefined {
+  if (maintenanceOf(r, silences) !== undefined) return t("inMaintenance");
+  if (r.silencedBy.length > 0) return undefined;
+  if (r.inhibitedBy.length > 0) return t("inhibited");
+  return r.own?.ignoredBy === undefined ? undefined : t("watch_ignored");
+}
+
 /** The name of the maintenance window that hides an alert. */
 function maintenanceOf(r: AlertRow, silences: readonly AmSilence[]): string | undefined {
   if (r.silencedBy.length === 0) return undefined;
@@ -245,6 +253,7 @@ function AlertDetails({ row: r, filter, silences }: { row: AlertRow; filter: (k:
         <div><dt>{t("since")}</dt><dd><Instant at={r.since} /></dd></div>
         <Course row={r} expr={expr} />
         {r.own?.acknowledged === undefined ? null : <div className="wide"><dt>{t("acknowledged")}</dt><dd>{r.own.acknowledged.by}{r.own.acknowledged.comment === undefined ? "" : `: ${r.own.acknowledged.comment}`} · <Instant at={Date.parse(r.own.acknowledged.at)} /></dd></div>}
+        {r.own?.ignoredBy === undefined ? null : <div className="wide"><dt>{t("watch_ignored")}</dt><dd>{r.own.ignoredBy.owner}{r.own.ignoredBy.reason === "" ? "" : `: ${r.own.ignoredBy.reason}`} <span className="faint">{t("until", { time: formatInstant(Date.parse(r.own.ignoredBy.endsAt), zone) })}</span></dd></div>}
         {r.value === undefined ? null : <div><dt>{t("value")}</dt><dd>{showText(r.value, "short")}</dd></div>}
         {r.peak === undefined ? null : <div><dt>{t("peak")}</dt><dd>{showText(r.peak, "short")}</dd></div>}
         {r.receivers.length > 0 ? <div><dt>{t("receivers")}</dt><dd>{r.receivers.join(", ")}</dd></div> : null}

@@ -28,6 +28,14 @@ const KINDS: Readonly<Record<HistoryEvent["kind"], readonly [State, Key]>> = {
   unsilenced: ["pending", "ev_unsilenced"],
   inhibited: ["silenced", "ev_inhibited"],
   uninhibited: ["pending", "ev_uninhibited"],
+  dependency_held: ["silenced", "ev_dependency_held"],
+  dependency_freed: ["pending", "ev_dependency_freed"],
+  flapping: ["silenced", "ev_flapping"],
+  stable: ["pending", "ev_stable"],
+  success_awaited: ["pending", "ev_success_awaited"],
+  host_away: ["silenced", "ev_host_away"],
+  host_back: ["pending", "ev_host_back"],
+  escalated: ["warning", "ev_escalated"],
   acknowledged: ["ok", "ev_acknowledged"],
   snoozed: ["silenced", "ev_snoozed"],
   given_back: ["pending", "ev_given_back"],
@@ -36,6 +44,9 @@ const KINDS: Readonly<Record<HistoryEvent["kind"], readonly [State, Key]>> = {
   silence_made: ["silenced", "ev_silence_made"],
   silence_changed: ["silenced", "ev_silence_changed"],
   silence_ended: ["pending", "ev_silence_ended"],
+  maintenance_begun: ["silenced", "ev_maintenance_begun"],
+  maintenance_changed: ["silenced", "ev_maintenance_changed"],
+  maintenance_ended: ["pending", "ev_maintenance_ended"],
   sent: ["ok", "ev_sent"],
   retry: ["warning", "ev_retry"],
   failed: ["critical", "ev_failed"],
@@ -46,8 +57,8 @@ const KINDS: Readonly<Record<HistoryEvent["kind"], readonly [State, Key]>> = {
 const SETS: readonly (readonly [Key, string])[] = [
   ["histAll", ""],
   ["histAlerts", "firing,firing_again,resolved,expired"],
-  ["histHeld", "acknowledged,snoozed,given_back,silenced,unsilenced,inhibited,uninhibited,muted,unmuted,silence_made,silence_changed,silence_ended"],
-  ["histSent", "sent,retry,failed"],
+  ["histHeld", "acknowledged,snoozed,given_back,silenced,unsilenced,inhibited,uninhibited,dependency_held,dependency_freed,flapping,stable,success_awaited,host_away,host_back,muted,unmuted,silence_made,silence_changed,silence_ended,maintenance_begun,maintenance_changed,maintenance_ended"],
+  ["histSent", "sent,escalated,retry,failed"],
   ["histFailed", "retry,failed,dropped"],
 ];
 
@@ -206,7 +217,17 @@ function Detail({ of: e }: { of: HistoryEvent }) {
     case "silence_made":
     case "silence_changed":
     case "silence_ended":
-      return <>{e.silence?.createdBy}: {e.silence?.comment} <span className="faint">{t("ends")} <Instant at={Date.parse(e.endsAt ?? "")} /></span></>;
+    case "maintenance_begun":
+    case "maintenance_changed":
+    case "maintenance_ended":
+      return <>{by === "" ? null : <b>{by} </b>}{e.silence?.createdBy}: {e.silence?.comment} <span className="faint">{t("ends")} <Instant at={Date.parse(e.endsAt ?? "")} /></span></>;
+    case "flapping":
+    case "stable":
+    case "success_awaited":
+    case "host_away":
+    case "host_back":
+    case "escalated":
+      return <b>{by}</b>;
     case "muted":
     case "unmuted":
       return <><b>{e.receiver}</b> {by}</>;

@@ -100,6 +100,9 @@ function Way({ of: taken }: { of: TakenRoute }) {
         <div className="wide"><dt>{t("groupWord")}</dt><dd className="mono wrap">{taken.groupKey}</dd></div>
         <div className="wide"><dt>{t("timers")}</dt><dd><Settings of={taken} /></dd></div>
         {taken.nextFlushAt === undefined ? null : <div><dt>{t("nextLook")}</dt><dd><Ago at={Date.parse(taken.nextFlushAt)} ahead /> ({t("nAlerts", { n: taken.groupAlerts ?? 0 })})</dd></div>}
+        {taken.escalation?.map((step) => (
+          <div key={step.receiver}><dt>{t("thenReceiver", { receiver: step.receiver })}</dt><dd>{t("histAfter", { time: humanDuration(step.after) })}{step.told ? `, ${t("ev_sent")}` : ""}{step.at === undefined ? null : <> · <Ago at={Date.parse(step.at)} ahead /></>}</dd></div>
+        ))}
         {taken.toldAt === undefined ? null : <div><dt>{t("watchIssued")}</dt><dd><Ago at={Date.parse(taken.toldAt)} /></dd></div>}
         {taken.againAt === undefined ? null : <div><dt>{t("watchAgain")}</dt><dd><Ago at={Date.parse(taken.againAt)} ahead /></dd></div>}
       </dl>
@@ -114,6 +117,16 @@ function Hold({ of: h }: { of: RouteHold }) {
   switch (h.kind) {
     case "silence":
       return <>{t("holdSilence", { owner: h.owner ?? "" })} {h.reason}{until}</>;
+    case "maintenance":
+      return <>{t("holdMaintenance", { name: by, owner: h.owner ?? "" })} {h.reason}{until}</>;
+    case "dependency":
+      return by === "" ? <>{t("holdParentAwaited")}{until}</> : <>{t("holdDependency")} <span className="mono">{by}</span></>;
+    case "flapping":
+      return <>{t("holdFlapping", { n: h.seen ?? 0 })}{until}</>;
+    case "success":
+      return <>{t("holdSuccess")}{until}</>;
+    case "hostAway":
+      return <>{t("holdHostAway", { host: by })}</>;
     case "acknowledged":
       return <>{t("holdAcknowledged", { owner: h.owner ?? "" })} {h.reason}{until}</>;
     case "ignore":

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::acks::Held;
 use super::json::{self, BodyPairs, BodyText, LabelMap, Texts, Time};
 use super::params::Params;
-use super::{LABELS_MAX, Reply, TEXT_BYTES_MAX};
+use super::watched::IgnoredBy;
+use super::{LABELS_MAX, Reply, TEXT_BYTES_MAX, bad_time};
 use crate::alert::{Alert, Fingerprint, ZERO_TIME_MS};
 use crate::dispatch::{AlertStatus, Core, StepView};
 use crate::handle::{Handle, Incoming};
-use crate::time::parse_rfc3339;
+use crate::matcher::is_label_name;
+use crate::time::parse_moment;
+use crate::watch::Ignore;
 
 /// How many alerts are looked at under the core's lock at once: others wait for well under a millisecond. Chosen.
 const CHUNK_ALERTS: usize = 256;
@@ -63,6 +66,9 @@ struct GettableOwn<'a> {
     waits_until: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flapping: Option<ShownFlapping>,
+    /// The rule that ignores it on every route it takes: nobody is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored_by: Option<IgnoredBy<'a>>,
 }
 
 /// An alert that changes its state too often.
@@ -84,7 +90,10 @@ struct ShownParent<'a> {
 
 impl GettableOwn<'_> {
     fn is_empty(&self) -> bool {
-        let is_loud = self.hidden_because.is_none() && self.waits_until.is_none() && self.flapping.is_none();
+        let is_loud = self.hidden_because.is_none()
+            && self.waits_until.is_none()
+            && self.flapping.is_none()
+            && self.ignored_by.is_none();
         self.measured.is_none() && self.acknowledged.is_none() && self.escalation.is_empty() && is_loud
     }
 }
@@ -113,6 +122,7 @@ pub(super) struct Own {
     parent: Option<(Fingerprint, Arc<Alert>)>,
     waits_until_ms: Option<i64>,
     flapping: Option<(i64, usize, i64)>,
+    ignored_by: Option<Ignore>,
 }
 
 impl Own {
@@ -123,6 +133,7 @@ impl Own {
             parent: core.hidden_because(&alert.labels, now_ms),
             waits_until_ms: core.waits_until_ms(alert, now_ms),
             flapping: core.flapping(id, alert, now_ms),
+            ignored_by: core.ignored_everywhere(&alert.labels, now_ms).cloned(),
         }
     }
 }
@@ -187,6 +198,7 @@ impl Serialize for Shown {
                     changes,
                     stable_at: Time(stable_ms),
                 }),
+                ignored_by: own.ignored_by.as_ref().map(IgnoredBy::from),
             },
             labels: LabelMap(&alert.labels),
         };
@@ -308,14 +320,20 @@ struct PostableMeasured {
 }
 
 pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
-    let postable: Vec<PostableAlert<'_>> = match serde_json::from_slice(body) {
-        Ok(postable) => postable,
+    if body.trim_ascii().is_empty() {
+        return Reply::invalid(602, "alerts in body is required");
+    }
+    let postable: Vec<PostableAlert<'_>> = match serde_json::from_slice::<Option<_>>(body) {
+        Ok(postable) => postable.unwrap_or_default(),
         Err(err) => {
             return Reply::invalid(400, format!("parsing alerts body from \"\" failed, because {err}"));
         }
     };
     if let Some(idx) = postable.iter().position(|alert| alert.labels.is_none()) {
         return Reply::invalid(602, format!("{idx}.labels in body is required"));
+    }
+    if let Some(reply) = postable.iter().enumerate().find_map(|(idx, alert)| unreadable(idx, alert)) {
+        return reply;
     }
     let mut refused = Vec::new();
     let mut incoming = Vec::new();
@@ -332,16 +350,37 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
     if refused.is_empty() { Reply::empty(200) } else { Reply::error(400, refused.join("\n")) }
 }
 
+/// What upstream refuses a whole body for: a time or an address that is none.
+fn unreadable(idx: usize, alert: &PostableAlert<'_>) -> Option<Reply> {
+    for (name, text) in [("startsAt", &alert.starts_at), ("endsAt", &alert.ends_at)] {
+        let text = text.as_ref().map(|text| &*text.0).filter(|text| !text.is_empty());
+        if let Some(text) = text.filter(|text| parse_moment(text).is_none()) {
+            return Some(bad_time("alerts", name, text));
+        }
+    }
+    let url = alert.generator_url.as_ref().map(|url| &*url.0).filter(|url| !is_uri(url))?;
+    let url: String = url.chars().take(100).collect();
+    Some(Reply::invalid(601, format!("{idx}.generatorURL in body must be of type uri: {url:?}")))
+}
+
+/// Nothing, a path, or something after a scheme.
+fn is_uri(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    text.is_empty() || (is_scheme || text.starts_with('/')) && !text.contains(|c: char| c.is_ascii_control())
+}
+
 fn read(alert: PostableAlert<'_>) -> Result<Incoming, String> {
     let url = alert.generator_url.map(|url| url.0).unwrap_or_default();
     if url.len() > TEXT_BYTES_MAX {
         return Err(format!("generatorURL is longer than {TEXT_BYTES_MAX} bytes"));
     }
     Ok(Incoming {
-        labels: labels("label set", &alert.labels.unwrap_or_default())?,
-        annotations: labels("annotations", &alert.annotations.unwrap_or_default())?,
-        starts_at_ms: time("startsAt", alert.starts_at)?,
-        ends_at_ms: time("endsAt", alert.ends_at)?,
+        labels: labels("label set", &alert.labels.unwrap_or_default(), false)?,
+        annotations: labels("annotations", &alert.annotations.unwrap_or_default(), true)?,
+        starts_at_ms: time(alert.starts_at),
+        ends_at_ms: time(alert.ends_at),
         generator_url: url.into_owned(),
         measured: alert.hinomi.map(|of| Measured {
             value: of.value,
@@ -351,13 +390,14 @@ fn read(alert: PostableAlert<'_>) -> Result<Incoming, String> {
     })
 }
 
-fn labels(what: &str, BodyPairs(pairs): &BodyPairs<'_>) -> Result<Labels, String> {
+/// An annotation may be empty; a label that is empty is none.
+fn labels(what: &str, BodyPairs(pairs): &BodyPairs<'_>, keeps_empty: bool) -> Result<Labels, String> {
     if pairs.len() > LABELS_MAX {
         return Err(format!("invalid {what}: more than {LABELS_MAX} pairs"));
     }
     for (BodyText(name), BodyText(value)) in pairs {
-        if name.is_empty() {
-            return Err(format!("invalid {what}: invalid name \"\""));
+        if !is_label_name(name) {
+            return Err(format!("invalid {what}: invalid name {name:?}"));
         }
         if name.len() > TEXT_BYTES_MAX || value.len() > TEXT_BYTES_MAX {
             return Err(format!("invalid {what}: a name or value is longer than {TEXT_BYTES_MAX} bytes"));
@@ -368,12 +408,10 @@ fn labels(what: &str, BodyPairs(pairs): &BodyPairs<'_>) -> Result<Labels, String
     sorted.reverse();
     sorted.sort_by_key(|(name, _)| *name);
     sorted.dedup_by_key(|(name, _)| *name);
-    Ok(Labels::from_sorted(sorted.into_iter().filter(|(_, value)| !value.is_empty())))
+    Ok(Labels::from_sorted(sorted.into_iter().filter(|(_, value)| keeps_empty || !value.is_empty())))
 }
 
-/// Only Go's zero time counts as not said.
-fn time(what: &str, text: Option<BodyText<'_>>) -> Result<Option<i64>, String> {
-    let Some(BodyText(text)) = text.filter(|text| !text.0.is_empty()) else { return Ok(None) };
-    let at_ms = parse_rfc3339(&text).ok_or_else(|| format!("{what}: {text:?} is not a time of RFC 3339"))?;
-    Ok((at_ms != ZERO_TIME_MS).then_some(at_ms))
+/// Only Go's zero time counts as not said. It was checked above.
+fn time(text: Option<BodyText<'_>>) -> Option<i64> {
+    text.and_then(|text| parse_moment(&text.0)).filter(|at_ms| *at_ms != ZERO_TIME_MS)
 }

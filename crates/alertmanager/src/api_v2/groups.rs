@@ -9,6 +9,7 @@ use super::alerts::{Filter, Own, Shown};
 use super::json;
 use super::params::Params;
 use super::{Named, Reply};
+use crate::alert::Fingerprint;
 use crate::handle::Handle;
 
 #[derive(Debug, Serialize)]
@@ -33,6 +34,14 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
         views.retain(|view| filter.takes_receiver(core, &view.receiver));
         (views, now_ms)
     });
+    // An alert's receivers are those of the groups that are shown, in the order of their names.
+    let mut receivers: BTreeMap<Fingerprint, Vec<String>> = BTreeMap::new();
+    for view in &views {
+        for fingerprint in view.wanted(|alert| filter.takes(alert, asked_ms)) {
+            receivers.entry(fingerprint).or_default().push(view.receiver.clone());
+        }
+    }
+    receivers.values_mut().for_each(|names| names.sort());
     let mut groups = Vec::new();
     for view in views.into_iter().filter(|view| with_muted || view.muted_by.is_empty()) {
         let wanted = view.sorted_alerts(|alert| filter.takes(alert, asked_ms));
@@ -43,7 +52,7 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
         let alerts: Vec<Shown> = handle.shared.look(|core, now_ms| {
             let shown = wanted.into_iter().filter_map(|(fingerprint, alert)| {
                 let status = filter.status(core, &alert, &view.muted_by, now_ms)?;
-                let receivers = core.receivers_of(&alert.labels);
+                let receivers = receivers.get(&fingerprint).cloned().unwrap_or_default();
                 let own = Own::of(core, fingerprint, &alert, now_ms);
                 Some(Shown { fingerprint, alert, receivers, status, own })
             });

@@ -257,7 +257,7 @@ fn read_spec(body: &[u8]) -> Result<Spec, Reply> {
     let mut matchers: Vec<Matcher> = Vec::new();
     for posted in posted.matchers {
         match posted {
-            PostedMatcher::Object(object) => matchers.push(matcher(object)?),
+            PostedMatcher::Object(object) => matchers.push(matcher(matchers.len(), object)?),
             PostedMatcher::Text(text) if text.len() > TEXT_BYTES_MAX => {
                 return Err(Reply::error(
                     400,

@@ -67,6 +67,13 @@ impl Reply {
     }
 }
 
+/// A time of a body that is none: the body cannot be read.
+fn bad_time(what: &str, name: &str, text: &str) -> Reply {
+    let text: String = text.chars().take(100).collect();
+    let why = format!("{name}: {text:?} is no time of RFC 3339 and no day");
+    Reply::invalid(400, format!("parsing {what} body from \"\" failed, because {why}"))
+}
+
 /// A name in an object, as receivers are listed.
 #[derive(Debug, Serialize)]
 struct Named {

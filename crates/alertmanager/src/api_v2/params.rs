@@ -3,7 +3,7 @@
 use model::Matcher;
 
 use super::Reply;
-use crate::matcher::parse_matcher;
+use crate::matcher::{MatcherError, parse_matcher};
 use crate::time::parse_rfc3339;
 
 /// Pairs in order; names may repeat.
@@ -39,18 +39,20 @@ impl Params {
     /// A switch, on unless it is turned off. What upstream's framework takes for yes is yes.
     pub(super) fn is_on(&self, name: &str) -> bool {
         const YES: [&str; 10] = ["true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"];
-        self.first(name).is_none_or(|value| YES.contains(&value.to_ascii_lowercase().as_str()))
+        self.first(name)
+            .is_none_or(|value| value.is_empty() || YES.contains(&value.to_ascii_lowercase().as_str()))
     }
 
     /// All matchers under `name`.
     pub(super) fn matchers(&self, name: &str) -> Result<Vec<Matcher>, Reply> {
         let texts = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value);
-        texts
-            .map(|text| {
-                parse_matcher(text)
-                    .map_err(|err| Reply::error(400, format!("bad matcher format: {text}: {err}")))
-            })
-            .collect()
+        // Upstream says so of one of its parameters.
+        let lead = if name == "filter" { String::new() } else { format!("failed to parse {name} param: ") };
+        let refuse = |text: &str, err: &MatcherError| {
+            let bad = if err.names_text() { String::new() } else { format!("bad matcher format: {text}: ") };
+            Reply::error(400, format!("{lead}{bad}{err}"))
+        };
+        texts.map(|text| parse_matcher(text).map_err(|err| refuse(text, &err))).collect()
     }
 
     /// The expression that names of receivers must match, if one is given.

@@ -6,10 +6,10 @@ use model::{MatchOp, Matcher};
 use serde::{Deserialize, Serialize};
 
 use super::params::Params;
-use super::{Reply, TEXT_BYTES_MAX};
+use super::{Reply, TEXT_BYTES_MAX, bad_time};
 use crate::handle::Handle;
 use crate::silence::{Silence, SilenceError, SilenceState};
-use crate::time::{api_rfc3339, parse_rfc3339};
+use crate::time::{api_rfc3339, parse_moment};
 use crate::uuid::{is_uuid, new_uuid};
 
 /// Most matchers of one silence. Chosen.
@@ -21,6 +21,7 @@ struct GettableSilence {
     id: String,
     status: State,
     updated_at: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     comment: String,
     created_by: String,
@@ -81,13 +82,15 @@ pub(super) fn list(handle: &Handle, query: &str) -> Reply {
             params.is_on(state.text()) && filter.iter().all(|wanted| silence.matchers.contains(wanted))
         };
         let mut silences: Vec<&Silence> = core.silences.iter().filter(is_wanted).collect();
+        // Of those with the same time the one that was made first, as upstream keeps them.
         silences.sort_by_key(|silence| {
             let state = silence.state_at(now_ms);
-            match state {
-                SilenceState::Active => (state, silence.ends_at_ms),
-                SilenceState::Pending => (state, silence.starts_at_ms),
-                SilenceState::Expired => (state, silence.ends_at_ms.saturating_neg()),
-            }
+            let at_ms = match state {
+                SilenceState::Active => silence.ends_at_ms,
+                SilenceState::Pending => silence.starts_at_ms,
+                SilenceState::Expired => silence.ends_at_ms.saturating_neg(),
+            };
+            (state, at_ms, silence.updated_at_ms)
         });
         Reply::json(&silences.into_iter().map(|silence| gettable(silence, now_ms)).collect::<Vec<_>>())
     })
@@ -144,6 +147,9 @@ struct Created {
 }
 
 pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
+    if body.trim_ascii().is_empty() {
+        return Reply::invalid(602, "silence in body is required");
+    }
     let postable: PostableSilence = match serde_json::from_slice(body) {
         Ok(postable) => postable,
         Err(err) => {
@@ -157,9 +163,9 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
     let Ok(new_id) = new_uuid() else { return Reply::error(500, "the system gives no random numbers") };
     let changed = handle.shared.change(|core, now_ms| {
         if silence.ends_at_ms < now_ms {
-            return Err(SilenceError::Invalid("end time can't be in the past".to_owned()));
+            return Err(None);
         }
-        core.set_silence(silence, new_id, now_ms)
+        core.set_silence(silence, new_id, now_ms).map_err(Some)
     });
     match changed {
         Ok(silence_id) => {
@@ -168,13 +174,24 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
             }
             Reply::json(&Created { silence_id })
         }
-        Err(SilenceError::NotFound) => Reply::error(404, SilenceError::NotFound.to_string()),
-        Err(err) => Reply::error(400, err.to_string()),
+        Err(None) => Reply::error(400, "Failed to create silence: end time can't be in the past"),
+        Err(Some(SilenceError::NotFound)) => Reply::error(404, SilenceError::NotFound.to_string()),
+        Err(Some(err)) => Reply::error(400, err.to_string()),
     }
 }
 
 fn read(postable: PostableSilence) -> Result<Silence, Reply> {
     let required = |what: &str| Reply::invalid(602, format!("{what} in body is required"));
+    // What is no time at all is found while reading, before anything is missed; then in the order of names.
+    let time = |what: &str, text: &Option<String>| {
+        let read = |text: &String| parse_moment(text).ok_or_else(|| bad_time("silence", what, text));
+        text.as_ref().map(read).transpose()
+    };
+    let (starts_at_ms, ends_at_ms) =
+        (time("startsAt", &postable.starts_at)?, time("endsAt", &postable.ends_at)?);
+    let comment = postable.comment.ok_or_else(|| required("comment"))?;
+    let created_by = postable.created_by.ok_or_else(|| required("createdBy"))?;
+    let ends_at_ms = ends_at_ms.ok_or_else(|| required("endsAt"))?;
     let matchers = postable.matchers.ok_or_else(|| required("matchers"))?;
     if matchers.is_empty() {
         return Err(Reply::invalid(612, "matchers in body should have at least 1 items"));
@@ -182,19 +199,15 @@ fn read(postable: PostableSilence) -> Result<Silence, Reply> {
     if matchers.len() > MATCHERS_MAX {
         return Err(Reply::error(400, format!("invalid silence: more than {MATCHERS_MAX} matchers")));
     }
-    let time = |what: &str, text: Option<String>| {
-        let text = text.ok_or_else(|| required(what))?;
-        parse_rfc3339(&text)
-            .ok_or_else(|| Reply::invalid(601, format!("{what} in body must be of type date-time: {text:?}")))
-    };
+    let matchers = matchers.into_iter().enumerate().map(|(idx, json)| matcher(idx, json));
     let silence = Silence {
         id: postable.id.unwrap_or_default(),
-        matchers: matchers.into_iter().map(matcher).collect::<Result<_, _>>()?,
-        starts_at_ms: time("startsAt", postable.starts_at)?,
-        ends_at_ms: time("endsAt", postable.ends_at)?,
+        matchers: matchers.collect::<Result<_, _>>()?,
+        starts_at_ms: starts_at_ms.ok_or_else(|| required("startsAt"))?,
+        ends_at_ms,
         updated_at_ms: 0,
-        created_by: postable.created_by.ok_or_else(|| required("createdBy"))?,
-        comment: postable.comment.ok_or_else(|| required("comment"))?,
+        created_by,
+        comment,
         annotations: postable.annotations.unwrap_or_default(),
     };
     let annotations = silence.annotations.iter().flat_map(|(name, value)| [name, value]);
@@ -209,17 +222,18 @@ fn read(postable: PostableSilence) -> Result<Silence, Reply> {
         ));
     }
     if silence.starts_at_ms >= silence.ends_at_ms {
-        return Err(Reply::error(400, "failed to create silence: start time must be before end time"));
+        return Err(Reply::error(400, "Failed to create silence: start time must be before end time"));
     }
     Ok(silence)
 }
 
-/// A matcher of a silence, or of a maintenance window.
-pub(super) fn matcher(json: JsonMatcher) -> Result<Matcher, Reply> {
-    let required = |what: &str| Reply::invalid(602, format!("matchers.{what} in body is required"));
+/// The matcher at `idx` of a silence, or of a maintenance window.
+pub(super) fn matcher(idx: usize, json: JsonMatcher) -> Result<Matcher, Reply> {
+    let required = |what: &str| Reply::invalid(602, format!("matchers.{idx}.{what} in body is required"));
+    // In the order of names, as upstream finds them.
+    let is_regex = json.is_regex.ok_or_else(|| required("isRegex"))?;
     let name = json.name.ok_or_else(|| required("name"))?;
     let value = json.value.ok_or_else(|| required("value"))?;
-    let is_regex = json.is_regex.ok_or_else(|| required("isRegex"))?;
     let op = match (json.is_equal.unwrap_or(true), is_regex) {
         (true, false) => MatchOp::Equal,
         (false, false) => MatchOp::NotEqual,
@@ -232,6 +246,10 @@ pub(super) fn matcher(json: JsonMatcher) -> Result<Matcher, Reply> {
             format!("invalid silence: a matcher is longer than {TEXT_BYTES_MAX} bytes"),
         ));
     }
-    Matcher::new(op, name, value)
-        .map_err(|err| Reply::error(400, format!("invalid silence: invalid label matcher: {err}")))
+    let shown = value.clone();
+    Matcher::new(op, name, value).map_err(|err| {
+        let what =
+            format!("invalid label matcher {idx} in set 0: invalid regular expression {shown:?}: {err}");
+        Reply::error(400, format!("invalid silence: {what}"))
+    })
 }

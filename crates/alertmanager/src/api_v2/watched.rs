@@ -54,7 +54,7 @@ struct ShownHost<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct IgnoredBy<'a> {
+pub(super) struct IgnoredBy<'a> {
     owner: &'a str,
     reason: &'a str,
     ends_at: Time,

@@ -14,7 +14,7 @@ use super::{Config, ConfigError, Receiver, render};
 use crate::inhibit::InhibitRuleConfig;
 use crate::interval::{self, Interval};
 use crate::matcher;
-use crate::receiver::{RawReceiver, SLACK_APP_URL, Source};
+use crate::receiver::{RawReceiver, SLACK_APP_URL, Source, host_port, parse_url};
 use crate::route::GroupBy;
 use crate::route::RouteConfig;
 
@@ -181,6 +181,7 @@ fn check_global(checker: &Checker<'_>) -> Result<(), Fault> {
     one_of("rocketchat_token_id", &global.rocketchat_token_id, &global.rocketchat_token_id_file)?;
     one_of("wechat_api_secret", &global.wechat_api_secret, &global.wechat_api_secret_file)?;
     one_of("mattermost_webhook_url", &global.mattermost_webhook_url, &global.mattermost_webhook_url_file)?;
+    check_global_urls(global)?;
     // An app's address may stand as the webhook's, which is how it was done before there was a key for the token.
     let is_app_url = |url: &Source| {
         let app_url = global.slack_app_url.as_deref().filter(|url| !url.is_empty());
@@ -190,6 +191,36 @@ fn check_global(checker: &Checker<'_>) -> Result<(), Fault> {
         Some(url) if slack_token.is_some() && !is_app_url(&url) => Err(Fault::new(
             "at most one of slack_app_token/slack_app_token_file & slack_api_url/slack_api_url_file must be configured",
         )),
+        _ => Ok(()),
+    }
+}
+
+/// Addresses of `global` are checked though a receiver may not need them, as upstream has it.
+fn check_global_urls(global: &RawGlobal) -> Result<(), Fault> {
+    let plain = [
+        ("slack_app_url", &global.slack_app_url),
+        ("pagerduty_url", &global.pagerduty_url),
+        ("opsgenie_api_url", &global.opsgenie_api_url),
+        ("wechat_api_url", &global.wechat_api_url),
+        ("victorops_api_url", &global.victorops_api_url),
+        ("telegram_api_url", &global.telegram_api_url),
+        ("webex_api_url", &global.webex_api_url),
+        ("rocketchat_api_url", &global.rocketchat_api_url),
+        ("jira_api_url", &global.jira_api_url),
+    ];
+    let secret = [
+        ("slack_api_url", &global.slack_api_url),
+        ("mattermost_webhook_url", &global.mattermost_webhook_url),
+    ];
+    let plain = plain.into_iter().filter_map(|(key, url)| Some((key, url.as_deref()?)));
+    let secret = secret.into_iter().filter_map(|(key, url)| Some((key, url.as_ref()?.expose())));
+    for (key, url) in plain.chain(secret.filter(|(_, url)| *url != "<secret>")) {
+        parse_url(url).map_err(|fault| Fault { what: format!("{key}: {}", fault.what), ..fault })?;
+    }
+    match &global.smtp_smarthost {
+        Some(at) if !at.value.is_empty() => {
+            host_port(&at.value).map(drop).map_err(|what| Fault::at(at, what))
+        }
         _ => Ok(()),
     }
 }
@@ -272,8 +303,9 @@ impl RouteCheck<'_> {
                 return Err(Fault::at(at, format!("{what} cannot be zero")));
             }
         }
-        if raw.labels.as_ref().is_some_and(|labels| labels.contains_key("")) {
-            return Err(Fault::at(at, "invalid label name \"\""));
+        let is_bad = |name: &&String| !matcher::is_label_name(name);
+        if let Some(name) = raw.labels.iter().flatten().map(|(name, _)| name).find(is_bad) {
+            return Err(Fault::at(at, format!("invalid label name {name:?} in route labels")));
         }
         let routes = raw.routes.iter().flatten().map(|child| self.check(child));
         let ms = |duration: Option<Duration>| duration.map(Duration::as_ms);
@@ -310,8 +342,8 @@ fn check_group_by(at: &At<Vec<String>>) -> Result<GroupBy, Fault> {
     let has_all = at.value.iter().any(|name| name == "...");
     let mut names = BTreeSet::new();
     for name in at.value.iter().filter(|name| *name != "...") {
-        if name.is_empty() {
-            return Err(Fault::at(at, "invalid label name \"\" in group_by list"));
+        if !matcher::is_label_name(name) {
+            return Err(Fault::at(at, format!("invalid label name {name:?} in group_by list")));
         }
         if !names.insert(name.clone()) {
             return Err(Fault::at(at, format!("duplicated label {name:?} in group_by")));
@@ -365,8 +397,8 @@ fn legacy_name(name: &str) -> Result<&str, Fault> {
 
 fn check_inhibit_rule(raw: &RawInhibitRule) -> Result<InhibitRuleConfig, Fault> {
     let equal: BTreeSet<String> = raw.equal.iter().flatten().cloned().collect();
-    if equal.contains("") {
-        return Err(Fault::new("invalid label name \"\" in equal list"));
+    if let Some(name) = equal.iter().find(|name| !matcher::is_label_name(name)) {
+        return Err(Fault::new(format!("invalid label name {name:?} in equal list")));
     }
     Ok(InhibitRuleConfig {
         source: check_matchers(&raw.source_match, &raw.source_match_re, &raw.source_matchers)?,

@@ -27,6 +27,9 @@ const OCCURRENCES_MAX: u64 = 1_000;
 const HOST_LABELS: [&str; 2] = ["instance", "host"];
 /// How old the last sample of an active host may be, when the file does not say. PromQL's own notion of fresh.
 const HOST_FRESH: Duration = Duration::from_secs(300);
+/// How long a host may be away before the ends of its alerts are told, when the file does not say. Chosen: whoever comes
+/// back after a week is looked at anyway.
+const HOST_GONE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// What counts as flapping where the file does not say. Chosen: three ups and downs in half an hour.
 const FLAP_CHANGES: u64 = 6;
 const FLAP_WITHIN: Duration = Duration::from_secs(30 * 60);
@@ -50,6 +53,8 @@ pub(crate) struct RawOwn {
     host_labels: Option<At<Vec<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_fresh: Option<At<Duration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_gone: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     samples: Option<At<RawSamples>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +136,8 @@ pub(crate) struct HostConfig {
     /// The first of these that an alert has names its host.
     pub(crate) labels: Vec<String>,
     pub(crate) fresh: std::time::Duration,
+    /// The end of an alert is told that was not detected for so long, though its host is away; `None` for never.
+    pub(crate) gone_ms: Option<i64>,
     /// A server of Prometheus' API to ask, in place of the store inside.
     pub(crate) samples: Option<(Url, HttpClientConfig)>,
 }
@@ -198,7 +205,9 @@ impl RawOwn {
             })?;
             Ok((url, checker.http(at.value.http_config.as_ref())))
         });
-        Ok(HostConfig { labels, fresh: fresh.as_std(), samples: samples.transpose()? })
+        let gone = self.host_gone.unwrap_or(HOST_GONE);
+        let gone_ms = (!gone.is_zero()).then(|| gone.as_ms());
+        Ok(HostConfig { labels, fresh: fresh.as_std(), gone_ms, samples: samples.transpose()? })
     }
 }
 

@@ -4,23 +4,47 @@
 //! In from reports; asked at each flush. While an alert flaps on a route it fires there, whatever was reported last, so that
 //! its end is told when it is stable and not before. Meaning: docs/adr/0010-on-call.md.
 
+use std::sync::Arc;
+
 use model::Labels;
 
 use super::group::GroupId;
 use super::{Core, Record};
 use crate::alert::{Alert, Fingerprint};
-use crate::flap::Flap;
+use crate::flap::{Flap, Flaps};
 use crate::nflog::Entry;
 use crate::notification::Snapshot;
 use crate::route::Route;
+
+/// When an alert changed its state, so far as `known` and what a report made of it say; some may have been noted before.
+fn changes(known: Option<&Alert>, alert: &Alert, now_ms: i64) -> Vec<i64> {
+    let is_firing = !alert.is_resolved_at(now_ms);
+    let begins = known.is_none_or(|known| known.ends_at_ms <= alert.starts_at_ms);
+    // Its end may have gone by without a report, or in the report that said it a clock that is behind did not see it.
+    let ended = known.filter(|_| begins).map(|known| known.ends_at_ms);
+    let ends = (!is_firing && known.is_some()).then_some(alert.ends_at_ms);
+    let began = begins.then_some(alert.starts_at_ms).filter(|_| is_firing || known.is_some());
+    // A sender whose clock is ahead changes nothing in the future.
+    ended.into_iter().chain(began).chain(ends).map(|at_ms| at_ms.min(now_ms)).collect()
+}
 
 /// The annotation by which messages say that an alert flaps.
 const ANNOTATION: &str = "flapping";
 
 impl Core {
-    /// Takes note of a report; `was_firing` before it, if the alert was known.
-    pub(super) fn note_change(&mut self, id: Fingerprint, was_firing: bool, alert: &Alert, now_ms: i64) {
-        if !self.routes.is_damping() || was_firing != alert.is_resolved_at(now_ms) {
+    /// Takes note of a report that made `alert` of what was `known`.
+    ///
+    /// Changes are dated by the alert's own times, which managers share: dated by when each of them heard, they would
+    /// disagree about what flaps, and since when.
+    pub(super) fn note_change(
+        &mut self,
+        id: Fingerprint,
+        known: Option<&Alert>,
+        alert: &Arc<Alert>,
+        now_ms: i64,
+    ) {
+        let times = if self.routes.is_damping() { changes(known, alert, now_ms) } else { Vec::new() };
+        if times.is_empty() {
             return;
         }
         let matching = self.routes.matching(&alert.labels);
@@ -32,12 +56,20 @@ impl Core {
         if damping.is_empty() {
             return;
         }
-        let news = self.flaps.note(id, now_ms, &damping);
+        let n_known = self.flaps.get(id).map_or(0, |changes| changes.times.len());
+        let last_ms = |flaps: &Flaps| flaps.get(id).and_then(|changes| changes.times.back().copied());
+        let before_ms = last_ms(&self.flaps);
+        let news: Vec<String> =
+            times.into_iter().flat_map(|at_ms| self.flaps.note(id, at_ms, &damping)).collect();
+        if n_known > 0 && last_ms(&self.flaps) == before_ms {
+            return;
+        }
         self.metrics.on_call.flaps.add(news.len() as u64);
         self.journal_flap(id);
         for group in self.groups_of(alert) {
             let route = self.routes.get(group.route);
             if news.contains(&route.key) {
+                self.history.flap(alert, true, &route.receiver, now_ms);
                 let at_ms = now_ms.saturating_add(route.group_wait_ms);
                 self.flush_by(&group, at_ms);
             }
@@ -63,12 +95,14 @@ impl Core {
         else {
             return;
         };
-        let key = route.key.clone();
-        let alerts: Vec<Fingerprint> = group.alerts.keys().copied().collect();
+        let (key, receiver) = (route.key.clone(), route.receiver.clone());
+        let alerts: Vec<(Fingerprint, Arc<Alert>)> =
+            group.alerts.iter().map(|(alert, of)| (*alert, Arc::clone(of))).collect();
         let mut next_ms = i64::MAX;
-        for alert in alerts {
+        for (alert, of) in alerts {
             if self.flaps.settle(alert, &key, flap.stable_ms, now_ms) {
                 self.journal_flap(alert);
+                self.history.flap(&of, false, &receiver, now_ms);
             }
             let flapping = self.flaps.get(alert).filter(|changes| changes.flapping.contains_key(&key));
             next_ms = next_ms.min(flapping.map_or(i64::MAX, |changes| changes.stable_at_ms(flap.stable_ms)));
@@ -89,7 +123,7 @@ impl Core {
             let mut alert = (*snapshot.alert).clone();
             let known = alert.annotations.iter().filter(|(name, _)| *name != ANNOTATION);
             alert.annotations = Labels::from_pairs(known.chain([(ANNOTATION, text.as_str())]));
-            snapshot.alert = std::sync::Arc::new(alert);
+            snapshot.alert = Arc::new(alert);
         }
         alerts
     }

@@ -9,9 +9,11 @@ use model::Labels;
 use serde::Serialize;
 
 use super::group::GroupId;
-use super::{Core, CoreOptions};
+use super::holds::Hold;
+use super::{Core, CoreOptions, StepView};
 use crate::alert::Fingerprint;
 use crate::config::Config;
+use crate::escalate::Escalation;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::nflog::Entry;
@@ -81,6 +83,16 @@ struct Settings {
     reissue_duration: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     success_duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flap: Option<Flap>,
+}
+
+/// How often is too often, and when it is over.
+#[derive(Debug, Serialize)]
+struct Flap {
+    changes: usize,
+    within: f64,
+    stable: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,28 +125,23 @@ struct Taken {
     /// When it is delivered again while it fires.
     #[serde(skip_serializing_if = "Option::is_none")]
     again_at: Option<String>,
+    /// Who else is told, and when, while nobody acknowledges.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    escalation: Vec<Step>,
     /// What would keep a message back now; empty when nothing does.
     holds: Vec<Hold>,
 }
 
-/// One thing that keeps a message back.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Hold {
-    /// `silence`, `acknowledged`, `inhibition`, `mute`, `active`, `ignore`, `occurrences`, `noIntegrations`.
-    kind: &'static str,
-    /// Ids, names of intervals, or the labels of who inhibits.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    by: Vec<String>,
+/// A further receiver.
+#[derive(Debug, Serialize)]
+struct Step {
+    receiver: String,
+    /// How long after the first one.
+    after: f64,
+    told: bool,
+    /// When it is told; nothing while that time does not run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ends_at: Option<String>,
-    /// Of occurrences: how many there were.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seen: Option<usize>,
+    at: Option<String>,
 }
 
 fn map(labels: &Labels) -> Map {
@@ -162,6 +169,11 @@ impl From<&Route> for Settings {
                 .map(|needed| Needed { count: needed.count, within: seconds(needed.within_ms) }),
             reissue_duration: route.reissue_ms.map(seconds),
             success_duration: route.success_ms.map(seconds),
+            flap: route.flap.map(|flap| Flap {
+                changes: flap.changes,
+                within: seconds(flap.within_ms),
+                stable: seconds(flap.stable_ms),
+            }),
         }
     }
 }
@@ -246,70 +258,21 @@ impl Core {
             next_flush_at: group.map(|group| api_rfc3339(self.flush_at_ms(group))),
             told_at: told_ms.map(api_rfc3339),
             again_at: again_ms.map(api_rfc3339),
-            holds: self.holds(route, labels, now_ms),
+            escalation: self.steps_told(&id, alert, now_ms),
+            holds: self.holds(&id, labels, now_ms),
         }
     }
 
-    /// In the order in which a flush looks.
-    fn holds(&self, route: &Route, labels: &Labels, now_ms: i64) -> Vec<Hold> {
-        let mut holds = Vec::new();
-        let status = self.status_of(labels, now_ms);
-        let source = |id: &Fingerprint| {
-            self.alerts.get(id).map_or_else(|| id.to_string(), |alert| alert.labels.to_string())
+    fn steps_told(&self, group: &GroupId, alert: Fingerprint, now_ms: i64) -> Vec<Step> {
+        let views = self.steps_of(group, alert, now_ms).into_iter();
+        let steps = self.routes.get(group.route).escalate.iter().zip(views);
+        let step = |(step, view): (&Escalation, StepView)| Step {
+            receiver: view.receiver,
+            after: seconds(step.after_ms),
+            told: view.is_told,
+            at: view.at_ms.map(api_rfc3339),
         };
-        if !status.inhibited_by.is_empty() {
-            let by = status.inhibited_by.iter().map(source).collect();
-            holds.push(Hold { kind: "inhibition", by, ..Hold::default() });
-        }
-        let by = self.muting_intervals(route, now_ms);
-        if !by.is_empty() {
-            let kind = if by == route.active_intervals { "active" } else { "mute" };
-            holds.push(Hold { kind, by, ..Hold::default() });
-        }
-        if let Some(ignore) = route.ignored_by(labels, now_ms) {
-            holds.push(Hold {
-                kind: "ignore",
-                by: ignore.matchers.iter().map(ToString::to_string).collect(),
-                owner: Some(ignore.owner.clone()),
-                reason: Some(ignore.reason.clone()),
-                ends_at: Some(api_rfc3339(ignore.ends_at_ms)),
-                seen: None,
-            });
-        }
-        for silence in status.silenced_by.iter().filter_map(|id| self.silences.get(id)) {
-            holds.push(Hold {
-                kind: "silence",
-                by: vec![silence.id.clone()],
-                owner: Some(silence.created_by.clone()),
-                reason: Some(silence.comment.clone()),
-                ends_at: Some(api_rfc3339(silence.ends_at_ms)),
-                seen: None,
-            });
-        }
-        let id = Fingerprint::of(labels);
-        if let Some(ack) = self.alerts.get(&id).and_then(|alert| self.acks.holding(id, alert, now_ms)) {
-            holds.push(Hold {
-                kind: "acknowledged",
-                by: Vec::new(),
-                owner: Some(ack.by.clone()),
-                reason: Some(ack.note.clone()),
-                ends_at: ack.until_ms.map(api_rfc3339),
-                seen: None,
-            });
-        }
-        if let Some(needed) = route.occurrences {
-            let watch = self.watches.get(Fingerprint::of(labels));
-            if !watch.is_some_and(|watch| watch.counted.contains(&route.key)) {
-                let seen = watch.map_or(0, |watch| watch.n_within(needed.within_ms, now_ms));
-                holds.push(Hold { kind: "occurrences", seen: Some(seen), ..Hold::default() });
-            }
-        }
-        let has_some =
-            self.config.receiver(&route.receiver).is_some_and(|receiver| !receiver.integrations.is_empty());
-        if !has_some {
-            holds.push(Hold { kind: "noIntegrations", ..Hold::default() });
-        }
-        holds
+        steps.map(step).collect()
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::group::GroupId;
 use super::job::{Job, JobId};
-use super::{Core, Heard};
-use crate::alert::Fingerprint;
-use crate::history::{Attempted, Event, Kind, Standing, What};
+use super::{AlertStatus, Core, Heard};
+use crate::alert::{Alert, Fingerprint};
+use crate::history::{Attempted, Event, Kind, Parent, Standing, What};
 use crate::notification::{Outcome, Snapshot};
 use crate::route::Route;
 
@@ -56,11 +56,9 @@ impl Core {
                 "active" => counts.n_active += 1,
                 _ => counts.n_suppressed += 1,
             }
-            let standing = Standing {
-                silenced_by: status.silenced_by,
-                inhibited_by: status.inhibited_by.into_iter().next(),
-            };
-            recorder.stand(*id, alert, standing, now_ms);
+            if recorder.is_on() {
+                recorder.stand(*id, alert, self.standing(alert, status, now_ms), now_ms);
+            }
         }
         let last = last.filter(|_| n_looked == ALERTS_PER_LOOK);
         if last.is_none() && recorder.is_on() {
@@ -68,6 +66,19 @@ impl Core {
         }
         self.history = recorder;
         (counts, last)
+    }
+
+    /// What keeps a firing alert back, as the history has it: what it depends on is no inhibition there.
+    fn standing(&self, alert: &Alert, status: AlertStatus, now_ms: i64) -> Standing {
+        let hidden_by = status.inhibited_by.into_iter().next();
+        let parent = hidden_by.filter(|_| self.inhibitor.dependencies().is_some());
+        let parent = parent.and_then(|_| self.hidden_because(&alert.labels, now_ms)).map(|(id, _)| id);
+        let awaited = || self.waits_until_ms(alert, now_ms).map(|_| Parent::Awaited);
+        Standing {
+            silenced_by: status.silenced_by,
+            inhibited_by: hidden_by.filter(|id| Some(*id) != parent),
+            depends_on: parent.filter(|id| Some(*id) == hidden_by).map(Parent::Fires).or_else(awaited),
+        }
     }
 
     /// Silences of the state file, and what they and other alerts hide, are no news.
@@ -97,10 +108,7 @@ impl Core {
         let is_quiet = |alert: &&Snapshot| alert.is_firing && !loud.contains(&alert.fingerprint);
         for alert in heard.all.iter().filter(is_quiet) {
             let status = self.status_of(&alert.alert.labels, now_ms);
-            let standing = Standing {
-                silenced_by: status.silenced_by,
-                inhibited_by: status.inhibited_by.into_iter().next(),
-            };
+            let standing = self.standing(&alert.alert, status, now_ms);
             self.history.stand(alert.fingerprint, &alert.alert, standing, now_ms);
         }
     }

@@ -1,6 +1,6 @@
 //! One notification on its way to one integration: attempts, waits between them, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::group::GroupId;
@@ -8,6 +8,7 @@ use crate::alert::Fingerprint;
 use crate::config::Integration;
 use crate::nflog::{Issued, NotifyKey};
 use crate::notification::Notification;
+use crate::promise::Ended;
 
 /// First wait between attempts, its growth and its bound: those of the backoff that Alertmanager uses.
 const BACKOFF_FIRST_MS: f64 = 500.0;
@@ -29,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) notification: Arc<Notification>,
     pub(crate) firing: BTreeSet<Fingerprint>,
     pub(crate) resolved: BTreeSet<Fingerprint>,
+    /// The ends that the message says, with what was known when it was sent.
+    pub(super) ends: BTreeMap<Fingerprint, Ended>,
     /// When each firing alert was issued last, once this is delivered.
     pub(crate) issued: Issued,
     pub(super) since: super::due::Since,

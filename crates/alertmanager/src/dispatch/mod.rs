@@ -11,6 +11,7 @@ mod due;
 mod explain;
 mod group;
 mod history;
+mod holds;
 mod job;
 mod oncall;
 mod owed;
@@ -210,7 +211,7 @@ impl Core {
         let was_firing = self.alerts.get(&fingerprint).is_some_and(|alert| !alert.is_resolved_at(now_ms));
         let (kept, is_renewal) = match self.alerts.get(&fingerprint) {
             Some(known) => {
-                let kept = known.merged_with(new, now_ms);
+                let kept = known.merged_with(new, self.soon_ms(now_ms));
                 let is_renewal = kept.renews(known);
                 (Arc::new(kept), is_renewal)
             }
@@ -239,10 +240,13 @@ impl Core {
             Vec::new()
         };
         self.group(fingerprint, &kept, now_ms);
-        self.note_change(fingerprint, was_firing, &kept, now_ms);
+        self.note_change(fingerprint, known.as_deref(), &kept, self.soon_ms(now_ms));
         counts.into_iter().for_each(|route| self.wait_anew(route, &kept.labels, now_ms));
         if is_watching && !is_detection {
             self.hasten_all_of(&kept.labels, now_ms);
+            if was_firing {
+                self.note_awaited(&kept);
+            }
         }
         Ok(())
     }
@@ -303,6 +307,7 @@ impl Core {
         self.windows.set_file(&config.windows);
         self.config = config;
         self.epoch += 1;
+        let cadence = self.cadence();
         self.groups.clear();
         let waiting: Vec<JobId> =
             self.jobs.iter().filter(|(_, job)| !job.is_in_flight).map(|(id, _)| *id).collect();
@@ -315,6 +320,7 @@ impl Core {
             self.inhibitor.insert(fingerprint, &alert.labels);
             self.group(fingerprint, &alert, now_ms);
         }
+        self.keep_cadence(&cadence);
     }
 
     /// Creates or changes a silence; returns its id.
@@ -572,6 +578,7 @@ impl Core {
             self.metrics.on_call.escalations.inc();
         }
         self.busy.insert(key.clone(), id);
+        let ends = self.ends_said(&key, &notification.alerts, now_ms);
         let job = Job {
             epoch,
             group: group.clone(),
@@ -580,6 +587,7 @@ impl Core {
             notification: Arc::new(notification),
             firing,
             resolved,
+            ends,
             issued,
             since,
             repeat_interval_ms: route.repeat_interval_ms,
@@ -756,6 +764,7 @@ impl Core {
         for fingerprint in gone {
             if let Some(alert) = self.alerts.remove(&fingerprint) {
                 self.history.expire(fingerprint, &alert, now_ms);
+                self.history.forget_host(fingerprint);
                 self.inhibitor.remove(fingerprint, &alert.labels);
                 if let Some(n) = self.n_by_name.get_mut(alert.name()) {
                     *n -= 1;

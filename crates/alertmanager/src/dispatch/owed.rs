@@ -76,6 +76,21 @@ impl Core {
         self.turn.is_shared && told_ms.is_some_and(is_over)
     }
 
+    /// The ends that a message to `key` says, with what is known when it is sent: what another manager tells while it is on
+    /// its way it does not cover.
+    pub(super) fn ends_said(
+        &self,
+        key: &NotifyKey,
+        alerts: &[Snapshot],
+        now_ms: i64,
+    ) -> BTreeMap<Fingerprint, Ended> {
+        let end_of = |alert: &Snapshot| {
+            let ends_at_ms = alert.alert.ends_at_ms.min(now_ms);
+            (alert.fingerprint, self.promises.end_of(key, alert.fingerprint, ends_at_ms))
+        };
+        alerts.iter().filter(|alert| !alert.is_firing).map(end_of).collect()
+    }
+
     /// Makes and keeps the promises of a notification that was delivered.
     pub(super) fn promise(&mut self, id: JobId, now_ms: i64) {
         let Some(job) = self.jobs.get(&id) else { return };
@@ -86,12 +101,7 @@ impl Core {
         let alerts = &job.notification.alerts;
         let group_labels = job.notification.group_labels.clone();
         let mut firing = fingerprints(alerts, true);
-        let ended = alerts.iter().filter(|alert| !alert.is_firing);
-        let end_of = |alert: &Snapshot| {
-            let ends_at_ms = alert.alert.ends_at_ms.min(now_ms);
-            (alert.fingerprint, self.promises.end_of(&key, alert.fingerprint, ends_at_ms))
-        };
-        let mut ended: BTreeMap<Fingerprint, Ended> = ended.map(end_of).collect();
+        let mut ended = job.ends.clone();
         let said_ms = self.promises.last_ms(&key, firing.iter().chain(ended.keys()));
         let at_ms = said_ms.map_or(now_ms, |said_ms| now_ms.max(said_ms.saturating_add(1)));
         if !self.turn.is_shared {
@@ -187,6 +197,7 @@ impl Core {
             data: last.map(|last| last.data.clone()).unwrap_or_default(),
             now_ms,
         };
+        let ends = self.ends_said(&key, &notification.alerts, now_ms);
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.metrics.notifications.with(&[integration.name]).inc();
@@ -198,6 +209,7 @@ impl Core {
             integration,
             key,
             resolved: fingerprints(&notification.alerts, false),
+            ends,
             firing,
             issued: last.map(|last| last.issued.clone()).unwrap_or_default(),
             since: last

@@ -190,6 +190,9 @@ impl Core {
         if let Some(group) = self.groups.get_mut(id) {
             group.tried_ms = Some(now_ms);
         }
+        let told = self.nflog.get(&line.key).map(|last| last.firing.clone()).unwrap_or_default();
+        let news = due.alerts.iter().filter(|alert| alert.is_firing && !told.contains(&alert.fingerprint));
+        self.history.escalate(news.map(|alert| &alert.alert), &line.key.receiver, now_ms);
         self.launch((id, NO_EPOCH), route, line, due, now_ms);
     }
 
@@ -213,23 +216,29 @@ impl Core {
             return views;
         };
         for group in self.groups_of(alert) {
-            let entries = self.own_entries(&group);
-            let since_ms = told_since(&entries, id, alert);
-            let pause = since_ms.map(|since_ms| self.pauses.get(&self.group_key(&group), id, since_ms));
-            for Escalation { after_ms, receiver } in &self.routes.get(group.route).escalate {
-                let lines = self.lines_of(&group);
-                let mut of_step = lines.iter().filter(|line| line.key.receiver == *receiver);
-                let is_told = of_step
-                    .any(|line| self.nflog.get(&line.key).is_some_and(|last| last.firing.contains(&id)));
-                let is_held = self.acks.holding(id, alert, now_ms).is_some();
-                let runs = pause.filter(|pause| !is_told && !is_held && pause.from_ms.is_none());
-                let at_ms = runs.map(|pause| {
-                    now_ms.saturating_add(after_ms.saturating_sub(pause.elapsed_ms(now_ms)).max(0))
-                });
-                views.push(StepView { receiver: receiver.clone(), is_told, at_ms });
-            }
+            views.extend(self.steps_of(&group, id, now_ms));
         }
         views
+    }
+
+    /// The same in one group, in the order of its steps.
+    pub(super) fn steps_of(&self, group: &GroupId, id: Fingerprint, now_ms: i64) -> Vec<StepView> {
+        let alert = self.alerts.get(&id).filter(|alert| !alert.is_resolved_at(now_ms));
+        let entries = self.own_entries(group);
+        let since_ms = alert.and_then(|alert| told_since(&entries, id, alert));
+        let pause = since_ms.map(|since_ms| self.pauses.get(&self.group_key(group), id, since_ms));
+        let is_held = alert.is_some_and(|alert| self.acks.holding(id, alert, now_ms).is_some());
+        let lines = self.lines_of(group);
+        let view = |Escalation { after_ms, receiver }: &Escalation| {
+            let mut of_step = lines.iter().filter(|line| line.key.receiver == *receiver);
+            let is_told =
+                of_step.any(|line| self.nflog.get(&line.key).is_some_and(|last| last.firing.contains(&id)));
+            let runs = pause.filter(|pause| !is_told && !is_held && pause.from_ms.is_none());
+            let at_ms = runs
+                .map(|pause| now_ms.saturating_add(after_ms.saturating_sub(pause.elapsed_ms(now_ms)).max(0)));
+            StepView { receiver: receiver.clone(), is_told, at_ms }
+        };
+        self.routes.get(group.route).escalate.iter().map(view).collect()
     }
 }
 

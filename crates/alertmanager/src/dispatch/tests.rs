@@ -3,6 +3,7 @@
 mod history;
 mod oncall;
 mod promises;
+mod reasons;
 mod watched;
 mod windows;
 

@@ -25,6 +25,10 @@ const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
 /// than one waits for the other. Chosen.
 const IN_STEP_MS: u64 = 2_000;
 
+/// How far ahead the end may lie that a report states, in milliseconds, to count as one that was reached. Chosen: no clocks that
+/// somebody looks after are so far apart, and reports of what fires state an end that is minutes ahead.
+const SOON_MS: i64 = 5_000;
+
 /// When groups were told of by other managers, by key and receiver.
 type Told = BTreeMap<(String, String), i64>;
 
@@ -82,6 +86,12 @@ impl Core {
     /// Takes what the cluster says about positions. Flushes that wait go by it at once.
     pub(crate) fn set_turn(&mut self, turn: Turn) {
         self.turn = turn;
+    }
+
+    /// Until when an end that a report states counts as reached: among managers each must see the same ends, also one whose
+    /// clock is a little behind.
+    pub(super) fn soon_ms(&self, now_ms: i64) -> i64 {
+        if self.turn.is_shared { now_ms.saturating_add(SOON_MS) } else { now_ms }
     }
 
     /// Whether it may speak, for tests and gauges.
@@ -198,6 +208,24 @@ impl Core {
         self.run_windows(now_ms);
         if let Some(waited_ms) = waited_ms.filter(|_| !told.is_empty()) {
             self.fall_into_step(&told, now_ms.saturating_sub(waited_ms), now_ms);
+        }
+    }
+
+    /// When groups are looked at next, by their keys: their timers begin anew with a reload.
+    pub(super) fn cadence(&self) -> BTreeMap<String, i64> {
+        let groups = self.groups.iter().filter(|_| self.turn.is_shared);
+        groups.map(|(id, group)| (self.group_key(id), group.next_flush_ms)).collect()
+    }
+
+    /// Brings groups back into step behind their first flush of a new configuration. Their managers would else meet by
+    /// chance, and then both would speak.
+    pub(super) fn keep_cadence(&mut self, cadence: &BTreeMap<String, i64>) {
+        let known = |id: &GroupId| Some((id.clone(), *cadence.get(&self.group_key(id))?));
+        let known: Vec<(GroupId, i64)> = self.groups.keys().filter_map(known).collect();
+        for (id, next_ms) in known {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.in_step_ms = Some(next_ms);
+            }
         }
     }
 

@@ -36,6 +36,11 @@ pub(crate) struct GroupView {
 }
 
 impl GroupView {
+    /// Which of its alerts are wanted, in no order.
+    pub(crate) fn wanted(&self, is_wanted: impl Fn(&Alert) -> bool) -> impl Iterator<Item = Fingerprint> {
+        self.alerts.iter().filter(move |(_, alert)| is_wanted(alert)).map(|(fingerprint, _)| *fingerprint)
+    }
+
     /// Those of its alerts that are wanted, by job, instance, labels.
     pub(crate) fn sorted_alerts(&self, is_wanted: impl Fn(&Alert) -> bool) -> Vec<(Fingerprint, Arc<Alert>)> {
         let wanted = self.alerts.iter().filter(|(_, alert)| is_wanted(alert));
@@ -63,7 +68,7 @@ impl Core {
         self.routes.matching(labels).into_iter().map(|idx| self.routes.get(idx).receiver.clone()).collect()
     }
 
-    /// All groups, by labels, then receiver.
+    /// All groups, by the number of their labels, labels, then receiver.
     pub(crate) fn group_views(&self) -> Vec<GroupView> {
         let mut views: Vec<GroupView> = self
             .groups
@@ -79,7 +84,12 @@ impl Core {
                 }
             })
             .collect();
-        views.sort_by(|a, b| (&a.labels, &a.receiver).cmp(&(&b.labels, &b.receiver)));
+        // Upstream's order: what has fewer labels first.
+        views.sort_by(|a, b| {
+            let key =
+                |view: &GroupView| (view.labels.iter().count(), view.labels.clone(), view.receiver.clone());
+            key(a).cmp(&key(b))
+        });
         views
     }
 

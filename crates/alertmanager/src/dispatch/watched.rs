@@ -17,7 +17,10 @@ use crate::limits::ALERTS_MAX;
 use crate::nflog::{Entry, NotifyKey};
 use crate::notification::Snapshot;
 use crate::route::{Route, RouteIdx};
-use crate::watch::{Ignore, Occurrences};
+use crate::watch::{Ignore, Occurrences, Watch};
+
+/// The annotation by which a message says that an end is no success.
+const HOST_GONE: &str = "host_gone";
 
 impl Core {
     /// Takes note of a report that an alert fires; returns for which routes it counts from now on.
@@ -86,24 +89,62 @@ impl Core {
             if !snapshot.is_firing && snapshot.alert.ends_at_ms > now_ms {
                 Arc::make_mut(&mut snapshot.alert).ends_at_ms = now_ms;
             }
+            if let Some(why) = self.why_gone(route, snapshot, now_ms) {
+                let alert = Arc::make_mut(&mut snapshot.alert);
+                let known = alert.annotations.iter().filter(|(name, _)| *name != HOST_GONE);
+                alert.annotations = Labels::from_pairs(known.chain([(HOST_GONE, why.as_str())]));
+            }
         }
         self.damped(route, alerts)
     }
 
     /// Whether an alert is not over yet for a route.
-    fn fires_for(&self, route: &Route, id: Fingerprint, alert: &Alert, now_ms: i64) -> bool {
+    pub(super) fn fires_for(&self, route: &Route, id: Fingerprint, alert: &Alert, now_ms: i64) -> bool {
         let (Some(success_ms), Some(watch)) = (route.success_ms, self.watches.get(id)) else {
             return !alert.is_resolved_at(now_ms);
         };
+        if self.is_given_up(watch, alert, now_ms) {
+            return false;
+        }
         if watch.over_at_ms(alert, success_ms) > now_ms {
             return true;
         }
-        let host = self.host_of(&alert.labels);
-        host.is_some_and(|host| self.hosts.is_active(&host, now_ms) != Some(true))
+        self.host_of(&alert.labels).is_some_and(|host| !self.is_active(&host, now_ms))
+    }
+
+    fn is_active(&self, host: &Host, now_ms: i64) -> bool {
+        self.hosts.is_active(host, now_ms) == Some(true)
+    }
+
+    /// Whether an alert was not detected for so long that its end is told though nobody knows of its host.
+    fn is_given_up(&self, watch: &Watch, alert: &Alert, now_ms: i64) -> bool {
+        let gone_ms = self.config.hosts.gone_ms.filter(|_| alert.is_resolved_at(now_ms));
+        gone_ms.is_some_and(|gone_ms| watch.quiet_since_ms(alert).saturating_add(gone_ms) <= now_ms)
+    }
+
+    /// What a message says of an end that is no success.
+    fn why_gone(&self, route: &Route, snapshot: &Snapshot, now_ms: i64) -> Option<String> {
+        route.success_ms?;
+        let host = self.host_of(&snapshot.alert.labels).filter(|host| !self.is_active(host, now_ms))?;
+        let watch = self.watches.get(snapshot.fingerprint).filter(|_| !snapshot.is_firing)?;
+        let is_given_up = self.is_given_up(watch, &snapshot.alert, now_ms);
+        let within = model::Duration::from_secs(self.config.hosts.gone_ms? / 1_000);
+        is_given_up.then(|| {
+            let Host { label, value } = host;
+            format!("not detected for {within}; the host {label}={value:?} is away, so this is no success")
+        })
+    }
+
+    /// Tells the history of an end that is no success yet.
+    pub(super) fn note_awaited(&mut self, alert: &Arc<Alert>) {
+        let routes = self.routes.matching(&alert.labels).into_iter().map(|idx| self.routes.get(idx));
+        let receivers = routes.filter(|route| route.success_ms.is_some()).map(|route| route.receiver.clone());
+        let receivers = receivers.collect();
+        self.history.await_success(alert, receivers, alert.updated_at_ms);
     }
 
     /// The host that `labels` name.
-    fn host_of(&self, labels: &Labels) -> Option<Host> {
+    pub(super) fn host_of(&self, labels: &Labels) -> Option<Host> {
         let found = self.config.hosts.labels.iter().find_map(|label| Some((label, labels.get(label)?)));
         found.map(|(label, value)| Host { label: label.clone(), value: value.to_owned() })
     }
@@ -214,14 +255,21 @@ impl Core {
         for (host, is_active) in &asked {
             self.hosts.put(host.clone(), *is_active, now_ms);
         }
-        let (mut away, mut over) = (Vec::new(), Vec::new());
+        let (mut away, mut over, mut known) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (id, group) in &self.groups {
             let route = self.routes.get(id.route);
             if route.success_ms.is_none() {
                 continue;
             }
             for (fingerprint, alert) in &group.alerts {
-                match self.host_of(&alert.labels).and_then(|host| asked.get(&host).copied()) {
+                let host = self.host_of(&alert.labels);
+                let is_active = host.as_ref().and_then(|host| asked.get(host).copied());
+                if let (Some(host), Some(Some(is_active)), true) =
+                    (&host, is_active, alert.is_resolved_at(now_ms))
+                {
+                    known.insert(*fingerprint, (Arc::clone(alert), is_active, host.value.clone()));
+                }
+                match is_active {
                     Some(Some(false)) => away.push(*fingerprint),
                     Some(Some(true)) if !self.fires_for(route, *fingerprint, alert, now_ms) => {
                         over.push(id.clone());
@@ -229,6 +277,9 @@ impl Core {
                     _ => {}
                 }
             }
+        }
+        for (id, (alert, is_active, host)) in known {
+            self.history.host(id, &alert, !is_active, &host, now_ms);
         }
         away.into_iter().for_each(|id| self.watches.deafen(id, now_ms));
         over.iter().for_each(|id| self.flush_by(id, now_ms));
@@ -349,6 +400,16 @@ impl Core {
             }),
             ignored_by: ignored_by.cloned(),
         })
+    }
+
+    /// The rule that ignores an alert on the first of its routes, where one does on each.
+    pub(crate) fn ignored_everywhere(&self, labels: &Labels, now_ms: i64) -> Option<&Ignore> {
+        if !self.routes.iter().any(|route| !route.ignores.is_empty()) {
+            return None;
+        }
+        let routes = self.routes.matching(labels);
+        let rules = routes.iter().map(|idx| self.routes.get(*idx).ignored_by(labels, now_ms));
+        rules.collect::<Option<Vec<_>>>()?.first().copied()
     }
 
     /// Every ignore rule with the key of its route and how many alerts it hides now.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{EventLine, map};
 use crate::alert::{Alert, Fingerprint};
+use crate::maintenance::WINDOW_NAME;
 use crate::notification::Notification;
 use crate::silence::Silence;
 
@@ -27,6 +28,14 @@ pub(crate) enum Kind {
     Unsilenced,
     Inhibited,
     Uninhibited,
+    DependencyHeld,
+    DependencyFreed,
+    Flapping,
+    Stable,
+    SuccessAwaited,
+    HostAway,
+    HostBack,
+    Escalated,
     Acknowledged,
     Snoozed,
     GivenBack,
@@ -35,6 +44,9 @@ pub(crate) enum Kind {
     SilenceMade,
     SilenceChanged,
     SilenceEnded,
+    MaintenanceBegun,
+    MaintenanceChanged,
+    MaintenanceEnded,
     Sent,
     Retry,
     Failed,
@@ -43,7 +55,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, in the order of the documentation.
-    pub(crate) const ALL: [(Self, &'static str); 20] = [
+    pub(crate) const ALL: [(Self, &'static str); 31] = [
         (Self::Firing, "firing"),
         (Self::FiringAgain, "firing_again"),
         (Self::Resolved, "resolved"),
@@ -52,6 +64,14 @@ impl Kind {
         (Self::Unsilenced, "unsilenced"),
         (Self::Inhibited, "inhibited"),
         (Self::Uninhibited, "uninhibited"),
+        (Self::DependencyHeld, "dependency_held"),
+        (Self::DependencyFreed, "dependency_freed"),
+        (Self::Flapping, "flapping"),
+        (Self::Stable, "stable"),
+        (Self::SuccessAwaited, "success_awaited"),
+        (Self::HostAway, "host_away"),
+        (Self::HostBack, "host_back"),
+        (Self::Escalated, "escalated"),
         (Self::Acknowledged, "acknowledged"),
         (Self::Snoozed, "snoozed"),
         (Self::GivenBack, "given_back"),
@@ -60,6 +80,9 @@ impl Kind {
         (Self::SilenceMade, "silence_made"),
         (Self::SilenceChanged, "silence_changed"),
         (Self::SilenceEnded, "silence_ended"),
+        (Self::MaintenanceBegun, "maintenance_begun"),
+        (Self::MaintenanceChanged, "maintenance_changed"),
+        (Self::MaintenanceEnded, "maintenance_ended"),
         (Self::Sent, "sent"),
         (Self::Retry, "retry"),
         (Self::Failed, "failed"),
@@ -167,6 +190,7 @@ impl Event {
                 comment: Some(silence.comment.clone()),
                 starts: Some(silence.starts_at_ms),
                 ends: Some(silence.ends_at_ms),
+                by: silence.annotations.get(WINDOW_NAME).cloned().into_iter().collect(),
                 ..EventLine::new(self.at_ms, *kind)
             },
             What::Attempt(attempted) => attempted.line(self.at_ms),

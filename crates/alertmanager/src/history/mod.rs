@@ -19,7 +19,7 @@ use stdx::metrics::{Counter, Gauge, Registry};
 pub(crate) use codec::Map;
 pub use codec::read_segment;
 pub(crate) use event::{Attempted, Event, Kind, What};
-pub(crate) use recorder::{LastAttempt, Recorder, Standing};
+pub(crate) use recorder::{LastAttempt, Parent, Recorder, Standing};
 pub(crate) use search::{Found, Page, Wanted};
 
 use crate::limits::ALERTS_MAX;

@@ -8,18 +8,29 @@ use std::sync::Arc;
 use super::event::{Attempted, Event, Kind, What};
 use crate::ack::Ack;
 use crate::alert::{Alert, Fingerprint};
+use crate::maintenance::held_by;
 use crate::silence::{Silence, SilenceState};
 
-/// What keeps an alert back: ids of silences, the alert that inhibits it.
+/// What keeps an alert back: ids of silences, the alert that inhibits it, what it depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) silenced_by: Vec<String>,
     pub(crate) inhibited_by: Option<Fingerprint>,
+    pub(crate) depends_on: Option<Parent>,
+}
+
+/// What an alert depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parent {
+    /// It fires, or did a moment ago.
+    Fires(Fingerprint),
+    /// It has time to be reported.
+    Awaited,
 }
 
 impl Standing {
     fn is_free(&self) -> bool {
-        self.silenced_by.is_empty() && self.inhibited_by.is_none()
+        self.silenced_by.is_empty() && self.inhibited_by.is_none() && self.depends_on.is_none()
     }
 }
 
@@ -31,6 +42,8 @@ pub(crate) struct Recorder {
     /// Alerts whose beginning is recorded and whose end is not.
     open: HashSet<Fingerprint>,
     held: HashMap<Fingerprint, Standing>,
+    /// Alerts whose success is awaited and whose host is away.
+    away: HashSet<Fingerprint>,
     /// Intervals that keep a group quiet, by its key.
     muted: BTreeMap<String, Vec<String>>,
     /// State and time of the last change.
@@ -144,11 +157,71 @@ impl Recorder {
             (Some(by), None) => self.alert(now_ms, Kind::Uninhibited, alert, vec![by.to_string()]),
             _ => {}
         }
+        let parent = |of: Parent| match of {
+            Parent::Fires(id) => vec![id.to_string()],
+            Parent::Awaited => Vec::new(),
+        };
+        match (was.depends_on, now.depends_on) {
+            // That the awaited one was reported is news; which of several it is, is not.
+            (None | Some(Parent::Awaited), Some(by @ Parent::Fires(_))) | (None, Some(by)) => {
+                self.alert(now_ms, Kind::DependencyHeld, alert, parent(by));
+            }
+            (Some(by), None) => self.alert(now_ms, Kind::DependencyFreed, alert, parent(by)),
+            _ => {}
+        }
         if now.is_free() {
             self.held.remove(&id);
         } else {
             self.held.insert(id, now);
         }
+    }
+
+    /// An alert flaps, or is stable again, on a route that tells `receiver`.
+    pub(crate) fn flap(&mut self, alert: &Arc<Alert>, is_flapping: bool, receiver: &str, now_ms: i64) {
+        if self.is_on {
+            let kind = if is_flapping { Kind::Flapping } else { Kind::Stable };
+            self.alert(now_ms, kind, alert, vec![receiver.to_owned()]);
+        }
+    }
+
+    /// Alerts that nobody acknowledged go to a further receiver.
+    pub(crate) fn escalate<'a>(
+        &mut self,
+        alerts: impl Iterator<Item = &'a Arc<Alert>>,
+        receiver: &str,
+        now_ms: i64,
+    ) {
+        if self.is_on {
+            alerts.for_each(|alert| self.alert(now_ms, Kind::Escalated, alert, vec![receiver.to_owned()]));
+        }
+    }
+
+    /// The end of an alert was reported, and is no success yet for these receivers.
+    pub(crate) fn await_success(&mut self, alert: &Arc<Alert>, receivers: Vec<String>, now_ms: i64) {
+        if self.is_on && !receivers.is_empty() {
+            self.alert(now_ms, Kind::SuccessAwaited, alert, receivers);
+        }
+    }
+
+    /// Whether the host of an alert is away whose success is awaited.
+    pub(crate) fn host(
+        &mut self,
+        id: Fingerprint,
+        alert: &Arc<Alert>,
+        is_away: bool,
+        host: &str,
+        now_ms: i64,
+    ) {
+        let is_news = self.is_on && if is_away { self.away.insert(id) } else { self.away.remove(&id) };
+        if is_news {
+            let kind = if is_away { Kind::HostAway } else { Kind::HostBack };
+            self.alert(now_ms, kind, alert, vec![host.to_owned()]);
+        }
+    }
+
+    /// Forgets whose host is away, of alerts that are known no more.
+    pub(crate) fn forget_host(&mut self, id: Fingerprint) {
+        self.away.remove(&id);
     }
 
     /// Somebody has an alert, or gives it back; `by` is who, and what they say.
@@ -203,14 +276,16 @@ impl Recorder {
         }
         self.silences.insert(silence.id.clone(), now);
         let is_over = now.0 == SilenceState::Expired;
+        let is_run = held_by(silence).is_some();
+        let of = |silence: Kind, run: Kind| if is_run { run } else { silence };
         let kind = match was {
             // One from another manager that is over already.
             None if is_over => return,
-            None => Kind::SilenceMade,
+            None => of(Kind::SilenceMade, Kind::MaintenanceBegun),
             Some((SilenceState::Expired, _)) if is_over => return,
-            Some(_) if is_over => Kind::SilenceEnded,
+            Some(_) if is_over => of(Kind::SilenceEnded, Kind::MaintenanceEnded),
             Some((_, updated_at_ms)) if updated_at_ms == now.1 => return,
-            Some(_) => Kind::SilenceChanged,
+            Some(_) => of(Kind::SilenceChanged, Kind::MaintenanceChanged),
         };
         self.push(now_ms, What::Silence { kind, silence: Box::new(silence.clone()) });
     }

@@ -59,6 +59,11 @@ impl Dependencies {
         }
     }
 
+    /// Whether there are any.
+    pub(crate) fn is_some(&self) -> bool {
+        !self.dependencies.is_empty()
+    }
+
     /// Takes note of a stored alert.
     pub(crate) fn insert(&mut self, id: Fingerprint, labels: &Labels) {
         self.dependencies.iter_mut().for_each(|dependency| dependency.rule.insert(id, labels));

@@ -124,7 +124,7 @@ impl Window {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
             return Err(WindowError::Name);
         }
-        check_matchers(&spec.matchers).map_err(WindowError::Matchers)?;
+        check_matchers(&spec.matchers).map_err(|err| WindowError::Matchers(err.to_string()))?;
         if spec.matchers.len() > MATCHERS_MAX {
             return Err(WindowError::Matchers(format!("more than {MATCHERS_MAX} matchers")));
         }

@@ -34,7 +34,8 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-fn one(text: &str) -> Result<Matcher, MatcherError> {
+/// Reads one matcher.
+pub(super) fn one(text: &str) -> Result<Matcher, MatcherError> {
     let bad = || MatcherError::Classic(format!("bad matcher format: {text}"));
     let trimmed = text.trim();
     let name_bytes =

@@ -4,10 +4,12 @@
 //! Pure. Facts: Alertmanager's documentation of UTF-8 matchers and its fallback mode.
 
 mod classic;
+mod mode;
 mod utf8;
 
 use std::fmt::Write as _;
 
+pub use mode::{MatcherMode, set_matcher_mode};
 use model::{MatchOp, Matcher};
 
 /// Longest accepted matcher text, in bytes. Chosen: far above any written by hand.
@@ -43,24 +45,22 @@ pub enum MatcherError {
     TooLong,
 }
 
-/// Reads several matchers separated by commas, with or without braces.
+impl MatcherError {
+    /// Whether its message says which text it is about.
+    pub(crate) fn names_text(&self) -> bool {
+        matches!(self, Self::Classic(_) | Self::Brace(_) | Self::Regex(_))
+    }
+}
+
+/// Reads several matchers separated by commas, with or without braces, in the syntax of the process' [`MatcherMode`].
 ///
-/// Both syntaxes are tried. Where only one can read the text, it decides; where both can but disagree, the classic one
-/// does, as Alertmanager's default mode has it.
+/// By default both are tried. Where only one can read the text, it decides; where both can but disagree, the classic one
+/// does, as Alertmanager has it.
 ///
 /// # Errors
-/// When neither syntax can read the text.
+/// When the mode cannot read the text.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, MatcherError> {
-    if text.len() > MATCHERS_BYTES_MAX {
-        return Err(MatcherError::TooLong);
-    }
-    match (utf8::parse(text), classic::parse(text)) {
-        (Ok(new), Ok(old)) if new == old => Ok(new),
-        (_, Ok(old)) => Ok(old),
-        (Ok(new), Err(_)) => Ok(new),
-        // Upstream reports the classic parser's error; the new one has the place, which helps more.
-        (Err(err), Err(_)) => Err(err),
-    }
+    mode::current().parse(text)
 }
 
 /// Reads exactly one matcher, without braces, as API filters and `amtool` arguments are.
@@ -68,14 +68,12 @@ pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, MatcherError> {
 /// # Errors
 /// When it is not one.
 pub fn parse_matcher(text: &str) -> Result<Matcher, MatcherError> {
-    if text.starts_with('{') || text.ends_with('}') {
-        return Err(MatcherError::Brace(text.to_owned()));
-    }
-    let mut matchers = parse_matchers(text)?;
-    if matchers.len() != 1 {
-        return Err(MatcherError::Count(matchers.len()));
-    }
-    Ok(matchers.remove(0))
+    mode::current().parse_one(text)
+}
+
+/// Whether a label may be called so in this process' [`MatcherMode`].
+pub(crate) fn is_label_name(name: &str) -> bool {
+    mode::current().is_label_name(name)
 }
 
 /// The text form of one matcher, as in route keys: `name="value"`.
@@ -153,7 +151,9 @@ mod tests {
         check("foo=~(", Err("error parsing regexp: missing closing ): `(`"));
         assert!(parse_matchers(r#"{foo="bar",,}"#).is_err());
         assert!(parse_matcher("{a=b}").is_err());
-        assert_eq!(parse_matcher("a=b,c=d"), Err(MatcherError::Count(2)));
+        // The classic syntax takes the comma for a part of the value, as upstream has it.
+        assert_eq!(parse_matcher("a=b,c=d").map(|one| text_of(&one)), Ok("a=\"b,c=d\"".to_owned()));
+        assert_eq!(parse_matcher(""), Err(MatcherError::Count(0)));
     }
 
     proptest! {

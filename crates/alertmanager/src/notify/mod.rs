@@ -24,6 +24,7 @@ use crate::config::{Config, ConfigError, Integration};
 use crate::hosts::Remote;
 use crate::notification::{Notification, Outcome, Reason};
 use template::Templates;
+pub(crate) use template::is_template;
 use trace::Trace;
 
 pub(crate) use attempt::{Attempt, go_json, secret_header};

@@ -74,6 +74,12 @@ impl Templates {
     }
 }
 
+/// Whether a text of the file can be read as a template.
+pub(crate) fn is_template(text: &str) -> bool {
+    let functions = functions::functions(0, &Default::default());
+    TemplateSet::new(&functions, Options { missing_key_zero: true, html: false }).add("text", text).is_ok()
+}
+
 fn run(set: &TemplateSet, text: &str, data: &Data, now_ms: i64) -> Result<String, ExecError> {
     if !text.contains("{{") {
         return Ok(text.to_owned());

@@ -187,7 +187,7 @@ impl Keys {
 }
 
 /// `host:port`, the port required; an IPv6 address in brackets.
-fn host_port(text: &str) -> Result<(String, u16), String> {
+pub(crate) fn host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) =
         text.rsplit_once(':').ok_or_else(|| format!("address {text}: missing port in address"))?;
     let port = port.parse().map_err(|_| format!("address {text}: invalid port"))?;

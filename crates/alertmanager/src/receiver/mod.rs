@@ -34,8 +34,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::{At, Checker, Fault, Integration};
 use crate::notify::{Attempt, Failure};
 
+pub(crate) use email::host_port;
 pub(crate) use slack::APP_URL as SLACK_APP_URL;
-pub(crate) use value::Source;
+pub(crate) use value::{Source, parse_url};
 
 /// What an attempt comes to, later.
 pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;

@@ -33,16 +33,21 @@ pub(super) fn timeout_of(timeout: Option<GoDuration>) -> Option<Duration> {
     timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero())
 }
 
-/// http or https and a host; a template is checked when it is filled in.
+/// http or https and a host; of a template only that it can be read, for what it gives is checked when it is filled in.
 pub(super) fn check_url(url: &str) -> Result<(), Fault> {
-    if url.contains("{{") || url == "<secret>" {
+    if url == "<secret>" {
         return Ok(());
+    }
+    if url.contains("{{") {
+        // The text may hold a password, which the reader's error would repeat.
+        let is_good = crate::notify::is_template(url);
+        return if is_good { Ok(()) } else { Err(Fault::new("the URL is no template: see its braces")) };
     }
     parse_url(url).map(|_| ())
 }
 
 /// A URL of http or https with a host. The text may hold a password, so that errors do not repeat it.
-pub(super) fn parse_url(text: &str) -> Result<Url, Fault> {
+pub(crate) fn parse_url(text: &str) -> Result<Url, Fault> {
     let url = Url::parse(text).map_err(|err| Fault::new(format!("invalid URL: {err}")))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Fault::new(format!("unsupported scheme {:?} for URL", url.scheme())));
@@ -52,8 +57,8 @@ pub(super) fn parse_url(text: &str) -> Result<Url, Fault> {
 
 /// The API's address: of the receiver, of `global`, or the one that everybody uses.
 pub(super) fn api_url(own: &Option<String>, global: &Option<String>, default: &str) -> Result<Url, Fault> {
-    let text = non_empty(own).or_else(|| non_empty(global));
-    parse_url(text.as_deref().unwrap_or(default))
+    // An empty one is no address, and not the global one, as upstream has it.
+    parse_url(own.as_deref().or(global.as_deref()).unwrap_or(default))
 }
 
 /// `url` with `more` behind its path, one slash between them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alertmanager::Reply;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path, RawQuery, Request};
+use axum::extract::{OriginalUri, Path, RawQuery, Request};
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
@@ -196,7 +196,7 @@ async fn delete_silence(Manager(manager): Manager, Path(id): Path<String>) -> Re
     respond(manager.delete_silence(&id))
 }
 
-async fn unknown(uri: http::Uri) -> Response {
+async fn unknown(OriginalUri(uri): OriginalUri) -> Response {
     refuse(StatusCode::NOT_FOUND, 404, &format!("path {} was not found", uri.path()))
 }
 

@@ -145,9 +145,18 @@ fn route(taken: &Value, is_live: bool) -> Vec<String> {
             own.push(format!("{name} {}", wait(key)));
         }
     }
+    if let Some(changes) = taken["flap"]["changes"].as_u64() {
+        let wait = |key: &str| duration((taken["flap"][key].as_f64().unwrap_or(0.0) * 1e3) as i64);
+        own.push(format!(
+            "flaps after {changes} changes within {}, until {} without",
+            wait("within"),
+            wait("stable")
+        ));
+    }
     if !own.is_empty() {
         out.push(format!("  hinomi   {}", own.join(", ")));
     }
+    out.extend(taken["escalation"].as_array().into_iter().flatten().map(step));
     if let Some(n) = taken["groupAlerts"].as_u64() {
         out.push(format!(
             "  now      alerts in the group: {n}; it is looked at next at {}",
@@ -169,6 +178,17 @@ fn route(taken: &Value, is_live: bool) -> Vec<String> {
     out
 }
 
+/// A further receiver: after how long, and whether it was told or when it is.
+fn step(step: &Value) -> String {
+    let after = duration((step["after"].as_f64().unwrap_or(0.0) * 1e3) as i64);
+    let when = match (step["told"].as_bool(), step["at"].as_str()) {
+        (Some(true), _) => ", was told".to_owned(),
+        (_, Some(at)) => format!(", at {at}"),
+        _ => String::new(),
+    };
+    format!("  then     {} after {after}{when}", step["receiver"].as_str().unwrap_or_default())
+}
+
 fn hold(hold: &Value) -> String {
     let text = |key: &str| hold[key].as_str().unwrap_or_default();
     let by = texts(&hold["by"]).join(", ");
@@ -179,6 +199,18 @@ fn hold(hold: &Value) -> String {
         "ignore" => {
             format!("ignore rule {by} of {} until {}: {}", text("owner"), text("endsAt"), text("reason"))
         }
+        "maintenance" => {
+            format!("maintenance {by:?} of {} until {}: {}", text("owner"), text("endsAt"), text("reason"))
+        }
+        "dependency" if by.is_empty() => {
+            format!("waits until {} for what it depends on to be reported", text("endsAt"))
+        }
+        "dependency" => format!("depends on {by}, which fires or did a moment ago"),
+        "flapping" => {
+            format!("flapping, {} changes; told again when it is stable, at {}", hold["seen"], text("endsAt"))
+        }
+        "success" => format!("over at {} unless it is detected again", text("endsAt")),
+        "hostAway" => format!("its end is no success yet: nobody knows that {by} is active"),
         "acknowledged" => format!("acknowledged by {}: {}", text("owner"), text("reason")),
         "inhibition" => format!("inhibited by {by}, which fires"),
         "mute" => format!("muted now by the time interval {by}"),

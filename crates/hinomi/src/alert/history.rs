@@ -214,10 +214,20 @@ fn detail(event: &Value) -> String {
     };
     match text("kind") {
         "sent" | "retry" | "failed" => attempt(event),
-        "silence_made" | "silence_changed" | "silence_ended" => {
+        "silence_made"
+        | "silence_changed"
+        | "silence_ended"
+        | "maintenance_begun"
+        | "maintenance_changed"
+        | "maintenance_ended" => {
             let said = |key: &str| event["silence"][key].as_str().unwrap_or_default();
-            format!("until {} by {}: {}", text("endsAt"), said("createdBy"), said("comment"))
+            let window = by();
+            let window = if window.is_empty() { window } else { format!("{window} ") };
+            format!("{window}until {} by {}: {}", text("endsAt"), said("createdBy"), said("comment"))
         }
+        "escalated" => format!("to {}", by()),
+        "flapping" | "stable" | "success_awaited" => format!("for {}", by()),
+        "host_away" | "host_back" => by(),
         "resolved" | "expired" => {
             let ms = |key: &str| api::parse_time(text(key)).unwrap_or_default();
             let lasted = duration((ms("endsAt") - ms("startsAt")).max(0));

@@ -12,7 +12,7 @@ use crate::http::{self, Access};
 pub(crate) enum CheckArgs {
     Config(Config),
     Rules(Rules),
-    Alertmanager { files: Vec<PathBuf>, is_json: bool },
+    Alertmanager { files: Vec<PathBuf>, features: Vec<String>, is_json: bool },
     WebConfig { files: Vec<PathBuf>, is_json: bool },
     Metrics(Metrics),
     Discovery(Discovery),
@@ -192,7 +192,14 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
             lint: parse_lint(matches),
             is_json: is_json(),
         }),
-        "alertmanager" => CheckArgs::Alertmanager { files: files(), is_json: is_json() },
+        "alertmanager" => {
+            let features = matches.get_many::<String>("enable-feature").into_iter().flatten();
+            CheckArgs::Alertmanager {
+                files: files(),
+                features: features.cloned().collect(),
+                is_json: is_json(),
+            }
+        }
         "web-config" => CheckArgs::WebConfig { files: files(), is_json: is_json() },
         "metrics" => CheckArgs::Metrics(Metrics {
             files: files(),

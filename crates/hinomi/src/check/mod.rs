@@ -36,7 +36,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
             report::print(reports, args.is_json, args.lint.is_fatal)
         }
         CheckArgs::Rules(args) => report::print(rules::check(args), args.is_json, args.lint.is_fatal),
-        CheckArgs::Alertmanager { files, is_json } => {
+        CheckArgs::Alertmanager { files, features, is_json } => {
+            // The two that change what a file means; others are of amtool's and promtool's scripts.
+            alertmanager::set_matcher_mode(crate::manager::flags::features(features)?.matcher_mode);
             report::print(files.iter().map(|file| alertmanager(file)).collect(), *is_json, false)
         }
         CheckArgs::WebConfig { files, is_json } => {

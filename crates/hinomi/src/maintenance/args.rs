@@ -53,6 +53,9 @@ const FIELDS: [(&str, &str, bool); 9] = [
     ("reason", "reason", false),
 ];
 
+/// Where flags that all commands have stand in the help: behind a command's own, which are counted from 0.
+const GLOBAL_ORDER: usize = 100;
+
 /// `hinomi maintenance` for clap.
 pub(crate) fn command() -> Command {
     let window = || Arg::new("window").value_name("WINDOW").help("Id, or a name that only one has");
@@ -68,8 +71,9 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(
+            // What a command is about comes first in its help.
             [manager_api::url_arg(), format, http::config_file_arg(), http::header_arg()]
-                .map(|arg| arg.global(true)),
+                .map(|arg| arg.global(true).display_order(GLOBAL_ORDER)),
         )
         .subcommand(Command::new("add").about("Makes a window").args(fields(true)).after_help(EXAMPLES))
         .subcommand(

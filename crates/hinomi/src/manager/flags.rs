@@ -1,5 +1,6 @@
 //! The flags of `hinomi alertmanager`: names, defaults and meaning of Alertmanager 0.34.
 
+use alertmanager::MatcherMode;
 use anyhow::{Result, bail};
 
 use crate::cluster;
@@ -95,38 +96,60 @@ pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
     ("cluster.probe-timeout", IgnoredShape::Value, PROBES),
 ];
 
-/// Features of Alertmanager: what becomes of each name. `Ok` says why it has no effect.
-const FEATURES: &[(&str, Result<&str, &str>)] = &[
-    ("auto-gomemlimit", Ok(GO)),
-    ("auto-gomaxprocs", Ok(GO)),
-    ("alert-names-in-metrics", Err("metrics carry no names of alerts; leave it out")),
-    ("receiver-name-in-metrics", Err("metrics carry no names of receivers; leave it out")),
-    ("group-key-in-metrics", Err("metrics carry no group keys; leave it out")),
-    (
-        "classic-mode",
-        Err(
-            "matchers and names are always read in both ways, the classic one where they differ; leave it out",
-        ),
-    ),
-    ("utf8-strict-mode", Err("matchers and names are always read in both ways; leave it out")),
-    ("event-recorder", Err("events are not recorded yet; leave it out")),
+/// What becomes of a feature of Alertmanager.
+#[derive(Debug, Clone, Copy)]
+enum Feature {
+    Mode(MatcherMode),
+    /// Why it has no effect.
+    Idle(&'static str),
+    /// Why it is not served.
+    Refused(&'static str),
+}
+
+const FEATURES: &[(&str, Feature)] = &[
+    ("auto-gomemlimit", Feature::Idle(GO)),
+    ("auto-gomaxprocs", Feature::Idle(GO)),
+    ("alert-names-in-metrics", Feature::Refused("metrics carry no names of alerts; leave it out")),
+    ("receiver-name-in-metrics", Feature::Refused("metrics carry no names of receivers; leave it out")),
+    ("group-key-in-metrics", Feature::Refused("metrics carry no group keys; leave it out")),
+    ("classic-mode", Feature::Mode(MatcherMode::Classic)),
+    ("utf8-strict-mode", Feature::Mode(MatcherMode::Utf8Strict)),
+    ("event-recorder", Feature::Refused("events are not recorded yet; leave it out")),
 ];
 
-/// What the log should say of `--enable-feature`.
+/// What `--enable-feature` comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Features {
+    pub(crate) matcher_mode: MatcherMode,
+    /// What the log should say.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// Reads the values of `--enable-feature`.
 ///
 /// # Errors
-/// A name that is not served, or not known.
-pub(super) fn features(values: &[String]) -> Result<Vec<String>> {
-    let mut remarks = Vec::new();
+/// A name that is not served, or not known; both modes of matchers.
+pub(crate) fn features(values: &[String]) -> Result<Features> {
+    let mut features = Features::default();
     for name in values.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty())
     {
-        match FEATURES.iter().find(|(known, _)| *known == name) {
-            Some((_, Ok(why))) => remarks.push(format!("--enable-feature={name} has no effect: {why}")),
-            Some((_, Err(why))) => bail!("--enable-feature={name} is not served by this version: {why}"),
+        match FEATURES.iter().find(|(known, _)| *known == name).map(|(_, feature)| *feature) {
+            Some(Feature::Mode(mode)) if [MatcherMode::Fallback, mode].contains(&features.matcher_mode) => {
+                features.matcher_mode = mode;
+            }
+            Some(Feature::Mode(_)) => {
+                bail!("--enable-feature: classic-mode and utf8-strict-mode exclude each other; leave one out")
+            }
+            Some(Feature::Idle(why)) => {
+                features.remarks.push(format!("--enable-feature={name} has no effect: {why}"));
+            }
+            Some(Feature::Refused(why)) => {
+                bail!("--enable-feature={name} is not served by this version: {why}")
+            }
             None => bail!("--enable-feature: unknown option {name:?}"),
         }
     }
-    Ok(remarks)
+    Ok(features)
 }
 
 #[cfg(test)]
@@ -160,8 +183,9 @@ mod tests {
     #[test]
     fn features_are_served_or_refused_by_name() {
         let check = |value: &str, expected: Result<usize, &str>| {
-            let got =
-                features(&[value.to_owned()]).map(|remarks| remarks.len()).map_err(|err| err.to_string());
+            let got = features(&[value.to_owned()])
+                .map(|features| features.remarks.len())
+                .map_err(|err| err.to_string());
             match expected {
                 Ok(n) => assert_eq!(got, Ok(n), "{value}"),
                 Err(part) => assert!(got.is_err_and(|err| err.contains(part)), "{value}"),
@@ -171,5 +195,10 @@ mod tests {
         check("", Ok(0));
         check("auto-gomemlimit,event-recorder", Err("event-recorder is not served"));
         check("nonsense", Err("unknown option \"nonsense\""));
+        check("classic-mode,utf8-strict-mode", Err("exclude each other"));
+        let mode = |value: &str| features(&[value.to_owned()]).expect("known").matcher_mode;
+        assert_eq!(mode("classic-mode"), MatcherMode::Classic);
+        assert_eq!(mode("utf8-strict-mode,auto-gomemlimit"), MatcherMode::Utf8Strict);
+        assert_eq!(mode(""), MatcherMode::Fallback);
     }
 }

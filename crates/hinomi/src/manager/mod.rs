@@ -64,9 +64,12 @@ struct Running {
 
 async fn serve(flags: &Values) -> Result<()> {
     let mut signals = Signals::listen()?;
-    for remark in flags::features(flags.list("enable-feature"))?.iter().chain(flags.warnings()) {
+    let features = flags::features(flags.list("enable-feature"))?;
+    for remark in features.remarks.iter().chain(flags.warnings()) {
         warn!("{remark}");
     }
+    // Before the file is read.
+    alertmanager::set_matcher_mode(features.matcher_mode);
     let cluster = cluster::options(flags)?;
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
     let path = PathBuf::from(flags.text("config.file"));
