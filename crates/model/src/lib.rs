@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod duration;
+pub mod escaping;
 pub mod exemplar;
 pub mod float;
 pub mod histogram;
@@ -19,6 +20,7 @@ pub mod yaml;
 
 pub use alert::{Alert, Measured};
 pub use duration::Duration;
+pub use escaping::NameEscaping;
 pub use exemplar::Exemplar;
 pub use histogram::Histogram;
 pub use labels::{Labels, LabelsBuilder};

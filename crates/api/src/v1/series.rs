@@ -121,10 +121,10 @@ async fn read(
 }
 
 /// As [`read`], without a response around the text.
-pub(crate) async fn read_text(
+pub(crate) async fn read_text<T: Send + 'static>(
     api: &Services,
-    answer: impl FnOnce(&dyn Queryable, &LookUp) -> Result<String, EvalError> + Send + 'static,
-) -> Result<String, ApiError> {
+    answer: impl FnOnce(&dyn Queryable, &LookUp) -> Result<T, EvalError> + Send + 'static,
+) -> Result<T, ApiError> {
     let engine = api.engine.load();
     let timeout = engine.options().timeout;
     let (cancel, deadline) = (CancelToken::new(), Deadline::after(api.clock.clone(), timeout));

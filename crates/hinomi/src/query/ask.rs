@@ -1,6 +1,5 @@
 //! The request, and the server's words when it refuses.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,7 +29,7 @@ pub(super) async fn ask(args: &QueryArgs) -> Result<String> {
         }
         Kind::Series => "series".to_owned(),
         Kind::Labels if args.subject.is_empty() => "labels".to_owned(),
-        Kind::Labels => format!("label/{}/values", label_in_path(&args.subject)),
+        Kind::Labels => format!("label/{}/values", model::NameEscaping::Values.escape(&args.subject)),
     };
     if args.kind == Kind::Range {
         let now = SystemClock::new().now_ms() as f64 / 1_000.0;
@@ -47,28 +46,6 @@ pub(super) async fn ask(args: &QueryArgs) -> Result<String> {
         }
     }
     post(args, &path, &form, args.kind == Kind::Labels).await
-}
-
-/// A label's name as a part of a path; names that are no plain identifiers are escaped as the API wants them.
-fn label_in_path(name: &str) -> String {
-    let is_plain = name
-        .bytes()
-        .enumerate()
-        .all(|(idx, b)| b == b'_' || b.is_ascii_alphabetic() || idx > 0 && b.is_ascii_digit());
-    if is_plain {
-        return name.to_owned();
-    }
-    let mut out = "U__".to_owned();
-    for (idx, c) in name.chars().enumerate() {
-        match c {
-            '_' => out.push_str("__"),
-            c if c.is_ascii_alphabetic() || idx > 0 && c.is_ascii_digit() => out.push(c),
-            c => {
-                let _ = write!(out, "_{:x}_", u32::from(c));
-            }
-        }
-    }
-    out
 }
 
 /// One call; `by_get` for endpoints that take no form.
@@ -104,17 +81,4 @@ pub(super) async fn post(
         }
     }
     Ok(body)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn label_names_beyond_identifiers_are_escaped() {
-        assert_eq!(
-            ["job", "a_b1", "http.status", "é", "1a", "a b_c"].map(label_in_path),
-            ["job", "a_b1", "U__http_2e_status", "U___e9_", "U___31_a", "U__a_20_b__c"]
-        );
-    }
 }

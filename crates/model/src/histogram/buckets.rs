@@ -133,6 +133,28 @@ impl Histogram {
         all
     }
 
+    /// Bounds of custom buckets, rising, each with the observations up to it. The bucket beyond the last has none.
+    #[must_use]
+    pub fn cumulative(&self) -> Vec<(f64, f64)> {
+        let mut counts = vec![0.0; self.custom_bounds.len()];
+        let (mut at, mut buckets) = (0i64, self.positive_buckets.iter());
+        for span in &self.positive_spans {
+            at += i64::from(span.offset);
+            for count in buckets.by_ref().take(span.length as usize) {
+                if let Some(here) = usize::try_from(at).ok().and_then(|at| counts.get_mut(at)) {
+                    *here += count;
+                }
+                at += 1;
+            }
+        }
+        let mut below = 0.0;
+        let summed = counts.into_iter().map(|count| {
+            below += count;
+            below
+        });
+        self.custom_bounds.iter().copied().zip(summed).collect()
+    }
+
     /// Drops empty buckets.
     pub fn compact(&mut self) {
         if !is_without_empty(&self.positive_spans, &self.positive_buckets) {

@@ -9,6 +9,7 @@
 mod custom;
 pub mod diff;
 mod error;
+mod families;
 mod format;
 mod labels;
 mod native;
@@ -23,6 +24,7 @@ use model::metadata::MetricType;
 
 pub use custom::translate_text;
 pub use error::ParseError;
+pub use families::{FamilyWriter, Point};
 pub use format::{Format, FormatError};
 pub use labels::{Exemplar, LABEL_BYTES_MAX, LABELS_MAX, SampleEntry};
 pub use native::{EXEMPLARS_MAX, HistogramOptions, Native, TEXT_BYTES_MAX, Translation};

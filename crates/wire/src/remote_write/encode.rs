@@ -149,12 +149,12 @@ pub(crate) fn put_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     put_bytes(out, bytes);
 }
 
-pub(super) fn put_number(out: &mut Vec<u8>, number: u64, value: u64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u64, value: u64) {
     put_tag(out, number, VARINT);
     put_u64(out, value);
 }
 
-fn put_double(out: &mut Vec<u8>, number: u64, value: f64) {
+pub(crate) fn put_double(out: &mut Vec<u8>, number: u64, value: f64) {
     put_tag(out, number, FIXED64);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
@@ -184,7 +184,7 @@ fn put_exemplar(out: &mut Vec<u8>, number: u64, mut labels: Vec<u8>, exemplar: &
     put_field(out, number, &labels);
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
@@ -217,7 +217,7 @@ fn encode_histogram(t_ms: i64, start_ms: i64, histogram: &Histogram) -> Vec<u8> 
 }
 
 /// Spans have the number `first`, differences the next one, counts the one after.
-fn put_side(out: &mut Vec<u8>, first: u64, spans: &[Span], buckets: &[f64], is_integer: bool) {
+pub(crate) fn put_side(out: &mut Vec<u8>, first: u64, spans: &[Span], buckets: &[f64], is_integer: bool) {
     for span in spans {
         let mut message = Vec::new();
         put_number(&mut message, 1, u64::from(zigzag(i64::from(span.offset)) as u32));

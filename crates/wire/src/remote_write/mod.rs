@@ -24,8 +24,8 @@ mod v1;
 mod v2;
 mod whole;
 
-pub(crate) use encode::put_field;
 pub use encode::{TimeSeries, compress, encode_metadata_v1, encode_v1, encode_v2};
+pub(crate) use encode::{put_double, put_field, put_number, put_side, zigzag};
 pub use error::{DecodeError, HistogramError, LabelsError};
 pub use frames::{FrameError, Frames, decode_chunked_message};
 pub(crate) use histogram::Raw as HistogramParts;
