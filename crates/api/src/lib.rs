@@ -4,6 +4,8 @@
 //! The only place that knows result JSON. Async at the edge: whatever reads the store runs on blocking threads.
 //! Semantics and wording from Prometheus 3; differences are listed in docs/differences.md.
 
+mod agent;
+mod consoles;
 mod error;
 mod federate;
 mod influx;
@@ -24,6 +26,7 @@ mod v1;
 mod v2;
 mod write;
 
+pub use consoles::OwnPages;
 pub use error::{ApiError, ErrorKind};
 pub use influx::{InfluxOptions, InfluxReceiver};
 pub use influx_udp::serve_influx_udp;

@@ -30,7 +30,7 @@ impl Metrics {
         const SECONDS: &str = "Time from a request to its answer, by route.";
         let ready = |name| registry.gauge(name, "Whether startup is complete and requests are answered.");
         match role {
-            Role::Server => Self {
+            Role::Server | Role::Agent => Self {
                 ready: ready("prometheus_ready"),
                 requests: Requests::Server {
                     answered: registry.counters(

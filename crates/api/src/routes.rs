@@ -16,7 +16,7 @@ use crate::v1::{
     admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search,
     self_metrics, series, status, targets, try_rules, write,
 };
-use crate::{federate, lifecycle, metrics, notices, ui};
+use crate::{agent, consoles, federate, lifecycle, metrics, notices, ui};
 
 /// All routes, below the route prefix.
 pub fn router(shell: Arc<Shell>) -> Router {
@@ -43,11 +43,16 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .route("/metrics/job@base64/{*rest}", any(push::group))
         .route("/federate", get(federate::page))
         .route("/version", get(status::version))
+        .route("/consoles/", get(consoles::console))
+        .route("/consoles/{*path}", get(consoles::console))
+        .route("/user/", get(consoles::user))
+        .route("/user/{*path}", get(consoles::user))
         .method_not_allowed_fallback(lifecycle::no_such_method)
         // After that, so that theirs stay within what is wrapped around them.
         .nest("/api/v1", api)
         .nest("/api/v2", v2)
         .fallback(ui::serve)
+        .layer(from_fn_with_state(shell.clone(), agent::refuse))
         .layer(from_fn_with_state(shell.clone(), metrics::count));
     // Around everything: which methods a path has is said by the router, outside of what is wrapped around its routes.
     Router::new().fallback_service(below_prefix(routes, shell)).layer(from_fn(lifecycle::methods))

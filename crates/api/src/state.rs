@@ -72,6 +72,8 @@ pub type FeatureTable = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
 pub enum Role {
     /// All of it.
     Server,
+    /// It scrapes and sends on; nothing is asked of it.
+    Agent,
     /// An Alertmanager and nothing else.
     Manager,
 }
@@ -111,6 +113,8 @@ pub struct Options {
     pub notice_subscribers_max: usize,
     /// Most results of one search, 0 for no limit (`--web.search.max-limit`); `None` where searching is off.
     pub search_limit_max: Option<usize>,
+    /// Where an operator's own pages are.
+    pub own_pages: crate::OwnPages,
 }
 
 /// Writes the page of our own metrics in the text format 0.0.4.

@@ -144,6 +144,7 @@ fn send_page(page: &Asset, shell: &Shell, base: &str) -> Response {
     let title = escape(&shell.options.page_title);
     let root = match shell.options.role {
         Role::Server => "<html lang=\"en\"",
+        Role::Agent => "<html lang=\"en\" data-role=\"agent\"",
         Role::Manager => "<html lang=\"en\" data-role=\"alertmanager\"",
     };
     let text = String::from_utf8_lossy(page.plain)

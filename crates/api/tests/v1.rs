@@ -90,6 +90,7 @@ impl Server {
             started_at_ms: NOW_MS,
             notice_subscribers_max: 1,
             search_limit_max: Some(50),
+            own_pages: api::OwnPages::default(),
         };
         let registry = Registry::new();
         let config = Arc::new(ArcSwap::from_pointee(ConfigStatus::default()));

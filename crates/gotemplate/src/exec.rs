@@ -8,7 +8,7 @@ use std::fmt;
 use crate::ast::{Branch, Command, Node, Operand, OperandKind, Pipe, Tree};
 use crate::builtin;
 use crate::error::ExecError;
-use crate::functions::Arity;
+use crate::functions::{Arity, TMPL};
 use crate::html::Html;
 use crate::limits::{EXEC_DEPTH_MAX, OUTPUT_BYTES_MAX, STEPS_MAX};
 use crate::print::{items, push_text, quote};
@@ -503,6 +503,11 @@ impl<'t> Exec<'t> {
         last: Final,
     ) -> Done<Value> {
         self.enter()?;
+        if self.set.functions.is_tmpl(name) {
+            let value = self.tmpl(dot, whole, args, last)?;
+            self.depth -= 1;
+            return Ok(value);
+        }
         // The caller's functions come first, as in Go, where they may even replace a builtin.
         let own = self.set.functions.get(name).cloned();
         let arity = match &own {
@@ -536,6 +541,38 @@ impl<'t> Exec<'t> {
                 self.fail(format!("error calling {name}: {message}"))
             }
         }
+    }
+
+    /// `tmpl NAME DATA`: what the template writes, begun in element content, as a value.
+    fn tmpl(&mut self, dot: &Value, whole: At<'t>, args: &'t [Operand], last: Final) -> Done<Value> {
+        self.check_arity(TMPL, 2.into(), args.len(), last.is_some())?;
+        let mut values = Vec::with_capacity(2);
+        for arg in args {
+            values.push(self.operand(dot, arg)?);
+        }
+        values.extend(last);
+        let data = values.pop().unwrap_or_default();
+        let name = values.pop().unwrap_or_default();
+        let Some(name) = name.as_str() else {
+            return self.fail(format!("wrong type for value; expected string; got {}", name.type_name()));
+        };
+        let Some(tree) = self.set.trees.get(name) else {
+            self.at = whole;
+            return self.fail(format!("error calling {TMPL}: template {} not defined", quote(name)));
+        };
+        let outer_tree = std::mem::replace(&mut self.tree, tree);
+        let outer_variables = std::mem::replace(&mut self.variables, vec![("$", data.clone())]);
+        let outer_out = std::mem::take(&mut self.out);
+        let outer_html = std::mem::replace(&mut self.html, self.set.options.html.then(Html::new));
+        self.list(&data, &tree.root)?;
+        if let Some(place) = self.html.as_ref().and_then(Html::unfinished) {
+            return self.fail(format!("html template ends {place}"));
+        }
+        self.tree = outer_tree;
+        self.variables = outer_variables;
+        self.html = outer_html;
+        let text = std::mem::replace(&mut self.out, outer_out);
+        Ok(if self.html.is_some() { Value::Html(text.into()) } else { Value::from(text) })
     }
 
     fn check_arity(&self, name: &str, arity: Arity, n_args: usize, has_last: bool) -> Done<()> {

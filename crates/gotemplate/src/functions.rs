@@ -41,7 +41,12 @@ pub(crate) struct Function {
 #[derive(Clone, Default)]
 pub struct Functions {
     by_name: BTreeMap<&'static str, Function>,
+    /// Whether [`TMPL`] is among them.
+    has_tmpl: bool,
 }
+
+/// The function that runs a template of the set by a name worked out in the template.
+pub(crate) const TMPL: &str = "tmpl";
 
 impl Functions {
     /// No functions but the builtins.
@@ -61,6 +66,18 @@ impl Functions {
     ) -> Self {
         self.by_name.insert(name, Function { arity: arity.into(), call: Arc::new(call) });
         self
+    }
+
+    /// Adds `tmpl NAME DATA` of Prometheus' consoles: as `template`, but the name may be a value, and so may be the result, which is HTML.
+    #[must_use]
+    pub fn with_tmpl(mut self) -> Self {
+        self.has_tmpl = true;
+        self
+    }
+
+    /// Whether `name` is the function of [`Functions::with_tmpl`].
+    pub(crate) fn is_tmpl(&self, name: &str) -> bool {
+        self.has_tmpl && name == TMPL
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Function> {

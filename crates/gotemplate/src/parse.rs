@@ -448,7 +448,10 @@ impl Parser<'_> {
         let token = self.next();
         let kind = match token.kind {
             Kind::Identifier => {
-                if !builtin::exists(&token.text) && self.functions.get(&token.text).is_none() {
+                let is_known = builtin::exists(&token.text)
+                    || self.functions.get(&token.text).is_some()
+                    || self.functions.is_tmpl(&token.text);
+                if !is_known {
                     return Err(format!("function {} not defined", quote(&token.text)));
                 }
                 OperandKind::Function(token.text)

@@ -176,3 +176,32 @@ proptest! {
         prop_assert_eq!(back.timestamp().as_millisecond(), t_ms);
     }
 }
+
+#[test]
+fn tmpl_runs_a_template_by_a_name_that_is_a_value() {
+    let run = |html: bool, text: &str| {
+        let options = Options { html, ..Options::default() };
+        let template = Template::parse("x", text, &Functions::new().with_tmpl(), options).unwrap();
+        template.execute(&data(html)).map_err(|err| err.to_string())
+    };
+    let page = "{{ define \"a-str\" }}<i>{{ . }}</i>{{ end }}{{ $v := 1 }}{{ tmpl (print \"a-\" .s) .html }}{{ $v }}";
+    assert_eq!(run(true, page).unwrap(), "<i>&lt;b&gt;&#34;x&#34; &amp; &#39;y&#39;&lt;/b&gt;</i>1");
+    assert_eq!(run(false, page).unwrap(), "<i><b>\"x\" & 'y'</b></i>1");
+    let piped = "{{ define \"a\" }}[{{ . }}]{{ end }}{{ .n | tmpl \"a\" | printf \"%s%s\" \"=\" }}";
+    assert_eq!(run(true, piped).unwrap(), "=[5]");
+    for (text, part) in [
+        ("{{ tmpl \"none\" . }}", "error calling tmpl: template \"none\" not defined"),
+        ("{{ tmpl 1 . }}", "wrong type for value; expected string; got int"),
+        ("{{ tmpl \"x\" }}", "wrong number of args for tmpl: want 2 got 1"),
+        (
+            "{{ define \"a\" }}{{ tmpl \"a\" . }}{{ end }}{{ tmpl \"a\" . }}",
+            "exceeded maximum template depth",
+        ),
+        ("{{ define \"a\" }}<b x={{ end }}{{ tmpl \"a\" . }}", "html template ends inside"),
+    ] {
+        let err = run(true, text).unwrap_err();
+        assert!(err.contains(part), "{text}: {err}");
+    }
+    // Only where it was asked for.
+    assert!(Template::parse("x", "{{ tmpl \"a\" . }}", &Functions::new(), Options::default()).is_err());
+}

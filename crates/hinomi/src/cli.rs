@@ -9,9 +9,11 @@ use crate::alert;
 use crate::backfill;
 use crate::check::{self, args::CheckArgs};
 use crate::data_dir::{self, TsdbCommand};
+use crate::debug;
 use crate::flags::{self, Flag, IgnoredShape, Kind, Values};
 use crate::maintenance;
 use crate::manager;
+use crate::promql_tools;
 use crate::push;
 use crate::query::{self, QueryArgs};
 use crate::unit_test;
@@ -39,6 +41,10 @@ pub(crate) enum Invocation {
     Push(push::Args),
     /// Plan quiet.
     Maintenance(maintenance::Args),
+    /// Format and edit queries.
+    Promql(promql_tools::Args),
+    /// Fetch what helps others help.
+    Debug(debug::Args),
 }
 
 const ABOUT: &str =
@@ -81,6 +87,8 @@ pub(crate) fn command() -> Command {
         .subcommand(push::command().arg(enable_feature()))
         .subcommand(maintenance::command())
         .subcommand(alert::command())
+        .subcommand(promql_tools::command().arg(enable_feature()))
+        .subcommand(debug::command().arg(enable_feature()))
 }
 
 fn server_command() -> Command {
@@ -180,6 +188,7 @@ fn ignored_args((name, shape, _): &(&'static str, IgnoredShape, &str)) -> Vec<Ar
 /// `no-x` for a switch; made once for each of the few switches.
 fn no_name(flag: &Flag) -> &'static str {
     match flag.name {
+        "agent" => "no-agent",
         "config.auto-reload" => "no-config.auto-reload",
         "web.enable-lifecycle" => "no-web.enable-lifecycle",
         "web.enable-admin-api" => "no-web.enable-admin-api",
@@ -241,6 +250,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             alert::parse(sub).map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
         ),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),
+        Some(("promql", sub)) => Invocation::Promql(promql_tools::parse(sub)),
+        Some(("debug", sub)) => Invocation::Debug(debug::parse(sub)),
         Some(("tsdb", sub)) => Invocation::Tsdb(
             data_dir::parse(sub)
                 .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
@@ -270,8 +281,9 @@ fn values((table, ignored): Table, matches: &ArgMatches) -> Values {
         let given = |id: &str| matches.try_contains_id(id).unwrap_or(false);
         given(name) || given(&format!("no-{name}"))
     };
+    let names = ignored.iter().map(|(name, ..)| *name).filter(|name| is_given(name)).collect();
     let warnings = flags::ignored_warnings(ignored, is_given);
-    Values::new(table, warnings, |flag| match flag.kind {
+    Values::new(table, (warnings, names), |flag| match flag.kind {
         Kind::Switch => Some(vec![matches.get_flag(flag.name).to_string()]),
         Kind::Value(_) | Kind::Repeated(_) => {
             matches.get_many::<String>(flag.name).map(|values| values.cloned().collect())

@@ -3,6 +3,7 @@
 //! Names, defaults and meaning are Prometheus' where it has the flag. Of those that we have not, [`theirs`] says
 //! what comes of them: a flag that is ignored in silence is worse than one that is missing.
 
+mod agent;
 mod features;
 mod theirs;
 
@@ -64,7 +65,9 @@ pub(crate) const fn joined<const N: usize>(first: &[Flag], second: &[Flag]) -> [
 }
 
 /// Every flag of `hinomi server`, in the order of the help.
-pub(crate) const SERVER: &[Flag] = &joined::<{ OWN.len() + SHARED.len() }>(OWN, SHARED);
+pub(crate) const SERVER: &[Flag] = &joined::<{ OF_SERVER.len() + SHARED.len() }>(OF_SERVER, SHARED);
+
+const OF_SERVER: &[Flag] = &joined::<{ OWN.len() + agent::FLAGS.len() }>(OWN, agent::FLAGS);
 
 /// Flags that `hinomi alertmanager` has too, those of clusters included.
 pub(crate) const SHARED: &[Flag] = &joined::<{ WEB_AND_LOG.len() + MANAGERS.len() }>(WEB_AND_LOG, MANAGERS);
@@ -218,6 +221,19 @@ const OWN: &[Flag] = &[
         "Messages of remote write to accept, repeatable: version 1.0 is the first name of the default, 2.0 the second",
     ),
     flag(
+        "web.console.templates",
+        Kind::Value("DIR"),
+        "consoles",
+        "Folder of console templates, served at /consoles/",
+    ),
+    flag(
+        "web.console.libraries",
+        Kind::Value("DIR"),
+        "console_libraries",
+        "Folder of console libraries: templates in files *.lib that every console may call",
+    ),
+    flag("web.user-assets", Kind::Value("DIR"), "", "Folder of static files, served at /user/"),
+    flag(
         "web.enable-otlp-receiver",
         Kind::Switch,
         "false",
@@ -341,14 +357,14 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// From what clap found, with defaults for the rest.
+    /// From what clap found, with defaults for the rest. Of flags without effect, their warnings and names.
     #[must_use]
     pub(crate) fn new(
         table: &[Flag],
-        warnings: Vec<String>,
+        (warnings, without_effect): (Vec<String>, Vec<&'static str>),
         given: impl Fn(&Flag) -> Option<Vec<String>>,
     ) -> Self {
-        let (mut values, mut names) = (BTreeMap::new(), BTreeSet::new());
+        let (mut values, mut names) = (BTreeMap::new(), BTreeSet::from_iter(without_effect));
         for flag in table {
             let value = given(flag);
             if value.is_some() {
@@ -613,7 +629,7 @@ mod tests {
             let given = move |flag: &Flag| {
                 (flag.name == "storage.tsdb.retention.rule").then(|| vec![text.to_owned()])
             };
-            Values::new(SERVER, Vec::new(), given)
+            Values::new(SERVER, Default::default(), given)
                 .selector_durations("storage.tsdb.retention.rule")
                 .map_err(|err| err.to_string())
         };

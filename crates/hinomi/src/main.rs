@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod config;
 mod data_dir;
+mod debug;
 mod flags;
 mod http;
 mod import;
@@ -18,6 +19,7 @@ mod log;
 mod maintenance;
 mod manager;
 mod manager_api;
+mod promql_tools;
 mod push;
 mod query;
 mod server;
@@ -37,6 +39,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code for a wrong command line.
 const USAGE: u8 = 2;
+/// Exit code for flags of agent mode without it, or the other way round. Prometheus'.
+const WRONG_MODE: u8 = 3;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -55,12 +59,20 @@ fn main() -> ExitCode {
         }
     };
     let result = match invocation {
-        Invocation::Server(values) => told_time().and_then(|()| server::run(&values)),
+        Invocation::Server(values) => {
+            if let Err(why) = values.check_mode() {
+                eprintln!("error: {why}");
+                return ExitCode::from(WRONG_MODE);
+            }
+            told_time().and_then(|()| server::run(&values))
+        }
         Invocation::Manager(values) => told_time().and_then(|()| manager::run(&values)),
         Invocation::Query(args) => query::run(&args),
         Invocation::Tsdb(command) => data_dir::run(&command),
         Invocation::TestRules(args) => unit_test::run(&args),
         Invocation::Alert(args) => return ended(alert::run(&args)),
+        Invocation::Promql(args) => promql_tools::run(&args),
+        Invocation::Debug(args) => debug::run(&args),
         Invocation::Backfill(args) => backfill::run(&args),
         Invocation::Maintenance(args) => maintenance::run(&args),
         Invocation::Push(args) => return ended(push::run(&args)),

@@ -75,7 +75,16 @@ fn wrong_command_lines_end_with_2_and_wrong_values_with_1() {
         "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time",
     );
     check(&["--config.auto-reload"], 1, "--config.auto-reload: give --config.file, too");
-    check(&["--agent"], 2, "agent mode is not there yet");
+    check(&["--agent"], 1, "--agent: give --config.file, too");
+    let server_only =
+        "The following flag(s) can not be used in agent mode: [\"--query.timeout\" \"--storage.tsdb.path\"]";
+    check(&["server", "--agent", "--storage.tsdb.path=d", "--query.timeout=1m"], 3, server_only);
+    let agent_only =
+        "The following flag(s) can only be used in agent mode: [\"--storage.agent.wal-compression\"]";
+    check(&["--no-storage.agent.wal-compression"], 3, agent_only);
+    check(&["debug", "pprof", "http://127.0.0.1:1"], 1, "hinomi debug all");
+    let (code, _, err) = run(&["debug", "metrics", "http://127.0.0.1:1"]);
+    assert!(code == 1 && err.contains("cannot ask http://127.0.0.1:1"), "{err}");
     check(&["server", "--web.config.file", "/nonexistent.yml"], 1, "--web.config.file: /nonexistent.yml: ");
     check(
         &["query", "instant", "http://127.0.0.1:1", "up", "--header", "x"],
@@ -108,8 +117,8 @@ fn a_service_unit_of_prometheus_runs_with_a_warning_for_each_flag_without_effect
         "--config.file=/nonexistent.yml",
         "--storage.tsdb.path=data",
         "--web.console.templates=/etc/prometheus/consoles",
-        "--web.console.libraries",
-        "/etc/prometheus/console_libraries",
+        "--storage.tsdb.samples-per-chunk",
+        "120",
         "--storage.tsdb.wal-compression",
         "--no-auto-gomaxprocs",
         "--storage.tsdb.min-block-duration=2h",
@@ -117,8 +126,7 @@ fn a_service_unit_of_prometheus_runs_with_a_warning_for_each_flag_without_effect
     ]);
     assert_eq!(code, 1, "{err}");
     for name in [
-        "web.console.templates",
-        "web.console.libraries",
+        "storage.tsdb.samples-per-chunk",
         "storage.tsdb.wal-compression",
         "auto-gomaxprocs",
         "storage.tsdb.min-block-duration",
@@ -205,4 +213,52 @@ fn checks_say_which_file_line_and_column() {
         &["a.yml:5:", "parse error"],
     );
     check("rules", "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: up\n", 0, &["ok, 1 rules"]);
+}
+
+#[test]
+fn queries_are_formatted_and_edited_as_by_promtool() {
+    let check = |args: &[&str], expected: &str| {
+        let (code, out, err) = run(args);
+        assert_eq!((code, out.as_str()), (0, expected), "{args:?}: {err}");
+    };
+    check(&["--experimental", "promql", "format", "sum(x)by(y)"], "sum by (y) (x)\n");
+    check(
+        &["promql", "label-matchers", "set", "--type==~", "a{b=\"c\"} / d", "b", "x|y"],
+        "a{b=~\"x|y\"} / d{b=~\"x|y\"}\n",
+    );
+    check(&["promql", "label-matchers", "delete", "a{b=\"c\",d=\"e\"}", "b"], "a{d=\"e\"}\n");
+}
+
+#[test]
+fn the_write_benchmark_leaves_a_store_with_its_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let out_dir = folder.path().join("out").display().to_string();
+    let args = ["tsdb", "bench", "write", "--metrics=50", "--scrapes=300", "--out", &out_dir];
+    let (code, out, err) = run(&args);
+    assert_eq!(code, 0, "{err}");
+    for part in [" > total samples: 15000\n", " > samples/sec: ", " > bytes on disk: "] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+    let (code, out, err) = run(&["tsdb", "dump", &format!("{out_dir}/storage")]);
+    assert_eq!((code, out.lines().count()), (0, 15_000), "{err}");
+    // What is there is not written over.
+    let (code, _, err) = run(&args);
+    assert!(code == 1 && err.contains("is not empty"), "{err}");
+}
+
+#[test]
+fn an_agents_configuration_has_no_rules_and_no_alerting() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.yml");
+    let text = "rule_files: ['*.rules']\nalerting: {alertmanagers: [{static_configs: [{targets: ['a:1']}]}]}\n\
+                remote_read: [{url: 'http://a/'}]\nhinomi: {builtin_rules: true}\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    assert_eq!(run(&["check", "config", &file]).0, 0);
+    let (code, out, err) = run(&["check", "config", "--agent", &file]);
+    assert_eq!(code, 1);
+    let said = out + &err;
+    for key in ["alerting", "rule_files", "remote_read", "hinomi.builtin_rules"] {
+        assert!(said.contains(&format!("field {key} is not allowed in agent mode")), "{key} in {said}");
+    }
 }

@@ -381,11 +381,14 @@ pub(crate) fn payload(alerts: &[Alert]) -> Vec<u8> {
         .map(|alert| {
             let mut body = serde_json::json!({
                 "labels": labels(&alert.labels),
-                "annotations": labels(&alert.annotations),
                 "startsAt": rfc3339(alert.starts_at_ms),
                 "endsAt": rfc3339(alert.ends_at_ms),
                 "generatorURL": alert.generator_url,
             });
+            // As Prometheus leaves it out.
+            if !alert.annotations.is_empty() {
+                body["annotations"] = labels(&alert.annotations);
+            }
             // Alertmanager passes over what it does not know.
             if let Some(measured) = alert.measured.filter(|measured| measured.peak.is_finite()) {
                 body["hinomi"] = serde_json::json!({

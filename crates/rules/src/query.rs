@@ -79,7 +79,11 @@ impl Querier {
     ) -> Result<Value, String> {
         let deadline = Deadline::after(Arc::clone(&self.clock), self.engine.options().timeout);
         let (text, origin) = (expr.query().to_owned(), self.origin.clone());
-        let info = QueryInfo { kind: QueryKind::Rule, text, start_ms, end_ms, step_ms, origin };
+        let kind = match origin {
+            QueryOrigin::Http { .. } => QueryKind::Instant,
+            QueryOrigin::Rule { .. } => QueryKind::Rule,
+        };
+        let info = QueryInfo { kind, text, start_ms, end_ms, step_ms, origin };
         let mut ticket = self.engine.guard().begin(info, &self.clock);
         ticket.write_down();
         ticket.set_state(QueryState::Evaluating);

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gotemplate::{Functions, Options, Template, Value, query_escape};
+use gotemplate::{Functions, Object, Options, Template, Value, query_escape};
 use model::Labels;
 use model::regex::SearchRegex;
 
@@ -83,12 +83,48 @@ impl Text {
 
 /// What a template sees: `.Labels .Value .ExternalLabels .ExternalURL`.
 pub(crate) fn alert_data(labels: &Labels, value: f64, external_labels: &Labels, external_url: &str) -> Value {
-    Value::map([
-        ("Labels", Value::string_map(labels)),
-        ("Value", Value::Float(value)),
-        ("ExternalLabels", Value::string_map(external_labels)),
-        ("ExternalURL", Value::str(external_url)),
-    ])
+    Value::object(AlertData {
+        labels: Value::string_map(labels),
+        value,
+        external_labels: Value::string_map(external_labels),
+        external_url: Value::str(external_url),
+    })
+}
+
+/// A type of its own, so that a name that is none of its fields is told as in Prometheus.
+#[derive(Debug)]
+struct AlertData {
+    labels: Value,
+    value: f64,
+    external_labels: Value,
+    external_url: Value,
+}
+
+impl Object for AlertData {
+    fn type_name(&self) -> &str {
+        "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        match name {
+            "Labels" => Some(self.labels.clone()),
+            "Value" => Some(Value::Float(self.value)),
+            "ExternalLabels" => Some(self.external_labels.clone()),
+            "ExternalURL" => Some(self.external_url.clone()),
+            _ => None,
+        }
+    }
+
+    /// As Go prints the fields of a struct.
+    fn display(&self) -> String {
+        format!(
+            "{{{} {} {} {}}}",
+            self.labels,
+            self.external_labels,
+            self.external_url,
+            Value::Float(self.value)
+        )
+    }
 }
 
 /// What functions need to know of the evaluation at hand.

@@ -43,6 +43,8 @@ pub(crate) struct Done {
 pub(crate) struct Batch<'s> {
     appender: Box<dyn Appender + 's>,
     latest_ms: i64,
+    /// A counter that begins gets a zero where its sender says it began.
+    pub(crate) has_zeros: bool,
     n_samples: u64,
     n_rejected: u64,
     lines: Vec<String>,
@@ -55,7 +57,16 @@ pub(crate) struct Batch<'s> {
 impl<'s> Batch<'s> {
     /// Takes what is not later than `latest_ms`.
     pub(crate) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64) -> Self {
-        Self { appender, latest_ms, n_samples: 0, n_rejected: 0, lines: Vec::new(), n_joined: 0, n_empty: 0 }
+        Self {
+            appender,
+            latest_ms,
+            has_zeros: false,
+            n_samples: 0,
+            n_rejected: 0,
+            lines: Vec::new(),
+            n_joined: 0,
+            n_empty: 0,
+        }
     }
 
     /// Counts points that are not stored; `why` is kept if there is room.
@@ -91,6 +102,10 @@ impl<'s> Batch<'s> {
 
     pub(crate) fn put(&mut self, labels: &Labels, at: Moment, value: f64) -> Result<(), String> {
         self.is_near(at, labels)?;
+        if self.has_zeros && at.start_ms != 0 {
+            // Refused for all but new counters.
+            let _ = self.appender.append_zero(labels, at.t_ms, at.start_ms);
+        }
         let appended = match at.start_ms {
             0 => self.appender.append(None, labels, at.t_ms, value),
             start_ms => self.appender.append_with_start(None, labels, at.t_ms, start_ms, value),

@@ -60,6 +60,8 @@ pub struct OtlpOptions {
     pub type_and_unit_labels: bool,
     /// What becomes of counts since the point before.
     pub delta: Delta,
+    /// Whether a counter that begins gets a zero where its sender says it began.
+    pub start_zeros: bool,
 }
 
 /// What becomes of points that count since the point before.
@@ -129,6 +131,7 @@ impl OtlpReceiver {
         let now_ms = self.options.clock.now_ms();
         let config = (self.options.config)();
         let mut batch = Batch::new(self.options.store.appender(now_ms), now_ms.saturating_add(AHEAD_MS_MAX));
+        batch.has_zeros = self.options.start_zeros;
         if let Some(cumulative) = &self.cumulative {
             cumulative.convert(&mut request, now_ms, |n_points, why| batch.reject(n_points, || why));
         }
@@ -233,10 +236,16 @@ impl Translation<'_> {
 
     fn points(&mut self, of: &Of<'_>, metric: &Metric, name: &str, hint: ResetHint) {
         for point in metric.gauge.iter().flat_map(|points| &points.data_points) {
-            self.number(of, name, point, false);
+            // What goes up and down begins nowhere.
+            let at = Moment::new(point.time_unix_nano, 0);
+            self.number(of, name, point, at, false);
         }
-        for point in metric.sum.iter().flat_map(|points| &points.data_points) {
-            self.number(of, name, point, true);
+        if let Some(sum) = &metric.sum {
+            for point in &sum.data_points {
+                let start = if sum.is_monotonic { point.start_time_unix_nano } else { 0 };
+                let at = Moment::new(point.time_unix_nano, start);
+                self.number(of, name, point, at, true);
+            }
         }
         for point in metric.histogram.iter().flat_map(|points| &points.data_points) {
             if self.config.convert_histograms_to_nhcb {
@@ -290,8 +299,7 @@ impl Translation<'_> {
         }
     }
 
-    fn number(&mut self, of: &Of<'_>, name: &str, point: &NumberPoint, has_exemplars: bool) {
-        let at = Moment::new(point.time_unix_nano, point.start_time_unix_nano);
+    fn number(&mut self, of: &Of<'_>, name: &str, point: &NumberPoint, at: Moment, has_exemplars: bool) {
         self.point(of, &point.attributes, at, |labels, batch| {
             let value = point.as_double.or(point.as_int.map(|value| value as f64)).unwrap_or(0.0);
             let labels = batch.named(labels, name)?;

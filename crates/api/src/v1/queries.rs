@@ -18,7 +18,7 @@ use crate::state::Shared;
 const USER_AGENT_BYTES_MAX: usize = 256;
 
 /// Extractor: who asks.
-pub(crate) struct Asker(QueryOrigin);
+pub(crate) struct Asker(pub(crate) QueryOrigin);
 
 impl<S: Send + Sync> FromRequestParts<S> for Asker {
     type Rejection = Infallible;

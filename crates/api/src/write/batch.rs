@@ -44,6 +44,8 @@ pub(super) struct Batch<'s> {
     message: WriteMessage,
     /// Metadata that stands beside a series becomes labels of it.
     pub(super) is_typed: bool,
+    /// A counter that begins gets a zero where its sender says it began.
+    pub(super) has_zeros: bool,
     outcome: Outcome,
     /// Samples of known series that will be appended together, and which of the series at hand they are of.
     known: Vec<RefSample>,
@@ -56,7 +58,17 @@ impl<'s> Batch<'s> {
     pub(super) fn new(appender: Box<dyn Appender + 's>, latest_ms: i64, message: WriteMessage) -> Self {
         let (known, known_at) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
         let (outcome, fresh) = (Outcome::default(), Vec::new());
-        Self { appender, latest_ms, message, is_typed: false, outcome, known, known_at, fresh }
+        Self {
+            appender,
+            latest_ms,
+            message,
+            is_typed: false,
+            has_zeros: false,
+            outcome,
+            known,
+            known_at,
+            fresh,
+        }
     }
 
     /// Takes a chunk of series, those by their numbers that are `known`.
@@ -179,7 +191,8 @@ impl<'s> Batch<'s> {
             Some(metadata) if self.is_typed => typed(labels, metadata),
             _ => labels,
         };
-        if n_values == 0 && self.message == WriteMessage::V2 {
+        // Exemplars alone are no time series by the specification. Prometheus 3.14 sends them so, and they would be lost.
+        if n_values == 0 && parts.n_exemplars == 0 && self.message == WriteMessage::V2 {
             self.outcome.refuse(Reason::NoSamples, 1, || {
                 format!("TimeSeries must contain at least one sample or histogram for series {labels}")
             });
@@ -205,6 +218,10 @@ impl<'s> Batch<'s> {
 
     fn take_sample(&mut self, series: &mut Option<SeriesRef>, labels: &Labels, sample: Sample) {
         let Sample { t_ms, start_ms, value } = sample;
+        if self.has_zeros && start_ms != 0 && t_ms <= self.latest_ms {
+            // Refused for all but new counters.
+            let _ = self.appender.append_zero(labels, t_ms, start_ms);
+        }
         let appended = if t_ms > self.latest_ms {
             Err(AppendError::OutOfBounds)
         } else if start_ms == 0 {

@@ -89,6 +89,8 @@ pub struct ReceiverOptions {
     pub memo_series_max: usize,
     /// Whether types and units that 2.0 says beside series become their labels.
     pub type_and_unit_labels: bool,
+    /// Whether a counter that begins gets a zero where its sender says it began.
+    pub start_zeros: bool,
 }
 
 /// Takes requests. Shared by all connections.
@@ -98,6 +100,7 @@ pub struct Receiver {
     pub(crate) accepted: Vec<WriteMessage>,
     pub(crate) gate: net::Gate,
     type_and_unit_labels: bool,
+    start_zeros: bool,
     secret: HashSecret,
     memo: Arc<RwLock<SeriesMemo>>,
     /// Buffers for decompressed bodies, at most as many as requests at once.
@@ -198,6 +201,7 @@ impl Receiver {
             accepted: options.accepted,
             gate: net::Gate::new("write", WRITES_MAX, WRITES_WAITING_MAX, &options.registry),
             type_and_unit_labels: options.type_and_unit_labels,
+            start_zeros: options.start_zeros,
             secret: random_secret(),
             memo,
             buffers: Mutex::default(),
@@ -246,6 +250,7 @@ impl Receiver {
         let appender = self.store.appender(now_ms);
         let mut batch = Batch::new(appender, now_ms.saturating_add(AHEAD_MS_MAX), message);
         batch.is_typed = self.type_and_unit_labels;
+        batch.has_zeros = self.start_zeros;
         match message {
             WriteMessage::V1 => self.store_v1(&mut batch, decoded)?,
             WriteMessage::V2 => self.store_v2(&mut batch, decoded)?,

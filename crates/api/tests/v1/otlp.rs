@@ -23,6 +23,7 @@ fn taking_typed(config: &str, delta: OtlpDelta, type_and_unit_labels: bool) -> S
         lookback_ms: 300_000,
         delta,
         type_and_unit_labels,
+        start_zeros: false,
     })));
     server.shell.set_ready(services);
     server

@@ -89,15 +89,29 @@ fn taking_typed(
     store: Arc<dyn storage::Appendable>,
     type_and_unit_labels: bool,
 ) -> Server {
-    let mut services = server.services();
-    services.receiver = Some(Arc::new(Receiver::new(ReceiverOptions {
+    let options = ReceiverOptions { type_and_unit_labels, ..options(&server, accepted, store) };
+    taking_as(server, options)
+}
+
+fn options(
+    server: &Server,
+    accepted: &[WriteMessage],
+    store: Arc<dyn storage::Appendable>,
+) -> ReceiverOptions {
+    ReceiverOptions {
         store,
         clock: server.clock.clone(),
         registry: server.registry.clone(),
         accepted: accepted.to_vec(),
         memo_series_max: 1_000,
-        type_and_unit_labels,
-    })));
+        type_and_unit_labels: false,
+        start_zeros: false,
+    }
+}
+
+fn taking_as(server: Server, options: ReceiverOptions) -> Server {
+    let mut services = server.services();
+    services.receiver = Some(Arc::new(Receiver::new(options)));
     server.shell.set_ready(services);
     server
 }
@@ -368,4 +382,34 @@ async fn what_cannot_be_read_stores_nothing() {
         )
     );
     assert_eq!(server.get("/api/v1/write").await.0, 405);
+}
+
+/// As Prometheus 3.14 sends exemplars by 2.0: in time series of their own, behind those with the samples.
+#[tokio::test]
+async fn exemplars_that_come_without_samples_are_kept() {
+    let server = taking(&[WriteMessage::V1, WriteMessage::V2]);
+    let labels = Labels::from_pairs([("trace_id", "t")]);
+    let exemplar = Exemplar { labels, t_ms: NOW_MS, value: 3.0 };
+    let alone = TimeSeries { exemplars: vec![exemplar], ..series("named", &[]) };
+    let response = server.write(V2, &encode_v2(&[series("named", &[(NOW_MS, 1.0)]), alone])).await;
+    let stored = response.headers().get("x-prometheus-remote-write-exemplars-written").cloned();
+    assert_eq!((response.status().as_u16(), stored.unwrap()), (204, "1".parse().unwrap()));
+}
+
+/// As Prometheus does with `created-timestamp-zero-ingestion`.
+#[tokio::test]
+async fn counters_that_say_when_they_began_get_a_zero_there() {
+    let server = Server::starting();
+    let store = server.store.clone();
+    let options = ReceiverOptions { start_zeros: true, ..options(&server, &[WriteMessage::V2], store) };
+    let server = taking_as(server, options);
+    let counter = |ago_ms: i64, value: f64| {
+        let sample = Sample { t_ms: NOW_MS - ago_ms, start_ms: NOW_MS - 60_000, value };
+        TimeSeries { samples: vec![sample], ..series("began", &[]) }
+    };
+    for message in [encode_v2(&[counter(20_000, 7.0)]), encode_v2(&[counter(0, 9.0)])] {
+        server.check_write(V2, &message, 204, "").await;
+    }
+    let expected = r#"[[1435781370.781,"0"],[1435781410.781,"7"],[1435781430.781,"9"]]"#;
+    assert_eq!(server.values("began").await, expected);
 }

@@ -33,6 +33,8 @@ pub(crate) struct Discovery {
 pub(crate) struct Config {
     pub(super) files: Vec<PathBuf>,
     pub(super) is_syntax_only: bool,
+    /// As an agent would read it.
+    pub(super) is_agent: bool,
     pub(super) ignores_unknown: bool,
     pub(super) lint: Lint,
     pub(super) is_json: bool,
@@ -78,6 +80,7 @@ pub(crate) fn command() -> Command {
             Command::new("config")
                 .about("Checks configuration files and the files they name")
                 .arg(files("Prometheus configuration file").required(true))
+                .arg(switch("agent", "Also refuse what agent mode does not take"))
                 .arg(switch("syntax-only", "Only the file itself, not the files it names"))
                 .arg(lint("duplicate-rules, too-long-scrape-interval, all or none, with commas between"))
                 .arg(switch("lint-fatal", "End with 3 when something is odd"))
@@ -224,6 +227,7 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
         _ => CheckArgs::Config(Config {
             files: files(),
             is_syntax_only: matches.get_flag("syntax-only"),
+            is_agent: matches.get_flag("agent"),
             ignores_unknown: matches.get_flag("ignore-unknown-fields"),
             lint: parse_lint(matches),
             is_json: is_json(),

@@ -65,6 +65,9 @@ fn config(file: &Path, args: &ConfigArgs) -> Report {
             return report;
         }
     };
+    if args.is_agent {
+        report.errors.extend(config.refused_by_agent());
+    }
     report.found("scrape configurations", config.jobs.len());
     report.found("rules", rules::count(&config.groups));
     for job in &config.jobs {

@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) global: GlobalConfig,
     /// All jobs, `scrape_config_files` included.
     pub(crate) jobs: Vec<ScrapeConfig>,
+    /// The file names others with rules.
+    has_rule_files: bool,
     /// The groups of all rule files.
     pub(crate) groups: Vec<GroupSpec>,
     /// `alerting`
@@ -126,6 +128,20 @@ impl Config {
         Self::parse_to(&name, &text, (dir, &disk), depth)
     }
 
+    /// What the configuration asks of an agent that it does not do. Of Prometheus' keys in its words.
+    pub(crate) fn refused_by_agent(&self) -> Vec<String> {
+        let alerting = &self.alerting;
+        let keys = [
+            ("alerting", !alerting.alertmanagers.is_empty() || !alerting.alert_relabel_configs.is_empty()),
+            ("rule_files", self.has_rule_files),
+            ("remote_read", !self.remote_read.is_empty()),
+            ("hinomi.builtin_rules", self.own.builtin_rules),
+            ("hinomi.alertmanager", self.own.alertmanager_file.is_some()),
+        ];
+        let asked = keys.into_iter().filter(|(_, is_asked)| *is_asked);
+        asked.map(|(key, _)| format!("field {key} is not allowed in agent mode")).collect()
+    }
+
     /// A number that changes when the text of the file at `path` does, or that of a file it names.
     pub(crate) fn fingerprint(path: &Path) -> u64 {
         let disk = DiskDir::anywhere();
@@ -184,7 +200,7 @@ impl Config {
             found.errors.push(format!("{name}: {err}"));
             Vec::new()
         });
-        let has_own = file.hinomi.is_some();
+        let (has_own, has_rule_files) = (file.hinomi.is_some(), !file.rule_files.is_empty());
         let own = file.hinomi.map(|own| own.resolve(dir)).unwrap_or_default();
         let taken =
             [("host", own.host_metrics, "host_metrics"), ("hinomi", own.self_metrics, "self_metrics")];
@@ -210,6 +226,7 @@ impl Config {
         Ok(Self {
             global: file.global,
             jobs,
+            has_rule_files,
             groups,
             alerting,
             remote_write,

@@ -121,6 +121,14 @@ impl StorageKeys {
             None => tsdb::Options::default().exemplars_max,
             Some(keys) => usize::try_from(keys.max_exemplars.unwrap_or(0)).unwrap_or(0),
         };
+        if flags.is_agent() {
+            return Ok(tsdb::Limits {
+                retention_ms: flags.positive("storage.agent.retention.max-time")?.as_ms(),
+                retention_bytes: 0,
+                retention_percent: 0.0,
+                exemplars_max,
+            });
+        }
         if let Some(Retention { time, size, percentage }) = self.tsdb.retention {
             let retention_percent = percentage.unwrap_or(0.0);
             let retention_bytes = size.unwrap_or_default().bytes;
@@ -176,7 +184,7 @@ mod tests {
     use crate::flags::SERVER;
 
     fn flags(given: &[(&str, &str)]) -> Values {
-        Values::new(SERVER, Vec::new(), |flag| {
+        Values::new(SERVER, Default::default(), |flag| {
             let found = given.iter().find(|(name, _)| *name == flag.name);
             found.map(|(_, value)| vec![(*value).to_owned()])
         })
@@ -204,6 +212,10 @@ mod tests {
         check("tsdb: {retention: {time: 1d, size: 1GB, percentage: 28}}", &[], "1d or 28%");
         check("tsdb: {retention: {percentage: 0.5}}", &[], "0.5%");
         check("tsdb:", &[], "15d");
+        // Of an agent.
+        let agent = ("agent", "true");
+        check("tsdb: {retention: {time: 1d}}", &[agent], "4h");
+        check("{}", &[agent, ("storage.agent.retention.max-time", "1d")], "1d");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::TimeRange;
 
-use super::Selection;
 use super::dump::DumpFormat;
 use super::from_rules::FromRules;
 use super::inspect::Format;
+use super::{Selection, bench};
 use crate::http::{self, Access};
 use crate::import::Kind;
 
@@ -31,6 +31,8 @@ pub(crate) enum TsdbCommand {
     },
     /// Write blocks for Prometheus of what recording rules would have written.
     FromRules(FromRules),
+    /// Measure how fast samples are stored.
+    BenchWrite(bench::Args),
     /// Write blocks for Prometheus.
     ExportPrometheus {
         /// A folder, made if it is not there.
@@ -220,7 +222,7 @@ fn selection() -> [Arg; 3] {
 pub(crate) fn command() -> Command {
     let sub = |name: &'static str, about: &'static str| Command::new(name).about(about);
     Command::new("tsdb")
-        .about("Works on a data directory: import, export, dump, list, analyze, verify, repair")
+        .about("Works on a data directory: import, export, dump, list, analyze, verify, repair; measures")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -277,6 +279,43 @@ pub(crate) fn command() -> Command {
                 .subcommand(from_rules()),
         )
         .subcommands(looking())
+        .subcommand(bench())
+}
+
+fn bench() -> Command {
+    let number = |name: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("N").help(help).default_value(default)
+    };
+    let write =
+        Command::new("write").about("Writes simulated scrapes into a new store and says how fast").args([
+            Arg::new("file")
+                .value_name("FILE")
+                .help("Series to write, a JSON object of labels on each line; made up without one")
+                .value_parser(clap::value_parser!(PathBuf)),
+            Arg::new("out")
+                .long("out")
+                .value_name("DIR")
+                .help("Empty folder for the store; it stays")
+                .default_value("benchout")
+                .value_parser(clap::value_parser!(PathBuf)),
+            number("metrics", "10000", "Most series").value_parser(clap::value_parser!(u32).range(1..)),
+            number("scrapes", "3000", "Samples of each").value_parser(clap::value_parser!(u32).range(1..)),
+        ]);
+    Command::new("bench")
+        .about("Measures this machine")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(write)
+}
+
+fn read_bench(sub: &ArgMatches) -> bench::Args {
+    let number = |name: &str| sub.get_one::<u32>(name).copied().unwrap_or(1);
+    bench::Args {
+        out: sub.get_one::<PathBuf>("out").cloned().unwrap_or_default(),
+        n_series: usize::try_from(number("metrics")).unwrap_or(usize::MAX),
+        n_scrapes: u64::from(number("scrapes")),
+        file: sub.get_one::<PathBuf>("file").cloned(),
+    }
 }
 
 /// `name=value`
@@ -341,7 +380,8 @@ fn read_format(sub: &ArgMatches) -> Format {
 pub(crate) fn parse(matches: &ArgMatches) -> Result<TsdbCommand, String> {
     let (name, sub) = matches.subcommand().expect("clap demands a subcommand");
     let path = |sub: &ArgMatches, name: &str| sub.get_one::<PathBuf>(name).cloned().unwrap_or_default();
-    let sub = match sub.subcommand().filter(|_| name == "create-blocks-from") {
+    let sub = match sub.subcommand().filter(|_| matches!(name, "create-blocks-from" | "bench")) {
+        Some(("write", sub)) => return Ok(TsdbCommand::BenchWrite(read_bench(sub))),
         Some(("rules", sub)) => return read_from_rules(sub).map(TsdbCommand::FromRules),
         Some((_, sub)) => sub,
         None => sub,

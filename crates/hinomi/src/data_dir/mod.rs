@@ -1,6 +1,7 @@
 //! `hinomi tsdb`: looks at any data directory, be it one that a server is using; changes one while no server has it.
 
 mod args;
+mod bench;
 mod dump;
 mod export;
 mod from_rules;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: &TsdbCommand) -> Result<()> {
             import::run(*kind, path, &[], data_dir)
         }
         TsdbCommand::FromRules(args) => from_rules::run(args),
+        TsdbCommand::BenchWrite(args) => bench::write(args),
         TsdbCommand::ExportPrometheus { to, selection } => export::prometheus(to, selection),
         TsdbCommand::List { data_dir, human, format } => inspect::list(data_dir, *human, *format),
         TsdbCommand::CreateBlocks { file, labels, data_dir, human, quiet } => {

@@ -18,9 +18,9 @@ use IgnoredShape::{Switch, Value};
 
 const GO: &str = "it tunes Go's runtime, which is not used here";
 const OWN_LOG: &str = "the store has a log format of its own";
+const LOCKED: &str = "the data directory is always locked";
 const OWN_BLOCKS: &str = "the store chooses the lengths of its blocks";
 const ALWAYS_OVERLAPPING: &str = "late samples and overlapping blocks are always taken";
-const CONSOLES: &str = "console templates are not served; the web page is inside the binary";
 const REMOTE_WRITE: &str = "what remote write has not sent at the end waits on the disk";
 
 /// Accepted and without effect: name, shape, why.
@@ -44,6 +44,23 @@ pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
     ),
     ("scrape.discovery-reload-interval", Value, "discovered targets are taken as they come"),
     ("scrape.timestamp-tolerance", Value, "timestamps cost nothing here and are kept as they are"),
+    ("storage.agent.checkpoint-batch-size", Value, OWN_LOG),
+    (
+        "storage.agent.checkpoint-from-in-memory-series",
+        Switch("no-storage.agent.checkpoint-from-in-memory-series"),
+        OWN_LOG,
+    ),
+    ("storage.agent.no-lockfile", Switch("no-storage.agent.no-lockfile"), LOCKED),
+    (
+        "storage.agent.retention.min-time",
+        Value,
+        "samples go with their block, whether they were sent sooner or not",
+    ),
+    ("storage.agent.use-lockfile", Switch("no-storage.agent.use-lockfile"), LOCKED),
+    ("storage.agent.wal-compression", Switch("no-storage.agent.wal-compression"), OWN_LOG),
+    ("storage.agent.wal-compression-type", Value, OWN_LOG),
+    ("storage.agent.wal-segment-size", Value, OWN_LOG),
+    ("storage.agent.wal-truncate-frequency", Value, OWN_LOG),
     ("storage.remote.flush-deadline", Value, REMOTE_WRITE),
     (
         "storage.tsdb.allow-overlapping-blocks",
@@ -62,33 +79,17 @@ pub(crate) const IGNORED: &[(&str, IgnoredShape, &str)] = &[
     ("storage.tsdb.max-block-chunk-segment-size", Value, OWN_BLOCKS),
     ("storage.tsdb.max-block-duration", Value, OWN_BLOCKS),
     ("storage.tsdb.min-block-duration", Value, OWN_BLOCKS),
-    (
-        "storage.tsdb.no-lockfile",
-        Switch("no-storage.tsdb.no-lockfile"),
-        "the data directory is always locked",
-    ),
+    ("storage.tsdb.no-lockfile", Switch("no-storage.tsdb.no-lockfile"), LOCKED),
     ("storage.tsdb.samples-per-chunk", Value, OWN_BLOCKS),
-    (
-        "storage.tsdb.use-lockfile",
-        Switch("no-storage.tsdb.use-lockfile"),
-        "the data directory is always locked",
-    ),
+    ("storage.tsdb.use-lockfile", Switch("no-storage.tsdb.use-lockfile"), LOCKED),
     ("storage.tsdb.wal-compression", Switch("no-storage.tsdb.wal-compression"), OWN_LOG),
     ("storage.tsdb.wal-compression-type", Value, OWN_LOG),
     ("storage.tsdb.wal-segment-size", Value, OWN_LOG),
-    ("web.console.libraries", Value, CONSOLES),
-    ("web.console.templates", Value, CONSOLES),
     ("web.local-assets", Value, "the web page is inside the binary"),
-    ("web.user-assets", Value, "the web page is inside the binary"),
 ];
 
-/// How flags begin that are of agent mode only.
-const AGENT: &str = "storage.agent.";
-const NO_AGENT: &str = "agent mode is not there yet; run the server";
-
 /// Refused, with what to do instead.
-const UNSERVED: &[(&str, &str)] =
-    &[("agent", NO_AGENT), ("storage.tsdb.retention", "use --storage.tsdb.retention.time")];
+const UNSERVED: &[(&str, &str)] = &[("storage.tsdb.retention", "use --storage.tsdb.retention.time")];
 
 /// Refuses the flags of Prometheus that are known and not served.
 ///
@@ -99,9 +100,7 @@ pub(crate) fn refuse_unserved<'a>(args: impl IntoIterator<Item = &'a str>) -> Re
         let Some(name) = arg.strip_prefix("--") else { continue };
         let name = name.split('=').next().unwrap_or(name);
         let name = name.strip_prefix("no-").unwrap_or(name);
-        let agents = name.starts_with(AGENT).then_some((name, NO_AGENT));
-        let unserved = UNSERVED.iter().copied().find(|(unserved, _)| *unserved == name);
-        if let Some((name, hint)) = unserved.or(agents) {
+        if let Some((name, hint)) = UNSERVED.iter().find(|(unserved, _)| *unserved == name) {
             bail!("Prometheus' flag --{name} is not served by this version: {hint}");
         }
     }
@@ -124,12 +123,11 @@ mod tests {
 
     #[test]
     fn unserved_flags_are_refused_by_name() {
-        let err = refuse_unserved(["server", "--agent"]).unwrap_err();
+        let err = refuse_unserved(["server", "--storage.tsdb.retention", "1d"]).unwrap_err();
         assert_eq!(
             err.to_string(),
-            "Prometheus' flag --agent is not served by this version: agent mode is not there yet; run the server"
+            "Prometheus' flag --storage.tsdb.retention is not served by this version: use --storage.tsdb.retention.time"
         );
-        assert!(refuse_unserved(["--storage.tsdb.retention", "1d"]).is_err());
         assert!(refuse_unserved(["--config.file=agent", "--web.page-title", "agent"]).is_ok());
     }
 

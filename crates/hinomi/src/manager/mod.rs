@@ -221,6 +221,7 @@ fn web_options(
     let external_url = web::external_url(flags, first, door.is_some_and(net::WebConfig::has_tls))?;
     Ok(api::Options {
         role: api::Role::Manager,
+        own_pages: api::OwnPages::default(),
         flags: flags.all(),
         features: api::FeatureTable::new(),
         build: web::build_info(),

@@ -126,7 +126,11 @@ pub(super) fn table(flags: &Values) -> Result<FeatureTable> {
         ),
         (
             "prometheus",
-            vec![("agent_mode", false), ("auto_reload_config", on.auto_reload), ("server_mode", true)],
+            vec![
+                ("agent_mode", flags.is_agent()),
+                ("auto_reload_config", on.auto_reload),
+                ("server_mode", !flags.is_agent()),
+            ],
         ),
         ("promql", syntax(on)),
         ("promql_functions", functions.collect()),

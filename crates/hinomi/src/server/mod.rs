@@ -111,7 +111,7 @@ async fn serve(flags: &Values) -> Result<()> {
     let stop_http = CancellationToken::new();
     let http = listen::serve(listeners, &mut others, flags, web, &shell, &registry, &stop_http)?;
 
-    let data_path = PathBuf::from(flags.text("storage.tsdb.path"));
+    let data_path = flags.data_path();
     let db = tokio::select! {
         opened = open_store(flags, &config, &data_path, &registry, &*clock, &shell) => Arc::new(opened?),
         // Reading the log again may take a while; ending in the middle harms nothing.
@@ -375,13 +375,15 @@ fn receiver(
     if !flags.is_on("web.enable-remote-write-receiver") {
         return Ok(None);
     }
+    let (features, _) = flags.features()?;
     Ok(Some(Arc::new(api::Receiver::new(api::ReceiverOptions {
         store: db.clone(),
         clock: clock.clone(),
         registry: registry.clone(),
         accepted: accepted_messages(flags)?,
         memo_series_max: usize::try_from(flags.count("storage.head.series-max")?)?,
-        type_and_unit_labels: flags.features()?.0.scrapes.type_and_unit_labels,
+        type_and_unit_labels: features.scrapes.type_and_unit_labels,
+        start_zeros: features.starts.zeros,
     }))))
 }
 
@@ -415,16 +417,24 @@ fn features(flags: &Values) -> Result<Features> {
 /// Where the configuration is, and what is in it.
 fn configured(flags: &Values) -> Result<(Option<PathBuf>, Config)> {
     let path = Some(flags.text("config.file")).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let config = load_config(path.as_deref())?;
+    let config = load_config(path.as_deref(), flags.is_agent())?;
+    if flags.is_agent() && config.remote_write.is_empty() {
+        warn!("there is no remote_write in the configuration: what is scraped goes nowhere");
+    }
     Ok((path, config))
 }
 
 /// The configuration from the file, or what holds without one.
-fn load_config(path: Option<&Path>) -> Result<Config> {
-    match path {
-        None => Ok(Config::without_file()),
-        Some(path) => Ok(Config::load(path)?),
-    }
+fn load_config(path: Option<&Path>, is_agent: bool) -> Result<Config> {
+    let config = match path {
+        None if is_agent => {
+            bail!("--agent: give --config.file, too, with remote_write: an agent sends on what it scrapes")
+        }
+        None => Config::without_file(),
+        Some(path) => Config::load(path)?,
+    };
+    let refused = if is_agent { config.refused_by_agent() } else { Vec::new() };
+    if refused.is_empty() { Ok(config) } else { Err(crate::config::ConfigErrors(refused).into()) }
 }
 
 /// Where alerts go: the Alertmanager inside, then those of the configuration.
@@ -486,6 +496,15 @@ fn store_options(flags: &Values, registry: &Registry) -> Result<tsdb::Options> {
     })
 }
 
+fn own_pages(flags: &Values) -> api::OwnPages {
+    let folder = |name: &str| PathBuf::from(flags.text(name));
+    api::OwnPages {
+        templates: folder("web.console.templates"),
+        libraries: folder("web.console.libraries"),
+        user_assets: Some(folder("web.user-assets")).filter(|folder| !folder.as_os_str().is_empty()),
+    }
+}
+
 fn web_options(
     flags: &Values,
     listeners: &[listen::Listener],
@@ -503,7 +522,8 @@ fn web_options(
         origin => Some(model::Regex::new(origin).map_err(|err| anyhow!("--web.cors.origin: {err}"))?),
     };
     Ok(api::Options {
-        role: api::Role::Server,
+        role: if flags.is_agent() { api::Role::Agent } else { api::Role::Server },
+        own_pages: own_pages(flags),
         flags: flags.all(),
         features: features::table(flags)?,
         build: build_info(),

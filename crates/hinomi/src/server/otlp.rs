@@ -39,6 +39,7 @@ pub(super) fn receiver(
         config: Arc::new(move || Arc::clone(&current.load().otlp)),
         lookback_ms: flags.duration_ms("query.lookback-delta")?,
         delta: features.otlp_delta,
+        start_zeros: features.starts.zeros,
         type_and_unit_labels: features.scrapes.type_and_unit_labels,
     }))))
 }

@@ -92,8 +92,8 @@ impl Watch {
 impl Running {
     /// Reads the file again and takes it, or keeps everything as it is.
     pub(super) async fn reload(&self, flags: &Values) -> Result<(), String> {
-        let path = self.config_path.clone();
-        let loaded = tokio::task::spawn_blocking(move || load_config(path.as_deref())).await;
+        let (path, is_agent) = (self.config_path.clone(), flags.is_agent());
+        let loaded = tokio::task::spawn_blocking(move || load_config(path.as_deref(), is_agent)).await;
         let loaded = loaded.unwrap_or_else(|err| Err(err.into()));
         match loaded.and_then(|config| self.apply(Arc::new(config), flags)) {
             Ok(()) => {

@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod agent_mode;
 mod alert_history;
 mod alert_path;
 mod amtool;
@@ -20,7 +21,9 @@ mod backfill;
 mod bad_input;
 mod browser;
 mod clients;
+mod consoles;
 mod data_dir;
+mod debug;
 mod disk_and_clock;
 mod exporters;
 mod faults;

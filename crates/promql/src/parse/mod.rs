@@ -6,6 +6,7 @@
 pub(crate) mod ast;
 mod check;
 mod duration;
+mod edit;
 mod lexer;
 mod literal;
 mod parser;

@@ -187,7 +187,8 @@ fn spawn(folder: &Path, base: &str, args: &[String], envs: &[(String, String)]) 
     command.arg("server").arg(format!("--web.listen-address={address}")).args(args).current_dir(folder);
     command.envs(envs.iter().cloned());
     if !args.iter().any(|arg| arg.starts_with("--storage.tsdb.path=")) {
-        command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+        let kind = if args.iter().any(|arg| arg == "--agent") { "agent" } else { "tsdb" };
+        command.arg(format!("--storage.{kind}.path={}", folder.join("data").display()));
     }
     Process::start(&mut command, &folder.join("hinomi.log"))
 }
