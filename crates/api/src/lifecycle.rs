@@ -127,7 +127,7 @@ pub(crate) async fn cors(State(shell): State<Arc<Shell>>, request: Request, next
     };
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = origin else { return response };
+    let Some(origin) = origin.filter(|origin| !origin.is_empty()) else { return response };
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("Accept, Authorization, Content-Type, Origin"),

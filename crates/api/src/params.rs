@@ -162,14 +162,18 @@ fn field(part: &str) -> Option<(String, String)> {
 /// # Errors
 /// `cannot parse "x" to a valid timestamp`.
 pub fn parse_time(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = text.parse::<f64>()
+    if let Some(seconds) = number(text)
         && seconds.is_finite()
     {
         // Whole and fraction apart, as Go does, so that large times keep their milliseconds.
         let fraction_ms = (seconds.fract() * 1_000.0).round() as i64;
         return Ok((seconds.trunc() as i64).saturating_mul(1_000).saturating_add(fraction_ms));
     }
-    if let Ok(time) = text.parse::<Timestamp>() {
+    // The library would take small letters, too.
+    let is_written_small = text.contains(['t', 'z']);
+    if let Ok(time) = text.parse::<Timestamp>()
+        && !is_written_small
+    {
         return Ok(time.as_millisecond());
     }
     // The last day of four digits, in UTC, is beyond what the library takes with an offset.
@@ -196,7 +200,7 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     let is_number = |seconds: f64| {
         !seconds.is_nan() && (seconds.is_finite() || text.to_ascii_lowercase().contains("inf"))
     };
-    if let Ok(seconds) = text.parse::<f64>()
+    if let Some(seconds) = number(text)
         && is_number(seconds)
     {
         // Go counts in nanoseconds of 64 bits: 292 years.
@@ -209,6 +213,18 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     duration
         .map(model::Duration::as_ms)
         .map_err(|_| format!("cannot parse {} to a valid duration", quoted(text)))
+}
+
+/// A float as Go reads it: digits may have an underscore between them.
+fn number(text: &str) -> Option<f64> {
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let is_between = |(idx, _): (usize, &str)| {
+        is_digit(text[..idx].chars().next_back()) && is_digit(text[idx + 1..].chars().next())
+    };
+    if !text.match_indices('_').all(is_between) {
+        return None;
+    }
+    text.replace('_', "").parse().ok()
 }
 
 /// The words of Go's `strconv.Atoi`.
@@ -233,6 +249,10 @@ mod tests {
         check("1435781430.7819", Ok(1_435_781_430_782));
         check("-1.5", Ok(-1_500));
         check("1e3", Ok(1_000_000));
+        check("1_000", Ok(1_000_000));
+        check("1__0", Err("cannot parse \"1__0\" to a valid timestamp"));
+        check("_1", Err("cannot parse \"_1\" to a valid timestamp"));
+        check("2015-06-03t13:21:58z", Err("cannot parse \"2015-06-03t13:21:58z\" to a valid timestamp"));
         check("2015-06-03T13:21:58.555Z", Ok(1_433_337_718_555));
         check("2015-06-03T14:21:58.555+01:00", Ok(1_433_337_718_555));
         check("9999-12-31T23:59:59Z", Ok(253_402_300_799_000));

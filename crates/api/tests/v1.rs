@@ -392,6 +392,13 @@ async fn wrong_parameters_are_named() {
     )
     .await;
     bad("query_range?query=up&start=1&end=100000&step=1", "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)").await;
+    bad("query?query=up[step()]", r#"invalid parameter \"query\": 3:9: duration must be greater than 0"#)
+        .await;
+    bad(
+        "query?query=1&lookback_delta=1e10",
+        r#"error parsing lookback delta duration: cannot parse \"1e10\" to a valid duration. It overflows int64"#,
+    )
+    .await;
     bad("query_range?query=up[5m]&start=1&end=2&step=1", r#"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"#).await;
     bad("series", "no match[] parameter provided").await;
     bad(
@@ -528,14 +535,14 @@ async fn unknown_pages_are_the_page_and_unknown_files_are_not() {
 async fn a_query_waits_no_longer_than_its_timeout() {
     let server = Server::start();
     tokio::time::timeout(Duration::from_secs(5), async {
-        server
-            .check_error(
-                "/api/v1/query?query=up&timeout=0",
-                503,
-                "timeout",
-                "query timed out in expression evaluation (setting: --query.timeout, or the request's timeout)",
-            )
-            .await;
+        let range = "/api/v1/query_range?query=up&start=0&end=60&step=15";
+        assert_eq!(server.get(range).await.0, 200);
+        // An answer that is kept is none either.
+        for url in ["/api/v1/query?query=up&timeout=0", &format!("{range}&timeout=0")] {
+            let why =
+                "query timed out in expression evaluation (setting: --query.timeout, or the request's timeout)";
+            server.check_error(url, 503, "timeout", why).await;
+        }
     })
     .await
     .unwrap();

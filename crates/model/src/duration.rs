@@ -114,7 +114,7 @@ impl FromStr for Duration {
     }
 }
 
-/// The shortest exact form: years, weeks and days only when they divide the whole, as Prometheus prints.
+/// The shortest exact form: years and weeks only when they divide the whole, as Prometheus prints.
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.ms == 0 {
@@ -122,7 +122,7 @@ impl fmt::Display for Duration {
         }
         let mut rest = self.ms;
         for (idx, (unit, unit_ms)) in UNITS.iter().enumerate() {
-            let exact_only = idx < 3;
+            let exact_only = idx < 2;
             let count = rest / unit_ms;
             if count == 0 || (exact_only && rest % unit_ms != 0) {
                 continue;
@@ -165,10 +165,10 @@ mod tests {
         check("5m", Ok("5m"));
         check("1h", Ok("1h"));
         check("4d", Ok("4d"));
-        check("4d1h", Ok("97h"));
+        check("4d1h", Ok("4d1h"));
         check("14d", Ok("2w"));
         check("3w", Ok("3w"));
-        check("3w2d1h", Ok("553h"));
+        check("3w2d1h", Ok("23d1h"));
         check("10y", Ok("10y"));
         check("1h30m", Ok("1h30m"));
         check("", Err("empty duration string"));

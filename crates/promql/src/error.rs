@@ -28,6 +28,9 @@ pub enum EvalError {
     /// The data does not allow the operation; text in Prometheus' words.
     #[error("{0}")]
     Execution(String),
+    /// A range, step or offset cannot be computed for these times; text in Prometheus' words.
+    #[error("{0}")]
+    Duration(String),
     /// More samples than `--query.max-samples`.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,

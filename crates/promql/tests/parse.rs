@@ -31,6 +31,7 @@ fn literals() {
     check("iNf", "+Inf");
     check("- 5", "-5");
     check("90m", "1h30m");
+    check("25h", "1d1h");
     check("-5m", "-5m");
     check("'it\\'s' # a comment", "\"it's\"");
     check("`raw\\n`", "\"raw\\\\n\"");
@@ -81,6 +82,9 @@ fn selectors_and_modifiers() {
     same("a offset (5m / 2)");
     check("foo offset -2^2", "foo offset -2s ^ 2");
     check("a[5m + 1m * 2]", "a[5m + 1m * 2]");
+    check("a offset --100", "a offset 1m40s");
+    check("a offset -+100 + 20", "a offset -100 + 20");
+    check("a offset +step()", "a offset step()");
     refuse("a offset 1m offset 2m", "1:1: parse error: offset may not be set multiple times");
     refuse("a @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times");
     refuse("a @ inf", "1:1: parse error: timestamp out of bounds for @ modifier: +Inf");
@@ -113,6 +117,12 @@ fn aggregations_and_calls() {
     refuse("rate(a[1m], 2)", "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 2");
     refuse("round()", "1:1: parse error: expected at least 1 argument(s) in call to \"round\", got 0");
     refuse("abs(a,)", "1:6: parse error: trailing commas not allowed in function call args");
+    refuse("clamp(a, ==1)", "1:8: parse error: trailing commas not allowed in function call args");
+    refuse("max_of(1, on)", "1:9: parse error: trailing commas not allowed in function call args");
+    let no_vector = "expected type instant vector in call to function \"info\", got scalar";
+    refuse("info(5, 3)", &format!("1:1: parse error: {no_vector}"));
+    let no_conditions = "expected label selectors only, got vector selector instead";
+    refuse("info(-1, a)", &format!("1:10: parse error: {no_conditions}"));
     refuse("sum by a (x)", "1:8: parse error: unexpected identifier \"a\" in grouping opts, expected \"(\"");
 }
 
@@ -122,6 +132,11 @@ fn vector_matching() {
     same("a * ignoring (x) group_right () b");
     same("a == bool on (x) b");
     same("a + fill (0) b");
+    check("a + on (x) group_left -b", "a + on (x) group_left () -b");
+    refuse(
+        "a + on (x) group_left == b",
+        "1:23: parse error: unexpected <op:==> in grouping opts, expected \"(\"",
+    );
     same("a + on (x) fill_left (1) fill_right (-2) b");
     refuse("a and bool b", "1:3: parse error: bool modifier can only be used on comparison operators");
     refuse("a and on (x) group_left () b", "1:1: parse error: no grouping allowed for \"and\" operation");

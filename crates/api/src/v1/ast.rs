@@ -146,6 +146,7 @@ fn push_duration(json: &mut Json, expr: &DurationExpr, wrapped: bool) {
         DurationExpr::Step(_) => ("step", None, None),
         DurationExpr::Range(_) => ("range", None, None),
         DurationExpr::Neg(inner, _) => ("-", None, Some(inner)),
+        DurationExpr::Plus(inner, _) => ("+", None, Some(inner)),
         DurationExpr::Binary { op, lhs, rhs, .. } => (duration_op(*op), Some(lhs), Some(rhs)),
     };
     push_operation(json, op, lhs, rhs, wrapped);

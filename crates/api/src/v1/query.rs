@@ -15,7 +15,7 @@ use storage::Queryable;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::json::Json;
-use crate::params::{POINTS_MAX, Params};
+use crate::params::{POINTS_MAX, Params, parse_duration};
 use crate::respond::{Remarks, json_response, success, written};
 use crate::state::{Services, Shared};
 use crate::v1::large::{LargeBody, Rows};
@@ -71,8 +71,7 @@ fn range_params(params: &Params) -> Result<RangeParams, ApiError> {
     if end_ms < start_ms {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
     }
-    let step_ms =
-        crate::params::parse_duration(params.get("step")).map_err(|why| ApiError::parameter("step", why))?;
+    let step_ms = parse_duration(params.get("step")).map_err(|why| ApiError::parameter("step", why))?;
     if step_ms <= 0 {
         let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::parameter("step", why));
@@ -114,12 +113,12 @@ impl QueryRequest {
     fn new(params: &Params, limit: Option<usize>) -> Result<Self, ApiError> {
         let timeout = params.duration("timeout")?;
         let timeout = timeout.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
-        let lookback_ms = params.duration("lookback_delta").map_err(|_| {
-            let text = model::labels::quoted(params.get("lookback_delta"));
-            ApiError::bad_data(format!(
-                "error parsing lookback delta duration: cannot parse {text} to a valid duration"
-            ))
-        })?;
+        let lookback_ms = match params.get("lookback_delta") {
+            "" => None,
+            text => Some(parse_duration(text).map_err(|why| {
+                ApiError::bad_data(format!("error parsing lookback delta duration: {why}"))
+            })?),
+        };
         let lookback_ms = lookback_ms.filter(|ms| *ms > 0);
         Ok(Self { limit, timeout, lookback_ms, stats: params.get("stats").to_owned() })
     }
@@ -134,6 +133,10 @@ impl QueryRequest {
     ) -> Result<Response, ApiError> {
         let engine = api.engine.load_full();
         let timeout = self.timeout.unwrap_or(Duration::MAX).min(engine.options().timeout);
+        // Also where an answer is kept, which would take no time.
+        if timeout.is_zero() {
+            return Err(eval_error(&EvalError::Timeout));
+        }
         let deadline = Deadline::after(api.clock.clone(), timeout);
         let may_be = info.kind == QueryKind::Instant && !api.queryable.may_wait();
         let is_brief = may_be && engine.guard().is_brief(&info.text);
@@ -317,6 +320,9 @@ impl Drop for StopOnDrop {
 }
 
 pub(super) fn eval_error(err: &EvalError) -> ApiError {
+    if let EvalError::Duration(why) = err {
+        return ApiError::parameter("query", why);
+    }
     let kind = match err {
         EvalError::Timeout | EvalError::MemoryUsedUp { .. } => ErrorKind::Timeout,
         EvalError::Canceled => ErrorKind::Canceled,

@@ -163,7 +163,7 @@ impl Join<'_, '_, '_> {
             }
             if let Some(fill) = self.matching.fill.rhs {
                 let many = &self.many.columns[idx];
-                let one = self.stand_in(&self.one, ordinal, &many.labels, fill);
+                let one = self.stand_in(self.one.presence(ordinal, self.n_steps), &many.labels, fill);
                 let met = self.meet(many, &one);
                 self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
             }
@@ -173,7 +173,8 @@ impl Join<'_, '_, '_> {
                 self.ev.check_stop()?;
                 let ordinal = self.one.ordinals[idx];
                 let one = &self.one.columns[idx];
-                let many = self.stand_in(&self.many, ordinal, &one.labels, fill);
+                // Also where there was a partner, but no answer: two histograms that cannot be compared.
+                let many = self.stand_in(guard.matched(ordinal, self.n_steps), &one.labels, fill);
                 let met = self.meet(&many, one);
                 self.keep(ordinal, met, &mut guard, &mut remarks, &mut results)?;
             }
@@ -182,9 +183,9 @@ impl Join<'_, '_, '_> {
         Ok(results)
     }
 
-    /// A series of `fill` wherever `side` has nothing in the group.
-    fn stand_in(&self, side: &Side, ordinal: usize, labels: &Labels, fill: f64) -> Column {
-        let mut present = side.presence(ordinal, self.n_steps);
+    /// A series of `fill` at the steps that are not `taken`.
+    fn stand_in(&self, taken: Vec<bool>, labels: &Labels, fill: f64) -> Column {
+        let mut present = taken;
         present.iter_mut().for_each(|p| *p = !*p);
         Column {
             labels: self.match_labels(labels),
@@ -296,18 +297,31 @@ impl Join<'_, '_, '_> {
 /// Remembers at which steps a signature (and, with grouping, a result) was matched.
 #[derive(Default)]
 struct Guard {
-    seen: HashMap<(usize, Labels), Vec<bool>>,
+    /// By the signature's number, then by the result.
+    seen: HashMap<usize, HashMap<Labels, Vec<bool>>>,
 }
 
 impl Guard {
     fn is_new(&mut self, ordinal: usize, labels: Labels, matched: &[bool]) -> bool {
-        let Some(seen) = self.seen.get_mut(&(ordinal, labels.clone())) else {
-            self.seen.insert((ordinal, labels), matched.to_vec());
+        let results = self.seen.entry(ordinal).or_default();
+        let Some(seen) = results.get_mut(&labels) else {
+            results.insert(labels, matched.to_vec());
             return true;
         };
         let is_new = !seen.iter().zip(matched).any(|(a, b)| *a && *b);
         or_into(seen, matched);
         is_new
+    }
+
+    /// At which steps a signature was matched at all.
+    fn matched(&self, ordinal: usize, n_steps: usize) -> Vec<bool> {
+        let mut out = vec![false; n_steps];
+        self.seen
+            .get(&ordinal)
+            .into_iter()
+            .flat_map(HashMap::values)
+            .for_each(|seen| or_into(&mut out, seen));
+        out
     }
 }
 

@@ -62,6 +62,8 @@ fn scalar_call(ev: &mut Evaluator<'_>, name: &str, args: &[Expr], grid: Grid) ->
         "start" => constant(times.start_ms as f64 / 1000.0),
         "end" => constant(times.end_ms as f64 / 1000.0),
         "range" => constant((times.end_ms - times.start_ms) as f64 / 1000.0),
+        // A range of one step has none, unlike in durations.
+        "step" if times.start_ms == times.end_ms => constant(0.0),
         "step" => constant(times.step_ms as f64 / 1000.0),
         "min_of" | "max_of" => {
             let (a, b) = (ev.scalar(&args[0], grid)?, ev.scalar(&args[1], grid)?);
@@ -245,14 +247,12 @@ pub(crate) fn absent_labels(arg: &Expr) -> Labels {
     let (ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. }) = &arg.unwrapped().kind else {
         return Labels::empty();
     };
+    let matchers = || selector.matchers.iter().filter(|m| m.name != METRIC_NAME);
     let mut builder = LabelsBuilder::new();
-    let mut seen = Vec::new();
-    for matcher in selector.matchers.iter().filter(|m| m.name != METRIC_NAME) {
-        if matcher.op == MatchOp::Equal && !seen.contains(&&matcher.name) {
+    for matcher in matchers().filter(|m| m.op == MatchOp::Equal) {
+        // One that is asked for twice is not fixed.
+        if matchers().filter(|other| other.name == matcher.name).count() == 1 {
             builder.set(&matcher.name, &matcher.value);
-            seen.push(&matcher.name);
-        } else {
-            builder.remove(&matcher.name);
         }
     }
     builder.build()

@@ -137,9 +137,9 @@ fn warn_quantiles(ev: &mut Evaluator<'_>, quantiles: &[f64], span: Span) {
 /// Where annotations point to: the result of a subquery has no place in the query.
 fn span_of(name: &str, args: &[Expr], matrix: &Expr) -> Span {
     match &matrix.kind {
-        ExprKind::Subquery { .. } => Span::default(),
         // Upstream takes the first argument, whatever it is.
         _ if name == "quantile_over_time" => args[0].unwrapped().span,
+        ExprKind::Subquery { .. } => Span::default(),
         _ => matrix.span,
     }
 }
@@ -317,7 +317,8 @@ impl RangeMaker<'_> {
 
 fn bad_factor(idx: usize, bad: f64) -> EvalError {
     let (what, short) = if idx == 0 { ("smoothing", "sf") } else { ("trend", "tf") };
-    EvalError::Execution(format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}"))
+    let got = if bad.is_finite() { format!("{bad:.6}") } else { model::float::format_f(bad) };
+    EvalError::Execution(format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {got}"))
 }
 
 fn check_extension(name: &str, extension: Option<SelectorExtension>) -> Result<()> {
@@ -428,6 +429,10 @@ impl<'a> Call<'a> {
                 notes.check_overlap((0..window.len()).map(|idx| window.stamp(idx)));
             }
             return self.of_floats(window, scalar).map(Cell::Float);
+        }
+        if self.name == "double_exponential_smoothing" {
+            // Its factors are looked at before what there is to smooth.
+            let _ = (scalar(0), scalar(1));
         }
         self.with_histograms(window, notes, scalar)
     }

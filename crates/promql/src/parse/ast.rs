@@ -209,6 +209,8 @@ pub enum DurationExpr {
     Range(Span),
     /// `-x`.
     Neg(Box<DurationExpr>, Span),
+    /// `+x`, where upstream's tree has it: in an offset, before a call.
+    Plus(Box<DurationExpr>, Span),
     /// `a op b`, `min_of(a, b)`.
     Binary {
         /// Which operator.

@@ -109,9 +109,13 @@ impl Checker<'_> {
                 return self.fail(span, message);
             }
         }
+        let is_info = func.name == "info";
+        if let Some(facts) = args.get(1).filter(|_| is_info) {
+            self.info_selector(facts, span)?;
+        }
         for (idx, arg) in args.iter_mut().enumerate() {
-            if func.name == "info" && idx == 1 {
-                self.info_selector(arg, span)?;
+            // Already looked at: unlike any other selector it may be empty.
+            if is_info && idx == 1 {
                 continue;
             }
             let wanted = func.args[idx.min(n_types - 1)];

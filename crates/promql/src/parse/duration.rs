@@ -46,6 +46,7 @@ impl DurationExpr {
             | Self::Step(span)
             | Self::Range(span)
             | Self::Neg(_, span)
+            | Self::Plus(_, span)
             | Self::Binary { span, .. }
             | Self::Paren(_, span) => *span,
         }
@@ -66,38 +67,50 @@ impl DurationExpr {
 
 impl Parser<'_> {
     pub(super) fn offset_value(&mut self) -> Result<Offset> {
-        // A literal or call ends the offset: `foo offset -2^2` is `(foo offset -2)^2`. Only parentheses go on.
+        // A literal or call ends the offset: `foo offset -2^2` is `(foo offset -2)^2`. Parentheses and a second sign go on.
         let first = self.peek()?;
-        let sign = match first.token {
-            Token::Op("+" | "-") => Some(self.take()?),
-            _ => None,
+        let Token::Op("+" | "-") = first.token else {
+            let is_paren = self.is_next(Token::LeftParen)?;
+            let value =
+                if is_paren { self.duration_expr(0, &OFFSET)? } else { self.duration_operand(&OFFSET)? };
+            return Ok(value.into_offset());
         };
-        let is_paren = self.is_next(Token::LeftParen)?;
-        let value = if sign.is_none() && is_paren {
-            self.duration_expr(0, &OFFSET)?
-        } else {
-            let operand = self.duration_operand(&OFFSET)?;
-            match sign {
-                Some(sign) => self.signed_duration(sign, operand)?,
-                None => operand,
-            }
-        };
-        Ok(value.into_offset())
+        self.take()?;
+        if matches!(self.peek()?.token, Token::Op("+" | "-")) {
+            let operand = self.duration_expr(SIGN_PRECEDENCE + 1, &OFFSET)?;
+            let signed = self.signed_duration(first, operand)?;
+            return Ok(self.deeper(|parser| parser.climb_duration(signed, 0, &OFFSET))?.into_offset());
+        }
+        let operand = self.duration_operand(&OFFSET)?;
+        let is_call = !matches!(operand, DurationExpr::Number { .. } | DurationExpr::Paren(..));
+        if first.token == Token::Op("+") && is_call {
+            let span = first.span.to(operand.span());
+            return Ok(Offset::Expr(DurationExpr::Plus(Box::new(operand), span)));
+        }
+        Ok(self.signed_duration(first, operand)?.into_offset())
     }
 
     fn duration_expr(&mut self, precedence_min: u8, place: &Context) -> Result<DurationExpr> {
-        self.deeper(|parser| parser.climb_duration(precedence_min, place))
+        self.deeper(|parser| {
+            let first = parser.peek()?;
+            let lhs = if let Token::Op("+" | "-") = first.token {
+                parser.take()?;
+                let operand = parser.duration_expr(SIGN_PRECEDENCE + 1, place)?;
+                parser.signed_duration(first, operand)?
+            } else {
+                parser.duration_operand(place)?
+            };
+            parser.climb_duration(lhs, precedence_min, place)
+        })
     }
 
-    fn climb_duration(&mut self, precedence_min: u8, place: &Context) -> Result<DurationExpr> {
-        let first = self.peek()?;
-        let mut lhs = if let Token::Op("+" | "-") = first.token {
-            self.take()?;
-            let operand = self.duration_expr(SIGN_PRECEDENCE + 1, place)?;
-            self.signed_duration(first, operand)?
-        } else {
-            self.duration_operand(place)?
-        };
+    /// Takes operators of at least `precedence_min` and what stands right of them.
+    fn climb_duration(
+        &mut self,
+        mut lhs: DurationExpr,
+        precedence_min: u8,
+        place: &Context,
+    ) -> Result<DurationExpr> {
         let mut n_turns = 0;
         loop {
             let item = self.peek()?;

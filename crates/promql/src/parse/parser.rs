@@ -349,7 +349,8 @@ impl<'a> Parser<'a> {
                 Token::RightParen => return Ok((args, self.take()?)),
                 Token::Comma => {
                     self.take()?;
-                    if matches!(self.peek()?.token, Token::RightParen | Token::Comma) {
+                    // Upstream's grammar ends the list here, whatever else follows.
+                    if !self.begins_expr()? {
                         return Err(
                             self.error(item.span, "trailing commas not allowed in function call args")
                         );
@@ -358,6 +359,15 @@ impl<'a> Parser<'a> {
                 _ => return Err(self.unexpected(item)),
             }
         }
+    }
+
+    /// Whether the next token may be the first of an expression.
+    fn begins_expr(&mut self) -> Result<bool> {
+        Ok(match self.peek()?.token {
+            Token::Number | Token::Duration | Token::String | Token::LeftParen | Token::LeftBrace => true,
+            Token::Op("+" | "-") => true,
+            token => is_metric_name(token),
+        })
     }
 
     fn aggregation(&mut self, name: Item, op: AggregateOp) -> Result<Expr> {
@@ -464,7 +474,8 @@ impl<'a> Parser<'a> {
             _ => return Ok(()),
         };
         self.take()?;
-        if self.is_next(Token::LeftParen)? {
+        // A list, or none where the right side begins: a parenthesis is always a list's.
+        if self.is_next(Token::LeftParen)? || !self.begins_expr()? {
             matching.include = self.grouping_labels()?.0;
         }
         Ok(())

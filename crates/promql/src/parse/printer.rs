@@ -116,6 +116,7 @@ impl Display for DurationExpr {
             Self::Step(_) => f.write_str("step()"),
             Self::Range(_) => f.write_str("range()"),
             Self::Neg(inner, _) => write!(f, "-{inner}"),
+            Self::Plus(inner, _) => write!(f, "{inner}"),
             Self::Paren(inner, _) => write!(f, "({inner})"),
             Self::Binary { op, lhs, rhs, .. } => {
                 let sign = match op {

@@ -53,7 +53,7 @@ impl QueryTimes {
             DurationExpr::Step(_) => self.step_ms as f64 / 1000.0,
             DurationExpr::Range(_) => (self.end_ms - self.start_ms) as f64 / 1000.0,
             DurationExpr::Neg(inner, _) => -self.seconds(inner)?,
-            DurationExpr::Paren(inner, _) => self.seconds(inner)?,
+            DurationExpr::Paren(inner, _) | DurationExpr::Plus(inner, _) => self.seconds(inner)?,
             DurationExpr::Binary { op, lhs, rhs, .. } => {
                 let (lhs, rhs) = (self.seconds(lhs)?, self.seconds(rhs)?);
                 match op {
@@ -75,5 +75,5 @@ impl QueryTimes {
 
 fn fail(expr: &DurationExpr, message: &str) -> EvalError {
     let span = expr.span();
-    EvalError::Execution(format!("{}:{}: {message}", span.start, span.end))
+    EvalError::Duration(format!("{}:{}: {message}", span.start, span.end))
 }

@@ -89,7 +89,9 @@ fn names_range(expr: &DurationExpr) -> bool {
     match expr {
         DurationExpr::Number { .. } => false,
         DurationExpr::Step(_) | DurationExpr::Range(_) => true,
-        DurationExpr::Neg(inner, _) | DurationExpr::Paren(inner, _) => names_range(inner),
+        DurationExpr::Neg(inner, _) | DurationExpr::Plus(inner, _) | DurationExpr::Paren(inner, _) => {
+            names_range(inner)
+        }
         DurationExpr::Binary { lhs, rhs, .. } => names_range(lhs) || names_range(rhs),
     }
 }
