@@ -34,6 +34,14 @@ fn upstream_scripts_pass_as_far_as_they_did() {
 }
 
 #[test]
+fn corners_of_prometheus_3_14_are_the_same() {
+    let script = include_str!("corners/of_3_14.test");
+    let report = testkit::run_script(script).expect("a script of the language");
+    assert!(report.failed.is_empty(), "{:#?}", report.failed);
+    assert!(report.n_passed >= 11, "{} passed", report.n_passed);
+}
+
+#[test]
 fn a_wrong_value_is_a_failure() {
     let report =
         testkit::run_script("load 1m\n  a 1 2 3\n\neval instant at 1m a\n  a 3\n").expect("a valid script");

@@ -1,9 +1,12 @@
 //! Asks a server's HTTP API.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use ureq::Body;
+use ureq::http::Response;
 
 /// How long one query may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -15,8 +18,28 @@ pub struct Server {
     agent: ureq::Agent,
 }
 
-/// An answer: the data, or the server's error. Anything else (no connection, no JSON) is an error of the call.
-pub type Answer = std::result::Result<Value, String>;
+/// An answer: what is in it, or the server's error. Anything else (no connection, no JSON) is an error of the call.
+pub type Answer = std::result::Result<Reply, String>;
+
+/// What is in an answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reply {
+    /// `data`.
+    pub data: Value,
+    /// `warnings` and `infos`, each with its kind before it.
+    pub notices: BTreeSet<String>,
+}
+
+impl Reply {
+    fn new(mut body: Value) -> Self {
+        let mut notices = BTreeSet::new();
+        for kind in ["warnings", "infos"] {
+            let texts = body[kind].as_array().into_iter().flatten().filter_map(Value::as_str);
+            notices.extend(texts.map(|text| format!("{kind}: {text}")));
+        }
+        Self { data: body["data"].take(), notices }
+    }
+}
 
 /// When an expression is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,17 +68,42 @@ impl Server {
     /// When there is no answer, or none in JSON.
     pub fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<Answer> {
         let url = format!("{}/api/v1/{path}", self.base);
-        let mut response =
-            self.agent.post(&url).send_form(form.iter().copied()).with_context(|| url.clone())?;
-        let text =
-            response.body_mut().with_config().limit(1 << 30).read_to_string().with_context(|| url.clone())?;
-        let Ok(mut body) = serde_json::from_str::<Value>(&text) else {
-            bail!("{url}: no JSON in {}", text.chars().take(200).collect::<String>());
-        };
-        Ok(match body["status"].as_str() {
-            Some("success") => Ok(body["data"].take()),
-            _ => Err(format!("{}: {}", body["errorType"], body["error"])),
-        })
+        let response = self.agent.post(&url).send_form(form.iter().copied());
+        answer(&url, response.with_context(|| url.clone())?)
+    }
+
+    /// The number before the first point of its version; a build that was given none counts as of 3.
+    ///
+    /// # Errors
+    /// When it does not tell one.
+    pub fn major_version(&self) -> Result<u32> {
+        let url = format!("{}/api/v1/status/buildinfo", self.base);
+        let response = self.agent.get(&url).call().with_context(|| url.clone())?;
+        let reply = answer(&url, response)?.map_err(anyhow::Error::msg)?;
+        let version = reply.data["version"].as_str().context("the server tells no version")?;
+        if version.is_empty() {
+            return Ok(3);
+        }
+        let major = version.split('.').next().unwrap_or_default();
+        major.parse().with_context(|| format!("the version {version}"))
+    }
+
+    /// Sends a snappy block of remote write 2.0.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub fn write(&self, block: &[u8]) -> Result<()> {
+        let url = format!("{}/api/v1/write", self.base);
+        let request =
+            self.agent.post(&url).content_type("application/x-protobuf;proto=io.prometheus.write.v2.Request");
+        let request = request.header("Content-Encoding", "snappy");
+        let request = request.header("X-Prometheus-Remote-Write-Version", "2.0.0");
+        let mut response = request.send(block).with_context(|| url.clone())?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("{url}: {status}: {}", response.body_mut().read_to_string()?);
+        }
+        Ok(())
     }
 
     /// Evaluates an expression.
@@ -76,4 +124,16 @@ impl Server {
             ),
         }
     }
+}
+
+fn answer(url: &str, mut response: Response<Body>) -> Result<Answer> {
+    let text =
+        response.body_mut().with_config().limit(1 << 30).read_to_string().with_context(|| url.to_owned())?;
+    let Ok(body) = serde_json::from_str::<Value>(&text) else {
+        bail!("{url}: no JSON in {}", text.chars().take(200).collect::<String>());
+    };
+    Ok(match body["status"].as_str() {
+        Some("success") => Ok(Reply::new(body)),
+        _ => Err(format!("{}: {}", body["errorType"], body["error"])),
+    })
 }

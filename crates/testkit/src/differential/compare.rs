@@ -1,15 +1,13 @@
 //! Whether two answers are the same, and if not to the bit, by which listed rule.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use serde_json::Value;
-
-use super::ask::Answer;
+use super::ask::{Answer, Reply};
 use super::expr::Expr;
+use super::table::{
+    Table, ULPS_MAX, equal, equal_but_counted_twice, first_difference, in_order, table, ulps, values_only,
+};
 
-/// Distance in units of the last place that sums may differ by.
-const ULPS_MAX: u64 = 2;
 /// Relative tolerance of the rule [`Rule::Compensated`]: naive summation of some thousand values.
 const NAIVE_TOLERANCE: f64 = 1e-9;
 /// A millisecond of the shortest window of a subquery, five minutes, several times over. Chosen.
@@ -50,6 +48,16 @@ pub enum Rule {
     Mathematics,
     /// `ln` and `log10` of a subnormal: Go's assembly takes its leading zeros for a leading one.
     SubnormalLogarithm,
+    /// A sum or deviation over series, taken in another order: it leaves the order of series open.
+    Order,
+    /// `limitk` takes any series.
+    AnySeries,
+    /// Which two of several series that break a rule an error names.
+    WhichDuplicate,
+    /// Observations that a sum of native histograms counts twice, in its zero bucket and in a bucket that reaches beyond it.
+    CountedTwice,
+    /// `timestamp` of a selector with `@` forgets its offset.
+    FixedTimestamp,
     /// A comparison that filters: since 3.x two partners are refused also where the comparison takes one of them away.
     FilteredPartners,
 }
@@ -74,6 +82,11 @@ impl Rule {
             Self::Mathematics => "last digits of exp, ln, ^ and their kin: within 1e-9",
             Self::InfiniteDeviation => "deviation of infinities since 3.x",
             Self::SubnormalLogarithm => "ln and log10 of a subnormal, which Go gets wrong on amd64",
+            Self::Order => "sums over series in another order: within 1e-9",
+            Self::AnySeries => "limitk took other series",
+            Self::WhichDuplicate => "an error names another pair of duplicate series",
+            Self::CountedTwice => "observations counted twice, in the zero bucket and beside it",
+            Self::FixedTimestamp => "timestamp of a selector with @ forgets its offset",
             Self::FilteredPartners => "two partners of which a comparison takes one are refused since 3.x",
         }
     }
@@ -91,6 +104,9 @@ impl Rule {
                 | Self::SubnormalLogarithm
                 | Self::InfiniteDeviation
                 | Self::Residue
+                | Self::AnySeries
+                | Self::CountedTwice
+                | Self::FixedTimestamp
         )
     }
 }
@@ -106,10 +122,7 @@ pub enum Verdict {
     Different(String),
 }
 
-/// Values by series and time. Scalars and strings are one series without labels.
-type Table = BTreeMap<String, BTreeMap<i64, f64>>;
-
-/// Compares the reference's answer with the target's.
+/// Compares the answer of a reference of 2.x with the target's.
 #[must_use]
 pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
     let (reference, target) = match (reference, target) {
@@ -121,7 +134,7 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
         (Ok(_), Err(why)) => return by_name(expr, format!("the target refuses: {why}")),
         (Err(why), Ok(_)) => return by_name(expr, format!("the reference refuses: {why}")),
     };
-    let (a, b) = (table(reference), table(target));
+    let (a, b) = (table(&reference.data), table(&target.data));
     if equal(&a, &b, &|x, y| ulps(x, y) <= ULPS_MAX) {
         return Verdict::Same;
     }
@@ -129,6 +142,121 @@ pub fn compare(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
         Some(rule) => Verdict::Explained(rule),
         None => by_name(expr, first_difference(&a, &b)),
     }
+}
+
+/// Compares the answer of a reference of 3.x with the target's: values, the order where the expression asks for one, notices and refusals
+/// word by word.
+#[must_use]
+pub fn compare_modern(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict {
+    let (reference, target) = match (reference, target) {
+        (Ok(reference), Ok(target)) => (reference, target),
+        (Err(theirs), Err(ours)) if theirs == ours => return Verdict::Same,
+        (Err(theirs), Err(ours)) if names_duplicates(theirs) && names_duplicates(ours) => {
+            return Verdict::Explained(Rule::WhichDuplicate);
+        }
+        (Err(theirs), Err(ours)) => {
+            return Verdict::Different(format!("other words: the reference {theirs}, the target {ours}"));
+        }
+        (Ok(_), Err(why)) => return Verdict::Different(format!("the target refuses: {why}")),
+        (Err(why), Ok(_)) => return Verdict::Different(format!("the reference refuses: {why}")),
+    };
+    let (a, b) = (table(&reference.data), table(&target.data));
+    if !equal(&a, &b, &|x, y| ulps(x, y) <= ULPS_MAX) {
+        return match modern_rule_of(expr, &a, &b) {
+            Some(rule) => Verdict::Explained(rule),
+            None => Verdict::Different(first_difference(&a, &b)),
+        };
+    }
+    if let Some(why) = other_order(expr, reference, target).or_else(|| other_notices(reference, target)) {
+        return Verdict::Different(why);
+    }
+    Verdict::Same
+}
+
+fn names_duplicates(error: &str) -> bool {
+    error.contains("found duplicate series for the match group")
+}
+
+/// Of `sort` by value any order of equal values is right, and groups of `topk` may stand in any order.
+fn other_order(expr: &Expr, reference: &Reply, target: &Reply) -> Option<String> {
+    let (theirs, ours) = (in_order(&reference.data), in_order(&target.data));
+    let is_same = match head(expr) {
+        "sort_by_label" | "sort_by_label_desc" => {
+            theirs.iter().map(|(labels, _)| labels).eq(ours.iter().map(|(labels, _)| labels))
+        }
+        "sort" | "sort_desc" => same_values(&theirs, &ours),
+        "topk" | "bottomk" if !matches!(expr, Expr::Aggregate { grouping, .. } if !grouping.is_empty()) => {
+            same_values(&theirs, &ours)
+        }
+        _ => true,
+    };
+    (!is_same).then(|| format!("other order: the reference {theirs:?}, the target {ours:?}"))
+}
+
+fn other_notices(reference: &Reply, target: &Reply) -> Option<String> {
+    // The rest is told by number only, and which is the rest is chance.
+    let is_cut = |reply: &Reply| reply.notices.iter().any(|text| text.contains("annotations omitted"));
+    if reference.notices == target.notices || is_cut(reference) && is_cut(target) {
+        return None;
+    }
+    let beyond =
+        |a: &Reply, b: &Reply| a.notices.difference(&b.notices).cloned().collect::<Vec<_>>().join("; ");
+    Some(format!(
+        "notices: only the reference [{}], only the target [{}]",
+        beyond(reference, target),
+        beyond(target, reference)
+    ))
+}
+
+fn same_values(theirs: &[(String, f64)], ours: &[(String, f64)]) -> bool {
+    theirs.len() == ours.len() && theirs.iter().zip(ours).all(|((_, a), (_, b))| ulps(*a, *b) <= ULPS_MAX)
+}
+
+/// The first rule that explains why the answer `a` of a reference of 3.x is not the target's `b`: what PromQL leaves open, and Go's mathematics.
+fn modern_rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
+    let has = |names: &[&str]| expr.any(&|part| names.contains(&head(part)));
+    if is_subnormal_logarithm(expr, a, b) {
+        return Some(Rule::SubnormalLogarithm);
+    }
+    let is_power = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with(['^']));
+    let is_atan2 = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with("atan2"));
+    let is_inexact = has(&MATHEMATICS) || expr.any(&is_power) || expr.any(&is_atan2);
+    if head(expr) == "timestamp" && is_moved_and_fixed(expr) {
+        return Some(Rule::FixedTimestamp);
+    }
+    if equal_but_counted_twice(a, b) {
+        return Some(Rule::CountedTwice);
+    }
+    if is_inexact && equal(a, b, &close) {
+        return Some(Rule::Mathematics);
+    }
+    if has(&["topk", "bottomk"]) && equal(&values_only(a), &values_only(b), &close) {
+        return Some(Rule::Ties);
+    }
+    if has(&["limitk"]) {
+        return Some(Rule::AnySeries);
+    }
+    let sums = has(&["sum", "avg", "stddev", "stdvar"]);
+    if sums && equal(a, b, &close) {
+        return Some(Rule::Order);
+    }
+    let is_modulo = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with('%'));
+    let steps = has(&STEPS) || expr.any(&is_comparison) || expr.any(&is_modulo);
+    ((is_inexact || sums) && steps).then_some(Rule::StepAfterSum)
+}
+
+fn is_moved_and_fixed(call: &Expr) -> bool {
+    let is_so = |suffix: &str| suffix.contains('@') && suffix.contains("offset");
+    matches!(call.children().first(), Some(Expr::Selector { suffix, .. }) if is_so(suffix))
+}
+
+fn is_subnormal_logarithm(expr: &Expr, a: &Table, b: &Table) -> bool {
+    let log_base = match head(expr) {
+        "ln" => 1.0,
+        "log10" => std::f64::consts::LN_10,
+        _ => return false,
+    };
+    equal(a, b, &|x, y| close(x, y) || is_subnormal_ln(x * log_base, y * log_base))
 }
 
 /// As [`compare`], of an expression whose windows are open on the left at the target, and at the reference by having been written so
@@ -139,7 +267,7 @@ pub fn compare_open(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict
     let is_wide = |part: &Expr| matches!(head(part), "rate" | "increase" | "delta");
     if let (Verdict::Different(_), Ok(a), Ok(b)) = (&verdict, reference, target)
         && expr.any(&is_wide)
-        && equal(&table(a), &table(b), &|x, y| {
+        && equal(&table(&a.data), &table(&b.data), &|x, y| {
             close(x, y) || (x - y).abs() <= WIDTH_TOLERANCE * x.abs().max(y.abs())
         })
     {
@@ -150,8 +278,8 @@ pub fn compare_open(expr: &Expr, reference: &Answer, target: &Answer) -> Verdict
 
 /// The first rule that explains why the reference's answer `a` is not the target's `b`.
 fn rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
-    let scale =
-        a.values().flat_map(BTreeMap::values).filter(|v| v.is_finite()).fold(0f64, |m, v| m.max(v.abs()));
+    let values = a.values().flatten().filter_map(|(_, point)| point.float());
+    let scale = values.filter(|v| v.is_finite()).fold(0f64, |m, v| m.max(v.abs()));
     let near = |x: f64, y: f64| {
         ulps(x, y) <= ULPS_MAX || (x - y).abs() <= NAIVE_TOLERANCE * x.abs().max(y.abs()).max(scale)
     };
@@ -178,14 +306,7 @@ fn rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
     if matches!(head(expr), "rate" | "increase") && equal(a, b, &|x, y| near(x, y) || is_zero_clamp(x, y)) {
         return Some(Rule::ZeroClamp);
     }
-    let log_base = match head(expr) {
-        "ln" => Some(1.0),
-        "log10" => Some(std::f64::consts::LN_10),
-        _ => None,
-    };
-    if let Some(log_base) = log_base
-        && equal(a, b, &|x, y| close(x, y) || is_subnormal_ln(x * log_base, y * log_base))
-    {
+    if is_subnormal_logarithm(expr, a, b) {
         return Some(Rule::SubnormalLogarithm);
     }
     let is_power = |part: &Expr| matches!(part, Expr::Binary { op, .. } if op.starts_with(['^']));
@@ -281,95 +402,18 @@ fn head(expr: &Expr) -> &str {
     }
 }
 
-fn table(data: &Value) -> Table {
-    let value = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
-    let time = |value: &Value| value.as_f64().map_or(0, |secs| (secs * 1000.0).round() as i64);
-    let point = |pair: &Value| (time(&pair[0]), value(&pair[1]));
-    let result = &data["result"];
-    if matches!(data["resultType"].as_str(), Some("scalar" | "string")) {
-        return Table::from([(String::new(), BTreeMap::from([point(result)]))]);
-    }
-    let mut out = Table::new();
-    for series in result.as_array().into_iter().flatten() {
-        let points = match series["values"].as_array() {
-            Some(values) => values.iter().map(point).collect(),
-            None => BTreeMap::from([point(&series["value"])]),
-        };
-        // serde_json's map is sorted, so that equal labels are equal texts.
-        out.insert(series["metric"].to_string(), points);
-    }
-    out
-}
-
-/// Every value at every time, by rank: labels left out.
-fn values_only(table: &Table) -> Table {
-    let mut by_time: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-    for (t_ms, value) in table.values().flatten() {
-        by_time.entry(*t_ms).or_default().push(*value);
-    }
-    let mut out = Table::new();
-    for (t_ms, mut values) in by_time {
-        values.sort_by(f64::total_cmp);
-        for (rank, value) in values.into_iter().enumerate() {
-            out.entry(format!("{rank:06}")).or_default().insert(t_ms, value);
-        }
-    }
-    out
-}
-
-fn equal(a: &Table, b: &Table, same: &dyn Fn(f64, f64) -> bool) -> bool {
-    let same_points = |x: &BTreeMap<i64, f64>, y: &BTreeMap<i64, f64>| {
-        x.len() == y.len() && x.iter().zip(y).all(|((ta, va), (tb, vb))| ta == tb && same(*va, *vb))
-    };
-    a.len() == b.len() && a.iter().zip(b).all(|((la, pa), (lb, pb))| la == lb && same_points(pa, pb))
-}
-
-/// Distance in representable numbers; NaN is near NaN only.
-#[must_use]
-pub fn ulps(a: f64, b: f64) -> u64 {
-    if a == b || (a.is_nan() && b.is_nan()) {
-        return 0;
-    }
-    if a.is_nan() || b.is_nan() || a.is_sign_negative() != b.is_sign_negative() {
-        return u64::MAX;
-    }
-    a.to_bits().abs_diff(b.to_bits())
-}
-
-fn first_difference(a: &Table, b: &Table) -> String {
-    for (labels, points) in a {
-        let Some(other) = b.get(labels) else {
-            return format!("only the reference has {labels} ({} points)", points.len());
-        };
-        for (t_ms, value) in points {
-            match other.get(t_ms) {
-                None => return format!("{labels} at {t_ms}: the reference has {value}, the target nothing"),
-                Some(found) if ulps(*value, *found) > ULPS_MAX => {
-                    return format!("{labels} at {t_ms}: the reference has {value}, the target {found}");
-                }
-                Some(_) => {}
-            }
-        }
-        if let Some((t_ms, value)) = other.iter().find(|(t_ms, _)| !points.contains_key(t_ms)) {
-            return format!("{labels} at {t_ms}: the reference has nothing, the target {value}");
-        }
-    }
-    match b.keys().find(|labels| !a.contains_key(*labels)) {
-        Some(labels) => format!("only the target has {labels}"),
-        None => "the order differs".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn verdicts_are_strict_without_a_rule() {
         let plain = Expr::Selector { text: "a".to_owned(), suffix: String::new() };
         let answer = |value: &str| -> Answer {
-            Ok(json!({"resultType": "vector", "result": [{"metric": {"x": "1"}, "value": [1.5, value]}]}))
+            let result = json!([{"metric": {"x": "1"}, "value": [1.5, value]}]);
+            let data = json!({"resultType": "vector", "result": result});
+            Ok(Reply { data, ..Reply::default() })
         };
         assert_eq!(compare(&plain, &answer("1"), &answer("1")), Verdict::Same);
         assert_eq!(compare(&plain, &answer("1"), &answer("1.0000000000000002")), Verdict::Same);
@@ -422,5 +466,58 @@ mod tests {
             compare(&ln, &answer("-708"), &answer("-744.4400719213812")),
             Verdict::Different(_)
         ));
+    }
+
+    #[test]
+    fn of_a_modern_reference_order_notices_words_and_histograms_count() {
+        let sorted = Expr::Call {
+            name: "sort_by_label".to_owned(),
+            args: Vec::new(),
+            kind: super::super::expr::Kind::Vector,
+        };
+        let answer = |hosts: [&str; 2], notices: &[&str]| -> Answer {
+            let result: Vec<Value> =
+                hosts.iter().map(|host| json!({"metric": {"host": host}, "value": [1, "1"]})).collect();
+            let notices = notices.iter().map(|text| (*text).to_owned()).collect();
+            Ok(Reply { data: json!({"resultType": "vector", "result": result}), notices })
+        };
+        let one = answer(["a", "b"], &["infos: x (1:2)"]);
+        assert_eq!(compare_modern(&sorted, &one, &one.clone()), Verdict::Same);
+        let others = [answer(["b", "a"], &["infos: x (1:2)"]), answer(["a", "b"], &["infos: x (1:3)"])];
+        for other in others.iter().chain([&Err("no".to_owned())]) {
+            assert!(matches!(compare_modern(&sorted, &one, other), Verdict::Different(_)), "{other:?}");
+        }
+        assert_eq!(compare_modern(&sorted, &Err("no".to_owned()), &Err("no".to_owned())), Verdict::Same);
+        assert!(matches!(
+            compare_modern(&sorted, &Err("no".to_owned()), &Err("never".to_owned())),
+            Verdict::Different(_)
+        ));
+        let histogram = |count: &str, bound: &str| -> Answer {
+            let value = json!({"count": count, "sum": "5", "buckets": [[0, "1", bound, count]]});
+            let result = json!([{"metric": {}, "histogram": [1, value]}]);
+            Ok(Reply { data: json!({"resultType": "vector", "result": result}), ..Reply::default() })
+        };
+        let plain = Expr::Selector { text: "a".to_owned(), suffix: String::new() };
+        let same = compare_modern(&plain, &histogram("3", "2"), &histogram("3", "2"));
+        assert_eq!(same, Verdict::Same);
+        for other in [histogram("4", "2"), histogram("3", "4")] {
+            assert!(matches!(compare_modern(&plain, &histogram("3", "2"), &other), Verdict::Different(_)));
+        }
+    }
+
+    #[test]
+    fn an_observation_that_is_counted_twice_is_a_rule_and_no_other() {
+        let plain = Expr::Selector { text: "a".to_owned(), suffix: String::new() };
+        let answer = |count: &str, zero: &str| -> Answer {
+            let buckets = json!([[3, "-1", "1", zero], [0, "1", "2", "4"]]);
+            let value = json!({"count": count, "sum": "5", "buckets": buckets});
+            let result = json!([{"metric": {}, "histogram": [1, value]}]);
+            Ok(Reply { data: json!({"resultType": "vector", "result": result}), ..Reply::default() })
+        };
+        let check = |theirs: &Answer, ours: &Answer| compare_modern(&plain, theirs, ours);
+        assert_eq!(check(&answer("7", "4"), &answer("7", "3")), Verdict::Explained(Rule::CountedTwice));
+        for (theirs, ours) in [(answer("7", "3"), answer("7", "4")), (answer("8", "4"), answer("7", "3"))] {
+            assert!(matches!(check(&theirs, &ours), Verdict::Different(_)));
+        }
     }
 }

@@ -4,17 +4,22 @@ use std::collections::BTreeSet;
 
 use super::catalogue::Catalogue;
 use super::expr::Expr;
-use super::generate::{AGGREGATIONS, ARITHMETIC, COMPARISONS, FUNCTIONS, SETS, WITH_PARAM};
+use super::generate::{AGGREGATIONS, ARITHMETIC, COMPARISONS, FUNCTIONS, SCALAR_FUNCTIONS, SETS, WITH_PARAM};
 
 /// Functions that the generator makes apart from [`FUNCTIONS`].
 const OTHER_FUNCTIONS: [&str; 6] = ["label_join", "label_replace", "pi", "scalar", "time", "vector"];
 /// Modifiers and forms, as [`Coverage::see`] names them.
-const FORMS: [&str; 14] = [
+const FORMS: [&str; 20] = [
     "@ <time>",
     "@ end()",
     "@ start()",
+    "anchored",
     "bool",
     "by",
+    "duration",
+    "fill",
+    "fill_left",
+    "fill_right",
     "group_left",
     "group_right",
     "ignoring",
@@ -22,6 +27,7 @@ const FORMS: [&str; 14] = [
     "offset",
     "on",
     "range",
+    "smoothed",
     "subquery",
     "without",
 ];
@@ -47,12 +53,14 @@ impl Coverage {
                 words.for_each(|word| self.add(word));
             }
             Expr::Selector { suffix, .. } => self.see_suffix(suffix),
-            Expr::Range { suffix, .. } => {
+            Expr::Range { range, suffix, .. } => {
                 self.add("range");
+                self.see_duration(range);
                 self.see_suffix(suffix);
             }
-            Expr::Subquery { suffix, .. } => {
+            Expr::Subquery { range, suffix, .. } => {
                 self.add("subquery");
+                self.see_duration(range);
                 self.see_suffix(suffix);
             }
             Expr::Number(_) | Expr::Text(_) => {}
@@ -66,9 +74,15 @@ impl Coverage {
         }
     }
 
+    fn see_duration(&mut self, range: &str) {
+        if range.contains(['+', '*', '(', '/', '^', '%']) {
+            self.add("duration");
+        }
+    }
+
     fn see_suffix(&mut self, suffix: &str) {
-        for (text, name) in [("offset", "offset"), ("@ start()", "@ start()"), ("@ end()", "@ end()")] {
-            if suffix.contains(text) {
+        for name in ["offset", "@ start()", "@ end()", "anchored", "smoothed"] {
+            if suffix.contains(name) {
                 self.add(name);
             }
         }
@@ -80,7 +94,11 @@ impl Coverage {
     /// `N of M seen`, and what is missing.
     #[must_use]
     pub fn summary(&self, catalogue: &Catalogue) -> String {
-        let functions = FUNCTIONS.iter().map(|(name, _)| *name).chain(OTHER_FUNCTIONS);
+        let functions = FUNCTIONS
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(OTHER_FUNCTIONS)
+            .chain(SCALAR_FUNCTIONS.iter().map(|(name, _)| *name));
         let count = |title: &str, all: BTreeSet<&str>| {
             let known: Vec<&str> =
                 all.into_iter().filter(|name| !catalogue.unknown.contains(*name)).collect();

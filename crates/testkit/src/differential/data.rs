@@ -1,9 +1,12 @@
 //! Samples made for comparing: what real targets have, and what they have once a year (NaN, infinities, gaps, resets).
 //!
-//! Out: a page in OpenMetrics text with timestamps. Deterministic for a seed. No sample lies on a whole second, so that none is
-//! at the edge of a window that a query at whole seconds looks at.
+//! Out: a page in OpenMetrics text with timestamps, or the floats of `differential::modern`. Deterministic for a seed. No sample lies on a
+//! whole second, so that none is at the edge of a window that a query at whole seconds looks at.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use model::Labels;
 
 use super::Rng;
 
@@ -12,11 +15,11 @@ pub const START_MS: i64 = 1_700_006_400_000;
 /// How much time the samples span, in milliseconds.
 pub const SPAN_MS: i64 = 6 * 3_600_000;
 /// Between two samples of a series.
-const STEP_MS: i64 = 15_000;
+pub(super) const STEP_MS: i64 = 15_000;
 /// Where in its second each sample lies.
-const WITHIN_MS: i64 = 137;
+pub(super) const WITHIN_MS: i64 = 137;
 
-const HOSTS: [&str; 3] = ["alpha", "beta", "gamma"];
+pub(super) const HOSTS: [&str; 3] = ["alpha", "beta", "gamma"];
 const ZONES: [&str; 2] = ["east", "west"];
 const CODES: [&str; 3] = ["200", "404", "500"];
 const BOUNDS: [&str; 6] = ["0.1", "0.5", "1.0", "2.5", "10.0", "+Inf"];
@@ -54,13 +57,21 @@ enum Shape {
     Constant,
 }
 
+/// Floats of each series by rising time, as they are written in text.
+type Floats = BTreeMap<Labels, Vec<(i64, String)>>;
+
 struct Writer {
     rng: Rng,
-    text: String,
+    floats: Floats,
 }
 
 impl Writer {
-    fn series(&mut self, name: &str, labels: &str, shape: Shape) {
+    fn add(&mut self, name: &str, labels: &[(&str, &str)], t_ms: i64, text: String) {
+        let labels = Labels::from_pairs(labels.iter().copied().chain([("__name__", name)]));
+        self.floats.entry(labels).or_default().push((t_ms, text));
+    }
+
+    fn series(&mut self, name: &str, labels: &[(&str, &str)], shape: Shape) {
         let n_steps = SPAN_MS / STEP_MS;
         // Some series begin late or end early, and some have gaps.
         let born = if self.rng.one_in(3) { self.rng.below(n_steps as usize / 2) as i64 } else { 0 };
@@ -78,7 +89,7 @@ impl Writer {
                 gap -= 1;
                 continue;
             }
-            let _ = writeln!(self.text, "{name}{{{labels}}} {text} {}.{:03}", t_ms / 1_000, t_ms % 1_000);
+            self.add(name, labels, t_ms, text);
         }
     }
 
@@ -100,7 +111,23 @@ impl Writer {
 /// The page.
 #[must_use]
 pub fn page(seed: u64) -> String {
-    let mut out = Writer { rng: Rng::new(seed), text: String::new() };
+    let mut out = String::new();
+    for (labels, samples) in floats(seed) {
+        let name = labels.metric_name();
+        let pairs = labels.iter().filter(|(label, _)| *label != "__name__");
+        let pairs: Vec<String> = pairs.map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        for (t_ms, text) in samples {
+            let pairs = pairs.join(",");
+            let _ = writeln!(out, "{name}{{{pairs}}} {text} {}.{:03}", t_ms / 1_000, t_ms % 1_000);
+        }
+    }
+    out.push_str("# EOF\n");
+    out
+}
+
+/// What is on the page.
+pub(super) fn floats(seed: u64) -> Floats {
+    let mut out = Writer { rng: Rng::new(seed), floats: Floats::new() };
     let plain = [
         ("load", Shape::Walk),
         ("level", Shape::Whole),
@@ -112,14 +139,13 @@ pub fn page(seed: u64) -> String {
     ];
     for (name, shape) in plain {
         for (idx, host) in HOSTS.iter().enumerate() {
-            let zone = ZONES[idx % ZONES.len()];
-            out.series(name, &format!("host=\"{host}\",zone=\"{zone}\",job=\"a\""), shape);
+            out.series(name, &[("host", host), ("zone", ZONES[idx % ZONES.len()]), ("job", "a")], shape);
         }
     }
     for (name, shape) in [("requests_total", Shape::Counter), ("errors_total", Shape::Seldom)] {
         for host in HOSTS {
             for code in CODES {
-                out.series(name, &format!("host=\"{host}\",code=\"{code}\",job=\"b\""), shape);
+                out.series(name, &[("host", host), ("code", code), ("job", "b")], shape);
             }
         }
     }
@@ -128,10 +154,9 @@ pub fn page(seed: u64) -> String {
     }
     for idx in 0..8 {
         let shape = [Shape::Walk, Shape::Counter, Shape::Whole, Shape::Special][idx % 4];
-        out.series(&format!("single_{idx}"), "job=\"c\"", shape);
+        out.series(&format!("single_{idx}"), &[("job", "c")], shape);
     }
-    out.text.push_str("# EOF\n");
-    out.text
+    out.floats
 }
 
 /// Buckets that go together, with their sum and count.
@@ -148,12 +173,12 @@ fn histogram(out: &mut Writer, host: &str) {
             sum += bucket as f64 * 0.37;
         }
         let t_ms = START_MS + step * STEP_MS + WITHIN_MS;
-        let time = format!("{}.{:03}", t_ms / 1_000, t_ms % 1_000);
-        let labels = format!("host=\"{host}\",job=\"b\"");
+        let labels = [("host", host), ("job", "b")];
         for (bound, count) in BOUNDS.iter().zip(counts) {
-            let _ = writeln!(out.text, "seconds_bucket{{{labels},le=\"{bound}\"}} {count} {time}");
+            let with_bound = [labels[0], labels[1], ("le", *bound)];
+            out.add("seconds_bucket", &with_bound, t_ms, count.to_string());
         }
-        let _ = writeln!(out.text, "seconds_sum{{{labels}}} {sum} {time}");
-        let _ = writeln!(out.text, "seconds_count{{{labels}}} {} {time}", counts[BOUNDS.len() - 1]);
+        out.add("seconds_sum", &labels, t_ms, sum.to_string());
+        out.add("seconds_count", &labels, t_ms, counts[BOUNDS.len() - 1].to_string());
     }
 }

@@ -5,7 +5,8 @@ use super::ask::When;
 use super::catalogue::Catalogue;
 use super::expr::{Expr, Kind};
 
-/// Functions by the shape of their arguments: `v` vector, `m` matrix, `s` scalar, `b` a vector of buckets.
+/// Functions by the shape of their arguments: `v` vector, `m` matrix, `s` scalar, `b` a vector of buckets, `h` one of native histograms, `l` a
+/// label's name, `i` a selector of facts.
 pub const FUNCTIONS: &[(&str, &str)] = &[
     ("abs", "v"),
     ("absent", "v"),
@@ -35,13 +36,19 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("exp", "v"),
     ("first_over_time", "m"),
     ("floor", "v"),
-    ("histogram_count", "v"),
-    ("histogram_fraction", "ssv"),
+    ("histogram_avg", "h"),
+    ("histogram_count", "h"),
+    ("histogram_fraction", "ssb"),
     ("histogram_quantile", "sb"),
-    ("histogram_sum", "v"),
+    ("histogram_quantiles", "blss"),
+    ("histogram_stddev", "h"),
+    ("histogram_stdvar", "h"),
+    ("histogram_sum", "h"),
     ("hour", "v"),
     ("idelta", "m"),
     ("increase", "m"),
+    ("info", "v"),
+    ("info", "vi"),
     ("irate", "m"),
     ("last_over_time", "m"),
     ("ln", "v"),
@@ -64,17 +71,27 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("sin", "v"),
     ("sinh", "v"),
     ("sort", "v"),
+    ("sort_by_label", "vl"),
+    ("sort_by_label_desc", "vll"),
     ("sort_desc", "v"),
     ("sqrt", "v"),
+    ("start_timestamp", "v"),
     ("stddev_over_time", "m"),
     ("stdvar_over_time", "m"),
     ("sum_over_time", "m"),
     ("tan", "v"),
     ("tanh", "v"),
     ("timestamp", "v"),
+    ("ts_of_first_over_time", "m"),
+    ("ts_of_last_over_time", "m"),
+    ("ts_of_max_over_time", "m"),
+    ("ts_of_min_over_time", "m"),
     ("year", "v"),
     ("double_exponential_smoothing", "mss"),
 ];
+/// Functions that give a scalar and came after 2.42, with how many scalars they take.
+pub const SCALAR_FUNCTIONS: &[(&str, usize)] =
+    &[("end", 0), ("max_of", 2), ("min_of", 2), ("range", 0), ("start", 0), ("step", 0)];
 /// Aggregations without a parameter.
 pub const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
 /// Aggregations with a parameter.
@@ -82,7 +99,7 @@ pub const WITH_PARAM: &[&str] = &["topk", "bottomk", "quantile", "count_values",
 /// What [`Catalogue::learn`] asks the reference about.
 #[must_use]
 pub fn probed() -> Vec<&'static str> {
-    FUNCTIONS.iter().map(|(name, _)| *name).chain(["limitk", "limit_ratio"]).collect()
+    FUNCTIONS.iter().map(|(name, _)| *name).chain(SCALAR_FUNCTIONS.iter().map(|(name, _)| *name)).collect()
 }
 
 /// Arithmetic operators.
@@ -93,8 +110,30 @@ pub const COMPARISONS: &[&str] = &["==", "!=", ">", "<", ">=", "<="];
 pub const SETS: &[&str] = &["and", "or", "unless"];
 const RANGES: &[&str] = &["30s", "1m", "5m", "17m", "1h", "3h"];
 const SUBQUERIES: &[&str] = &["5m:1m", "10m:30s", "1h:7m", "30m:", "1h:5m"];
+/// Widths that are computed; with [`OFFSETS`] only where the reference can.
+const COMPUTED_RANGES: &[&str] = &[
+    "2m + 30s",
+    "step() * 5 + 1m",
+    "max_of(step(), 5m)",
+    "(1h - 10m) / 2",
+    "range() + 3m",
+    "300",
+    "2 ^ 9",
+    "7m % 2m",
+];
+const COMPUTED_OFFSETS: &[&str] =
+    &["(1m + 30s)", "-step()", "(step() * 2)", "max_of(1m, step())", "range()", "-(2 * 40)", "90"];
 const NUMBERS: &[&str] =
     &["0", "1", "2", "-1", "0.5", "3.7", "100", "1e3", "1e-3", "-2.5", "NaN", "Inf", "-Inf", "0x1f", "60"];
+/// Second arguments of `info`.
+const FACTS: &[&str] = &[
+    "{__name__=\"build_info\"}",
+    "{__name__=~\".+_info\"}",
+    "{version=~\"1.+\"}",
+    "{__name__=\"target_info\", version=~\".*\"}",
+    "{zone!=\"north\"}",
+    "{__name__!=\"target_info\"}",
+];
 /// Depth of the largest tree.
 const DEPTH_MAX: usize = 4;
 
@@ -123,7 +162,10 @@ impl<'a> Generator<'a> {
         let (first, last) = self.catalogue.span;
         let width = (last - first).max(60_000);
         let mut at = || (first + (self.rng.next_u64() % width as u64) as i64).div_euclid(1000) * 1000;
-        let from = at() + self.catalogue.quiet_ms;
+        let at = at();
+        // Windows are open on the left since 3.0; before, what lies at an edge differs.
+        let is_edge = self.catalogue.is_modern() && self.rng.one_in(3);
+        let from = at + self.catalogue.sample_ms.filter(|_| is_edge).unwrap_or(self.catalogue.quiet_ms);
         if self.rng.one_in(2) {
             return When::Instant(from);
         }
@@ -141,7 +183,15 @@ impl<'a> Generator<'a> {
         if depth == 0 {
             return self.number();
         }
-        match self.rng.below(8) {
+        match self.rng.below(9) {
+            8 => {
+                let (name, n_args) = *self.rng.pick(SCALAR_FUNCTIONS);
+                if !self.catalogue.knows(name) {
+                    return self.number();
+                }
+                let args = (0..n_args).map(|_| self.scalar(depth - 1)).collect();
+                call(name, args)
+            }
             0 => call("time", Vec::new()),
             1 => call("pi", Vec::new()),
             2 => call("scalar", vec![self.vector(depth - 1)]),
@@ -182,7 +232,12 @@ impl<'a> Generator<'a> {
     /// A metric with some matchers.
     fn selector_text(&mut self) -> String {
         let metric = self.rng.pick(&self.catalogue.metrics).clone();
-        let mut matchers = Vec::new();
+        self.with_matchers(&metric)
+    }
+
+    fn with_matchers(&mut self, metric: &str) -> String {
+        let is_plain = model::labels::is_legacy_metric_name(metric);
+        let mut matchers = if is_plain { Vec::new() } else { vec![format!("{metric:?}")] };
         for _ in 0..self.rng.below(3) {
             let names: Vec<&String> = self.catalogue.labels.keys().collect();
             if names.is_empty() {
@@ -190,6 +245,7 @@ impl<'a> Generator<'a> {
             }
             let name = (*self.rng.pick(&names)).clone();
             let value = self.rng.pick(&self.catalogue.labels[&name]).clone();
+            let name = as_label(&name);
             let literal = value.replace('\\', "\\\\").replace('"', "\\\"");
             let prefix: String = literal.chars().take(2).filter(char::is_ascii_alphanumeric).collect();
             matchers.push(match self.rng.below(5) {
@@ -200,7 +256,8 @@ impl<'a> Generator<'a> {
                 _ => format!("{name}=~\"|{prefix}.*\""),
             });
         }
-        if matchers.is_empty() { metric } else { format!("{metric}{{{}}}", matchers.join(",")) }
+        let name = if is_plain { metric } else { "" };
+        if matchers.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", matchers.join(",")) }
     }
 
     fn suffix(&mut self) -> String {
@@ -214,29 +271,79 @@ impl<'a> Generator<'a> {
             }
             3 => " @ start()".to_owned(),
             4 => " @ end() offset 1m".to_owned(),
+            5 if self.catalogue.knows("duration") => format!(" offset {}", self.rng.pick(COMPUTED_OFFSETS)),
             _ => String::new(),
         }
     }
 
     fn selector(&mut self) -> Expr {
-        Expr::Selector { text: self.selector_text(), suffix: self.suffix() }
+        let mut suffix = self.suffix();
+        if self.catalogue.knows("smoothed") && self.rng.one_in(12) {
+            suffix.insert_str(0, " smoothed");
+        }
+        Expr::Selector { text: self.selector_text(), suffix }
+    }
+
+    /// Histograms as they are, by rate, or in sum.
+    fn histogram(&mut self, depth: usize) -> Expr {
+        if self.catalogue.histograms.is_empty() || self.rng.one_in(6) {
+            return self.vector(depth);
+        }
+        let metric = self.rng.pick(&self.catalogue.histograms).clone();
+        let text = self.with_matchers(&metric);
+        let suffix = self.suffix();
+        if self.rng.one_in(3) {
+            return Expr::Selector { text, suffix };
+        }
+        let range = (*self.rng.pick(RANGES)).to_owned();
+        let window = Expr::Range { text, range, suffix };
+        let name = *self.rng.pick(&[
+            "rate",
+            "increase",
+            "delta",
+            "sum_over_time",
+            "avg_over_time",
+            "last_over_time",
+            "irate",
+        ]);
+        let of_window = Expr::Call { name: name.to_owned(), args: vec![window], kind: Kind::Vector };
+        if self.rng.one_in(2) {
+            return of_window;
+        }
+        let op = (*self.rng.pick(&["sum", "avg"])).to_owned();
+        let grouping = format!(" by ({})", self.some_labels());
+        Expr::Aggregate { op, grouping, param: None, inner: Box::new(of_window) }
     }
 
     fn matrix(&mut self, depth: usize) -> Expr {
         if depth > 0 && self.rng.one_in(4) {
             let inner = Box::new(self.vector(depth - 1));
-            let range = (*self.rng.pick(SUBQUERIES)).to_owned();
+            let mut range = (*self.rng.pick(SUBQUERIES)).to_owned();
+            if self.catalogue.knows("duration") && self.rng.one_in(4) {
+                range = format!(
+                    "{}:{}",
+                    self.rng.pick(COMPUTED_RANGES),
+                    self.rng.pick(&["30s + 30s", "step()", ""])
+                );
+            }
             return Expr::Subquery { inner, range, suffix: self.suffix() };
         }
-        let range = (*self.rng.pick(RANGES)).to_owned();
-        Expr::Range { text: self.selector_text(), range, suffix: self.suffix() }
+        let mut range = (*self.rng.pick(RANGES)).to_owned();
+        if self.catalogue.knows("duration") && self.rng.one_in(8) {
+            range = (*self.rng.pick(COMPUTED_RANGES)).to_owned();
+        }
+        let mut suffix = self.suffix();
+        let extension = *self.rng.pick(&["anchored", "smoothed"]);
+        if self.catalogue.knows(extension) && self.rng.one_in(6) {
+            suffix.insert_str(0, &format!(" {extension}"));
+        }
+        Expr::Range { text: self.selector_text(), range, suffix }
     }
 
     fn call(&mut self, depth: usize) -> Expr {
         let (name, shape) = loop {
             let (name, shape) = *self.rng.pick(FUNCTIONS);
-            let has_buckets = !shape.contains('b') || !self.catalogue.buckets.is_empty();
-            if has_buckets && !self.catalogue.unknown.contains(name) {
+            if self.catalogue.knows(name) {
                 break (name, shape);
             }
         };
@@ -245,7 +352,10 @@ impl<'a> Generator<'a> {
             args.push(match kind {
                 'm' => self.matrix(depth),
                 's' => self.parameter(name, depth),
-                'b' => self.buckets(),
+                'b' => self.buckets(depth),
+                'h' => self.histogram(depth),
+                'i' => Expr::Selector { text: (*self.rng.pick(FACTS)).to_owned(), suffix: String::new() },
+                'l' => Expr::Text(self.label()),
                 _ => self.vector(depth),
             });
         }
@@ -259,7 +369,7 @@ impl<'a> Generator<'a> {
         }
         let choices: &[&str] = match name {
             "double_exponential_smoothing" => &["0.1", "0.5", "0.9"],
-            "quantile_over_time" | "histogram_quantile" => {
+            "quantile_over_time" | "histogram_quantile" | "histogram_quantiles" => {
                 &["0", "0.1", "0.5", "0.9", "0.99", "1", "-1", "2"]
             }
             "predict_linear" => &["60", "3600", "-60"],
@@ -269,7 +379,11 @@ impl<'a> Generator<'a> {
     }
 
     /// Buckets as they are, by rate, or summed by `le`.
-    fn buckets(&mut self) -> Expr {
+    fn buckets(&mut self, depth: usize) -> Expr {
+        let has_histograms = !self.catalogue.histograms.is_empty();
+        if self.catalogue.buckets.is_empty() || has_histograms && self.rng.one_in(2) {
+            return self.histogram(depth);
+        }
         let text = self.rng.pick(&self.catalogue.buckets).clone();
         let range = Expr::Range { text: text.clone(), range: "5m".to_owned(), suffix: String::new() };
         let rate = Expr::Call { name: "rate".to_owned(), args: vec![range], kind: Kind::Vector };
@@ -285,14 +399,14 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn some_labels(&mut self) -> String {
+    fn label(&mut self) -> String {
         let names: Vec<&String> = self.catalogue.labels.keys().collect();
+        if names.is_empty() { "job".to_owned() } else { (*self.rng.pick(&names)).clone() }
+    }
+
+    fn some_labels(&mut self) -> String {
         let n_labels = self.rng.below(3);
-        let chosen: Vec<String> = if names.is_empty() {
-            Vec::new()
-        } else {
-            (0..n_labels).map(|_| (*self.rng.pick(&names)).clone()).collect()
-        };
+        let chosen: Vec<String> = (0..n_labels).map(|_| as_label(&self.label())).collect();
         chosen.join(", ")
     }
 
@@ -352,12 +466,15 @@ impl<'a> Generator<'a> {
             let side = *self.rng.pick(&["group_left", "group_right"]);
             op.push_str(&format!(" {side} ({})", self.some_labels()));
         }
+        let fill = *self.rng.pick(&["fill", "fill_left", "fill_right"]);
+        if !is_set && self.catalogue.knows(fill) && self.rng.one_in(5) {
+            op.push_str(&format!(" {fill} ({})", self.rng.pick(&["0", "1", "-2.5", "NaN"])));
+        }
         Expr::Binary { left: Box::new(left), op, right: Box::new(right), kind: Kind::Vector }
     }
 
     fn relabel(&mut self, depth: usize) -> Expr {
-        let names: Vec<&String> = self.catalogue.labels.keys().collect();
-        let source = if names.is_empty() { "job".to_owned() } else { (*self.rng.pick(&names)).clone() };
+        let source = self.label();
         let text = |text: &str| Expr::Text(text.to_owned());
         let vector = self.vector(depth);
         let (name, args) = if self.rng.one_in(2) {
@@ -367,4 +484,9 @@ impl<'a> Generator<'a> {
         };
         Expr::Call { name: name.to_owned(), args, kind: Kind::Vector }
     }
+}
+
+/// A label's name as PromQL writes it: in quotes where it needs them.
+fn as_label(name: &str) -> String {
+    if model::labels::is_legacy_label_name(name) { name.to_owned() } else { format!("{name:?}") }
 }

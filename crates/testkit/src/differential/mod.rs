@@ -10,7 +10,9 @@ pub mod coverage;
 pub mod data;
 pub mod expr;
 pub mod generate;
+pub mod modern;
 pub mod shrink;
+pub(crate) mod table;
 
 /// A small generator of random numbers (SplitMix64), so that a seed gives the same expressions everywhere.
 #[derive(Debug, Clone)]

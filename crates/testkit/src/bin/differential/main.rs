@@ -1,4 +1,4 @@
-//! `cargo xtask differential [--reference URL --target URL] --seed S --count N`
+//! `cargo xtask differential [--prometheus F] [--reference URL --target URL] --seed S --count N`
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -15,43 +15,53 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use testkit::differential::ask::{Server, When};
 use testkit::differential::catalogue::{Catalogue, n_samples};
-use testkit::differential::compare::{Rule, Verdict, compare, compare_open};
+use testkit::differential::compare::{Rule, Verdict, compare, compare_modern, compare_open};
 use testkit::differential::coverage::Coverage;
 use testkit::differential::data;
 use testkit::differential::expr::Expr;
 use testkit::differential::generate::{Generator, probed};
 use testkit::differential::shrink::shrink;
 
-use servers::Servers;
+use servers::{Programs, Servers};
 
 const USAGE: &str = "usage: cargo xtask differential [--reference URL --target URL] [--seed S] [--count N] [--show N]
 
 Asks both servers N random expressions over the data that both hold, and compares the answers: to the bit, or within
 2 ulp. Prints each expression that differs, made small. What differs by version is a listed rule and counted.
-Without URLs it starts Debian's Prometheus and a release build of ours over data made for it.
-  --hinomi F our binary, when no URLs are given
-  --seed S   where the random numbers begin (1)
-  --count N  how many expressions (1000)
-  --show N   stop after so many differences (20)
+Beside a Prometheus of 3.x, warnings, infos, refusals and the order of sorted answers are compared, too, and what 3.x added is asked.
+Without URLs it starts a Prometheus and a release build of ours over data made for it.
+  --hinomi F     our binary, when no URLs are given
+  --prometheus F the other one: 2.x, or 3.x (Debian's)
+  --features L   more for --enable-feature of both, with commas between: promql-delayed-name-removal
+  --seed S       where the random numbers begin (1)
+  --count N      how many expressions (1000)
+  --show N       stop after so many differences (20)
+  --hold yes     with the servers it started: prints their URLs and keeps them until standard input ends
 ";
 
 struct Options {
     hinomi: String,
+    prometheus: String,
+    features: String,
     reference: String,
     target: String,
     seed: u64,
     count: u64,
     show: usize,
+    hold: bool,
 }
 
 fn options() -> Result<Options> {
     let mut out = Options {
         hinomi: String::new(),
+        prometheus: "prometheus".to_owned(),
+        features: String::new(),
         reference: String::new(),
         target: String::new(),
         seed: 1,
         count: 1000,
         show: 20,
+        hold: false,
     };
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
@@ -64,10 +74,13 @@ fn options() -> Result<Options> {
         };
         match name.as_str() {
             "--hinomi" => out.hinomi = value,
+            "--prometheus" => out.prometheus = value,
+            "--features" => out.features = value,
             "--reference" => out.reference = value,
             "--target" => out.target = value,
             "--seed" => out.seed = value.parse().context("--seed")?,
             "--count" => out.count = value.parse().context("--count")?,
+            "--hold" => out.hold = value == "yes",
             "--show" => out.show = value.parse().context("--show")?,
             other => anyhow::bail!("unknown option {other}"),
         }
@@ -103,9 +116,19 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<u64> {
     if options.reference.is_empty() {
-        let servers = Servers::start(Path::new(&options.hinomi), options.seed)?;
+        let programs = Programs {
+            prometheus: &options.prometheus,
+            hinomi: Path::new(&options.hinomi),
+            features: &options.features,
+        };
+        let servers = Servers::start(&programs, options.seed)?;
         let until_ms = data::START_MS + data::SPAN_MS;
-        return compare_all(options, &servers.reference, &servers.target, until_ms);
+        let n_different = compare_all(options, &servers.reference, &servers.target, until_ms)?;
+        if options.hold {
+            println!("{} and {} are kept until standard input ends", servers.reference, servers.target);
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+        }
+        return Ok(n_different);
     }
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     compare_all(options, &options.reference, &options.target, now_ms)
@@ -141,7 +164,10 @@ fn compare_all(options: &Options, reference: &str, target: &str, until_ms: i64) 
             let theirs = reference.eval(&catalogue.in_words_of_the_reference(&text), when);
             let theirs = theirs.with_context(|| format!("reference: {text}"))?;
             let ours = target.eval(&text, when).with_context(|| format!("target: {text}"))?;
-            let n = theirs.as_ref().map_or(0, n_samples);
+            let n = theirs.as_ref().map_or(0, |reply| n_samples(&reply.data));
+            if catalogue.is_modern() {
+                return Ok((compare_modern(expr, &theirs, &ours), n));
+            }
             let found = compare(expr, &theirs, &ours);
             if !matches!(found, Verdict::Same)
                 && let Some(open) = expr.left_open()

@@ -1,7 +1,8 @@
-//! Starts the two servers to compare over the same data: Debian's Prometheus and ours.
+//! Starts the two servers to compare over the same data: a Prometheus and ours.
 //!
-//! In: the path of our binary; out: two URLs, and processes that end with the value. The data is made by `differential::data`,
-//! becomes blocks by promtool, and comes to us by `hinomi tsdb import prometheus`.
+//! In: the paths of both binaries; out: two URLs, and processes that end with the value. For a Prometheus of 2.x the data is made by
+//! `differential::data`, becomes blocks by promtool, and comes to us by `hinomi tsdb import prometheus`. For one of 3.x it is made by
+//! `differential::modern`, and both take it by remote write.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use testkit::differential::ask::Server;
-use testkit::differential::data;
+use testkit::differential::{data, modern};
 
 /// Longest until a server answers. Chosen.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks.
 const READY_POLL: Duration = Duration::from_millis(50);
+
+/// Without these a part of 3.x' language is refused.
+const FEATURES: &str =
+    "promql-experimental-functions,promql-extended-range-selectors,promql-binop-fill-modifiers";
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Programs<'a> {
+    /// A Prometheus: a path, or a name to look up.
+    pub(crate) prometheus: &'a str,
+    /// Ours.
+    pub(crate) hinomi: &'a Path,
+    /// For `--enable-feature` of both, beside what the whole language needs.
+    pub(crate) features: &'a str,
+}
 
 /// Both servers; dropping ends them and removes their data.
 pub(crate) struct Servers {
@@ -37,42 +53,39 @@ impl Drop for Servers {
 
 impl Servers {
     /// Makes the data of `seed` and starts both.
-    pub(crate) fn start(hinomi: &Path, seed: u64) -> Result<Self> {
+    pub(crate) fn start(programs: &Programs<'_>, seed: u64) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("hinomi-differential-{}", std::process::id()));
         let mut out =
             Self { children: Vec::new(), dir: dir.clone(), reference: String::new(), target: String::new() };
         let (theirs, ours) = (dir.join("prometheus"), dir.join("hinomi"));
         std::fs::create_dir_all(&theirs)?;
-        let (page, config) = (dir.join("page.om"), dir.join("empty.yml"));
-        std::fs::write(&page, data::page(seed))?;
+        let config = dir.join("empty.yml");
         std::fs::write(&config, "global: {}\n")?;
-        run(Command::new("promtool")
-            .args(["--quiet", "tsdb", "create-blocks-from", "openmetrics"])
-            .args([&page, &theirs]))
-        .or_else(|_| {
-            run(Command::new("promtool")
-                .args(["tsdb", "create-blocks-from", "openmetrics"])
-                .args([&page, &theirs]))
-        })?;
-        let path = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
-        run(Command::new(hinomi)
-            .args(["tsdb", "import", "prometheus"])
-            .arg(&theirs)
-            .arg(path("storage.tsdb.path", &ours)))?;
+        let is_modern = is_modern(programs.prometheus)?;
+        if !is_modern {
+            blocks(programs.hinomi, seed, &dir, &theirs, &ours)?;
+        }
         let (first, second) = (free_port()?, free_port()?);
-        let mut prometheus = Command::new("prometheus");
-        prometheus.args([path("config.file", &config), path("storage.tsdb.path", &theirs)]).args([
-            "--storage.tsdb.retention.time=100y".to_owned(),
-            "--log.level=error".to_owned(),
-            format!("--web.listen-address=127.0.0.1:{first}"),
-        ]);
-        let mut target = Command::new(hinomi);
-        target.arg("server").args([path("config.file", &config), path("storage.tsdb.path", &ours)]).args([
-            "--storage.tsdb.retention.time=0s".to_owned(),
-            "--enable-feature=promql-experimental-functions".to_owned(),
-            "--log.level=error".to_owned(),
-            format!("--web.listen-address=127.0.0.1:{second}"),
-        ]);
+        let mut prometheus = Command::new(programs.prometheus);
+        let mut target = Command::new(programs.hinomi);
+        target.arg("server");
+        for (command, store, port) in [(&mut prometheus, &theirs, first), (&mut target, &ours, second)] {
+            command.args([
+                path("config.file", &config),
+                path("storage.tsdb.path", store),
+                "--log.level=error".to_owned(),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+            ]);
+            let mut features = format!("{FEATURES},{}", programs.features);
+            if is_modern {
+                command.arg("--web.enable-remote-write-receiver");
+            } else {
+                features = "promql-experimental-functions".to_owned();
+            }
+            command.arg(format!("--enable-feature={}", features.trim_end_matches(',')));
+        }
+        prometheus.arg("--storage.tsdb.retention.time=100y");
+        target.arg("--storage.tsdb.retention.time=0s");
         for mut command in [prometheus, target] {
             let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
             out.children.push(child.with_context(|| format!("cannot start {command:?}"))?);
@@ -82,8 +95,40 @@ impl Servers {
         for url in [&out.reference, &out.target] {
             wait_until_ready(url)?;
         }
+        if is_modern {
+            let (reference, target) = (Server::new(&out.reference), Server::new(&out.target));
+            for request in modern::requests(seed) {
+                reference.write(&request).and_then(|()| target.write(&request))?;
+            }
+        }
         Ok(out)
     }
+}
+
+fn path(flag: &str, path: &Path) -> String {
+    format!("--{flag}={}", path.display())
+}
+
+/// Whether this Prometheus is of 3.0 or newer.
+fn is_modern(prometheus: &str) -> Result<bool> {
+    let output = Command::new(prometheus).arg("--version").output();
+    let output = output.with_context(|| format!("cannot run {prometheus}"))?;
+    // 2.x writes it to standard error.
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let version =
+        text.split("version ").nth(1).with_context(|| format!("{prometheus} tells no version: {text}"))?;
+    Ok(!version.starts_with("2."))
+}
+
+/// Writes the data of 2.x into both data directories.
+fn blocks(hinomi: &Path, seed: u64, dir: &Path, theirs: &Path, ours: &Path) -> Result<()> {
+    let page = dir.join("page.om");
+    std::fs::write(&page, data::page(seed))?;
+    let create = ["tsdb", "create-blocks-from", "openmetrics"];
+    run(Command::new("promtool").arg("--quiet").args(create).arg(&page).arg(theirs))
+        .or_else(|_| run(Command::new("promtool").args(create).arg(&page).arg(theirs)))?;
+    let import = ["tsdb", "import", "prometheus"];
+    run(Command::new(hinomi).args(import).arg(theirs).arg(path("storage.tsdb.path", ours)))
 }
 
 fn free_port() -> Result<u16> {
