@@ -386,7 +386,7 @@ impl Histogram {
 
     fn combine(&mut self, other: &Self, sign: f64) -> Result<Reconciled, IncompatibleBuckets> {
         self.is_integer = false;
-        if !same_layout(self, other) || self.zero_threshold > 0.0 {
+        if !same_layout(self, other) || other.reaches_into_zero() {
             let mut sum = HistogramSum::with(self, false);
             let reconciled = sum.combine(other, sign)?;
             *self = sum.finish();
@@ -401,6 +401,16 @@ impl Histogram {
         let negative = self.negative_buckets.iter_mut().zip(&other.negative_buckets);
         positive.chain(negative).for_each(|(own, other)| *own += sign * other);
         Ok(Reconciled { resets_collide, bounds_differ: false })
+    }
+
+    /// Whether a bucket lies within the zero bucket: bounds rise, so that the first of each side tells.
+    fn reaches_into_zero(&self) -> bool {
+        let is_in_zero = |first: Option<(i32, f64)>| {
+            first.is_some_and(|(index, _)| exponential(index, self.schema) <= self.zero_threshold)
+        };
+        self.zero_threshold > 0.0
+            && !self.uses_custom_buckets()
+            && (is_in_zero(self.positives().next()) || is_in_zero(self.negatives().next()))
     }
 
     fn each(&mut self, f: impl Fn(f64) -> f64) {

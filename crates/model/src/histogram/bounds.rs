@@ -40,7 +40,8 @@ pub(super) fn exponential(index: i32, schema: i32) -> f64 {
 
 /// `fraction` · 2^`exponent` for a fraction within [0.5, 1), rounded once.
 fn scaled(fraction: f64, exponent: i64) -> f64 {
-    let power = |exponent: i64| 2f64.powi(exponent as i32);
+    // Of normal numbers: the exponents below are between -1000 and 1000.
+    let power = |exponent: i64| f64::from_bits(((exponent + 1023) as u64) << 52);
     match exponent {
         ..-1075 => 0.0,
         -1075..-1000 => fraction * power(-1000) * power(exponent + 1000),

@@ -2,8 +2,8 @@
 
 use super::arith::{intersection, mapped, zero_count_up_to};
 use super::bounds::exponential;
-use super::buckets::reduced;
-use super::{Histogram, ResetHint};
+use super::buckets::{indexed, reduced};
+use super::{Histogram, ResetHint, Span};
 use crate::Sum;
 
 impl Histogram {
@@ -38,16 +38,30 @@ impl Histogram {
         if threshold != self.zero_threshold || self.zero_count < previous_zero {
             return true;
         }
-        let beyond_zero = |list: &(i32, f64)| exponential(list.0, previous.schema) > self.zero_threshold;
         if previous.schema == self.schema {
-            return any_fell(self.positives(), previous.positives().filter(beyond_zero))
-                || any_fell(self.negatives(), previous.negatives().filter(beyond_zero));
+            return self.side_fell(previous, |h| (&h.positive_spans, &h.positive_buckets))
+                || self.side_fell(previous, |h| (&h.negative_spans, &h.negative_buckets));
         }
+        let beyond_zero = |list: &(i32, f64)| exponential(list.0, previous.schema) > self.zero_threshold;
         let coarse = |list: &mut dyn Iterator<Item = (i32, f64)>| {
             reduced(list.filter(beyond_zero), previous.schema, self.schema, |a, b| a + b).into_iter()
         };
         any_fell(self.positives(), coarse(&mut previous.positives()))
             || any_fell(self.negatives(), coarse(&mut previous.negatives()))
+    }
+
+    /// Whether a bucket of one side counts less than in `previous`, which has the same schema.
+    fn side_fell(&self, previous: &Self, side: impl Fn(&Self) -> (&[Span], &[f64])) -> bool {
+        let ((spans, counts), (spans_before, counts_before)) = (side(self), side(previous));
+        let is_in_zero = |(index, _): &(i32, f64)| !(exponential(*index, self.schema) > self.zero_threshold);
+        // Bounds rise, so that mostly the first bucket says it for all.
+        let n_in_zero = indexed(spans_before, counts_before).take_while(is_in_zero).count();
+        if spans == spans_before && counts.len() == counts_before.len() {
+            let pairs = counts.iter().zip(counts_before).skip(n_in_zero);
+            // All of them, since that goes several at a time.
+            return pairs.fold(false, |fell, (now, before)| fell | (now < before));
+        }
+        any_fell(indexed(spans, counts), indexed(spans_before, counts_before).skip(n_in_zero))
     }
 
     fn custom_fell_since(&self, previous: &Self) -> bool {

@@ -86,7 +86,47 @@ fn pairs() -> impl Strategy<Value = (Histogram, Histogram)> {
     prop_oneof![(exponential(), exponential()), (custom(), custom())]
 }
 
+/// The same buckets in spans of one each: the same histogram, but not the same layout.
+fn with_split_spans(h: &Histogram) -> Histogram {
+    let split = |spans: &[Span]| -> Vec<Span> {
+        let of = |span: &Span| {
+            let rest = (1..span.length).map(|_| Span { offset: 0, length: 1 });
+            std::iter::once(Span { offset: span.offset, length: 1 }).chain(rest).collect::<Vec<_>>()
+        };
+        spans.iter().flat_map(of).collect()
+    };
+    Histogram {
+        positive_spans: split(&h.positive_spans),
+        negative_spans: split(&h.negative_spans),
+        ..h.clone()
+    }
+}
+
+/// Two histograms of one layout, as scrapes of one counter are.
+fn of_one_layout() -> impl Strategy<Value = (Histogram, Histogram)> {
+    let counts = || proptest::collection::vec(0u32..50, 24);
+    (exponential(), counts(), 0u32..10).prop_map(|(first, counts, zero_count)| {
+        let mut second = first.clone();
+        let lists = second.positive_buckets.iter_mut().chain(&mut second.negative_buckets);
+        lists.zip(counts).for_each(|(count, new)| *count = if new < 25 { *count } else { f64::from(new) });
+        second.zero_count = f64::from(zero_count);
+        (first, second)
+    })
+}
+
 proptest! {
+    #[test]
+    fn the_layout_of_buckets_changes_neither_resets_nor_sums((before, now) in of_one_layout()) {
+        let split = with_split_spans(&before);
+        prop_assert_eq!(now.fell_since(&before), now.fell_since(&split));
+        let (mut sum, mut split_sum) = (now.clone(), now.clone());
+        let _ = sum.add(&before).unwrap();
+        let _ = split_sum.add(&split).unwrap();
+        sum.compact();
+        split_sum.compact();
+        prop_assert_eq!(sum, split_sum);
+    }
+
     #[test]
     fn addition_commutes_and_loses_no_observation((a, b) in pairs()) {
         let (ab, ba) = (sum(&a, &b), sum(&b, &a));
