@@ -72,7 +72,7 @@ pub(crate) struct RawGlobal {
     pub(crate) smtp_auth_password_file: Option<PathBuf>,
     pub(crate) smtp_auth_secret: Option<Secret>,
     pub(crate) smtp_auth_secret_file: Option<PathBuf>,
-    pub(crate) smtp_auth_identity: Option<At<String>>,
+    pub(crate) smtp_auth_identity: Option<String>,
     pub(crate) smtp_require_tls: Option<bool>,
     pub(crate) smtp_tls_config: Option<net::TlsConfig>,
     pub(crate) smtp_force_implicit_tls: Option<bool>,

@@ -1,6 +1,6 @@
 //! E-mail: one multipart message through an SMTP server, by lettre.
 
-mod cram;
+mod login;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub(crate) struct Keys {
     auth_password_file: Option<PathBuf>,
     auth_secret: Option<Secret>,
     auth_secret_file: Option<PathBuf>,
-    auth_identity: Option<At<String>>,
+    auth_identity: Option<String>,
     require_tls: Option<bool>,
     tls_config: Option<TlsConfig>,
     force_implicit_tls: Option<bool>,
@@ -66,6 +66,8 @@ pub(super) struct Email {
     host: String,
     port: u16,
     auth_username: String,
+    /// For whom the user acts; empty for themselves.
+    auth_identity: String,
     auth_password: Option<Source>,
     /// For CRAM-MD5, which is tried before a password.
     auth_secret: Option<Source>,
@@ -108,12 +110,7 @@ impl Keys {
         )?;
         let username = non_empty(&self.auth_username).or_else(|| non_empty(&global.smtp_auth_username));
         let username = username.unwrap_or_default();
-        if let Some(identity) = self.auth_identity.as_ref().or(global.smtp_auth_identity.as_ref())
-            && !identity.value.is_empty()
-            && identity.value != username
-        {
-            return Err(Fault::at(identity, "an auth_identity other than the user name is not served yet"));
-        }
+        let identity = non_empty(&self.auth_identity).or_else(|| non_empty(&global.smtp_auth_identity));
         let own = checker.one_of(
             ("auth_password", &self.auth_password),
             ("auth_password_file", &self.auth_password_file),
@@ -135,6 +132,7 @@ impl Keys {
             host,
             port,
             auth_username: username,
+            auth_identity: identity.unwrap_or_default(),
             auth_password: own.or(inherited),
             auth_secret: own_secret.or(global_secret),
             requires_tls: self.require_tls.or(global.smtp_require_tls).unwrap_or(true),
@@ -211,8 +209,9 @@ impl Kind for Email {
                 let text = String::from_utf8_lossy(&message.formatted()).into_owned();
                 trace.said(format!("SMTP {}:{}", self.host, self.port), &text);
             });
-            if self.auth_secret.is_some() && !self.auth_username.is_empty() {
-                return cram::send(self, attempt, &message).await;
+            let by_hand = self.auth_secret.is_some() || !self.auth_identity.is_empty();
+            if by_hand && !self.auth_username.is_empty() {
+                return login::send(self, attempt, &message).await;
             }
             let sent = transport(self, attempt)?.send(message).await;
             let answer = sent.map_err(|err| failure(self, &err))?;
@@ -391,10 +390,21 @@ headers: {Subject: '火の見: {{ .CommonLabels.alertname }} 알림', X-Team: "a
 threading: {enabled: true, thread_by_date: daily}
 "#;
 
+    pub(super) fn email(keys: &str) -> Email {
+        let keys: Keys = model::yaml::parse("a.yml", keys).expect("good");
+        keys.check(&Checker::here(&Default::default())).expect("good")
+    }
+
+    /// Sends one message.
+    pub(super) async fn sent(email: &Email) -> Result<(), Failure> {
+        let (notifier, integration) = notifier("webhook_configs: [{url: 'http://h/'}]");
+        let notification = notification();
+        email.send(&attempt(&notifier, &integration, &notification)).await
+    }
+
     #[test]
     fn the_mail_is_one_message_in_two_forms() {
-        let keys: Keys = model::yaml::parse("a.yml", KEYS).expect("good");
-        let email = keys.check(&Checker::here(&Default::default())).expect("good");
+        let email = email(KEYS);
         let (notifier, integration) = notifier("webhook_configs: [{url: 'http://h/'}]");
         let notification = notification();
         let attempt = attempt(&notifier, &integration, &notification);

@@ -1,6 +1,7 @@
 //! Amazon SNS: one message to a topic, an endpoint or a telephone, by the query interface of version 2010-03-31.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use net::auth::{SigV4Config, Signing};
 use net::{HttpClientConfig, Request};
@@ -9,7 +10,7 @@ use url::Url;
 
 use super::value::{cut_bytes, non_empty, or_template};
 use super::{Kind, Sending};
-use crate::config::{At, Checker, Fault};
+use crate::config::{Checker, Fault};
 use crate::notify::{Attempt, Failure};
 
 /// Longest message, in bytes. Amazon's limit.
@@ -31,8 +32,7 @@ pub(crate) struct Keys {
     subject: Option<String>,
     message: Option<String>,
     attributes: Option<BTreeMap<String, String>>,
-    #[serde(skip_serializing)]
-    use_aws_http_client: Option<At<bool>>,
+    use_aws_http_client: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -50,12 +50,6 @@ pub(super) struct Sns {
 
 impl Keys {
     pub(super) fn check(&self, checker: &Checker<'_>) -> Result<Sns, Fault> {
-        if let Some(at) = self.use_aws_http_client.as_ref().filter(|at| at.value) {
-            return Err(Fault::at(
-                at,
-                "use_aws_http_client is not served: name the bundle by http_config.tls_config.ca_file",
-            ));
-        }
         let to = [
             ("TopicArn", &self.topic_arn),
             ("PhoneNumber", &self.phone_number),
@@ -75,7 +69,7 @@ impl Keys {
         };
         sigv4.service_name = "sns".to_owned();
         Ok(Sns {
-            http: checker.http(self.http_config.as_ref()),
+            http: self.client(checker),
             signing: Signing::SigV4(sigv4),
             url,
             to,
@@ -84,6 +78,28 @@ impl Keys {
             attributes: self.attributes.clone().unwrap_or_default(),
         })
     }
+}
+
+impl Keys {
+    /// How Amazon is reached. As its own library does it when it is asked for, or when a bundle of authorities is named in the
+    /// environment: of `http_config` TLS and proxies count, and that bundle takes the place of the machine's authorities.
+    fn client(&self, checker: &Checker<'_>) -> HttpClientConfig {
+        let http = checker.http(self.http_config.as_ref());
+        let bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
+        if bundle.is_none() && self.use_aws_http_client != Some(true) {
+            return http;
+        }
+        as_amazons(http, bundle.map(PathBuf::from))
+    }
+}
+
+fn as_amazons(http: HttpClientConfig, bundle: Option<PathBuf>) -> HttpClientConfig {
+    let mut tls_config = http.tls_config;
+    if let Some(bundle) = bundle {
+        let tls = tls_config.get_or_insert_default();
+        (tls.ca, tls.ca_file) = (String::new(), Some(bundle));
+    }
+    HttpClientConfig { tls_config, proxy: http.proxy, ..HttpClientConfig::default() }
 }
 
 impl Sns {
@@ -145,5 +161,24 @@ impl Kind for Sns {
             let request = Request::post(url, "application/x-www-form-urlencoded", form);
             Failure::check_status(&attempt.request(request).await?)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amazons_client_takes_tls_and_proxies_and_the_bundle_of_the_environment() {
+        let text = "{basic_auth: {username: u}, follow_redirects: false, proxy_url: 'http://p:1', tls_config: {server_name: s, ca: x}}";
+        let http: HttpClientConfig = model::yaml::parse("a.yml", text).expect("good");
+        let plain = as_amazons(http.clone(), None);
+        assert_eq!((&plain.basic_auth, plain.follow_redirects, &plain.proxy), (&None, true, &http.proxy));
+        assert_eq!(plain.tls_config, http.tls_config);
+        let tls = as_amazons(http, Some("/b.pem".into())).tls_config.expect("with a bundle");
+        assert_eq!((tls.server_name.as_str(), tls.ca.as_str()), ("s", ""));
+        assert_eq!(tls.ca_file.as_deref(), Some(std::path::Path::new("/b.pem")));
+        let tls = as_amazons(HttpClientConfig::default(), Some("/b.pem".into())).tls_config;
+        assert!(tls.is_some_and(|tls| tls.ca_file.is_some()));
     }
 }

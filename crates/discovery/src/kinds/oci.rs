@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, DATE, HeaderName, HeaderValue};
 use model::{Duration, Labels};
 use net::auth::sign;
 use net::{HttpClientConfig, Request, Secret};
+use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument};
 use serde::Deserialize;
 use serde_json::Value;
 use stdx::clock::Clock;
@@ -37,6 +38,8 @@ pub struct Config {
     user: String,
     fingerprint: String,
     key_file: PathBuf,
+    key_passphrase: Secret,
+    key_passphrase_file: Option<PathBuf>,
     compartments: Vec<String>,
     port: u16,
     refresh_interval: Duration,
@@ -56,7 +59,7 @@ net::with_http_keys! {
         fingerprint: String,
         key_file: PathBuf,
         key_passphrase: Secret,
-        key_passphrase_file: Option<String>,
+        key_passphrase_file: Option<PathBuf>,
         region: String,
         compartments: Option<Vec<String>>,
         port: Option<u16>,
@@ -85,16 +88,11 @@ impl TryFrom<Keys> for Config {
         require(!keys.user.is_empty(), "api_key auth requires user")?;
         require(!keys.fingerprint.is_empty(), "api_key auth requires fingerprint")?;
         require(!keys.key_file.as_os_str().is_empty(), "api_key auth requires key_file")?;
-        let has_file = keys.key_passphrase_file.as_ref().is_some_and(|file| !file.is_empty());
-        for (key, is_given) in
-            [("key_passphrase", !keys.key_passphrase.is_empty()), ("key_passphrase_file", has_file)]
-        {
-            if is_given {
-                return Err(format!(
-                    "{key} is not served yet: write the key without one (openssl rsa -in key.pem -out plain.pem)"
-                ));
-            }
-        }
+        let key_passphrase_file = keys.key_passphrase_file.take().filter(|file| !file.as_os_str().is_empty());
+        require(
+            keys.key_passphrase.is_empty() || key_passphrase_file.is_none(),
+            "at most one of key_passphrase and key_passphrase_file must be configured",
+        )?;
         let compartments = keys.compartments.take().unwrap_or_default();
         if let Some(i) = compartments.iter().position(String::is_empty) {
             return Err(format!("oci_sd: compartments[{i}] must not be empty"));
@@ -111,6 +109,8 @@ impl TryFrom<Keys> for Config {
             user: keys.user,
             fingerprint: keys.fingerprint,
             key_file: keys.key_file,
+            key_passphrase: keys.key_passphrase,
+            key_passphrase_file,
         })
     }
 }
@@ -131,6 +131,7 @@ impl Kind for Config {
     fn set_directory(&mut self, dir: &Path) {
         self.http.set_directory(dir);
         self.key_file = dir.join(&self.key_file);
+        self.key_passphrase_file.iter_mut().for_each(|file| *file = dir.join(&*file));
     }
 
     fn start(&self, context: Context) -> Result<Task, SdError> {
@@ -162,10 +163,48 @@ fn authorization(config: &Config, key_pem: &[u8], url: &Url, date: &str) -> Resu
     ))
 }
 
+/// The key in `pem` without its passphrase; one that has none is returned as it is.
+fn decrypted(pem: &[u8], passphrase: &str) -> Result<Vec<u8>, String> {
+    let text = std::str::from_utf8(pem).map_err(|_| "the key is not PEM".to_owned())?;
+    if !text.contains("ENCRYPTED") {
+        return Ok(pem.to_owned());
+    }
+    let (label, document) = SecretDocument::from_pem(text).map_err(|err| {
+        format!(
+            "the key is encrypted in another way than PKCS#8 ({err}): rewrite it (openssl pkcs8 -topk8 -v2 aes256 -in key.pem -out new.pem)"
+        )
+    })?;
+    let sealed = EncryptedPrivateKeyInfo::try_from(document.as_bytes());
+    let sealed = sealed.map_err(|err| format!("{label} cannot be read: {err}"))?;
+    let opened = sealed.decrypt(passphrase).map_err(|_| "the passphrase does not open the key".to_owned())?;
+    let plain = opened.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|err| err.to_string())?;
+    Ok(plain.as_bytes().to_vec())
+}
+
 impl Oci {
     fn new(config: &Config, dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Result<Self, SdError> {
         let api = Api::new(&config.http, config.refresh_interval)?;
         Ok(Self { config: config.clone(), api, dir, clock, n_asked: 0 })
+    }
+
+    /// The key in PEM, without a passphrase.
+    fn key(&self) -> Result<Vec<u8>, SdError> {
+        let read = |what: &str, file: &Path| {
+            let bytes = self.dir.read(file);
+            bytes.map_err(|err| SdError::other(format!("reading OCI {what} {file:?}: {err}")))
+        };
+        let file = &self.config.key_file;
+        let key = read("key file", file)?;
+        let passphrase = match &self.config.key_passphrase_file {
+            Some(file) => String::from_utf8_lossy(&read("key passphrase file", file)?)
+                .trim_end_matches(['\r', '\n'])
+                .to_owned(),
+            None => self.config.key_passphrase.expose().to_owned(),
+        };
+        if passphrase.is_empty() {
+            return Ok(key);
+        }
+        decrypted(&key, &passphrase).map_err(|why| SdError::other(format!("OCI key file {file:?}: {why}")))
     }
 
     /// An answer, and the name of the next page.
@@ -174,9 +213,7 @@ impl Oci {
         if self.n_asked > BURST {
             tokio::time::sleep(PAUSE).await;
         }
-        let file = &self.config.key_file;
-        let key = self.dir.read(file);
-        let key = key.map_err(|err| SdError::other(format!("reading OCI key file {file:?}: {err}")))?;
+        let key = self.key()?;
         let now = jiff::Timestamp::from_millisecond(self.clock.now_ms()).unwrap_or_default();
         let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let signed = authorization(&self.config, &key, url, &date).map_err(SdError::other)?;
@@ -386,6 +423,30 @@ mod tests {
         assert!(err.starts_with("listing OCI instances in compartment c1: "), "{err}");
     }
 
+    #[tokio::test]
+    async fn a_key_may_have_a_passphrase() {
+        let sealed = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kinds/testdata/oci-encrypted.pem");
+        let fake = Fake::start(&[("/instances?compartmentId=c&limit=100", "[]")]).await;
+        let signed = async |more: &str| {
+            let mut oci = oci(&fake, &format!(", compartments: [c]{more}"));
+            oci.config.key_file = sealed.into();
+            oci.refresh().await?;
+            Ok::<_, SdError>(fake.asked().pop().unwrap().headers["authorization"].clone())
+        };
+        let mut plain = oci(&fake, ", compartments: [c]");
+        plain.refresh().await.unwrap();
+        let expected = fake.asked().pop().unwrap().headers["authorization"].clone();
+        assert_eq!(signed(", key_passphrase: hunter2").await.unwrap(), expected);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        stdx::DiskDir::anywhere().write_atomic(file.path(), b"hunter2\n").unwrap();
+        let of_file = format!(", key_passphrase_file: '{}'", file.path().display());
+        assert_eq!(signed(&of_file).await.unwrap(), expected);
+        let why = signed(", key_passphrase: wrong").await.unwrap_err().to_string();
+        assert!(why.ends_with("the passphrase does not open the key"), "{why}");
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        assert!(decrypted(old.as_bytes(), "x").unwrap_err().contains("openssl pkcs8 -topk8"));
+    }
+
     #[test]
     fn configurations_are_checked_as_prometheus_does() {
         for (text, expected) in [
@@ -394,6 +455,10 @@ mod tests {
             (
                 "{region: r, auth: x}",
                 "oci_sd: unknown auth method \"x\", expected \"api_key\" or \"instance_principal\"",
+            ),
+            (
+                "{region: r, tenancy: t, user: u, fingerprint: f, key_file: k, key_passphrase: p, key_passphrase_file: f}",
+                "oci_sd: at most one of key_passphrase and key_passphrase_file must be configured",
             ),
             (
                 "{region: r, tenancy: t, user: u, fingerprint: f, key_file: k, compartments: [a, '']}",

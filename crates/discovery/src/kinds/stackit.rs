@@ -43,6 +43,8 @@ struct Account {
     key_path: PathBuf,
     private_key: Secret,
     private_key_path: PathBuf,
+    /// STACKIT's own file of credentials, which may hold a private key that is named nowhere else.
+    credentials_path: PathBuf,
 }
 
 net::with_http_keys! {
@@ -58,7 +60,7 @@ net::with_http_keys! {
         private_key: Secret,
         service_account_key_path: PathBuf,
         private_key_path: PathBuf,
-        credentials_file_path: Option<String>,
+        credentials_file_path: PathBuf,
     }
 }
 
@@ -71,12 +73,6 @@ impl TryFrom<Keys> for Config {
         if endpoint.is_empty() && region.is_empty() {
             return Err("stackit_sd: endpoint and region missing".to_owned());
         }
-        if keys.credentials_file_path.take().is_some_and(|path| !path.is_empty()) {
-            return Err(
-                "credentials_file_path is not served: use service_account_key_path and private_key_path"
-                    .to_owned(),
-            );
-        }
         let text =
             if endpoint.is_empty() { format!("https://iaas.api.{region}.stackit.cloud") } else { endpoint };
         let has_account =
@@ -86,6 +82,7 @@ impl TryFrom<Keys> for Config {
             key_path: std::mem::take(&mut keys.service_account_key_path),
             private_key: std::mem::take(&mut keys.private_key),
             private_key_path: std::mem::take(&mut keys.private_key_path),
+            credentials_path: std::mem::take(&mut keys.credentials_file_path),
         });
         Ok(Self {
             endpoint: crate::http::checked_url(&text)
@@ -132,7 +129,20 @@ impl Account {
             SdError::other(format!("setting up authentication: the service account key is not JSON: {err}"))
         })?;
         let own = text(&key, "/credentials/privateKey");
-        let private = read(&self.private_key, &self.private_key_path)?;
+        let nothing = Secret::default();
+        let mut private = read(&self.private_key, &self.private_key_path)?;
+        if private.is_empty() && !self.credentials_path.as_os_str().is_empty() {
+            let file = read(&nothing, &self.credentials_path)?;
+            let file: Value = serde_json::from_str(&file).map_err(|err| {
+                SdError::other(format!(
+                    "setting up authentication: the file of credentials is not JSON: {err}"
+                ))
+            })?;
+            // As STACKIT's library: the path is looked at first.
+            let path = PathBuf::from(text(&file, "/STACKIT_PRIVATE_KEY_PATH"));
+            let key = Secret::new(text(&file, "/STACKIT_PRIVATE_KEY"));
+            private = read(if path.as_os_str().is_empty() { &key } else { &nothing }, &path)?;
+        }
         Ok(OAuth2 {
             client_id: text(&key, "/credentials/sub"),
             iss: text(&key, "/credentials/iss"),
@@ -235,6 +245,36 @@ mod tests {
         assert_eq!(fake.asked().pop().unwrap().headers["authorization"], "Bearer t");
         fake.answer(path, 403, &[], "no");
         assert!(stackit.refresh().await.unwrap_err().to_string().ends_with("403 Forbidden: no"));
+    }
+
+    #[tokio::test]
+    async fn the_private_key_may_stand_in_stackits_own_file() {
+        let fake = Fake::start(&[
+            ("/v1/projects/p/servers?details=true", SERVERS),
+            ("/token", r#"{"access_token": "t", "expires_in": 3600}"#),
+        ])
+        .await;
+        let key =
+            serde_json::json!({"credentials": {"sub": "s", "iss": "i", "aud": "a", "kid": "k"}}).to_string();
+        let text = format!(
+            "{{project: p, endpoint: '{}', service_account_key: '{key}', credentials_file_path: c.json}}",
+            fake.url
+        );
+        let mut config: Config = fake::config(&text).unwrap();
+        config.token_url = fake.url.join("token").unwrap().to_string();
+        for file in [
+            serde_json::json!({"STACKIT_PRIVATE_KEY": KEY}),
+            serde_json::json!({"STACKIT_PRIVATE_KEY_PATH": "key.pem", "STACKIT_PRIVATE_KEY": "not this one"}),
+        ] {
+            let dir = stdx::MemDir::new();
+            dir.write_atomic(Path::new("c.json"), file.to_string().as_bytes()).unwrap();
+            dir.write_atomic(Path::new("key.pem"), KEY.as_bytes()).unwrap();
+            let mut stackit = Stackit::new(&config, &dir).unwrap();
+            assert_eq!(stackit.refresh().await.unwrap()[0].targets.len(), 1);
+            assert_eq!(fake.asked().pop().unwrap().headers["authorization"], "Bearer t");
+        }
+        let why = Stackit::new(&config, &stdx::MemDir::new()).unwrap_err().to_string();
+        assert!(why.contains("c.json"), "{why}");
     }
 
     #[test]
