@@ -159,6 +159,41 @@ fn keys_of_rules_that_are_not_known_are_read_over_when_that_is_asked_for() {
 }
 
 #[test]
+fn configurations_are_judged_as_prometheus_judges_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |text: &str, code: i32, word: &str| {
+        let path = folder.path().join("a.yml");
+        std::fs::write(&path, text).unwrap();
+        let (got, out, err) = run(&["check", "config", path.to_str().unwrap()]);
+        assert!(got == code && format!("{out}{err}").contains(word), "{text}: {got}: {out}{err}");
+    };
+    check("storage: {tsdb: {stale_series_compaction_threshold: 0.5}}\n", 0, "has no effect");
+    let legacy = "global: {metric_name_validation_scheme: legacy}\n";
+    let rule = "[{target_label: a-b}]";
+    for section in [
+        format!("scrape_configs: [{{job_name: j, relabel_configs: {rule}}}]"),
+        format!("scrape_configs: [{{job_name: j, metric_relabel_configs: {rule}}}]"),
+        format!("remote_write: [{{url: 'http://h/', write_relabel_configs: {rule}}}]"),
+        format!("alerting: {{alert_relabel_configs: {rule}}}"),
+        format!("alerting: {{alertmanagers: [{{alert_relabel_configs: {rule}}}]}}"),
+    ] {
+        check(&section, 0, "");
+        let refused = "\"a-b\" is invalid 'target_label' for replace action";
+        check(&format!("{legacy}{section}"), 1, refused);
+    }
+    let utf8 = "scrape_configs: [{job_name: j, metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}]";
+    check(utf8, 1, "utf8 metric names requested");
+    let empty = "scrape_configs: [{job_name: j, static_configs: [{targets: ['']}]}]";
+    check(empty, 1, "instance 0 in group 0: no address");
+    check("global: {sample_limit: 1e6, metric_name_escaping_scheme: ''}\n", 0, "");
+    check(
+        "global: {sample_limit: 1.5}\n",
+        1,
+        "a.yml:1:10: invalid value of type floating point, expected a whole number",
+    );
+}
+
+#[test]
 fn checks_say_which_file_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let check = |command: &str, text: &str, code: i32, words: &[&str]| {

@@ -159,7 +159,7 @@ fn each_mistake_in_a_configuration_has_its_message() {
         ("bearer_token: a\nbasic_auth: {username: b}", "at most one of basic_auth"),
         ("authorization: {type: Basic, credentials: a}", "authorization type cannot be set to \"basic\""),
         ("scrape_protocols: []", "scrape_protocols cannot be empty"),
-        ("scrape_protocols: [a]", "unknown variant"),
+        ("scrape_protocols: [a]", "unknown scrape protocol a, supported: "),
         ("file_sd_configs: [{files: ['a.txt']}]", "path name \"a.txt\" is not valid for file discovery"),
         (
             "tls_config: {cert_file: a}",

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::labels::{Labels, LabelsBuilder, quoted};
+use crate::labels::{Labels, LabelsBuilder, is_legacy_label_name, quoted};
 use crate::regex::{Regex, RegexError};
 
 /// Between the values of several source labels, unless a rule says otherwise.
@@ -111,6 +111,14 @@ pub enum RelabelError {
         /// `labelmap`.
         action: Action,
     },
+    /// The label that is written is not of the alphabet that was asked for.
+    #[error("{} is invalid 'target_label' for {action} action", quoted(.target))]
+    TargetName {
+        /// As it was written.
+        target: String,
+        /// What writes it.
+        action: Action,
+    },
     /// `keepequal` and `dropequal` take sources and a target alone.
     #[error("{0} action requires only 'source_labels' and `target_label`, and no other fields")]
     OnlySourceAndTarget(Action),
@@ -198,6 +206,52 @@ impl RelabelConfig {
         }
         Ok(())
     }
+
+    /// Whether the labels it writes are of the classic alphabet: what `metric_name_validation_scheme: legacy` asks for.
+    ///
+    /// # Errors
+    /// In Prometheus' words.
+    pub fn validate_legacy(&self) -> Result<(), RelabelError> {
+        use Action::{DropEqual, HashMod, KeepEqual, LabelMap, Lowercase, Replace, Uppercase};
+        let action = self.action;
+        let is_good = match action {
+            Replace if self.target_label.contains('$') => is_legacy_template(&self.target_label),
+            Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual => {
+                is_legacy_label_name(&self.target_label)
+            }
+            LabelMap if !is_legacy_template(&self.replacement) => {
+                let replacement = self.replacement.clone();
+                return Err(RelabelError::LabelMapReplacement { replacement, action });
+            }
+            _ => true,
+        };
+        let target = || self.target_label.clone();
+        if is_good { Ok(()) } else { Err(RelabelError::TargetName { target: target(), action }) }
+    }
+}
+
+/// Whether `text` makes names of the classic alphabet: letters, digits and underscores, `$1` and `${1}` between them, no digit first.
+fn is_legacy_template(text: &str) -> bool {
+    let words =
+        |text: &str| text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let is_first = rest.len() == text.len();
+        let n_bytes = match rest.strip_prefix('$') {
+            Some(after) => match after.strip_prefix('{') {
+                Some(inner) if words(inner) > 0 && inner[words(inner)..].starts_with('}') => words(inner) + 3,
+                None if words(after) > 0 => words(after) + 1,
+                _ => return false,
+            },
+            None if is_first && rest.starts_with(|c: char| c.is_ascii_digit()) => return false,
+            None => words(rest),
+        };
+        if n_bytes == 0 {
+            return false;
+        }
+        rest = &rest[n_bytes..];
+    }
+    !text.is_empty()
 }
 
 /// A rule as it is written.

@@ -6,7 +6,10 @@
 //! leaves the default (see [`null_as_default`]), merge keys work.
 //! Never prints the file's text, so that an error cannot give a secret away.
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Unexpected, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, UserMessageFormatter};
 
 /// Longest accepted file, in bytes. Chosen: Prometheus has no limit; large generated files reach a few megabytes.
@@ -26,7 +29,7 @@ pub struct YamlError {
 }
 
 /// `prometheus.yml:12:5: message`.
-impl std::fmt::Display for YamlError {
+impl Display for YamlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.line == 0 {
             return write!(f, "{}: {}", self.file, self.message);
@@ -62,6 +65,59 @@ pub fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// For keys that name one of several: without a value or with an empty one, none is named, as in Go.
+///
+/// # Errors
+/// With the words of `T`.
+pub fn empty_as_none<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+/// For whole numbers that may be written as floats, `1e6`, as in Go; one with a fraction is refused rather than cut.
+///
+/// # Errors
+/// When it is not a whole number from 0 on.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    deserializer.deserialize_any(WholeVisitor)
+}
+
+struct WholeVisitor;
+
+impl<'de> Visitor<'de> for WholeVisitor {
+    type Value = Option<u64>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a whole number, 0 or more")
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<u64>, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Option<u64>, E> {
+        Ok(Some(number))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Option<u64>, E> {
+        let refuse = || E::invalid_value(Unexpected::Signed(number), &self);
+        u64::try_from(number).map(Some).map_err(|_| refuse())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Option<u64>, E> {
+        // Below this a float is a number of 64 bits.
+        const FLOAT_MAX: f64 = 1e19;
+        let is_whole = number.fract() == 0.0 && (0.0..FLOAT_MAX).contains(&number);
+        if is_whole {
+            Ok(Some(number as u64))
+        } else {
+            Err(E::invalid_value(Unexpected::Float(number), &self))
+        }
+    }
 }
 
 fn options(text_bytes: usize) -> serde_saphyr::Options {
@@ -136,6 +192,10 @@ mod tests {
         flag: bool,
         interval: crate::Duration,
         list: Vec<Inner>,
+        #[serde(deserialize_with = "whole")]
+        limit: Option<u64>,
+        #[serde(deserialize_with = "empty_as_none")]
+        kind: Option<crate::Duration>,
     }
 
     #[derive(Debug, serde::Deserialize)]
@@ -164,6 +224,27 @@ mod tests {
         check("name:\nflag:\n", "\"\" false 0s []");
         check("interval: 90s\nlist: [{port: 1}]\n", "\"\" false 1m30s [1]");
         check("list:\n- &a {port: 7}\n- <<: *a\n", "\"\" false 0s [7, 7]");
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_as_floats() {
+        let limit =
+            |text: &str| parse::<Config>("a.yml", &format!("limit: {text}")).map(|config| config.limit);
+        for (text, number) in [("7", 7), ("0", 0), ("1e3", 1000), ("5.0", 5), ("0x10", 16)] {
+            assert_eq!(limit(text), Ok(Some(number)), "{text}");
+        }
+        assert_eq!((limit(""), limit("null")), (Ok(None), Ok(None)));
+        for text in ["1.5", "-1", "-1.0", "1e30", "many", "'5'", "true", "[]"] {
+            assert!(limit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_name_names_nothing() {
+        let kind = |text: &str| parse::<Config>("a.yml", &format!("kind: {text}")).map(|config| config.kind);
+        assert_eq!((kind(""), kind("''")), (Ok(None), Ok(None)));
+        assert_eq!(kind("5s").unwrap(), Some(crate::Duration::from_secs(5)));
+        assert!(kind("x").unwrap_err().to_string().contains("not a valid duration string"));
     }
 
     #[test]

@@ -135,8 +135,9 @@ struct RawGroup {
     name: Spanned<String>,
     interval: Option<Duration>,
     query_offset: Option<Duration>,
-    #[serde(default)]
-    limit: usize,
+    /// Below zero as zero, which is no limit.
+    #[serde(default, deserialize_with = "null_as_default")]
+    limit: i64,
     #[serde(default, deserialize_with = "null_as_default")]
     labels: BTreeMap<String, Spanned<String>>,
     #[serde(default, deserialize_with = "null_as_default")]
@@ -241,7 +242,7 @@ impl Checker<'_> {
             name: raw.name.value,
             interval_ms: raw.interval.map(Duration::as_ms).filter(|ms| *ms > 0),
             query_offset_ms: raw.query_offset.map(Duration::as_ms),
-            limit: raw.limit,
+            limit: usize::try_from(raw.limit).unwrap_or(0),
             rules,
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use discovery::SdConfig;
-use model::labels::is_legacy_label_name;
+use model::labels::{is_legacy_label_name, quoted};
 use model::relabel::RelabelConfig;
 use model::{Duration, Labels};
 use net::HttpClientConfig;
@@ -37,6 +37,14 @@ pub enum ScrapeConfigError {
     DuplicateJob {
         /// Which job.
         job: String,
+    },
+    /// Names are asked for, or written by a rule, that the job's scheme of names does not allow.
+    #[error("{why} for scrape config with job name {job:?}")]
+    Names {
+        /// Which job.
+        job: String,
+        /// What is wrong, in the words of the check.
+        why: String,
     },
 }
 
@@ -353,6 +361,13 @@ impl ScrapeConfigFile {
                 ValidationScheme::Utf8 => EscapingScheme::AllowUtf8,
                 ValidationScheme::Legacy => EscapingScheme::Underscores,
             });
+        if name_validation == ValidationScheme::Legacy {
+            let mut rules = keys.relabel_configs.iter().chain(&keys.metric_relabel_configs);
+            let checked = rules.try_for_each(RelabelConfig::validate_legacy);
+            checked.map_err(|why| ScrapeConfigError::Names { job: job.clone(), why: why.to_string() })?;
+        }
+        check_escaping(keys.metric_name_escaping_scheme.or(global.name_escaping), name_validation)
+            .map_err(|why| ScrapeConfigError::Names { job: job.clone(), why })?;
         let histograms = histograms(&keys, &global.histograms);
         Ok(ScrapeConfig {
             job,
@@ -408,17 +423,40 @@ fn histograms(own: &JobKeys, of_all: &HistogramPolicy) -> HistogramPolicy {
 
 /// A format that targets may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 #[expect(missing_docs, reason = "named as in the file")]
 pub enum ScrapeProtocol {
     PrometheusProto,
-    #[serde(rename = "PrometheusText0.0.4")]
     PrometheusText004,
-    #[serde(rename = "PrometheusText1.0.0")]
     PrometheusText100,
-    #[serde(rename = "OpenMetricsText0.0.1")]
     OpenMetricsText001,
-    #[serde(rename = "OpenMetricsText1.0.0")]
     OpenMetricsText100,
+}
+
+impl std::str::FromStr for ScrapeProtocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "PrometheusProto" => Ok(Self::PrometheusProto),
+            "PrometheusText0.0.4" => Ok(Self::PrometheusText004),
+            "PrometheusText1.0.0" => Ok(Self::PrometheusText100),
+            "OpenMetricsText0.0.1" => Ok(Self::OpenMetricsText001),
+            "OpenMetricsText1.0.0" => Ok(Self::OpenMetricsText100),
+            _ => Err(format!(
+                "unknown scrape protocol {text}, supported: [OpenMetricsText0.0.1 OpenMetricsText1.0.0 PrometheusProto \
+                 PrometheusText0.0.4 PrometheusText1.0.0]"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for ScrapeProtocol {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 impl ScrapeProtocol {
@@ -476,8 +514,7 @@ fn check_escaping(escaping: Option<EscapingScheme>, validation: ValidationScheme
 }
 
 /// Which names are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ValidationScheme {
     /// Any UTF-8.
     #[default]
@@ -486,16 +523,43 @@ pub enum ValidationScheme {
     Legacy,
 }
 
+impl std::str::FromStr for ValidationScheme {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "utf8" => Ok(Self::Utf8),
+            "legacy" => Ok(Self::Legacy),
+            _ => Err(format!(
+                "unrecognized ValidationScheme: {}, must be either 'utf8' or 'legacy'",
+                quoted(text)
+            )),
+        }
+    }
+}
+
 /// How targets shall write names outside the classic alphabet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in the file")]
 pub enum EscapingScheme {
-    #[serde(rename = "allow-utf-8")]
     AllowUtf8,
     Underscores,
     Dots,
     Values,
+}
+
+impl std::str::FromStr for EscapingScheme {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::AllowUtf8, Self::Underscores, Self::Dots, Self::Values];
+        all.into_iter().find(|scheme| scheme.as_str() == text).ok_or_else(|| {
+            format!(
+                "unknown name escaping method specified, must be one of 'allow-utf-8', 'underscores', 'dots', or 'values', got {}",
+                quoted(text)
+            )
+        })
+    }
 }
 
 impl EscapingScheme {

@@ -39,7 +39,7 @@ pub struct Target {
 pub enum Built {
     /// A target.
     Active(Box<Target>),
-    /// A rule dropped it, or no address was left.
+    /// A rule dropped it.
     Dropped {
         /// What discovery said.
         discovered: Labels,
@@ -63,7 +63,7 @@ pub fn build(config: &ScrapeConfig, group: &TargetGroup, own: &Labels) -> Built 
     }
     let labels = builder.build();
     let Some(address) = labels.get("__address__") else {
-        return Built::Dropped { discovered };
+        return Built::Failed { discovered, reason: "no address".to_owned() };
     };
     match finish(config, &labels, address) {
         Ok(Finished { url, shown_url, interval, timeout, histograms }) => {
@@ -265,7 +265,7 @@ mod tests {
             "{job_name: a, relabel_configs: [{target_label: __address__, replacement: ''}]}",
             "h:1",
             &[],
-            "dropped",
+            "no address",
         );
         check("job_name: a", "http://h:1/", &[], "\"http://h:1/\" is not a valid hostname");
         check(

@@ -81,6 +81,7 @@ impl TryFrom<Keys> for Config {
         if keys.access_key.is_empty() {
             return Err("access_key is mandatory".to_owned());
         }
+        check_forms(&keys)?;
         let api_url = keys.api_url.take().unwrap_or_else(|| API_URL.to_owned());
         Ok(Self {
             role,
@@ -95,6 +96,47 @@ impl TryFrom<Keys> for Config {
             http: keys.take_http()?,
         })
     }
+}
+
+/// Whether keys and ids look as Scaleway makes them; what it says of each is its own library's.
+fn check_forms(keys: &Keys) -> Result<(), String> {
+    const UUID: &str = "a UUID: xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    let refuse = |what: &str, text: &str, form: &str| {
+        Err(format!("scaleway-sdk-go: invalid {what} format '{text}', expected {form}"))
+    };
+    let access = &keys.access_key;
+    let is_upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    if access.len() != 20 || !access.starts_with("SCW") || !access.bytes().all(is_upper) {
+        return refuse("access key", access, "SCWXXXXXXXXXXXXXXXXX format");
+    }
+    // What was written is not shown: it may be a secret in the wrong form.
+    if !keys.secret_key.is_empty() && !is_uuid(keys.secret_key.expose()) {
+        return refuse("secret key", "<secret>", UUID);
+    }
+    if !is_uuid(&keys.project_id) {
+        return refuse("project ID", &keys.project_id, UUID);
+    }
+    match keys.zone.as_deref() {
+        Some("") => Err("scaleway-sdk-go: default zone cannot be empty".to_owned()),
+        Some(zone) if !is_zone(zone) => refuse("default zone", zone, "one as fr-par-1"),
+        _ => Ok(()),
+    }
+}
+
+/// `8-4-4-4-12` hexadecimal digits.
+fn is_uuid(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').collect();
+    let is_hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(is_hex)
+}
+
+/// `fr-par-1`
+fn is_zone(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').collect();
+    let [country, city, number] = parts[..] else { return false };
+    let is_lower = |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && (1..=2).contains(&number.len());
+    country.len() == 2 && is_lower(country) && (3..=7).contains(&city.len()) && is_lower(city) && is_number
 }
 
 impl Kind for Config {
@@ -312,13 +354,19 @@ mod tests {
     use super::*;
     use crate::fake::{self, Fake};
 
+    /// Of nobody, in the forms that Scaleway's have.
+    const ID: &str = "11111111-1111-1111-1111-111111111111";
+    const ACCESS: &str = "SCWXXXXXXXXXXXXXXXXX";
+
     async fn check(more: &str, fake: &Fake, expected: &[&str]) {
-        let text =
-            format!("{{project_id: p, access_key: a, secret_key: s, api_url: '{}', {more}}}", fake.url);
+        let text = format!(
+            "{{project_id: {ID}, access_key: {ACCESS}, secret_key: {ID}, api_url: '{}', {more}}}",
+            fake.url
+        );
         let dir = Arc::new(stdx::dir::DiskDir::anywhere());
         let mut scaleway = Scaleway::new(&fake::config(&text).unwrap(), dir).unwrap();
         assert_eq!(fake::labels(&scaleway.refresh().await.unwrap()), expected);
-        assert_eq!(fake.asked()[0].headers["x-auth-token"], "s");
+        assert_eq!(fake.asked()[0].headers["x-auth-token"], ID);
     }
 
     #[tokio::test]
@@ -359,16 +407,16 @@ mod tests {
 
     #[tokio::test]
     async fn bare_metal_becomes_targets() {
-        let servers = r#"{"servers": [{"id": "1", "name": "n", "zone": "z-1", "status": "ready", "project_id": "p", "offer_id": "o", "install": {"os_id": "u"},
+        let servers = r#"{"servers": [{"id": "1", "name": "n", "zone": "fr-par-1", "status": "ready", "project_id": "p", "offer_id": "o", "install": {"os_id": "u"},
             "ips": [{"version": "IPv6", "address": "2001::1"}, {"version": "IPv4", "address": "1.2.3.4"}]}], "total_count": 1}"#;
         let fake = Fake::start(&[
-            ("/baremetal/v1/zones/z-1/servers?tags=x&page=1", servers),
+            ("/baremetal/v1/zones/fr-par-1/servers?tags=x&page=1", servers),
             (
-                "/baremetal/v1/zones/z-1/offers?page=1",
+                "/baremetal/v1/zones/fr-par-1/offers?page=1",
                 r#"{"offers": [{"id": "o", "name": "EM-A"}], "total_count": 1}"#,
             ),
             (
-                "/baremetal/v1/zones/z-1/os?page=1",
+                "/baremetal/v1/zones/fr-par-1/os?page=1",
                 r#"{"os": [{"id": "u", "name": "Ubuntu", "version": "22.04"}], "total_count": 1}"#,
             ),
         ])
@@ -377,9 +425,9 @@ mod tests {
             r#"{__address__="1.2.3.4:80", __meta_scaleway_baremetal_id="1", __meta_scaleway_baremetal_name="n", "#,
             r#"__meta_scaleway_baremetal_os_name="Ubuntu", __meta_scaleway_baremetal_os_version="22.04", __meta_scaleway_baremetal_project_id="p", "#,
             r#"__meta_scaleway_baremetal_public_ipv4="1.2.3.4", __meta_scaleway_baremetal_public_ipv6="2001::1", "#,
-            r#"__meta_scaleway_baremetal_status="ready", __meta_scaleway_baremetal_type="EM-A", __meta_scaleway_baremetal_zone="z-1"}"#,
+            r#"__meta_scaleway_baremetal_status="ready", __meta_scaleway_baremetal_type="EM-A", __meta_scaleway_baremetal_zone="fr-par-1"}"#,
         );
-        check("role: baremetal, zone: z-1, tags_filter: [x]", &fake, &[expected]).await;
+        check("role: baremetal, zone: fr-par-1, tags_filter: [x]", &fake, &[expected]).await;
     }
 
     #[test]
@@ -393,5 +441,28 @@ mod tests {
         ] {
             assert_eq!(fake::config::<Config>(text).unwrap_err(), format!("p.yml: {expected}"));
         }
+        for (own, expected) in [
+            ("access_key: a", "access key format 'a', expected SCWXXXXXXXXXXXXXXXXX format"),
+            (
+                "access_key: SCWxxxxxxxxxxxxxxxxx",
+                "access key format 'SCWxxxxxxxxxxxxxxxxx', expected SCWXXXXXXXXXXXXXXXXX format",
+            ),
+            (
+                "secret_key: hunter2",
+                "secret key format '<secret>', expected a UUID: xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
+            ),
+            ("project_id: p", "project ID format 'p', expected a UUID: xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
+            ("zone: paris", "default zone format 'paris', expected one as fr-par-1"),
+        ] {
+            let keys = [("project_id", ID), ("access_key", ACCESS), ("secret_key", ID)];
+            let others = keys.iter().filter(|(name, _)| !own.starts_with(name));
+            let others: String = others.map(|(name, value)| format!(", {name}: {value}")).collect();
+            let err = fake::config::<Config>(&format!("{{role: instance, {own}{others}}}")).unwrap_err();
+            assert_eq!(err, format!("p.yml: scaleway-sdk-go: invalid {expected}"));
+        }
+        let empty =
+            format!("{{role: instance, project_id: {ID}, access_key: {ACCESS}, secret_key: {ID}, zone: ''}}");
+        let why = "p.yml: scaleway-sdk-go: default zone cannot be empty";
+        assert_eq!(fake::config::<Config>(&empty).unwrap_err(), why);
     }
 }

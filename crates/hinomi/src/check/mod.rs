@@ -77,7 +77,8 @@ fn config(file: &Path, args: &ConfigArgs) -> Report {
     if args.is_syntax_only {
         return report;
     }
-    report.errors.extend(config.warnings);
+    report.errors.extend(config.missing);
+    report.warnings.extend(config.warnings);
     if let Some(file) = &config.own.alertmanager_file {
         let named = alertmanager(file);
         report.errors.extend(named.errors);

@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::relabel::RelabelConfig;
 use model::yaml::{self, YamlError};
 use rules::{AlertingConfig, BuiltinRules, GroupSpec};
 use scrape::{GlobalConfig, ScrapeConfig};
@@ -62,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
+    /// Names of files that are not there; no error for a server, which may get them later.
+    pub(crate) missing: Vec<String>,
 /// How far a configuration is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
@@ -215,6 +218,9 @@ impl Config {
         found.errors.extend(unspeakable(&file.global, &file.otlp).map(|why| format!("{name}: {why}")));
         let mut alerting = file.alerting;
         alerting.set_directory(dir);
+        found.errors.extend(
+            unwritable(&file.global, &file.alerting, &file.remote_write).map(|why| format!("{name}: {why}")),
+        );
         let mut remote_write = file.remote_write;
         remote_write.iter_mut().for_each(|config| config.set_directory(dir));
         let mut remote_read = file.remote_read;
@@ -243,6 +249,7 @@ impl Config {
 }
 
 /// The sections of all jobs, those of other files included.
+            missing: found.missing,
 fn sections(name: &str, text: &str, more: &[PathBuf], disk: &dyn Dir) -> BTreeMap<String, String> {
     let mut sections = show::sections(name, text);
     for path in more {
@@ -274,6 +281,25 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
     let mut paths = Vec::new();
     for pattern in patterns {
         // As Prometheus: wildcards in the last element only.
+/// Why relabelling outside of jobs may not write what it writes.
+fn unwritable(
+    global: &GlobalConfig,
+    alerting: &AlertingConfig,
+    remote_write: &[remote::RemoteWriteConfig],
+) -> Option<String> {
+    let of_managers = alerting
+        .alertmanagers
+        .iter()
+        .flat_map(|one| one.relabel_configs.iter().chain(&one.alert_relabel_configs));
+    let sent = remote_write.iter().flat_map(|one| &one.relabel);
+    let mut rules = alerting.alert_relabel_configs.iter().chain(of_managers).chain(sent);
+    let is_legacy = global.name_validation == scrape::config::ValidationScheme::Legacy;
+    is_legacy
+        .then(|| rules.try_for_each(RelabelConfig::validate_legacy).err())
+        .flatten()
+        .map(|why| why.to_string())
+}
+
         let head = Path::new(pattern).parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
         if head.contains('*') {
             found
@@ -286,7 +312,7 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
             discovery::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
         // A pattern that fits nothing yet is usual: conf.d/*.yml.
         if files.is_empty() && !pattern.contains('*') {
-            found.warnings.push(format!("{key}: {full} names no file that is there"));
+            found.missing.push(format!("{key}: {full} names no file that is there"));
         }
         paths.extend(files);
     }
@@ -308,6 +334,7 @@ struct Findings {
 /// Reads a file of `scrape_config_files`.
 fn scrape_file(disk: &dyn Dir, path: &Path) -> Result<ScrapeFile, String> {
     let shown = path.display().to_string();
+    missing: Vec<String>,
     let text = read(disk, path).map_err(|why| format!("{shown}: {why}"))?;
     yaml::parse(&shown, &text).map_err(|err| err.to_string())
 }

@@ -136,7 +136,7 @@ impl Running {
         self.own.apply(&config, &self.scraping);
         self.engine.store(Arc::new(engine));
         self.queries.take_log(query_log);
-        config.warnings.iter().for_each(|warning| warn!("{warning}"));
+        config.warnings.iter().chain(&config.missing).for_each(|warning| warn!("{warning}"));
         let status = api::ConfigStatus {
             yaml: config.shown.clone(),
             scrape_configs: config.sections.clone(),

@@ -18,6 +18,35 @@ fn check_refused(rule: serde_json::Value, expected: &str) {
     assert_eq!(err.to_string(), expected, "{text}");
 }
 
+#[test]
+fn the_classic_alphabet_is_kept_where_it_is_asked_for() {
+    let check = |rule: serde_json::Value, expected: &str| {
+        let rule: RelabelConfig = serde_json::from_value(rule).expect("a rule");
+        let got = rule.validate_legacy().map_or_else(|err| err.to_string(), |()| "good".to_owned());
+        assert_eq!(got, expected, "{rule:?}");
+    };
+    for good in ["a", "_1", "$1", "${1}", "a_${name}_b", "$1x2", "${1}2"] {
+        check(serde_json::json!({"target_label": good}), "good");
+        check(serde_json::json!({"action": "labelmap", "replacement": good}), "good");
+    }
+    for bad in ["a-b", "é", "1a", "a b", "$", "${", "${}", "${a-b}", "$-", "a$1-"] {
+        let quoted = quoted(bad);
+        check(
+            serde_json::json!({"target_label": bad}),
+            &format!("{quoted} is invalid 'target_label' for replace action"),
+        );
+        check(
+            serde_json::json!({"action": "labelmap", "replacement": bad}),
+            &format!("{quoted} is invalid 'replacement' for labelmap action"),
+        );
+    }
+    for action in ["lowercase", "uppercase", "keepequal", "dropequal"] {
+        let why = format!("\"${{1}}\" is invalid 'target_label' for {action} action");
+        check(serde_json::json!({"action": action, "source_labels": ["a"], "target_label": "${1}"}), &why);
+    }
+    check(serde_json::json!({"action": "keep", "source_labels": ["a-b"]}), "good");
+}
+
 macro_rules! rules {
     ($($json:tt)*) => { serde_json::json!([$($json)*]) };
 }
