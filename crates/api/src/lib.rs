@@ -21,6 +21,7 @@ mod push;
 mod respond;
 mod routes;
 mod state;
+mod trace;
 mod ui;
 mod v1;
 mod v2;

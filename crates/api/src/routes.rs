@@ -16,7 +16,7 @@ use crate::v1::{
     admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search,
     self_metrics, series, status, targets, try_rules, write,
 };
-use crate::{agent, consoles, federate, lifecycle, metrics, notices, ui};
+use crate::{agent, consoles, federate, lifecycle, metrics, notices, trace, ui};
 
 /// All routes, below the route prefix.
 pub fn router(shell: Arc<Shell>) -> Router {
@@ -53,7 +53,8 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .nest("/api/v2", v2)
         .fallback(ui::serve)
         .layer(from_fn_with_state(shell.clone(), agent::refuse))
-        .layer(from_fn_with_state(shell.clone(), metrics::count));
+        .layer(from_fn_with_state(shell.clone(), metrics::count))
+        .layer(from_fn(trace::span));
     // Around everything: which methods a path has is said by the router, outside of what is wrapped around its routes.
     Router::new().fallback_service(below_prefix(routes, shell)).layer(from_fn(lifecycle::methods))
 }
@@ -80,7 +81,8 @@ pub fn manager_router(shell: Arc<Shell>, limits: RequestLimits) -> Router {
         .route("/metrics", get(metrics::page))
         .fallback(ui::serve)
         .layer(from_fn_with_state(limits, limits::keep))
-        .layer(from_fn_with_state(shell.clone(), metrics::count));
+        .layer(from_fn_with_state(shell.clone(), metrics::count))
+        .layer(from_fn(trace::span));
     below_prefix(routes, shell)
 }
 

@@ -3,15 +3,19 @@
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
+use spans::{Program, Tracer};
 use stdx::{Clock, SystemClock};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Context, Filter, Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 /// The form of a line.
@@ -24,9 +28,11 @@ enum Form {
 
 /// Starts logging. `format` is `logfmt` or `json`; logfmt on a terminal becomes a short form for eyes.
 ///
+/// Spans go to the tracer that comes back, which is off until a configuration says otherwise.
+///
 /// # Errors
 /// When level or format is unknown.
-pub(crate) fn start(level: &str, format: &str) -> Result<()> {
+pub(crate) fn start(level: &str, format: &str, program: &'static str) -> Result<Tracer> {
     let Ok(filter) = LevelFilter::from_str(level) else {
         bail!("--log.level: {level:?} is none of error, warn, info, debug");
     };
@@ -36,14 +42,39 @@ pub(crate) fn start(level: &str, format: &str) -> Result<()> {
         "logfmt" => Form::Logfmt,
         _ => bail!("--log.format: {format:?} is none of logfmt, json"),
     };
-    let subscriber = tracing_subscriber::fmt()
+    let program = Program { name: program, version: crate::build::VERSION };
+    let tracer = Tracer::new(program, Arc::new(SystemClock::new()));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_max_level(filter)
         .event_format(Lines { form, clock: SystemClock::new() })
-        .finish();
+        .with_filter(Events(filter));
+    let subscriber = tracing_subscriber::registry().with(lines).with(tracer.layer());
     // A second start, in tests only, keeps the first.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    Ok(tracer)
+}
+
+/// What becomes a line: events up to a level, and no spans.
+struct Events(LevelFilter);
+
+impl Events {
+    fn takes(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() <= self.0
+    }
+}
+
+impl<S> Filter<S> for Events {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.takes(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.takes(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.0)
+    }
 }
 
 struct Lines {

@@ -216,7 +216,8 @@ fn checks_say_which_file_line_and_column() {
     check("config", "a: [\n", 1, &["a.yml:"]);
     check("config", "remote_write:\n- url: http://x\n", 0, &[]);
     check("config", "remote_write:\n- name: x\n", 1, &["url for remote_write is empty"]);
-    check("config", "tracing:\n  endpoint: x\n", 1, &["a.yml:2:3: tracing is not served yet"]);
+    check("config", "tracing: {endpoint: 'c:4317', headers: {a: b}}\n", 0, &[]);
+    check("config", "tracing: {client_type: http}\n", 1, &["a.yml:1:10: tracing endpoint must be set"]);
     check("config", "hinomi:\n  builtin_rules: {disabled: [Nope]}\n", 1, &["no rule \"Nope\"; there are "]);
     check("config", "hinomi:\n  builtin_rules: maybe\n", 1, &["a.yml:2:"]);
     std::fs::write(folder.path().join("am.yml"), "route: {receiver: x}\nreceivers: [{name: y}]\n").unwrap();

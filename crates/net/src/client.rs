@@ -28,6 +28,7 @@ use crate::decompress;
 use crate::error::{BuildError, Cause, HttpError, plain_io_error};
 use crate::proxy::{ProxyRules, ProxyServer};
 use crate::tls::TlsFiles;
+use crate::trace;
 
 /// How many redirects are followed. From Go's http.Client.
 const REDIRECTS_MAX: usize = 10;
@@ -133,12 +134,22 @@ pub enum Reach {
     Socket(PathBuf),
 }
 
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Over TLS what both sides know best, otherwise HTTP/1.1.
+    Usual,
+    /// HTTP/2 from the first byte, without TLS too, as gRPC needs it.
+    Http2,
+}
+
 type Pool = Client<Connector, Full<Bytes>>;
 
 /// A client with one configuration and its pool of connections.
 pub struct HttpClient {
     config: HttpClientConfig,
     reach: Reach,
+    version: Version,
     proxy: ProxyRules,
     dir: DiskDir,
     /// Adds what only another server's answer can give.
@@ -179,6 +190,15 @@ impl HttpClient {
         signing: Option<&Signing>,
         reach: Reach,
     ) -> Result<Self, BuildError> {
+        Self::speaking(Version::Usual, config, signing, reach)
+    }
+
+    pub(crate) fn speaking(
+        version: Version,
+        config: &HttpClientConfig,
+        signing: Option<&Signing>,
+        reach: Reach,
+    ) -> Result<Self, BuildError> {
         let proxy = ProxyRules::new(&config.proxy, |name| std::env::var(name).ok());
         let dir = DiskDir::anywhere();
         let files = match &config.tls_config {
@@ -189,9 +209,10 @@ impl HttpClient {
             }
             None => TlsFiles::default(),
         };
-        let pool = pool(config, files.clone(), proxy.clone(), reach.clone());
+        let pool = pool(version, Connector::new(config, files.clone(), proxy.clone(), reach.clone()));
         let authorizer = Authorizer::new(config, signing)?;
-        Ok(Self { config: config.clone(), reach, proxy, dir, authorizer, pool: RwLock::new((files, pool)) })
+        let pool = RwLock::new((files, pool));
+        Ok(Self { config: config.clone(), reach, version, proxy, dir, authorizer, pool })
     }
 
     /// Its configuration.
@@ -329,6 +350,9 @@ impl HttpClient {
         let _ = bare.set_username("");
         let _ = bare.set_password(None);
         bare.set_fragment(None);
+        if let Some(parent) = trace::parent() {
+            headers.entry(trace::PARENT).or_insert(parent);
+        }
         let uri: Uri = bare.as_str().parse().map_err(|err| invalid(format!("{err}: {}", shown(url))))?;
         let mut request = http::Request::new(Full::new(body));
         *request.method_mut() = method.clone();
@@ -349,7 +373,8 @@ impl HttpClient {
                 return Ok(made.1.clone());
             }
         }
-        let fresh = pool(&self.config, files.clone(), self.proxy.clone(), self.reach.clone());
+        let connector = Connector::new(&self.config, files.clone(), self.proxy.clone(), self.reach.clone());
+        let fresh = pool(self.version, connector);
         *self.pool.write() = (files, fresh.clone());
         Ok(fresh)
     }
@@ -425,7 +450,7 @@ pub(crate) fn read_secret(dir: &dyn Dir, what: &'static str, path: &Path) -> Res
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-fn pool(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules, reach: Reach) -> Pool {
+fn pool(version: Version, connector: Connector) -> Pool {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -435,7 +460,8 @@ fn pool(config: &HttpClientConfig, files: TlsFiles, proxy: ProxyRules, reach: Re
         .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .http2_initial_stream_window_size(HTTP2_WINDOW_BYTES)
         .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES)
-        .build(Connector::new(config, files, proxy, reach))
+        .http2_only(version == Version::Http2)
+        .build(connector)
 }
 
 /// `Basic dXNlcjpwYXNz`.

@@ -37,6 +37,46 @@ const RESERVED_HEADERS: [&str; 22] = [
     "user-agent",
 ];
 
+/// Headers that `headers` of remote write, remote read and tracing cannot set. From Prometheus.
+const RESERVED_PLAIN_HEADERS: [&str; 16] = [
+    "host",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "user-agent",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "www-authenticate",
+    "accept-encoding",
+    "x-prometheus-remote-write-version",
+    "x-prometheus-remote-read-version",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+];
+
+/// Checks `headers`, the older form with one value each; an `Authorization` among them is refused with the words `no_authorization`.
+///
+/// # Errors
+/// With the header that cannot be set.
+pub fn check_plain_headers(headers: &BTreeMap<String, String>, no_authorization: &str) -> Result<(), String> {
+    for (name, value) in headers {
+        let lower = name.to_ascii_lowercase();
+        if lower == "authorization" {
+            return Err(no_authorization.to_owned());
+        }
+        if RESERVED_PLAIN_HEADERS.contains(&lower.as_str()) {
+            return Err(format!("{name} is a reserved header. It must not be changed"));
+        }
+        if http::HeaderName::try_from(name.as_str()).is_err() || http::HeaderValue::from_str(value).is_err() {
+            return Err(format!("header {name:?} has characters that HTTP forbids"));
+        }
+    }
+    Ok(())
+}
+
 /// How a client connects and who it says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "HttpClientKeys")]

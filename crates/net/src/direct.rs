@@ -20,6 +20,7 @@ use crate::answer::{Answer, AnswerError, AnswerReader, Progress};
 use crate::client::{AGENT, HttpClient, IDLE_TIMEOUT, Limits, Reach, Request, exchange_error, is_redirect};
 use crate::connect::dial;
 use crate::error::{Cause, HttpError, plain_io_error};
+use crate::trace;
 
 /// Memory of this size is read into first, in bytes. Chosen: most pages with their head.
 const FIRST_BYTES: usize = 160 << 10;
@@ -226,10 +227,13 @@ impl HttpClient {
         let url = &request.url;
         let failed = |cause: Cause| exchange_error(&request.method, url, cause);
         let authority = &url[Position::BeforeHost..Position::AfterPort];
-        if repeated.head.is_none() || self.reads_credentials() {
-            repeated.head = Some(self.head_of(request, authority)?);
+        // Of a trace each request is another part: what says so is of this one alone.
+        let traced =
+            trace::parent().map(|parent| self.head_of(request, authority, Some(parent))).transpose()?;
+        if traced.is_none() && (repeated.head.is_none() || self.reads_credentials()) {
+            repeated.head = Some(self.head_of(request, authority, None)?);
         }
-        let head = repeated.head.as_deref().expect("made above");
+        let head = traced.as_ref().or(repeated.head.as_ref()).expect("made above");
         let kept = line.take(authority);
         let mut was_kept = kept.is_some();
         let mut stream = match kept {
@@ -273,8 +277,14 @@ impl HttpClient {
     }
 
     /// The request as it is sent.
-    fn head_of(&self, request: &Request, authority: &str) -> Result<Vec<u8>, HttpError> {
+    fn head_of(
+        &self,
+        request: &Request,
+        authority: &str,
+        parent: Option<HeaderValue>,
+    ) -> Result<Vec<u8>, HttpError> {
         let mut headers = request.headers.clone();
+        headers.extend(parent.map(|parent| (trace::PARENT, parent)));
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         self.add_credentials(&mut headers, &request.url)?;
         let mut head = Vec::with_capacity(1 << 10);

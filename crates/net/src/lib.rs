@@ -12,6 +12,7 @@ pub mod decompress;
 mod direct;
 mod error;
 pub mod gate;
+pub mod grpc;
 mod gzip_body;
 mod keys;
 mod proxy;
@@ -20,6 +21,7 @@ pub mod server;
 mod socks;
 mod stream;
 mod tls;
+pub mod trace;
 mod web;
 
 pub use client::{HttpClient, Limits, Reach, Request, Response};

@@ -15,26 +15,6 @@ use url::Url;
 
 /// Longest frame of an answer of chunks unless told otherwise, in bytes. From Prometheus.
 const CHUNKED_READ_LIMIT: u64 = 50_000_000;
-/// Headers that are ours to set.
-const RESERVED_HEADERS: [&str; 16] = [
-    "host",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "user-agent",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "www-authenticate",
-    "accept-encoding",
-    "x-prometheus-remote-write-version",
-    "x-prometheus-remote-read-version",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-content-sha256",
-];
-
 /// Which message is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum WriteMessage {
@@ -247,7 +227,7 @@ impl TryFrom<RemoteWriteKeys> for RemoteWriteConfig {
         let http = keys.take_http();
         let url = checked_url(keys.url, "remote_write")?;
         let headers = keys.headers.unwrap_or_default();
-        check_headers(&headers)?;
+        net::config::check_plain_headers(&headers, INSTEAD_OF_AUTHORIZATION)?;
         let http = http?;
         let signing = signing_of(keys.sigv4, keys.azuread, keys.google_iam, &http)?;
         keys.queue_config.check()?;
@@ -297,25 +277,8 @@ fn signing_of(
     Ok(sigv4.or(azuread.map(Signing::AzureAd)).or(google_iam.map(Signing::GoogleIam)))
 }
 
-fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
-    for (name, value) in headers {
-        let lower = name.to_ascii_lowercase();
-        if lower == "authorization" {
-            return Err(
-                "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, \
-                        azuread or google_iam parameter"
-                    .to_owned(),
-            );
-        }
-        if RESERVED_HEADERS.contains(&lower.as_str()) {
-            return Err(format!("{name} is a reserved header. It must not be changed"));
-        }
-        if http::HeaderName::try_from(name.as_str()).is_err() || http::HeaderValue::from_str(value).is_err() {
-            return Err(format!("header {name:?} has characters that HTTP forbids"));
-        }
-    }
-    Ok(())
-}
+/// What says who asks has keys of its own.
+const INSTEAD_OF_AUTHORIZATION: &str = "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter";
 
 /// One entry of `remote_read`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -387,7 +350,7 @@ impl TryFrom<RemoteReadKeys> for RemoteReadConfig {
         let http = keys.take_http();
         let url = checked_url(keys.url, "remote_read")?;
         let headers = keys.headers.unwrap_or_default();
-        check_headers(&headers)?;
+        net::config::check_plain_headers(&headers, INSTEAD_OF_AUTHORIZATION)?;
         let http = http?;
         Ok(Self {
             url,

@@ -11,6 +11,8 @@ use net::{Limits, Request as HttpRequest};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use crate::config::WriteMessage;
 use crate::manager::Queue;
@@ -275,7 +277,7 @@ impl Work {
         for (n_families, body) in bodies.await.unwrap_or_default() {
             let n_bytes = body.len() as u64;
             let verdict = tokio::select! {
-                verdict = post(&self.queue, body, 0) => verdict,
+                verdict = post(&self.queue, body, 0).instrument(info_span!("Remote Metadata Send Batch", metadata = n_families)) => verdict,
                 () = self.stop.cancelled() => return Err(Stopped),
             };
             match verdict {
@@ -329,7 +331,8 @@ async fn deliver(
             return Ok(None);
         }
         let began = queue.shared.env.clock.monotonic();
-        let verdict = post(queue, request.body.clone(), n_failures).await;
+        let span = info_span!("Remote Send Batch", samples = request.counts().n_samples);
+        let verdict = post(queue, request.body.clone(), n_failures).instrument(span).await;
         let taken = queue.shared.env.clock.monotonic().saturating_sub(began);
         metrics.send_seconds.with(&labels).observe(taken.as_secs_f64());
         let (counts, url) = (request.counts(), labels[1]);
@@ -392,9 +395,26 @@ async fn post(queue: &Queue, body: Vec<u8>, attempt: u32) -> Verdict {
         body_bytes_max: ANSWER_BYTES_MAX,
         decoded_bytes_max: ANSWER_BYTES_MAX,
     };
-    match queue.client.send(request, &limits).await {
-        Err(err) => Verdict::Again { after_ms: None, why: err.to_string() },
+    let span = info_span!(
+        "Remote Store",
+        otel.kind = "client",
+        remote_name = queue.labels()[0],
+        remote_url = queue.labels()[1],
+        request_size = request.body.len(),
+        r#try = attempt,
+        error = Empty
+    );
+    let answered = queue.client.send(request, &limits).instrument(span.clone()).await;
+    match answered {
+        Err(err) => {
+            let why = err.to_string();
+            span.record("error", why.as_str());
+            Verdict::Again { after_ms: None, why }
+        }
         Ok(response) => {
+            if let Err(why) = response.require_success() {
+                span.record("error", why.as_str());
+            }
             let answer = Answer {
                 status: response.status.as_u16(),
                 reason: reason(response.status),

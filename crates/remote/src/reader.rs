@@ -19,6 +19,8 @@ use storage::{
     VecSeriesSet, merge_sets,
 };
 use tokio::runtime::Handle;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 use wire::remote_write::{
     DecodeError, Frames, ReadQuery, TimeSeries, compress, decode_read_response, decompress_within,
     encode_read_request,
@@ -122,9 +124,17 @@ impl ReadThrough {
         for (remote, range) in asked {
             let (question, added) = remote.question(matchers, range, hints);
             let (client, (done, answered)) = (Arc::clone(&remote), sync_channel(1));
+            let span =
+                info_span!("Remote Read", otel.kind = "client", url = client.shown_url(), error = Empty);
             self.runtime.spawn(async move {
+                let answer = client.fetch(&question, added).instrument(span.clone()).await;
+                if let Err(why) = &answer {
+                    span.record("error", why.as_str());
+                }
+                // Before the query that waits for it.
+                drop(span);
                 // Nobody waits any more only when the process ends.
-                let _ = done.send(client.fetch(&question, added).await);
+                let _ = done.send(answer);
             });
             asking.push((remote, answered));
         }

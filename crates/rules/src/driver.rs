@@ -10,6 +10,8 @@ use net::{Limits, Request};
 use stdx::Clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 use url::Url;
 
 use crate::manager::Manager;
@@ -122,7 +124,13 @@ async fn serve(
             continue;
         }
         let started = clock.monotonic();
-        let outcome = post(&endpoint, payload(&batch)).await;
+        let (url, n_alerts) = (endpoint.url.as_str(), batch.len());
+        let span = info_span!("sendAlerts", otel.kind = "client", url, n_alerts, error = Empty);
+        let outcome = post(&endpoint, payload(&batch)).instrument(span.clone()).await;
+        if let Sent::Refused(err) | Sent::Failed(err) = &outcome {
+            span.record("error", err.as_str());
+        }
+        drop(span);
         let taken = clock.monotonic().saturating_sub(started).as_secs_f64();
         notifier.metrics.latency.with(&[endpoint.url.as_str()]).observe(taken);
         notifier.sent(&endpoint, batch, &outcome, clock.now_ms());

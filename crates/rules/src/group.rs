@@ -7,6 +7,8 @@ use std::collections::HashSet;
 
 use model::{Labels, STALE_NAN};
 use storage::{AppendError, Appendable};
+use tracing::field::Empty;
+use tracing::{Span, info_span};
 
 use crate::alerting::{AlertingRule, Surroundings};
 use crate::file::{Expression, GroupSpec, RuleSpec, label_set};
@@ -174,14 +176,16 @@ impl GroupState {
         let started = round.env.clock.monotonic();
         self.n_iterations += 1;
         let mut n_samples = 0;
-        for rule in &mut self.rules {
+        for (index, rule) in self.rules.iter_mut().enumerate() {
             if round.querier.cancel.is_canceled() {
                 return;
             }
             if self.must_restore && self.n_iterations == 1 {
                 rule.remember(round);
             }
-            n_samples += rule.evaluate(round);
+            let (name, group) = (rule.spec.name(), round.spec.name.as_str());
+            let span = info_span!("rule", name, group, index, num_series = Empty, error = Empty);
+            n_samples += span.in_scope(|| rule.evaluate(round));
         }
         self.mark_orphans(round);
         if self.must_restore && self.n_iterations >= 2 {
@@ -263,11 +267,13 @@ impl RuleState {
         self.last_evaluation_ms = Some(round.at_ms);
         match outcome {
             Ok(n_samples) => {
+                Span::current().record("num_series", n_samples);
                 self.health = Health::Ok;
                 self.last_error.clear();
                 n_samples
             }
             Err(err) => {
+                Span::current().record("error", err.as_str());
                 round.metrics.failures.with(&key).inc();
                 // Said once, not at every evaluation.
                 if self.last_error != err {
@@ -347,6 +353,7 @@ impl RuleState {
     /// Stores the results, and staleness markers for what was there last time and is not now.
     fn store(&mut self, samples: Vec<Sample>, round: &Round<'_>) -> Result<(), String> {
         let t_ms = round.sample_ms();
+        let append = info_span!("ruleAppendResults").entered();
         let mut appender = round.env.appendable.appender(round.now_ms);
         let mut stored = HashSet::with_capacity(samples.len());
         let mut refused = None;
@@ -371,7 +378,9 @@ impl RuleState {
         for gone in self.stored.difference(&stored) {
             let _ = appender.append(None, gone, t_ms, STALE_NAN);
         }
-        appender.commit().map_err(|err| format!("cannot store the rule's results: {err}"))?;
+        drop(append);
+        let committed = info_span!("ruleCommit").in_scope(|| appender.commit());
+        committed.map_err(|err| format!("cannot store the rule's results: {err}"))?;
         self.stored = stored;
         refused.map_or(Ok(()), |err| Err(format!("the store refused results of the rule: {err}")))
     }

@@ -14,6 +14,7 @@ use promql::{CancelToken, Engine, QueryOrigin};
 use stdx::Clock;
 use stdx::metrics::Registry;
 use storage::{Appendable, Queryable};
+use tracing::info_span;
 
 use crate::file::GroupSpec;
 use crate::group::{GroupState, Round, mark_stale};
@@ -322,6 +323,11 @@ impl Manager {
         cell.next_ms.store(at_ms + cell.interval_ms, Ordering::SeqCst);
         self.metrics.iterations.with(&[&cell.key]).add(n_missed.unsigned_abs() + 1);
         self.metrics.iterations_missed.with(&[&cell.key]).add(n_missed.unsigned_abs());
+        let (name, file) = (cell.spec.name.as_str(), cell.spec.file.as_str());
+        let interval_ms = cell.interval_ms;
+        let _span = info_span!("rule group", name, file, interval_ms, otel.start_ms = at_ms).entered();
+        // From the scheduled time until now.
+        drop(info_span!("scheduleDelay", otel.start_ms = at_ms));
         let options = Arc::clone(&self.options.read());
         let round = Round {
             spec: &cell.spec,

@@ -21,6 +21,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 use url::Url;
 use wire::exposition::diff::Blocks;
 
@@ -424,13 +426,25 @@ async fn scrape(
     let started = shared.options.clock.monotonic();
     let settings = pool.settings.load_full();
     let target = Arc::clone(&state.target.lock());
+    let (job, url) = (settings.config.job.as_str(), target.shown_url.as_str());
+    let span = info_span!(
+        "scrape",
+        job,
+        url,
+        samples_scraped = Empty,
+        samples_added = Empty,
+        series_added = Empty,
+        bytes = Empty,
+        error = Empty
+    );
     let over_limit = pool.state.lock().over_limit.clone();
     let page = match (&state.source, over_limit) {
         (_, Some(reason)) => Err(FetchError::TargetLimit(reason.to_string())),
         (Source::Http, None) => {
             let known = question.take().filter(|question| question.is_of(&settings, &target));
             let asked = known.unwrap_or_else(|| Question::new(&settings, &target));
-            question.insert(asked).fetch(line).await
+            let span = info_span!(parent: &span, "scrapeRequest", otel.kind = "client", url);
+            question.insert(asked).fetch(line).instrument(span).await
         }
         (Source::Local(source, natives), None) => {
             let (source, natives) = (Arc::clone(source), natives.clone());
@@ -449,7 +463,7 @@ async fn scrape(
     let scrape = record::Scraped { settings, target, page, t_ms, started };
     if is_small {
         // Fast path: what takes some hundred microseconds does not wake another thread.
-        let stored = catch_unwind(AssertUnwindSafe(|| store(shared, state, scrape)));
+        let stored = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| store(shared, state, scrape))));
         if stored.is_err() {
             tracing::error!(scrape_pool = pool.job, "a scrape could not be stored: its reading panicked");
         }
@@ -460,7 +474,7 @@ async fn scrape(
     // Tracked, so that a stop waits for it even when this scrape is cut off.
     let tasks = shared.tasks.clone();
     let recorded = tasks.spawn_blocking(move || {
-        let _permit = permit;
+        let (_permit, _span) = (permit, span.entered());
         store(&shared, &state, scrape);
     });
     if let Err(err) = recorded.await {

@@ -75,6 +75,7 @@ pub(crate) fn record(
         Ok(page) => open(config, page, inflater),
         Err(failure) => Err(failure.clone()),
     };
+    let page_bytes = text.as_ref().map_or(0, |text| text.body.len());
     let mut work = state.work.lock();
     work.adopt(&settings, &target);
     let outcome = store(options, &mut work, &target, text, (t_ms, started), scratch);
@@ -83,6 +84,7 @@ pub(crate) fn record(
     let stats = outcome.report.stats;
     let duration_secs = outcome.report.duration_secs;
     let mut last_error = outcome.failure.as_ref().map(Failure::text).unwrap_or_default();
+    trace(&stats, page_bytes, &last_error);
     match outcome.committed {
         Ok(committed) => metrics.samples.add(committed.n_samples),
         Err(err) => {
@@ -145,6 +147,7 @@ fn store(
         ..IngestOptions::new(&settings.config, &target.labels)
     };
     let mut stats = IngestStats::default();
+    let append = tracing::info_span!("scrapeAppend").entered();
     let result = text.and_then(|text| {
         let Text { body, format, .. } = text;
         match ingest(body, format, t_ms, &mut work.cache, scratch, &mut *appender, &ingest_options) {
@@ -164,6 +167,7 @@ fn store(
         appender = options.store.appender(t_ms);
         ingest::fail(t_ms, &mut work.cache, scratch, &mut *appender);
     }
+    drop(append);
     let report = Report {
         is_up: result.is_ok(),
         duration_secs: options.clock.monotonic().saturating_sub(started).as_secs_f64(),
@@ -181,7 +185,7 @@ fn store(
         Some(&report),
         &mut stats,
     );
-    let committed = appender.commit();
+    let committed = tracing::info_span!("scrapeCommit").in_scope(|| appender.commit());
     work.cache.committed(committed.is_ok());
     Outcome { report: Report { stats, ..report }, failure: result.err(), committed }
 }
@@ -198,6 +202,18 @@ pub(crate) fn end(options: &ManagerOptions, state: &TargetState, t_ms: i64) {
     ingest::finish(t_ms, &mut work.cache, &mut scratch, &mut *appender, &ingest_options, None, &mut stats);
     if let Err(err) = appender.commit() {
         tracing::error!(error = %err, "cannot store the staleness markers of a target that is gone");
+    }
+}
+
+/// What the scrape's span says.
+fn trace(stats: &IngestStats, page_bytes: usize, last_error: &str) {
+    let span = tracing::Span::current();
+    span.record("samples_scraped", stats.n_scraped);
+    span.record("samples_added", stats.n_kept);
+    span.record("series_added", stats.n_added);
+    span.record("bytes", page_bytes);
+    if !last_error.is_empty() {
+        span.record("error", last_error);
     }
 }
 

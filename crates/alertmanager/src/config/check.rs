@@ -121,9 +121,6 @@ fn parse_here(file_name: &str, text: &str, dir: &Path) -> Result<Config, ConfigE
 }
 
 fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
-    if let Some(at) = &raw.tracing {
-        return Err(Fault::at(at, "tracing is not served yet: leave it out"));
-    }
     if let Some(at) = &raw.event_recorder {
         return Err(Fault::at(at, "event_recorder is not served yet: leave it out"));
     }
@@ -147,7 +144,10 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
     let windows = own.and_then(|own| own.maintenance.as_deref()).unwrap_or_default();
     let rules = raw.inhibit_rules.iter().flatten().flatten();
     let inhibit_rules = rules.map(check_inhibit_rule).collect::<Result<_, _>>()?;
+    let mut tracing = raw.tracing.clone().map(|tracing| tracing.0);
+    tracing.iter_mut().for_each(|config| config.set_directory(dir));
     Ok(Config {
+        tracing,
         resolve_timeout_ms: global.resolve_timeout.unwrap_or(RESOLVE_TIMEOUT).as_ms(),
         route,
         inhibit_rules,

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::yaml::YamlError;
+use spans::TracingConfig;
 
 use crate::inhibit::{Dependencies, DependencyConfig, InhibitRuleConfig};
 use crate::interval::Interval;
@@ -96,6 +97,8 @@ pub struct Config {
     pub(crate) hosts: HostConfig,
     /// Maintenance windows, with their ids.
     pub(crate) windows: Vec<(String, Arc<Window>)>,
+    /// Where spans go.
+    tracing: Option<TracingConfig>,
     /// What the API shows: defaults filled in, secrets masked.
     pub(crate) original: String,
 }
@@ -158,6 +161,12 @@ impl Config {
     /// What depends on what, without alerts yet.
     pub(crate) fn new_dependencies(&self) -> Dependencies {
         Dependencies::new(&self.dependencies, &self.topology, &self.hosts.labels)
+    }
+
+    /// Where spans go, if anywhere.
+    #[must_use]
+    pub fn tracing(&self) -> Option<&TracingConfig> {
+        self.tracing.as_ref()
     }
 
     /// How many of each thing there are.

@@ -52,8 +52,8 @@ pub(crate) struct RawConfig {
     pub(crate) time_intervals: Option<Vec<At<RawNamedInterval>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hinomi: Option<RawOwn>,
-    #[serde(skip_serializing)]
-    pub(crate) tracing: Option<At<IgnoredAny>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tracing: Option<spans::ManagerTracing>,
     #[serde(skip_serializing)]
     pub(crate) event_recorder: Option<At<IgnoredAny>>,
 }

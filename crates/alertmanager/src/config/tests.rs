@@ -107,7 +107,7 @@ fn wrong_files_are_refused_with_the_known_words() {
         "a.yml:2:24: notification config name \"r\" is not unique",
     );
     check("route: {receiver: r}\nreceivers: [{}]", "a.yml:2:13: missing name in receiver");
-    check("tracing: {endpoint: x}", "a.yml:1:10: tracing is not served yet: leave it out");
+    check("tracing: {endpoint: ''}", "a.yml:1:10: tracing endpoint must be set");
     check(&child("receiver: x"), "a.yml:5:15: undefined receiver \"x\" used in route");
     check(&child("mute_time_intervals: [x]"), "a.yml:5:27: undefined time interval \"x\" used in route");
     check(

@@ -19,6 +19,8 @@ use std::time::Duration;
 use net::HttpClient;
 use parking_lot::Mutex;
 use stdx::Dir;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use crate::config::{Config, ConfigError, Integration};
 use crate::hosts::Remote;
@@ -98,7 +100,20 @@ impl Notifier {
         notification: &Notification,
         timeout: Duration,
     ) -> Outcome {
-        self.attempt(integration, notification, timeout, None).await
+        let span = info_span!(
+            "notify.Integration.Notify",
+            otel.kind = "client",
+            alerting.notify.integration.name = integration.name,
+            alerting.receiver.name = integration.receiver,
+            alerting.group.key = notification.group_key,
+            alerting.alerts.count = notification.alerts.len(),
+            error = Empty
+        );
+        let outcome = self.attempt(integration, notification, timeout, None).instrument(span.clone()).await;
+        if let Outcome::Failed { message, .. } = &outcome {
+            span.record("error", message.as_str());
+        }
+        outcome
     }
 
     async fn attempt(

@@ -50,7 +50,8 @@ pub(crate) async fn enter(api: &Services, timeout: Duration) -> Result<Permit, A
 pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
     done.map_err(|_| ApiError::new(ErrorKind::Internal, "the request ended by a panic"))
 }
 

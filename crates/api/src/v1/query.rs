@@ -12,6 +12,8 @@ use promql::{
     QueryOptions, QueryState, RangeParams, SampleCounts, Ticket, Value, ValueType,
 };
 use storage::Queryable;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 use crate::error::{ApiError, ErrorKind};
 use crate::json::Json;
@@ -30,7 +32,12 @@ pub(crate) async fn instant(Shared(api): Shared, asker: Asker, params: Params) -
     let expr = parse(&api, params.get("query"))?;
     let steps = RangeParams { start_ms: t_ms, end_ms: t_ms, step_ms: 0 };
     let info = asker.info(QueryKind::Instant, params.get("query"), steps);
-    request.run(&api, info, move |engine, queryable, opts| engine.instant(queryable, &expr, t_ms, opts)).await
+    let (query, timeout) = (params.get("query"), params.get("timeout"));
+    let span = info_span!("promqlInstantQuery", query, timeout, time_ms = t_ms, error = Empty);
+    let eval = move |engine: &Engine, queryable: &dyn Queryable, opts: &QueryOptions| {
+        engine.instant(queryable, &expr, t_ms, opts)
+    };
+    traced(span, request.run(&api, info, eval)).await
 }
 
 /// `GET|POST /api/v1/query_range`
@@ -46,7 +53,26 @@ pub(crate) async fn range(Shared(api): Shared, asker: Asker, params: Params) -> 
         return Err(ApiError::parameter("query", why));
     }
     let info = asker.info(QueryKind::Range, params.get("query"), steps);
-    request.run(&api, info, move |engine, queryable, opts| engine.range(queryable, &expr, steps, opts)).await
+    let RangeParams { start_ms, end_ms, step_ms } = steps;
+    let (query, timeout) = (params.get("query"), params.get("timeout"));
+    let span = info_span!("promqlRangeQuery", query, timeout, start_ms, end_ms, step_ms, error = Empty);
+    let eval = move |engine: &Engine, queryable: &dyn Queryable, opts: &QueryOptions| {
+        engine.range(queryable, &expr, steps, opts)
+    };
+    traced(span, request.run(&api, info, eval)).await
+}
+
+/// Runs a query as what `span` says it is.
+async fn traced(
+    span: Span,
+    run: impl Future<Output = Result<Response, ApiError>>,
+) -> Result<Response, ApiError> {
+    let exec = info_span!(parent: &span, "promqlExec");
+    let result = run.instrument(exec).instrument(span.clone()).await;
+    if let Err(err) = &result {
+        span.record("error", err.message.as_str());
+    }
+    result
 }
 
 /// `GET|POST /api/v1/format_query`: the query in canonical form, over several lines where it is long.
@@ -144,7 +170,7 @@ impl QueryRequest {
         let mut ticket = engine.guard().begin(info, &api.clock);
         // Dropped when the client goes away: hyper drops this future then.
         let mut stop = StopOnDrop::new(ticket.cancel_token());
-        let permit = super::enter(api, timeout).await?;
+        let permit = super::enter(api, timeout).instrument(info_span!("promqlExecQueue")).await?;
         let queryable = api.queryable.clone();
         if let Some(info) = again {
             let queued = ticket.elapsed();
@@ -159,8 +185,9 @@ impl QueryRequest {
             }
         }
         let queued = ticket.elapsed();
+        let span = Span::current();
         let body = tokio::task::spawn_blocking(move || {
-            let _held = permit;
+            let (_held, _span) = (permit, span.entered());
             ticket.write_down();
             let work = Work { request: &self, engine: &engine, ticket, queued, deadline };
             work.run(&*queryable, &eval, None)

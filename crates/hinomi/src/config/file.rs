@@ -1,4 +1,4 @@
-//! The keys of the configuration file. What Prometheus knows and this version does not serve is refused at its line.
+//! The keys of the configuration file.
 
 use std::path::Path;
 
@@ -8,19 +8,6 @@ use serde::{Deserialize, Deserializer};
 
 use super::Own;
 use super::storage::StorageKeys;
-
-/// One function for each key that is known but not served, so that the error stands at the key's value.
-macro_rules! refuse {
-    ($($key:ident: $hint:literal),* $(,)?) => {$(
-        fn $key<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
-            Err(serde::de::Error::custom(concat!(stringify!($key), " is not served yet: ", $hint)))
-        }
-    )*};
-}
-
-refuse! {
-    tracing: "remove the section; no traces are sent",
-}
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -47,8 +34,7 @@ pub(super) struct ConfigFile {
     pub(super) remote_read: Vec<remote::RemoteReadConfig>,
     #[serde(deserialize_with = "null_as_default")]
     pub(super) otlp: api::OtlpConfig,
-    #[serde(deserialize_with = "tracing")]
-    tracing: (),
+    pub(super) tracing: Option<spans::TracingConfig>,
     #[serde(deserialize_with = "null_as_default")]
     pub(super) storage: StorageKeys,
 }

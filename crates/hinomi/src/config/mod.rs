@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) remote_read: Vec<remote::RemoteReadConfig>,
     /// `storage`
     pub(crate) storage: storage::StorageKeys,
+    /// `tracing`
+    pub(crate) tracing: Option<spans::TracingConfig>,
     /// `otlp`
     pub(crate) otlp: Arc<api::OtlpConfig>,
     /// `hinomi`
@@ -61,10 +63,10 @@ pub(crate) struct Config {
     pub(crate) has_own: bool,
     /// What is odd and no error.
     pub(crate) warnings: Vec<String>,
-}
-
     /// Names of files that are not there; no error for a server, which may get them later.
     pub(crate) missing: Vec<String>,
+}
+
 /// How far a configuration is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
@@ -216,15 +218,17 @@ impl Config {
         }
         found.errors.extend(unknown_rules(&own).map(|why| format!("{name}: {why}")));
         found.errors.extend(unspeakable(&file.global, &file.otlp).map(|why| format!("{name}: {why}")));
-        let mut alerting = file.alerting;
-        alerting.set_directory(dir);
         found.errors.extend(
             unwritable(&file.global, &file.alerting, &file.remote_write).map(|why| format!("{name}: {why}")),
         );
+        let mut alerting = file.alerting;
+        alerting.set_directory(dir);
         let mut remote_write = file.remote_write;
         remote_write.iter_mut().for_each(|config| config.set_directory(dir));
         let mut remote_read = file.remote_read;
         remote_read.iter_mut().for_each(|config| config.set_directory(dir));
+        let mut tracing = file.tracing;
+        tracing.iter_mut().for_each(|config| config.set_directory(dir));
         found.warnings.extend(file.storage.warnings());
         if !found.errors.is_empty() {
             return Err(ConfigErrors(found.errors));
@@ -238,18 +242,19 @@ impl Config {
             remote_write,
             remote_read,
             storage: file.storage,
+            tracing,
             otlp: Arc::new(file.otlp),
             own,
             shown,
             sections,
             has_own,
             warnings: found.warnings,
+            missing: found.missing,
         })
     }
 }
 
 /// The sections of all jobs, those of other files included.
-            missing: found.missing,
 fn sections(name: &str, text: &str, more: &[PathBuf], disk: &dyn Dir) -> BTreeMap<String, String> {
     let mut sections = show::sections(name, text);
     for path in more {
@@ -276,11 +281,6 @@ fn unspeakable(global: &GlobalConfig, otlp: &api::OtlpConfig) -> Option<String> 
         .then(|| format!("OTLP translation strategy \"{strategy:?}\" is not allowed when UTF8 is disabled"))
 }
 
-/// The files that patterns of the key `key` name, relative to `dir`.
-fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mut Findings) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
-    for pattern in patterns {
-        // As Prometheus: wildcards in the last element only.
 /// Why relabelling outside of jobs may not write what it writes.
 fn unwritable(
     global: &GlobalConfig,
@@ -300,6 +300,11 @@ fn unwritable(
         .map(|why| why.to_string())
 }
 
+/// The files that patterns of the key `key` name, relative to `dir`.
+fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mut Findings) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for pattern in patterns {
+        // As Prometheus: wildcards in the last element only.
         let head = Path::new(pattern).parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
         if head.contains('*') {
             found
@@ -329,12 +334,12 @@ fn beside(jobs: Vec<scrape::ScrapeConfigFile>, dir: &Path) -> Vec<(scrape::Scrap
 struct Findings {
     errors: Vec<String>,
     warnings: Vec<String>,
+    missing: Vec<String>,
 }
 
 /// Reads a file of `scrape_config_files`.
 fn scrape_file(disk: &dyn Dir, path: &Path) -> Result<ScrapeFile, String> {
     let shown = path.display().to_string();
-    missing: Vec<String>,
     let text = read(disk, path).map_err(|why| format!("{shown}: {why}"))?;
     yaml::parse(&shown, &text).map_err(|err| err.to_string())
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use api::Command;
 use arc_swap::ArcSwap;
+use spans::Tracer;
 use stdx::metrics::Registry;
 use stdx::{Clock, SystemClock};
 use tokio::sync::mpsc;
@@ -42,14 +43,14 @@ const GETS_MIN: usize = 8;
 /// # Errors
 /// When a flag, the configuration, the data directory or a port cannot be used.
 pub(crate) fn run(flags: &Values) -> Result<()> {
-    crate::log::start(flags.text("log.level"), flags.text("log.format"))?;
+    let tracer = crate::log::start(flags.text("log.level"), flags.text("log.format"), "alertmanager")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let ended = runtime.block_on(serve(flags));
+    let ended = runtime.block_on(serve(flags, tracer));
     runtime.shutdown_background();
     ended
 }
@@ -60,9 +61,10 @@ struct Running {
     manager: alertmanager::Handle,
     status: Arc<ArcSwap<api::ConfigStatus>>,
     clock: Arc<dyn Clock>,
+    tracer: Tracer,
 }
 
-async fn serve(flags: &Values) -> Result<()> {
+async fn serve(flags: &Values, tracer: Tracer) -> Result<()> {
     let mut signals = Signals::listen()?;
     let features = flags::features(flags.list("enable-feature"))?;
     for remark in features.remarks.iter().chain(flags.warnings()) {
@@ -74,6 +76,8 @@ async fn serve(flags: &Values) -> Result<()> {
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
     let path = PathBuf::from(flags.text("config.file"));
     let config = compose::load(&path)?;
+    tracer.register(&registry);
+    tracer.take(tracer.prepare(config.tracing()).context("tracing")?);
     let door = listen::door(flags)?;
     let listeners = listen::bind("web.listen-address", flags.list("web.listen-address")).await?;
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.addr.to_string()).collect();
@@ -111,12 +115,16 @@ async fn serve(flags: &Values) -> Result<()> {
     addresses.iter().for_each(|address| info!(address = %address, "Listening on"));
     crate::say(&format!("Hinomi's Alertmanager is watching. Open {}", shell.external_url()));
 
-    let running = Running { path, manager, status, clock };
+    let running = Running { path, manager, status, clock, tracer };
     running.attend(&mut signals, &mut requests).await;
     info!("stopping; a second signal ends at once");
     shell.set_stopping();
     stop_http.cancel();
-    let parts = async { tokio::join!(running.manager.shutdown(), http) };
+    let parts = async {
+        let ended = tokio::join!(running.manager.shutdown(), http);
+        running.tracer.stop().await;
+        ended
+    };
     tokio::select! {
         ended = tokio::time::timeout(STOP_TIMEOUT, parts) => {
             if ended.is_err() {
@@ -151,7 +159,9 @@ impl Running {
         let loaded = loaded.unwrap_or_else(|err| Err(err.into()));
         let taken = loaded.inspect_err(|_| self.manager.reload_failed()).and_then(|config| {
             let status = shown(&config, &self.status.load().retention, self.clock.now_ms());
+            let tracing = self.tracer.prepare(config.tracing()).context("tracing")?;
             self.manager.reload(config)?;
+            self.tracer.take(tracing);
             self.status.store(Arc::new(status));
             Ok(())
         });

@@ -130,6 +130,18 @@ impl Alerting {
         Ok(Prepared { alertmanager, groups, options })
     }
 
+    /// Where the spans of this program go: its own file says so, or else that of the Alertmanager within.
+    pub(super) fn tracing<'a>(
+        prepared: &'a Prepared,
+        config: &'a Config,
+    ) -> Option<&'a spans::TracingConfig> {
+        let within = prepared.alertmanager.tracing();
+        if within.is_some() && config.tracing.is_some() {
+            tracing::warn!("tracing stands in both files: one program has one; that of --config.file counts");
+        }
+        config.tracing.as_ref().or(within)
+    }
+
     /// Takes a configuration. Certificates and templates may still refuse; what was told before them is harmless:
     /// the queue to other Alertmanagers alone, which the caller sets back by taking the old configuration.
     pub(super) fn take(&self, prepared: Prepared, config: &Config, now_ms: i64) -> Result<()> {

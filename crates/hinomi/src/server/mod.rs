@@ -26,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use api::Command;
 use arc_swap::ArcSwap;
+use spans::Tracer;
 use stdx::metrics::Registry;
 use stdx::{Clock, DiskDir, SystemClock};
 use tokio::sync::mpsc;
@@ -61,7 +62,7 @@ pub(crate) const COMMANDS_MAX: usize = 8;
 /// # Errors
 /// When a flag, the configuration, the data directory or a port cannot be used.
 pub(crate) fn run(flags: &Values) -> Result<()> {
-    crate::log::start(flags.text("log.level"), flags.text("log.format"))?;
+    let tracer = crate::log::start(flags.text("log.level"), flags.text("log.format"), "prometheus")?;
     let n_queries = usize::try_from(flags.count("query.max-concurrency")?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
@@ -70,7 +71,7 @@ pub(crate) fn run(flags: &Values) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let ended = runtime.block_on(serve(flags));
+    let ended = runtime.block_on(serve(flags, tracer));
     // Everything that matters has been waited for; a blocking thread that still reads something is not.
     runtime.shutdown_background();
     ended
@@ -88,15 +89,17 @@ struct Running {
     alerting: Alerting,
     remote: remote::Manager,
     reading: Arc<remote::ReadThrough>,
+    tracer: Tracer,
     status: Arc<ArcSwap<api::ConfigStatus>>,
     metrics: ReloadMetrics,
     /// What runs now, to go back to when a new configuration fails halfway.
     current: Arc<ArcSwap<Config>>,
 }
 
-async fn serve(flags: &Values) -> Result<()> {
+async fn serve(flags: &Values, tracer: Tracer) -> Result<()> {
     let mut signals = Signals::listen()?;
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
+    tracer.register(&registry);
     let (features, base) = (features(flags)?, Base::new(&registry, &clock));
     let (config_path, config) = configured(flags)?;
     let (web, listeners) =
@@ -149,6 +152,7 @@ async fn serve(flags: &Values) -> Result<()> {
         alerting,
         remote,
         reading,
+        tracer,
         status,
         metrics: ReloadMetrics::register(&registry, shell.notices()),
         current,
@@ -241,7 +245,8 @@ impl<H: Future> Beside<H> {
                 running.remote.stop(),
                 self.imports.stop(),
                 self.http
-            )
+            );
+            running.tracer.stop().await;
         };
         wait_for(parts).await;
         self.maintenance.iter().for_each(JoinHandle::abort);

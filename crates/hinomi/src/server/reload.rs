@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
+use super::alerting::Alerting;
 use super::{Running, load_config};
 use crate::config::Config;
 use crate::flags::Values;
@@ -117,6 +118,7 @@ impl Running {
         let engine = self.queries.engine(flags, &config)?;
         let query_log = self.queries.open_log(&config, self.config_path.as_deref())?;
         let prepared = self.alerting.prepare(&config, flags, engine.clone())?;
+        let tracing = self.tracer.prepare(Alerting::tracing(&prepared, &config)).context("tracing")?;
         let receivers = self.remote.prepare(&config.remote_write, &config.global.external_labels)?;
         let readers = remote::ReadThrough::prepare(&config.remote_read, &config.global.external_labels)?;
         let limits = config.storage.limits(flags)?;
@@ -132,6 +134,7 @@ impl Running {
         // After what may still refuse: a queue that is gone is forgotten.
         self.remote.take(receivers)?;
         self.reading.take(readers);
+        self.tracer.take(tracing);
         self.db.set_limits(limits)?;
         self.own.apply(&config, &self.scraping);
         self.engine.store(Arc::new(engine));

@@ -45,6 +45,7 @@ mod remote_write_out;
 mod replicas;
 mod starts;
 mod startup;
+mod tracing;
 mod tutorial;
 mod ways_in;
 mod zookeeper;

@@ -279,6 +279,7 @@ impl Engine {
         t_ms: i64,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
+        let _span = tracing::info_span!("promqlEval").entered();
         self.at(queryable, expr, t_ms, opts).map_err(|err| opts.why(err))
     }
 
@@ -321,6 +322,7 @@ impl Engine {
         params: RangeParams,
         opts: &QueryOptions,
     ) -> Result<Output, EvalError> {
+        let _span = tracing::info_span!("promqlEval").entered();
         let output = match self.cache.as_ref().filter(|_| !opts.counts_samples) {
             Some(cache) => cache.range(self, queryable, expr, params, opts),
             None => self.range_whole(queryable, expr, params, opts),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use storage::{Queryable, RolledUp};
+use model::TimeRange;
+use storage::{Queryable, RolledUp, SelectHints, SeriesSet};
 
 use super::column::{Column, Evaluated, Grid, merge_equal, without_metadata};
 use super::counted::Counts;
@@ -16,7 +17,7 @@ use crate::func;
 use crate::func::window::FinishedNotes;
 use crate::guard::SAMPLE_BYTES;
 use crate::limits::{STEPS_PER_SAMPLE, TIME_MAX_MS};
-use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType};
+use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType, VectorSelector};
 use crate::plan::duration::QueryTimes;
 use crate::plan::step_invariant::is_step_invariant;
 use crate::value::{Output, Value};
@@ -74,7 +75,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) shared: Shared,
 }
 
-impl Evaluator<'_> {
+impl<'q> Evaluator<'q> {
     pub(crate) fn lookback_ms(&self) -> i64 {
         self.query_options.lookback_ms.unwrap_or(self.options.lookback_ms).clamp(0, TIME_MAX_MS)
     }
@@ -128,6 +129,21 @@ impl Evaluator<'_> {
         for note in notes.list {
             self.annotations.add(note.severity, self.query, notes.span, note.text, note.details);
         }
+    }
+
+    /// The series of `selector` in `range`; what is to be said of how they were read is said.
+    pub(crate) fn select(
+        &mut self,
+        selector: &VectorSelector,
+        range: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet + 'q>> {
+        let (start, end) = (range.start_ms, range.end_ms);
+        let _span = tracing::info_span!("querierSelect", %selector, start, end).entered();
+        let set = self.queryable.select(&selector.matchers, range, hints)?;
+        self.note_rolled_up(set.rolled_up());
+        self.warn_of_missing(set.warnings());
+        Ok(set)
     }
 
     /// Says that a part of the answer comes from roll-ups: that must never be silent.

@@ -88,9 +88,7 @@ pub(crate) fn select<'q>(
     let stop = ev.query_options.stop();
     let hints = SelectHints { function, range_ms, step_ms, summaries, stop, ..SelectHints::default() };
     let queryable = ev.queryable;
-    let set = queryable.select(&selector.matchers, bounds, &hints)?;
-    ev.note_rolled_up(set.rolled_up());
-    ev.warn_of_missing(set.warnings());
+    let set = ev.select(selector, bounds, &hints)?;
     ev.warn_of_last_values(&hints.function, set.rolled_up());
     Ok(Selection { set, queryable, bounds, hints })
 }

@@ -151,10 +151,7 @@ fn stream_newest(
     let step_ms = if grid.is_instant() { 0 } else { grid.step_ms };
     let stop = ev.query_options.stop();
     let hints = SelectHints { step_ms, lookback_ms, stop, ..SelectHints::default() };
-    let queryable = ev.queryable;
-    let set = queryable.select(&selector.matchers, range, &hints)?;
-    ev.note_rolled_up(set.rolled_up());
-    ev.warn_of_missing(set.warnings());
+    let set = ev.select(selector, range, &hints)?;
     let (buckets, is_counted) = (ev.buckets, ev.counts.is_asked());
     let maker = NewestMaker { grid, reference, lookback_ms, buckets, is_counted, of_float, of_histogram };
     scan::scan(ev, set, range.end_ms.saturating_sub(range.start_ms), grid.n_steps, &maker, sink)
@@ -292,12 +289,9 @@ fn smoothed(
     let (first_ms, last_ms) = reference.bounds(grid);
     let range = TimeRange::new(first_ms.saturating_sub(lookback_ms) + 1, last_ms.saturating_add(lookback_ms));
     let mut columns = Vec::new();
-    let queryable = ev.queryable;
     let hints = SelectHints { lookback_ms, ..SelectHints::default() };
-    let mut set = queryable.select(&selector.matchers, range, &hints)?;
+    let mut set = ev.select(selector, range, &hints)?;
     scan::expect(ev, set.as_ref(), range.end_ms.saturating_sub(range.start_ms), grid.n_steps)?;
-    ev.note_rolled_up(set.rolled_up());
-    ev.warn_of_missing(set.warnings());
     while let Some(series) = set.next()? {
         ev.take_series(series.values.len() + series.histograms.len())?;
         let samples = series.timestamps.iter().copied().zip(series.values.iter().copied());

@@ -7,6 +7,7 @@
 mod answer;
 mod json;
 mod protobuf;
+mod span;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub use answer::Partial;
 pub use json::decode as decode_json;
 pub use protobuf::decode as decode_protobuf;
+pub use span::{Span, SpanKind, decode_rejected_spans, encode_spans};
 pub use value::{KeyValue, Value};
 
 use crate::remote_write::DecodeError;

@@ -140,7 +140,7 @@ impl Symbols {
     }
 }
 
-fn put_tag(out: &mut Vec<u8>, number: u64, kind: u8) {
+pub(crate) fn put_tag(out: &mut Vec<u8>, number: u64, kind: u8) {
     put_u64(out, number << 3 | u64::from(kind));
 }
 

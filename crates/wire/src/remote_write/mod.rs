@@ -25,7 +25,7 @@ mod v2;
 mod whole;
 
 pub use encode::{TimeSeries, compress, encode_metadata_v1, encode_v1, encode_v2};
-pub(crate) use encode::{put_double, put_field, put_number, put_side, zigzag};
+pub(crate) use encode::{put_double, put_field, put_number, put_side, put_tag, zigzag};
 pub use error::{DecodeError, HistogramError, LabelsError};
 pub use frames::{FrameError, Frames, decode_chunked_message};
 pub(crate) use histogram::Raw as HistogramParts;
