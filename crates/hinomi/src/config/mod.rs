@@ -207,15 +207,7 @@ impl Config {
         });
         let (has_own, has_rule_files) = (file.hinomi.is_some(), !file.rule_files.is_empty());
         let own = file.hinomi.map(|own| own.resolve(dir)).unwrap_or_default();
-        let taken =
-            [("host", own.host_metrics, "host_metrics"), ("hinomi", own.self_metrics, "self_metrics")];
-        for (job, is_on, key) in taken {
-            if is_on && jobs.iter().any(|config| config.job == job) {
-                found.errors.push(format!(
-                    "{name}: job name {job:?} belongs to hinomi.{key}; rename the job, or set hinomi.{key}: false"
-                ));
-            }
-        }
+        found.errors.extend(taken_names(&own, &jobs).map(|why| format!("{name}: {why}")));
         found.errors.extend(unknown_rules(&own).map(|why| format!("{name}: {why}")));
         found.errors.extend(unspeakable(&file.global, &file.otlp).map(|why| format!("{name}: {why}")));
         found.errors.extend(
@@ -279,6 +271,16 @@ fn unspeakable(global: &GlobalConfig, otlp: &api::OtlpConfig) -> Option<String> 
     let is_legacy = global.name_validation == scrape::config::ValidationScheme::Legacy;
     (is_legacy && !strategy.escapes())
         .then(|| format!("OTLP translation strategy \"{strategy:?}\" is not allowed when UTF8 is disabled"))
+}
+
+/// Jobs with names that belong to ours.
+fn taken_names(own: &Own, jobs: &[ScrapeConfig]) -> impl Iterator<Item = String> {
+    let ours = [("host", own.host_metrics, "host_metrics"), ("hinomi", own.self_metrics, "self_metrics")];
+    let taken =
+        ours.into_iter().filter(|(job, is_on, _)| *is_on && jobs.iter().any(|config| config.job == *job));
+    taken.map(|(job, _, key)| {
+        format!("job name {job:?} belongs to hinomi.{key}; rename the job, or set hinomi.{key}: false")
+    })
 }
 
 /// Why relabelling outside of jobs may not write what it writes.

@@ -76,8 +76,7 @@ async fn serve(flags: &Values, tracer: Tracer) -> Result<()> {
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
     let path = PathBuf::from(flags.text("config.file"));
     let config = compose::load(&path)?;
-    tracer.register(&registry);
-    tracer.take(tracer.prepare(config.tracing()).context("tracing")?);
+    trace(&tracer, &config, &registry)?;
     let door = listen::door(flags)?;
     let listeners = listen::bind("web.listen-address", flags.list("web.listen-address")).await?;
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.addr.to_string()).collect();
@@ -134,6 +133,13 @@ async fn serve(flags: &Values, tracer: Tracer) -> Result<()> {
         () = signals.next_stop() => bail!("ended by a second signal before everything had stopped"),
     }
     info!("stopped");
+    Ok(())
+}
+
+/// Sends spans, when the configuration says where to.
+fn trace(tracer: &Tracer, config: &alertmanager::Config, registry: &Registry) -> Result<()> {
+    tracer.register(registry);
+    tracer.take(tracer.prepare(config.tracing()).context("tracing")?);
     Ok(())
 }
 
