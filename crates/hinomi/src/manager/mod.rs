@@ -75,8 +75,7 @@ async fn serve(flags: &Values, tracer: Tracer) -> Result<()> {
     let cluster = cluster::options(flags)?;
     let (clock, registry): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Registry::new());
     let path = PathBuf::from(flags.text("config.file"));
-    let config = compose::load(&path)?;
-    trace(&tracer, &config, &registry)?;
+    let config = traced(&tracer, compose::load(&path)?, &registry)?;
     let door = listen::door(flags)?;
     let listeners = listen::bind("web.listen-address", flags.list("web.listen-address")).await?;
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.addr.to_string()).collect();
@@ -137,10 +136,14 @@ async fn serve(flags: &Values, tracer: Tracer) -> Result<()> {
 }
 
 /// Sends spans, when the configuration says where to.
-fn trace(tracer: &Tracer, config: &alertmanager::Config, registry: &Registry) -> Result<()> {
+fn traced(
+    tracer: &Tracer,
+    config: alertmanager::Config,
+    registry: &Registry,
+) -> Result<alertmanager::Config> {
     tracer.register(registry);
     tracer.take(tracer.prepare(config.tracing()).context("tracing")?);
-    Ok(())
+    Ok(config)
 }
 
 impl Running {
