@@ -53,15 +53,16 @@ impl Histogram {
     /// Whether a bucket of one side counts less than in `previous`, which has the same schema.
     fn side_fell(&self, previous: &Self, side: impl Fn(&Self) -> (&[Span], &[f64])) -> bool {
         let ((spans, counts), (spans_before, counts_before)) = (side(self), side(previous));
-        let is_in_zero = |(index, _): &(i32, f64)| !(exponential(*index, self.schema) > self.zero_threshold);
+        let is_beyond_zero = |(index, _): &(i32, f64)| exponential(*index, self.schema) > self.zero_threshold;
         // Bounds rise, so that mostly the first bucket says it for all.
-        let n_in_zero = indexed(spans_before, counts_before).take_while(is_in_zero).count();
+        let before = || indexed(spans_before, counts_before);
+        let n_in_zero = before().position(|bucket| is_beyond_zero(&bucket)).unwrap_or(counts_before.len());
         if spans == spans_before && counts.len() == counts_before.len() {
             let pairs = counts.iter().zip(counts_before).skip(n_in_zero);
             // All of them, since that goes several at a time.
             return pairs.fold(false, |fell, (now, before)| fell | (now < before));
         }
-        any_fell(indexed(spans, counts), indexed(spans_before, counts_before).skip(n_in_zero))
+        any_fell(indexed(spans, counts), before().skip(n_in_zero))
     }
 
     fn custom_fell_since(&self, previous: &Self) -> bool {
