@@ -78,8 +78,8 @@ mod tests {
         check(
             MatchOp::Equal,
             "a",
-            "quantile(scalar(p), -m[1h:5m])",
-            "quantile(scalar(p{a=\"v\"}), -m{a=\"v\"}[1h:5m])",
+            "quantile(scalar(p), sum_over_time((-m)[1h:5m]))",
+            "quantile(scalar(p{a=\"v\"}), sum_over_time((-m{a=\"v\"})[1h:5m]))",
         );
         check(MatchOp::Equal, "__name__", "m{b=\"c\"}", "v{b=\"c\"}");
         check(MatchOp::NotEqual, "__name__", "m{b=\"c\"}", "{__name__!=\"v\",b=\"c\"}");

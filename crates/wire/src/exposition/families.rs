@@ -4,7 +4,7 @@
 //! length. Numbers of fields: `io/prometheus/client/metrics.proto` of Prometheus' client model.
 
 use model::Histogram;
-use model::histogram::ResetHint;
+use model::histogram::{ResetHint, Span};
 use stdx::varint::put_bytes;
 
 use crate::remote_write::{put_double, put_field, put_number, put_side, zigzag};
@@ -110,7 +110,11 @@ fn histogram_message(histogram: &Histogram) -> Vec<u8> {
     put_double(&mut out, 6, histogram.zero_threshold);
     put_double(&mut out, 8, histogram.zero_count);
     put_side(&mut out, 9, &histogram.negative_spans, &histogram.negative_buckets, false);
-    put_side(&mut out, 12, &histogram.positive_spans, &histogram.positive_buckets, false);
+    // Readers tell native histograms by their spans: one without buckets has an empty one, as clients write it.
+    let no_buckets = [Span { offset: 0, length: 0 }];
+    let has_spans = !histogram.positive_spans.is_empty() || !histogram.negative_spans.is_empty();
+    let positive_spans = if has_spans { &histogram.positive_spans[..] } else { &no_buckets[..] };
+    put_side(&mut out, 12, positive_spans, &histogram.positive_buckets, false);
     out
 }
 
@@ -118,7 +122,7 @@ fn histogram_message(histogram: &Histogram) -> Vec<u8> {
 mod tests {
     use std::sync::Arc;
 
-    use model::histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
+    use model::histogram::CUSTOM_BUCKETS_SCHEMA;
 
     use super::*;
     use crate::exposition::{HistogramOptions, Translation, translate_protobuf};
