@@ -74,6 +74,8 @@ pub(crate) struct Metrics {
     pub(crate) metadata_retried: Counters,
     pub(crate) bytes: Counters,
     pub(crate) metadata_bytes: Counters,
+    /// Stays zero: a queue that is full reads no further, and nothing has to be put in again.
+    enqueue_retries: Counters,
     pub(crate) send_seconds: Arc<Family<Histogram>>,
     pub(crate) highest: Gauges,
     pub(crate) highest_sent: Gauges,
@@ -109,6 +111,10 @@ impl Metrics {
             ),
             bytes: counters("bytes_total", "Bytes of samples sent, compressed."),
             metadata_bytes: counters("metadata_bytes_total", "Bytes of metadata sent, compressed."),
+            enqueue_retries: counters(
+                "enqueue_retries_total",
+                "Samples that a full queue did not take: none, since a full queue reads no further.",
+            ),
             send_seconds: registry.seconds(
                 &name("sent_batch_duration_seconds"),
                 "How long one request took.",
@@ -151,8 +157,15 @@ impl Metrics {
         }
     }
 
-    fn plain_counters(&self) -> [&Counters; 5] {
-        [&self.metadata, &self.metadata_failed, &self.metadata_retried, &self.bytes, &self.metadata_bytes]
+    fn plain_counters(&self) -> [&Counters; 6] {
+        [
+            &self.metadata,
+            &self.metadata_failed,
+            &self.metadata_retried,
+            &self.bytes,
+            &self.metadata_bytes,
+            &self.enqueue_retries,
+        ]
     }
 
     /// Forgets a queue that went away.

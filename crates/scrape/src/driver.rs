@@ -231,7 +231,7 @@ impl Manager {
             let stays = pool.job != job;
             if !stays {
                 pool.gone.cancel();
-                self.shared.metrics.pool_targets.remove(&[job]);
+                self.shared.metrics.forget(job);
             }
             stays
         });
@@ -268,7 +268,7 @@ impl Manager {
             let is_wanted = jobs.iter().any(|config| config.job == *name);
             if !is_wanted {
                 pool.gone.cancel();
-                self.shared.metrics.pool_targets.remove(&[name]);
+                self.shared.metrics.forget(name);
                 self.shared.options.discovery.forget(&owner(name));
             }
             is_wanted
@@ -284,10 +284,14 @@ impl Manager {
         let job = settings.config.job.clone();
         let pool = match known {
             Some(known) => {
+                self.shared.metrics.pool_reloads.inc();
                 known.settings.store(Arc::clone(&settings));
                 known
             }
-            None => Arc::new(Pool::new(&job, Arc::clone(&settings), self.shared.stopping.child_token())),
+            None => {
+                self.shared.metrics.pools.inc();
+                Arc::new(Pool::new(&job, Arc::clone(&settings), self.shared.stopping.child_token()))
+            }
         };
         self.shared.pools.write().insert(job, Arc::clone(&pool));
         let owner = owner(&pool.job);
@@ -339,11 +343,13 @@ async fn discover(
         let answers = sources.iter_mut().map(Subscription::take).collect();
         pool.take_groups(&token, answers);
         let (worker, worked_on) = (Arc::clone(&shared), Arc::clone(&pool));
+        let began = shared.options.clock.monotonic();
         // Relabelling ten thousand targets takes its time.
         let synced =
             tokio::task::spawn_blocking(move || worked_on.sync(&worker.metrics, &worker.blocks)).await;
         match synced {
             Ok((started, n_discovered)) => {
+                shared.metrics.synced(&pool.job, shared.options.clock.monotonic().saturating_sub(began));
                 shared.options.discovery.note_targets(&owner(&pool.job), n_discovered);
                 for state in started {
                     spawn_loop(&shared, Arc::clone(&pool), state);
@@ -384,7 +390,9 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
             _ => Schedule::new(target.interval.as_ms(), hash, clock.now_ms()),
         }
     };
+    let intervals_of = |shared: &Shared| shared.metrics.intervals(state.target.lock().interval);
     let mut schedule = schedule_of(&shared, true);
+    let mut intervals = intervals_of(&shared);
     let mut line = Line::new(Arc::clone(&shared.buffers));
     let mut question = None;
     loop {
@@ -396,12 +404,14 @@ async fn run(shared: Arc<Shared>, pool: Arc<Pool>, state: Arc<TargetState>) {
                     let interval_ms = state.target.lock().interval.as_ms();
                     if interval_ms != schedule.interval_ms() {
                         schedule = schedule_of(&shared, false);
+                        intervals = intervals_of(&shared);
                     }
                 }
                 () = tokio::time::sleep(millis(ms.min(SLEEP_MS_MAX))) => {}
             },
             Step::Scrape { t_ms, n_missed } => {
                 shared.metrics.missed.add(n_missed);
+                intervals.note(clock.monotonic());
                 tokio::select! {
                     biased;
                     () = state.gone.cancelled() => break,

@@ -1,8 +1,29 @@
-//! What scraping counts about itself. Prometheus' names, with `scrape_` where it says `prometheus_target_`; docs/user/scraping.md lists them.
+//! What scraping counts about itself. What Prometheus counts too stands under its name besides; docs/user/scraping.md lists them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
+
+/// Prometheus' names, and ours for the same.
+const ALSO: &[(&str, &str)] = &[
+    ("prometheus_target_scrapes_exceeded_body_size_limit_total", "scrape_exceeded_body_size_limit_total"),
+    ("prometheus_target_scrapes_exceeded_sample_limit_total", "scrape_exceeded_sample_limit_total"),
+    (
+        "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+        "scrape_exceeded_native_histogram_bucket_limit_total",
+    ),
+    ("prometheus_target_scrape_pool_exceeded_label_limits_total", "scrape_pool_exceeded_label_limits_total"),
+    ("prometheus_target_scrape_pool_exceeded_target_limit_total", "scrape_pool_exceeded_target_limit_total"),
+    (
+        "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+        "scrape_samples_duplicate_timestamp_total",
+    ),
+    ("prometheus_target_scrapes_sample_out_of_order_total", "scrape_samples_out_of_order_total"),
+    ("prometheus_target_scrapes_sample_out_of_bounds_total", "scrape_samples_out_of_bounds_total"),
+    ("prometheus_target_scrape_pool_targets", "scrape_pool_targets"),
+    ("prometheus_target_sync_failed_total", "scrape_sync_failed_total"),
+];
 
 /// Counters shared by all pools.
 #[derive(Debug)]
@@ -22,6 +43,11 @@ pub struct ScrapeMetrics {
     pub(crate) commit_failures: Arc<Counter>,
     pub(crate) pool_targets: Arc<Family<Gauge>>,
     pub(crate) sync_failed: Arc<Family<Counter>>,
+    syncs: Arc<Family<Counter>>,
+    sync_seconds: Arc<Family<Histogram>>,
+    pub(crate) pools: Arc<Counter>,
+    pub(crate) pool_reloads: Arc<Counter>,
+    intervals: Arc<Family<Histogram>>,
     pub(crate) duration: Arc<Family<Histogram>>,
     pub(crate) ingest_duration: Arc<Family<Histogram>>,
 }
@@ -30,7 +56,7 @@ impl ScrapeMetrics {
     /// Registers all of them.
     #[must_use]
     pub fn new(registry: &Registry) -> Self {
-        Self {
+        let metrics = Self {
             body_size_limit: registry.counter(
                 "scrape_exceeded_body_size_limit_total",
                 "Scrapes that failed since the body was larger than body_size_limit.",
@@ -83,6 +109,26 @@ impl ScrapeMetrics {
                 "Targets of each job whose labels do not make a target.",
                 &["scrape_job"],
             ),
+            syncs: registry.counters(
+                "prometheus_target_scrape_pool_sync_total",
+                "Times that the targets of each job were brought in line with discovery.",
+                &["scrape_job"],
+            ),
+            sync_seconds: registry.seconds(
+                "prometheus_target_sync_length_seconds",
+                "How long that took.",
+                &["scrape_job"],
+            ),
+            pools: registry.counter("prometheus_target_scrape_pools_total", "Jobs that were begun."),
+            pool_reloads: registry.counter(
+                "prometheus_target_scrape_pool_reloads_total",
+                "Jobs whose settings a reload changed.",
+            ),
+            intervals: registry.seconds(
+                "prometheus_target_interval_length_seconds",
+                "Between the starts of two scrapes of a target, by the interval that was asked for.",
+                &["interval"],
+            ),
             duration: registry.seconds(
                 "scrape_request_duration_seconds",
                 "From the start of a scrape to its stored samples.",
@@ -93,6 +139,43 @@ impl ScrapeMetrics {
                 "Of that, decompressing, parsing and storing.",
                 &[],
             ),
+        };
+        ALSO.iter().for_each(|(theirs, ours)| registry.also(theirs, ours));
+        metrics
+    }
+
+    /// A look at what discovery says of a job took so long.
+    pub(crate) fn synced(&self, job: &str, took: Duration) {
+        self.syncs.with(&[job]).inc();
+        self.sync_seconds.with(&[job]).observe(took.as_secs_f64());
+    }
+
+    /// Forgets a job.
+    pub(crate) fn forget(&self, job: &str) {
+        self.pool_targets.remove(&[job]);
+        self.sync_failed.remove(&[job]);
+        self.syncs.remove(&[job]);
+        self.sync_seconds.remove(&[job]);
+    }
+
+    /// For the scrapes of a target that are due so often.
+    pub(crate) fn intervals(&self, interval: model::Duration) -> Intervals {
+        Intervals { lengths: self.intervals.with(&[&interval.to_string()]), last: None }
+    }
+}
+
+/// How long it really is from scrape to scrape of one target.
+#[derive(Debug)]
+pub(crate) struct Intervals {
+    lengths: Arc<Histogram>,
+    last: Option<Duration>,
+}
+
+impl Intervals {
+    /// A scrape starts, by a clock that only goes forward.
+    pub(crate) fn note(&mut self, now: Duration) {
+        if let Some(last) = self.last.replace(now) {
+            self.lengths.observe(now.saturating_sub(last).as_secs_f64());
         }
     }
 }

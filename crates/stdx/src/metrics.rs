@@ -126,7 +126,7 @@ trait Render: Send + Sync + std::fmt::Debug {
     fn render(&self, name: &str, out: &mut String);
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     help: &'static str,
     kind: Kind,
@@ -207,6 +207,16 @@ impl Registry {
         let family = Arc::new(Family { label_names, children: RwLock::default(), make });
         self.insert(name, help, Kind::Histogram, family.clone());
         family
+    }
+
+    /// A second name for what is registered as `of`, for those who know it by that.
+    pub fn also(&self, name: &str, of: &str) {
+        let mut entries = self.entries.lock();
+        let entry = entries.get(of).cloned();
+        debug_assert!(entry.is_some(), "{of} is not registered yet");
+        if let Some(entry) = entry {
+            entries.insert(name.to_owned(), entry);
+        }
     }
 
     /// Everything, in the Prometheus text format 0.0.4, sorted by name.
@@ -311,7 +321,9 @@ mod tests {
     #[test]
     fn renders_the_text_format() {
         let registry = Registry::new();
-        registry.counter("a_total", "Counts.").add(3);
+        let counter = registry.counter("a_total", "Counts.");
+        registry.also("e_total", "a_total");
+        counter.add(3);
         registry.gauges("b", "Gauges.", &["x"]).with(&["q\"\n"]).set(1.5);
         registry.gauge_fn("d", "Computed.", || f64::INFINITY);
         registry.seconds("c_seconds", "Took.", &[]).with(&[]).observe(0.3);
@@ -322,6 +334,7 @@ mod tests {
         assert!(text.contains("c_seconds_bucket{le=\"0.5\"} 1\n"), "{text}");
         assert!(text.contains("c_seconds_bucket{le=\"+Inf\"} 1\n"), "{text}");
         assert!(text.contains("c_seconds_count 1\n"), "{text}");
-        assert!(text.ends_with("d +Inf\n"), "{text}");
+        assert!(text.contains("d +Inf\n"), "{text}");
+        assert!(text.ends_with("# HELP e_total Counts.\n# TYPE e_total counter\ne_total 3\n"), "{text}");
     }
 }

@@ -166,7 +166,11 @@ impl Metrics {
             retention: retention_gauges(registry),
             compactions: same("compactions_total", "Blocks written, from the head or from smaller ones."),
             compactions_failed: same("compactions_failed_total", "Blocks that could not be written."),
-            quarantined: counter("tsdb_quarantined_total", "", "Damaged files and blocks set aside."),
+            quarantined: counter(
+                "tsdb_quarantined_total",
+                "prometheus_tsdb_reloads_failures_total",
+                "Damaged files and blocks set aside.",
+            ),
         }
     }
 }

@@ -46,6 +46,9 @@ pub(super) fn start(
     let (store, dir, clock) = (db.clone(), Arc::new(dir), clock.clone());
     let env = remote::Env { store, dir, clock, metadata, type_and_unit_labels };
     let manager = remote::Manager::open(env, registry).context("cannot start remote write")?;
+    // What comes into the store is what there is to send.
+    registry
+        .also("prometheus_remote_storage_samples_in_total", "prometheus_tsdb_head_samples_appended_total");
     let queues = manager.prepare(&config.remote_write, &config.global.external_labels)?;
     manager.take(queues).context("cannot start remote write")?;
     Ok(manager)
