@@ -90,7 +90,13 @@ impl Catalogue {
         out.find_histograms(reference, now_ms)?;
         for name in functions {
             let answer = reference.eval(&format!("{name}()"), When::Instant(now_ms))?;
-            if answer.is_err_and(|why| why.contains("unknown function") || why.contains("is not enabled")) {
+            // `start` and `end` were keywords before they were functions.
+            let is_unknown = |why: &String| {
+                ["unknown function", "is not enabled", "unexpected \"(\"", "unexpected \\\"(\\\""]
+                    .iter()
+                    .any(|words| why.contains(words))
+            };
+            if answer.as_ref().is_err_and(is_unknown) {
                 out.unknown.insert((*name).to_owned());
             }
         }
