@@ -20,13 +20,38 @@ pub(crate) struct Flap {
 pub(crate) struct Changes {
     /// The last changes of its state, oldest first; no more than any route asks for.
     pub(crate) times: VecDeque<i64>,
-    /// Keys of the routes on which it flaps, and since when.
+    /// Keys of the routes on which it flaps or did, and since when.
     pub(crate) flapping: BTreeMap<String, i64>,
-    /// Keys of the routes on which it did, and since when it is stable.
+    /// Keys of the routes on which it does no more, and since when it is stable.
     pub(crate) settled: BTreeMap<String, i64>,
 }
 
+/// What a change made of an alert: keys of routes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turned {
+    /// On which it flaps from then on.
+    pub(crate) flaps: Vec<String>,
+    /// On which it had been stable before that.
+    pub(crate) was_stable: Vec<String>,
+}
+
 impl Changes {
+    /// Since when it flaps on a route.
+    pub(crate) fn since_ms(&self, route: &str) -> Option<i64> {
+        self.flapping.get(route).copied().filter(|_| !self.settled.contains_key(route))
+    }
+
+    /// As [`Flaps::settle`].
+    fn settle(&mut self, route: &str, stable_ms: i64, now_ms: i64) -> bool {
+        let at_ms = self.stable_at_ms(stable_ms);
+        if self.since_ms(route).is_none() || at_ms > now_ms {
+            return false;
+        }
+        // Not when that was found: managers look at different moments.
+        self.settled.insert(route.to_owned(), at_ms);
+        true
+    }
+
     /// How many changes lie within `within_ms` before `now_ms`.
     pub(crate) fn n_within(&self, within_ms: i64, now_ms: i64) -> usize {
         self.times.iter().filter(|at_ms| at_ms.saturating_add(within_ms) > now_ms).count()
@@ -55,39 +80,43 @@ impl Flaps {
         self.by_alert.is_empty()
     }
 
-    /// Takes a change of state, unless it is known; returns the keys of those `routes` on which the alert flaps from then on.
-    pub(crate) fn note(&mut self, alert: Fingerprint, at_ms: i64, routes: &[(&str, Flap)]) -> Vec<String> {
+    /// Takes a change of state, unless it is known; returns what that made of the alert on `routes`.
+    ///
+    /// What an alert is follows from its changes alone, not from when somebody looked or heard of them: it was stable before
+    /// this change also if nobody asked meanwhile, and it was not when the change comes from before the moment at which it
+    /// seemed to be. Managers look and hear at different moments, and must agree.
+    pub(crate) fn note(&mut self, alert: Fingerprint, at_ms: i64, routes: &[(&str, Flap)]) -> Turned {
         let changes = self.by_alert.entry(alert).or_default();
+        let mut turned = Turned::default();
         if changes.times.back().is_some_and(|last_ms| at_ms <= *last_ms) {
-            return Vec::new();
+            return turned;
+        }
+        for (key, flap) in routes {
+            if changes.settle(key, flap.stable_ms, at_ms) {
+                turned.was_stable.push((*key).to_owned());
+            }
+            if changes.settled.get(*key).is_some_and(|settled_ms| at_ms < *settled_ms) {
+                changes.settled.remove(*key);
+            }
         }
         changes.times.push_back(at_ms);
         let most = routes.iter().map(|(_, flap)| flap.changes).max().unwrap_or(1);
         while changes.times.len() > most {
             changes.times.pop_front();
         }
-        let mut news = Vec::new();
         for (key, flap) in routes {
-            if !changes.flapping.contains_key(*key) && changes.n_within(flap.within_ms, at_ms) >= flap.changes
-            {
+            if changes.since_ms(key).is_none() && changes.n_within(flap.within_ms, at_ms) >= flap.changes {
                 changes.flapping.insert((*key).to_owned(), at_ms);
                 changes.settled.remove(*key);
-                news.push((*key).to_owned());
+                turned.flaps.push((*key).to_owned());
             }
         }
-        news
+        turned
     }
 
     /// Ends the flapping of an alert on a route when it is stable; returns whether it did.
     pub(crate) fn settle(&mut self, alert: Fingerprint, route: &str, stable_ms: i64, now_ms: i64) -> bool {
-        let Some(changes) = self.by_alert.get_mut(&alert) else { return false };
-        if !changes.flapping.contains_key(route) || changes.stable_at_ms(stable_ms) > now_ms {
-            return false;
-        }
-        changes.flapping.remove(route);
-        // Not when that was found: managers look at different moments.
-        changes.settled.insert(route.to_owned(), changes.stable_at_ms(stable_ms));
-        true
+        self.by_alert.get_mut(&alert).is_some_and(|changes| changes.settle(route, stable_ms, now_ms))
     }
 
     /// Puts one back from the state file.
@@ -118,5 +147,44 @@ impl Flaps {
             self.by_alert.iter().filter(|(id, changes)| is_gone(id, changes)).map(|(id, _)| *id).collect();
         gone.iter().for_each(|id| self.remove(*id));
         gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALERT: Fingerprint = Fingerprint(1);
+    const FLAP: Flap = Flap { changes: 3, within_ms: 100, stable_ms: 50 };
+
+    /// Changes and looks in the order in which a manager sees them, and what it takes the alert for then.
+    #[test]
+    fn managers_agree_whenever_they_look_and_hear() {
+        let check = |seen: &[(char, i64)], expected: (Option<i64>, Option<i64>)| {
+            let mut flaps = Flaps::default();
+            for (what, at_ms) in seen {
+                if *what == 'c' {
+                    flaps.note(ALERT, *at_ms, &[("r", FLAP)]);
+                } else {
+                    flaps.settle(ALERT, "r", FLAP.stable_ms, *at_ms);
+                }
+            }
+            let changes = flaps.get(ALERT).expect("it changed");
+            assert_eq!((changes.since_ms("r"), changes.settled.get("r").copied()), expected, "{seen:?}");
+        };
+        let flaps: &[(char, i64)] = &[('c', 10), ('c', 20), ('c', 30)];
+        let then = |more: &[(char, i64)]| [flaps, more].concat();
+        check(flaps, (Some(30), None));
+        check(&then(&[('l', 79)]), (Some(30), None));
+        check(&then(&[('l', 80)]), (None, Some(80)));
+        // A change from before it seemed stable, heard of in time or late.
+        check(&then(&[('c', 79), ('l', 80)]), (Some(30), None));
+        check(&then(&[('l', 80), ('c', 79)]), (Some(30), None));
+        // One from after it, when somebody looked between or nobody did.
+        check(&then(&[('l', 80), ('c', 200)]), (None, Some(80)));
+        check(&then(&[('c', 200)]), (None, Some(80)));
+        // Stable, and flapping anew with the next change.
+        check(&then(&[('c', 81)]), (Some(81), None));
+        check(&then(&[('l', 80), ('c', 81)]), (Some(81), None));
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Snapshot {
     pub(crate) alert: Arc<Alert>,
     /// Fixed at the flush, so that an alert does not resolve while its message is being sent.
     pub(crate) is_firing: bool,
+    /// Whether it flapped on its route at that moment, and counts as firing for that.
+    pub(crate) is_flapping: bool,
 }
 
 /// One message: what is said to one receiver about one group.

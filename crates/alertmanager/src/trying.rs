@@ -126,6 +126,7 @@ fn notification(receiver: &str, alert: Alert, is_firing: bool, now_ms: i64) -> N
             fingerprint: Fingerprint::of(&alert.labels),
             alert: Arc::new(alert),
             is_firing,
+            is_flapping: false,
         }],
         others_fire: false,
         data: BTreeMap::new(),

@@ -43,7 +43,8 @@ impl Core {
         alert: &Arc<Alert>,
         now_ms: i64,
     ) {
-        let times = if self.routes.is_damping() { changes(known, alert, now_ms) } else { Vec::new() };
+        let soon_ms = self.soon_ms(now_ms);
+        let times = if self.routes.is_damping() { changes(known, alert, soon_ms) } else { Vec::new() };
         if times.is_empty() {
             return;
         }
@@ -59,8 +60,11 @@ impl Core {
         let n_known = self.flaps.get(id).map_or(0, |changes| changes.times.len());
         let last_ms = |flaps: &Flaps| flaps.get(id).and_then(|changes| changes.times.back().copied());
         let before_ms = last_ms(&self.flaps);
-        let news: Vec<String> =
-            times.into_iter().flat_map(|at_ms| self.flaps.note(id, at_ms, &damping)).collect();
+        let (mut news, mut was_stable) = (Vec::new(), Vec::new());
+        for turned in times.into_iter().map(|at_ms| self.flaps.note(id, at_ms, &damping)) {
+            news.extend(turned.flaps);
+            was_stable.extend(turned.was_stable);
+        }
         if n_known > 0 && last_ms(&self.flaps) == before_ms {
             return;
         }
@@ -68,6 +72,9 @@ impl Core {
         self.journal_flap(id);
         for group in self.groups_of(alert) {
             let route = self.routes.get(group.route);
+            if was_stable.contains(&route.key) {
+                self.history.flap(alert, false, &route.receiver, now_ms);
+            }
             if news.contains(&route.key) {
                 self.history.flap(alert, true, &route.receiver, now_ms);
                 let at_ms = now_ms.saturating_add(route.group_wait_ms);
@@ -85,7 +92,7 @@ impl Core {
     /// Since when an alert flaps on a route.
     fn flaps_since_ms(&self, route: &Route, id: Fingerprint) -> Option<i64> {
         route.flap?;
-        self.flaps.get(id)?.flapping.get(&route.key).copied()
+        self.flaps.get(id)?.since_ms(&route.key)
     }
 
     /// Ends the flapping of what is stable in a group; has it looked at again when the next one is.
@@ -104,7 +111,7 @@ impl Core {
                 self.journal_flap(alert);
                 self.history.flap(&of, false, &receiver, now_ms);
             }
-            let flapping = self.flaps.get(alert).filter(|changes| changes.flapping.contains_key(&key));
+            let flapping = self.flaps.get(alert).filter(|changes| changes.since_ms(&key).is_some());
             next_ms = next_ms.min(flapping.map_or(i64::MAX, |changes| changes.stable_at_ms(flap.stable_ms)));
         }
         self.flush_by(id, next_ms);
@@ -117,7 +124,7 @@ impl Core {
             if self.flaps_since_ms(route, snapshot.fingerprint).is_none() {
                 continue;
             }
-            snapshot.is_firing = true;
+            (snapshot.is_firing, snapshot.is_flapping) = (true, true);
             let within = model::Duration::from_secs(flap.within_ms / 1_000);
             let text = format!("{} changes within {within}; told again when it is stable", flap.changes);
             let mut alert = (*snapshot.alert).clone();
@@ -129,12 +136,20 @@ impl Core {
     }
 
     /// Whether nothing is to be said of an alert since it flaps, or it is to be said that it does or does no more.
-    pub(super) fn damping(&self, route: &Route, last: Option<&Entry>, id: Fingerprint) -> Option<bool> {
+    ///
+    /// One that turned while the flush waited its turn is for the next flush: the message would say what it was before, and be
+    /// taken for the telling of what it is.
+    pub(super) fn damping(&self, route: &Route, last: Option<&Entry>, of: &Snapshot) -> Option<bool> {
         route.flap?;
+        let id = of.fingerprint;
         let changes = self.flaps.get(id)?;
+        let since_ms = changes.since_ms(&route.key);
+        if since_ms.is_some() != of.is_flapping {
+            return Some(true);
+        }
         let told_ms = last.and_then(|last| last.issued_ms(id))?;
-        match (changes.flapping.get(&route.key), changes.settled.get(&route.key)) {
-            (Some(since_ms), _) => Some(told_ms >= *since_ms),
+        match (since_ms, changes.settled.get(&route.key)) {
+            (Some(since_ms), _) => Some(told_ms >= since_ms),
             (None, Some(settled_ms)) if told_ms < *settled_ms => Some(false),
             _ => None,
         }
@@ -154,7 +169,7 @@ impl Core {
         self.routes.matching(&alert.labels).into_iter().find_map(|idx| {
             let route = self.routes.get(idx);
             let flap = route.flap?;
-            let since_ms = *changes.flapping.get(&route.key)?;
+            let since_ms = changes.since_ms(&route.key)?;
             Some((since_ms, changes.n_within(flap.within_ms, now_ms), changes.stable_at_ms(flap.stable_ms)))
         })
     }

@@ -9,7 +9,7 @@ use crate::alert::{Alert, Fingerprint, sort_key};
 use crate::notification::Snapshot;
 use crate::route::RouteIdx;
 
-use super::turn::Parked;
+use super::turn::{IN_STEP_MS, Parked};
 
 /// Identity of a group within one configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +34,16 @@ pub(crate) struct Group {
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) next_flush_ms: i64,
     pub(crate) has_flushed: bool,
+    /// When its last flush began.
+    pub(crate) began_ms: i64,
     /// Whether its next flush was put off, to fall into step with another manager.
     pub(crate) is_put_off: bool,
     /// When the notification was sent that it fell into step with.
     pub(crate) in_step_with: Option<i64>,
     /// When the flush after the next is, to be in step with another manager.
     pub(crate) in_step_ms: Option<i64>,
+    /// When the next flush was due, where the one before still waited its turn then.
+    pub(crate) due_ms: Option<i64>,
     pub(crate) flush: Option<Flush>,
     /// A flush that waits for its turn among the managers.
     pub(crate) parked: Option<Parked>,
@@ -60,9 +64,11 @@ impl Group {
             alerts: BTreeMap::new(),
             next_flush_ms,
             has_flushed: false,
+            began_ms: i64::MIN,
             is_put_off: false,
             in_step_ms: None,
             in_step_with: None,
+            due_ms: None,
             flush: None,
             parked: None,
             quiet: BTreeSet::new(),
@@ -72,12 +78,47 @@ impl Group {
         }
     }
 
-    /// Its time has come; the next one is an interval later.
-    pub(crate) fn begin_flush(&mut self, interval_ms: i64, now_ms: i64) {
-        let next_ms = self.in_step_ms.take().filter(|next_ms| *next_ms > now_ms);
+    /// Takes the place of `old` in a new configuration: what it waits for goes on, until `by_ms` at the latest.
+    pub(crate) fn keep_timer(&mut self, old: Self, by_ms: i64) {
+        let alerts = std::mem::take(&mut self.alerts);
+        *self = Self { alerts, next_flush_ms: old.next_flush_ms.min(by_ms), flush: None, ..old };
+        if let Some(parked) = &mut self.parked {
+            parked.alerts.retain(|alert| self.alerts.contains_key(&alert.fingerprint));
+        }
+    }
+
+    /// Whether a flush whose wait is over goes over into the next one, which is due at this moment: those before it look then, too,
+    /// and would speak at the same time. Once only, or what it has to tell would never be told.
+    pub(crate) fn joins_next(&mut self, now_ms: i64) -> bool {
+        let is_next_due = self.next_flush_ms.abs_diff(now_ms) <= IN_STEP_MS;
+        if !is_next_due || self.parked.as_ref().is_none_or(|parked| parked.has_joined) {
+            return false;
+        }
+        self.due_ms = Some(self.next_flush_ms);
+        self.parked = None;
+        true
+    }
+
+    /// Ends the wait of a flush. One that came due meanwhile is taken for begun when it was: others looked then, and counted from
+    /// now its turn would come with their next look.
+    pub(crate) fn unpark(&mut self, now_ms: i64) -> Option<Parked> {
+        let parked = self.parked.take()?;
+        self.due_ms = Some(self.next_flush_ms.max(parked.since_ms)).filter(|due_ms| *due_ms < now_ms);
+        Some(parked)
+    }
+
+    /// Its time has come, and it is over when all had their turn, `wait_ms` later; the next one is an interval later.
+    pub(crate) fn begin_flush(&mut self, interval_ms: i64, wait_ms: i64, now_ms: i64) {
+        let over_ms = now_ms.saturating_add(wait_ms);
+        let in_step_ms = self.in_step_ms.take().filter(|next_ms| *next_ms > now_ms);
+        // One that comes while this one waits would begin late, and out of step.
+        let next_ms = in_step_ms
+            .map(|next_ms| if next_ms > over_ms { next_ms } else { next_ms.saturating_add(interval_ms) });
         self.next_flush_ms = next_ms.unwrap_or_else(|| now_ms.saturating_add(interval_ms));
         self.has_flushed = true;
+        self.began_ms = now_ms;
         self.is_put_off = false;
+        self.due_ms = None;
     }
 
     /// Adds or renews an alert. One that began longer than `group_wait_ms` ago has waited elsewhere.
@@ -103,6 +144,7 @@ impl Group {
                 fingerprint: *fingerprint,
                 alert: Arc::clone(alert),
                 is_firing: !alert.is_resolved_at(now_ms),
+                is_flapping: false,
             })
             .collect();
         alerts.sort_by(|a, b| sort_key(&a.alert.labels).cmp(&sort_key(&b.alert.labels)));

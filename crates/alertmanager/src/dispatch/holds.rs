@@ -107,7 +107,7 @@ impl Core {
 
     fn damped_until(&self, route: &Route, id: Fingerprint, now_ms: i64) -> Option<Hold> {
         let flap = route.flap?;
-        let changes = self.flaps.get(id).filter(|changes| changes.flapping.contains_key(&route.key))?;
+        let changes = self.flaps.get(id).filter(|changes| changes.since_ms(&route.key).is_some())?;
         Some(Hold {
             kind: "flapping",
             ends_at: Some(api_rfc3339(changes.stable_at_ms(flap.stable_ms))),

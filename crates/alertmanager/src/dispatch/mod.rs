@@ -240,7 +240,7 @@ impl Core {
             Vec::new()
         };
         self.group(fingerprint, &kept, now_ms);
-        self.note_change(fingerprint, known.as_deref(), &kept, self.soon_ms(now_ms));
+        self.note_change(fingerprint, known.as_deref(), &kept, now_ms);
         counts.into_iter().for_each(|route| self.wait_anew(route, &kept.labels, now_ms));
         if is_watching && !is_detection {
             self.hasten_all_of(&kept.labels, now_ms);
@@ -299,16 +299,16 @@ impl Core {
         }
     }
 
-    /// Takes a new configuration. Groups are built anew, their timers start again, the notification log keeps anybody
-    /// from being told twice. Attempts that are under way end as they would have.
+    /// Takes a new configuration. Groups are built anew, their timers start again but for those that other managers look
+    /// at, too; the notification log keeps anybody from being told twice. Attempts that are under way end as they would have.
     pub(crate) fn reload(&mut self, config: Arc<Config>, now_ms: i64) {
+        // Before the routes change, which groups are known by.
+        let timers = self.take_timers();
         self.routes = RouteTree::new(&config.route);
         self.inhibitor = Inhibitor::new(&config.inhibit_rules, config.new_dependencies());
         self.windows.set_file(&config.windows);
         self.config = config;
         self.epoch += 1;
-        let cadence = self.cadence();
-        self.groups.clear();
         let waiting: Vec<JobId> =
             self.jobs.iter().filter(|(_, job)| !job.is_in_flight).map(|(id, _)| *id).collect();
         for id in waiting {
@@ -320,7 +320,7 @@ impl Core {
             self.inhibitor.insert(fingerprint, &alert.labels);
             self.group(fingerprint, &alert, now_ms);
         }
-        self.keep_cadence(&cadence);
+        self.keep_timers(timers, now_ms);
     }
 
     /// Creates or changes a silence; returns its id.
@@ -432,10 +432,10 @@ impl Core {
         let muted_by = self.muting_intervals(&route, now_ms);
         let Some(group) = self.groups.get_mut(id) else { return };
         group.muted_by = muted_by;
-        let parked = group.parked.take();
+        let parked = group.unpark(now_ms);
         let alerts = match &parked {
             Some(parked) => parked.alerts.clone(),
-            None => self.begin_flush(id, &route, now_ms),
+            None => self.begin_flush(id, &route, now_ms, now_ms),
         };
         let resolved = alerts.iter().filter(|alert| !alert.is_firing);
         let resolved = resolved.map(|alert| (alert.fingerprint, alert.alert.updated_at_ms)).collect();
@@ -463,13 +463,12 @@ impl Core {
         self.end_flush_if_done(id, flush, now_ms);
     }
 
-    /// The next interval of a group begins; returns its alerts.
-    fn begin_flush(&mut self, id: &GroupId, route: &Route, now_ms: i64) -> Vec<Snapshot> {
+    /// The next interval of a group begins, at `from_ms`; returns its alerts.
+    fn begin_flush(&mut self, id: &GroupId, route: &Route, from_ms: i64, now_ms: i64) -> Vec<Snapshot> {
         let Some(group) = self.groups.get_mut(id) else { return Vec::new() };
-        group.begin_flush(route.group_interval_ms, now_ms);
+        group.begin_flush(route.group_interval_ms, self.turn.wait_ms, from_ms);
         let alerts = group.snapshot(now_ms);
-        self.settle_flaps(id, now_ms);
-        self.hasten(id, now_ms);
+        self.look_sooner(id, now_ms);
         self.seen(route, alerts, now_ms)
     }
 
@@ -657,12 +656,16 @@ impl Core {
                 };
                 let key = job.key.clone();
                 let group = (job.epoch == epoch).then(|| job.group.clone());
+                let step = (job.epoch == owed::NO_EPOCH).then(|| job.group.clone());
                 self.record_outcome(id, outcome, true, now_ms);
                 self.promise(id, now_ms);
                 self.remember(key, told, now_ms);
                 self.end_job(id, None, now_ms);
                 if let Some(group) = group {
                     self.hasten(&group, now_ms);
+                }
+                if let Some(group) = step {
+                    self.note_step_told(&group, now_ms);
                 }
             }
             Outcome::Failed { is_retryable, reason, message, wait_ms } => {

@@ -193,10 +193,11 @@ impl Core {
         if self.acks.is_empty() && self.flaps.is_empty() {
             return hands;
         }
-        for Snapshot { fingerprint: id, alert, .. } in alerts.iter().filter(|alert| alert.is_firing) {
+        for snapshot in alerts.iter().filter(|alert| alert.is_firing) {
+            let Snapshot { fingerprint: id, alert, .. } = snapshot;
             if self.acks.holding(*id, alert, now_ms).is_some() {
                 hands.held.insert(*id);
-            } else if let Some(is_held) = self.damping(route, last, *id) {
+            } else if let Some(is_held) = self.damping(route, last, snapshot) {
                 if is_held { &mut hands.held } else { &mut hands.again }.insert(*id);
             } else if let Some(open_ms) = self.acks.reopened_ms(*id, alert, now_ms)
                 && last.and_then(|last| last.issued_ms(*id)).is_some_and(|told_ms| told_ms < open_ms)

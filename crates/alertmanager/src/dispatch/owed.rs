@@ -180,7 +180,7 @@ impl Core {
         };
         let snapshot = |id: &Fingerprint| {
             let alert = Arc::clone(self.alerts.get(id)?);
-            Some(Snapshot { fingerprint: *id, alert, is_firing: false })
+            Some(Snapshot { fingerprint: *id, alert, is_firing: false, is_flapping: false })
         };
         let alerts: Vec<Snapshot> = ended.iter().filter_map(snapshot).collect();
         let last = self.nflog.get(&key);

@@ -196,6 +196,15 @@ impl Core {
         self.launch((id, NO_EPOCH), route, line, due, now_ms);
     }
 
+    /// A further receiver took its message: the next alert whose time has come need not wait as after a failure, or its time
+    /// would come to be that of the next manager's turn.
+    pub(super) fn note_step_told(&mut self, id: &GroupId, now_ms: i64) {
+        if let Some(group) = self.groups.get_mut(id) {
+            group.tried_ms = None;
+            self.next_look_ms = self.next_look_ms.min(now_ms);
+        }
+    }
+
     /// A line of a flush came to its end: whether the route's own receiver can be reached.
     pub(super) fn note_reached(&mut self, id: &GroupId, receiver: &str, is_reached: bool, now_ms: i64) {
         if !self.groups.contains_key(id) || self.routes.get(id.route).receiver != receiver {

@@ -4,6 +4,7 @@ mod history;
 mod oncall;
 mod promises;
 mod reasons;
+mod turn;
 mod watched;
 mod windows;
 

@@ -23,11 +23,14 @@ const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
 
 /// Groups of two managers that are looked at within so many milliseconds are in step: what a message travels, and far less
 /// than one waits for the other. Chosen.
-const IN_STEP_MS: u64 = 2_000;
+pub(super) const IN_STEP_MS: u64 = 2_000;
 
 /// How far ahead the end may lie that a report states, in milliseconds, to count as one that was reached. Chosen: no clocks that
 /// somebody looks after are so far apart, and reports of what fires state an end that is minutes ahead.
 const SOON_MS: i64 = 5_000;
+
+/// Groups before a reload and whom they tell, by their keys.
+pub(super) type Timers = BTreeMap<String, (Group, BTreeSet<NotifyKey>)>;
 
 /// When groups were told of by other managers, by key and receiver.
 type Told = BTreeMap<(String, String), i64>;
@@ -53,7 +56,9 @@ impl Default for Turn {
 /// A flush that waits.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    since_ms: i64,
+    pub(super) since_ms: i64,
+    /// Whether one that waited before went over into this one.
+    pub(super) has_joined: bool,
     /// Not before, since a message to the same receiver is on its way.
     pub(super) not_before_ms: i64,
     pub(super) alerts: Vec<Snapshot>,
@@ -109,11 +114,15 @@ impl Core {
 
     /// Lets a flush wait whose time has come; `false` when it need not, or has.
     pub(super) fn park(&mut self, id: &GroupId, route: &Route, keys: &[NotifyKey], now_ms: i64) -> bool {
-        let is_parked = self.groups.get(id).is_none_or(|group| group.parked.is_some());
-        if self.turn.wait_ms <= 0 || is_parked {
+        if self.turn.wait_ms <= 0 {
             return false;
         }
-        let alerts = self.begin_flush(id, route, now_ms);
+        let was_parked = self.groups.get(id).is_none_or(|group| group.parked.is_some());
+        if was_parked && !self.groups.get_mut(id).is_some_and(|group| group.joins_next(now_ms)) {
+            return false;
+        }
+        let since_ms = self.groups.get_mut(id).and_then(|group| group.due_ms.take()).unwrap_or(now_ms);
+        let alerts = self.begin_flush(id, route, since_ms, now_ms);
         let heard = self.hear(alerts.clone(), route, now_ms);
         let loud: BTreeSet<Fingerprint> = heard.loud.iter().map(|alert| alert.fingerprint).collect();
         let quiet: BTreeSet<Fingerprint> =
@@ -122,7 +131,14 @@ impl Core {
         if let Some(group) = self.groups.get_mut(id) {
             let kept_back = group.quiet.union(&quiet).copied().collect();
             group.quiet = quiet;
-            group.parked = Some(Parked { since_ms: now_ms, not_before_ms: now_ms, alerts, kept_back, told });
+            group.parked = Some(Parked {
+                since_ms,
+                not_before_ms: now_ms,
+                has_joined: was_parked,
+                alerts,
+                kept_back,
+                told,
+            });
         }
         true
     }
@@ -135,6 +151,7 @@ impl Core {
                 fingerprint: snapshot.fingerprint,
                 alert: alert.clone(),
                 is_firing: !alert.is_resolved_at(now_ms),
+                is_flapping: false,
             }
         };
         self.seen(route, alerts.iter().map(now).collect(), now_ms)
@@ -211,20 +228,35 @@ impl Core {
         }
     }
 
-    /// When groups are looked at next, by their keys: their timers begin anew with a reload.
-    pub(super) fn cadence(&self) -> BTreeMap<String, i64> {
-        let groups = self.groups.iter().filter(|_| self.turn.is_shared);
-        groups.map(|(id, group)| (self.group_key(id), group.next_flush_ms)).collect()
+    /// Takes all groups away; returns them by their keys, with whom they tell, where others look at them, too.
+    pub(super) fn take_timers(&mut self) -> Timers {
+        let groups = std::mem::take(&mut self.groups);
+        let groups = groups.into_iter().filter(|_| self.turn.is_shared);
+        let of = |(id, group): (GroupId, Group)| {
+            let keys = self.lines_of(&id).into_iter().map(|line| line.key).collect();
+            (self.group_key(&id), (group, keys))
+        };
+        groups.map(of).collect()
     }
 
-    /// Brings groups back into step behind their first flush of a new configuration. Their managers would else meet by
-    /// chance, and then both would speak.
-    pub(super) fn keep_cadence(&mut self, cadence: &BTreeMap<String, i64>) {
-        let known = |id: &GroupId| Some((id.clone(), *cadence.get(&self.group_key(id))?));
-        let known: Vec<(GroupId, i64)> = self.groups.keys().filter_map(known).collect();
-        for (id, next_ms) in known {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.in_step_ms = Some(next_ms);
+    /// Groups of a new configuration are looked at when they would have been without it. A look out of turn would meet
+    /// another manager's by chance, and then both would speak.
+    ///
+    /// Only one that tells somebody it did not tell before, or whose messages were on their way, is looked at at once; it falls
+    /// back into step behind that.
+    pub(super) fn keep_timers(&mut self, mut timers: Timers, now_ms: i64) {
+        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for id in ids {
+            let Some((old, keys)) = timers.remove(&self.group_key(&id)) else { continue };
+            let tells_others = self.lines_of(&id).iter().any(|line| !keys.contains(&line.key));
+            let route = self.routes.get(id.route);
+            let wait_ms = if old.has_flushed { route.group_interval_ms } else { route.group_wait_ms };
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            if tells_others || old.flush.is_some() {
+                group.in_step_ms = Some(old.next_flush_ms);
+                group.quiet = old.quiet;
+            } else {
+                group.keep_timer(old, now_ms.saturating_add(wait_ms));
             }
         }
     }
@@ -246,21 +278,34 @@ impl Core {
                 continue;
             }
             group.in_step_with = Some(sent_at_ms);
+            // In step, also where something is to be looked at before the interval is over: the other will look then, too.
+            if base_ms.abs_diff(group.began_ms) <= IN_STEP_MS {
+                continue;
+            }
             let next_ms = base_ms.saturating_add(interval_ms).max(now_ms);
             if next_ms.abs_diff(group.next_flush_ms) <= IN_STEP_MS {
                 continue;
             }
             if next_ms > group.next_flush_ms {
                 // Once only, or one that speaks at every interval would put others off for ever.
+                // Not at this moment: what the other tells further receivers of the same look is still on its way.
                 if group.is_put_off {
-                    group.next_flush_ms = now_ms;
+                    group.next_flush_ms = now_ms.saturating_add_unsigned(IN_STEP_MS);
                     group.in_step_ms = Some(next_ms);
                     continue;
                 }
                 group.is_put_off = true;
             }
             group.next_flush_ms = next_ms;
+            // The look that is put off would have found what has to be looked at sooner, as that of the other did.
+            self.look_sooner(&id, now_ms);
         }
+    }
+
+    /// Has a group looked at before its interval is over, when one of its alerts is stable, has waited or is due again.
+    pub(super) fn look_sooner(&mut self, id: &GroupId, now_ms: i64) {
+        self.settle_flaps(id, now_ms);
+        self.hasten(id, now_ms);
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn snapshot(labels: &[(&str, &str)], annotations: &[(&str, &str)], is
             measured: None,
         }),
         is_firing,
+        is_flapping: false,
     }
 }
 

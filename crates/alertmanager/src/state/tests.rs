@@ -210,7 +210,12 @@ fn the_files_of_an_alertmanager_are_taken_over_once() {
     };
     let known = alert("A", NOW_MS);
     let fingerprint = Fingerprint::of(&labels);
-    let snapshot = crate::notification::Snapshot { fingerprint, alert: Arc::new(known), is_firing: true };
+    let snapshot = crate::notification::Snapshot {
+        fingerprint,
+        alert: Arc::new(known),
+        is_firing: true,
+        is_flapping: false,
+    };
     let entry = core.nflog.get(&key).expect("the entry");
     assert!(!entry.firing.contains(&fingerprint), "it holds their hash");
     assert!(entry.in_our_hashes(&[snapshot]).firing.contains(&fingerprint));

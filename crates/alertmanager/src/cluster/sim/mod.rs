@@ -42,6 +42,10 @@ const MAINTAINED: usize = 3;
 /// As the configuration says.
 const ESCALATES_AFTER: i64 = 90 * SECOND;
 const PARENT_WAIT: i64 = 30 * SECOND;
+/// How long a manager waits for each of those before it.
+const PEER_TIMEOUT: i64 = 15 * SECOND;
+/// How far apart managers hear of the same report: what changed so lately a manager cannot be asked to know.
+const REPORTS_APART: i64 = 2 * SECOND;
 const FLAP_CHANGES: usize = 4;
 const FLAP_WITHIN: i64 = 4 * MINUTE;
 const FLAP_STABLE: i64 = 90 * SECOND;

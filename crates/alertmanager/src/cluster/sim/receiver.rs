@@ -7,18 +7,17 @@ use std::collections::BTreeMap;
 
 use super::world::World;
 use super::{
-    CHILDREN, ESCALATES_AFTER, FLAP_CHANGES, FLAP_STABLE, FLAP_WITHIN, MINUTE, PARENT, PARENT_WAIT, SECOND,
+    CHILDREN, ESCALATES_AFTER, FLAP_CHANGES, FLAP_STABLE, FLAP_WITHIN, MINUTE, PARENT, PARENT_WAIT,
+    PEER_TIMEOUT, REPORTS_APART, SECOND,
 };
 
-/// How far apart managers hear of the same report.
-const REPORTS_APART: i64 = 2 * SECOND;
-
-/// A message as a receiver got it: when, about which group, alerts and whether they fire.
+/// A message as a receiver got it: when, about which group, alerts and whether they fire, and since when.
 pub(super) struct Told {
     pub(super) at: i64,
     pub(super) receiver: String,
     pub(super) group: String,
     pub(super) alerts: BTreeMap<usize, bool>,
+    pub(super) starts: BTreeMap<usize, i64>,
 }
 
 /// When an alert flaps, in true time.
@@ -41,7 +40,7 @@ impl World {
             if *is_firing {
                 self.check_hands(*alert, from, &told.receiver);
                 self.check_held_back(*alert, from);
-                self.check_parent(*alert, from);
+                self.check_parent(*alert, from, told.starts[alert]);
             }
             self.check_flapping(*alert, *is_firing, from, &told);
         }
@@ -68,7 +67,8 @@ impl World {
         // That it flaps is news, and that it does no more.
         let has_turned = |alert: usize, at: i64| {
             let is_since = |time: i64| (at - slack - REPORTS_APART..=self.now + slack).contains(&time);
-            self.flappings(alert).iter().any(|flapping| is_since(flapping.from) || is_since(flapping.to))
+            let turns = |of: &Flapping| is_since(of.from) || is_since(of.to);
+            self.flappings_known().iter().any(|known| self.flappings(alert, *known).iter().any(turns))
         };
         told.alerts.iter().any(|(alert, is_firing)| {
             let last = self.told_before(told).find_map(|old| Some((old.at, *old.alerts.get(alert)?)));
@@ -121,7 +121,7 @@ impl World {
     }
 
     /// An alert is told to fire: it is no news while what it depends on fires, nor before that had time to be reported.
-    fn check_parent(&self, alert: usize, from: usize) {
+    fn check_parent(&self, alert: usize, from: usize, started: i64) {
         // A clock that is far behind takes what began for what is to come, and does not wait.
         if !self.drawn.depends || !CHILDREN.contains(&alert) || 2 * self.skew_max > PARENT_WAIT {
             return;
@@ -132,7 +132,13 @@ impl World {
             let is_near = |ended: i64| ended + 5 * MINUTE > began;
             self.is_calm || !self.episodes.iter().any(|of| of.alert == alert && is_near(of.ends))
         };
-        let is_early = |began: &i64| self.now < began + PARENT_WAIT - slack && is_sure(*began);
+        // A message tells what was when its manager's time came, which waited its turn since: of a firing that began
+        // meanwhile it cannot know, and the one it tells of must have waited.
+        let unheard = REPORTS_APART + PEER_TIMEOUT * from as i64 + slack;
+        let is_early = |began: &i64| {
+            let of = if self.now < began + unheard { started } else { *began };
+            self.now < of + PARENT_WAIT - slack && is_sure(*began)
+        };
         if self.firing.get(&alert).is_some_and(is_early) {
             self.fail(&format!("{alert} did not wait for its parent at n{from}"));
         }
@@ -164,8 +170,14 @@ impl World {
             })
     }
 
-    /// When an alert flaps, as the setting has it, so far as its changes are known.
-    pub(super) fn flappings(&self, alert: usize) -> Vec<Flapping> {
+    /// Until when a manager may know what changed: it may have heard of the last change or not, and by its clock the time may be
+    /// over already after which what flapped is stable. Told by either is right; no manager can wait for a change that may come.
+    fn flappings_known(&self) -> [i64; 2] {
+        [self.now - REPORTS_APART - 2 * self.skew_max - SECOND, self.now]
+    }
+
+    /// When an alert flaps, as the setting has it, by its changes until a time.
+    fn flappings(&self, alert: usize, known: i64) -> Vec<Flapping> {
         if !self.drawn.damps {
             return Vec::new();
         }
@@ -175,6 +187,7 @@ impl World {
             .filter(|episode| episode.alert == alert)
             .flat_map(|episode| [episode.starts, episode.ends])
             .chain(self.firing.get(&alert).copied())
+            .filter(|at| *at <= known)
             .collect();
         changes.sort_unstable();
         let mut flappings: Vec<Flapping> = Vec::new();
@@ -194,11 +207,13 @@ impl World {
     /// While an alert flaps it is told to flap, and nothing else.
     fn check_flapping(&self, alert: usize, is_firing: bool, from: usize, told: &Told) {
         let margin = 40 * SECOND + 2 * self.skew_max;
-        let is_in = |flapping: &&Flapping, at: i64| {
+        let is_in = |flapping: &Flapping, at: i64| {
             flapping.from + margin < at && at < flapping.to - 5 * SECOND - 2 * self.skew_max
         };
-        let flappings = self.flappings(alert);
-        let Some(flapping) = flappings.iter().find(|flapping| is_in(flapping, self.now)) else { return };
+        let all = self
+            .flappings_known()
+            .map(|known| self.flappings(alert, known).into_iter().find(|flapping| is_in(flapping, self.now)));
+        let [Some(flapping), Some(_)] = all else { return };
         if !self.is_calm {
             return;
         }

@@ -12,7 +12,7 @@ use stdx::metrics::Registry;
 use super::people::{Hand, Held, Hold};
 use super::plan::Drawn;
 use super::receiver::Told;
-use super::{Broken, CALM_FROM, END, MINUTE, Rng, SECOND, T0};
+use super::{Broken, CALM_FROM, END, MINUTE, PEER_TIMEOUT, REPORTS_APART, Rng, SECOND, T0};
 use crate::alert::Alert;
 use crate::cluster::mesh::{Mesh, MeshOptions};
 use crate::cluster::message::{Body, Identity, Message};
@@ -20,7 +20,7 @@ use crate::cluster::shared::{is_blank, spread, take, turn};
 use crate::config::Config;
 use crate::dispatch::{Action, Core, CoreOptions, JobId};
 use crate::metrics::Metrics;
-use crate::notification::{Outcome, Reason};
+use crate::notification::{Outcome, Reason, Snapshot};
 use crate::state::Store;
 
 /// Something that is due.
@@ -105,6 +105,8 @@ pub(super) struct World {
     pub(super) outage_until: i64,
     pub(super) firing: BTreeMap<usize, i64>,
     resolved: BTreeMap<usize, (i64, i64)>,
+    /// When the last report comes to a manager of an alert.
+    posted: BTreeMap<(usize, usize), i64>,
     pub(super) episodes: Vec<Episode>,
     /// What is silenced or under maintenance, and when.
     pub(super) holds: Vec<Hold>,
@@ -125,7 +127,7 @@ fn address(node: usize) -> String {
 
 fn options() -> MeshOptions {
     MeshOptions {
-        peer_timeout_ms: 15 * SECOND,
+        peer_timeout_ms: PEER_TIMEOUT,
         gossip_interval_ms: 200,
         pushpull_interval_ms: MINUTE,
         // Fewer than in life, for the speed of the simulation.
@@ -161,6 +163,7 @@ impl World {
             outage_until: 0,
             firing: BTreeMap::new(),
             resolved: BTreeMap::new(),
+            posted: BTreeMap::new(),
             episodes: Vec::new(),
             holds: Vec::new(),
             in_hand: Vec::new(),
@@ -244,10 +247,15 @@ impl World {
         self.cuts.iter().any(|(x, y, until)| *until > self.now && ((*x, *y) == (a, b) || (*y, *x) == (a, b)))
     }
 
+    /// Where nothing goes wrong reports of one sender to one manager keep their order: one that overtakes the word of an end
+    /// says that the alert still fires, and nobody can tell it from that of another sender, for whom it does.
     fn post(&mut self, alert: usize, starts: i64, ends: i64) {
         for to in 0..self.nodes.len() {
-            let delay = self.rng.below(2 * SECOND);
-            self.at(self.now + delay, Event::Post { to, alert, starts, ends });
+            let delay = self.rng.below(REPORTS_APART);
+            let last = self.posted.get(&(to, alert)).copied().filter(|_| self.is_calm);
+            let at = (self.now + delay).max(last.unwrap_or(0));
+            self.posted.insert((to, alert), at);
+            self.at(at, Event::Post { to, alert, starts, ends });
         }
     }
 
@@ -353,17 +361,15 @@ impl World {
         let Action::Send { job, notification, .. } = action else { return };
         let is_ok = self.now >= self.outage_until;
         if is_ok {
-            let alerts = notification.alerts.iter().map(|snapshot| {
-                let name = snapshot.alert.name();
-                (name[1..].parse().expect("a number"), snapshot.is_firing)
-            });
-            let alerts: BTreeMap<usize, bool> = alerts.collect();
+            let number = |of: &Snapshot| -> usize { of.alert.name()[1..].parse().expect("a number") };
+            let all = &notification.alerts;
+            let alerts: BTreeMap<usize, bool> = all.iter().map(|of| (number(of), of.is_firing)).collect();
+            let starts = all.iter().map(|of| (number(of), of.alert.starts_at_ms - T0)).collect();
+            let seconds: Vec<i64> = all.iter().map(|of| (of.alert.starts_at_ms - T0) / SECOND).collect();
             let receiver = notification.receiver.clone();
-            let starts: Vec<i64> =
-                notification.alerts.iter().map(|s| (s.alert.starts_at_ms - T0) / SECOND).collect();
-            self.note(format!("n{idx} tells {receiver} {alerts:?} ({}) {starts:?}", notification.reason));
+            self.note(format!("n{idx} tells {receiver} {alerts:?} ({}) {seconds:?}", notification.reason));
             let group = notification.group_key.clone();
-            self.hear(idx, Told { at: self.now, receiver, group, alerts });
+            self.hear(idx, Told { at: self.now, receiver, group, alerts, starts });
         }
         let at = self.now + self.rng.between(5, 300);
         let life = self.nodes[idx].life;
