@@ -53,12 +53,27 @@ impl Receiver {
     }
 }
 
+/// One collector at a time: whether a call site is wanted is remembered for all threads of the process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Collects what this thread does, for as long as it lives.
+struct Collecting {
+    _collector: tracing::subscriber::DefaultGuard,
+    _alone: parking_lot::MutexGuard<'static, ()>,
+}
+
+fn collect(tracer: &Tracer) -> Collecting {
+    let alone = ALONE.lock();
+    let collector = tracing::subscriber::set_default(tracing_subscriber::registry().with(tracer.layer()));
+    Collecting { _collector: collector, _alone: alone }
+}
+
 /// A tracer that collects from this thread, for as long as the guard lives.
-fn tracer() -> (Tracer, tracing::subscriber::DefaultGuard, Metrics) {
+fn tracer() -> (Tracer, Collecting, Metrics) {
     let tracer = Tracer::new(Program { name: "prometheus", version: "9" }, Arc::new(SystemClock::new()));
     let metrics = Metrics::new();
     tracer.register(&metrics);
-    let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(tracer.layer()));
+    let guard = collect(&tracer);
     (tracer, guard, metrics)
 }
 
@@ -252,7 +267,7 @@ fn a_clock_that_is_set_does_not_tear_a_trace() {
     let tracer = Tracer::new(Program { name: "prometheus", version: "9" }, clock.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(tracer.layer()));
+    let _guard = collect(&tracer);
     turn_on(&tracer, "{endpoint: '127.0.0.1:1', insecure: true, sampling_fraction: 1}");
     let (sender, mut queue) = tokio::sync::mpsc::channel(8);
     tracer.replace_queue(sender);
