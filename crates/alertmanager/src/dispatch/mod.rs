@@ -434,7 +434,11 @@ impl Core {
         group.muted_by = muted_by;
         let parked = group.unpark(now_ms);
         let alerts = match &parked {
-            Some(parked) => parked.alerts.clone(),
+            Some(parked) => {
+                // What is stable since is told by the next look, not as what it was.
+                self.settle_flaps(id, now_ms);
+                parked.alerts.clone()
+            }
             None => self.begin_flush(id, &route, now_ms, now_ms),
         };
         let resolved = alerts.iter().filter(|alert| !alert.is_firing);

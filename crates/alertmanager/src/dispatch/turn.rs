@@ -129,7 +129,11 @@ impl Core {
             alerts.iter().map(|alert| alert.fingerprint).filter(|id| !loud.contains(id)).collect();
         let told = keys.iter().map(|key| (key.clone(), sent_at(&self.nflog, key))).collect();
         if let Some(group) = self.groups.get_mut(id) {
-            let kept_back = group.quiet.union(&quiet).copied().collect();
+            // A look that begins late has not waited long enough for what began since it was due.
+            let is_late =
+                |of: &&Snapshot| since_ms < now_ms && of.is_firing && of.alert.starts_at_ms > since_ms;
+            let late = alerts.iter().filter(is_late).map(|alert| alert.fingerprint);
+            let kept_back = group.quiet.union(&quiet).copied().chain(late).collect();
             group.quiet = quiet;
             group.parked = Some(Parked {
                 since_ms,
