@@ -221,7 +221,7 @@ impl Manager {
         let state = Arc::new(state);
         pool.state.lock().targets.insert(hash, Arc::clone(&state));
         self.shared.locals.write().push(Arc::clone(&pool));
-        self.shared.metrics.pool_targets.with(&[&local.job]).set(1.0);
+        self.shared.metrics.pools.targets.with(&[&local.job]).set(1.0);
         spawn_loop(&self.shared, pool, state);
     }
 
@@ -231,7 +231,7 @@ impl Manager {
             let stays = pool.job != job;
             if !stays {
                 pool.gone.cancel();
-                self.shared.metrics.forget(job);
+                self.shared.metrics.pools.forget(job);
             }
             stays
         });
@@ -268,7 +268,7 @@ impl Manager {
             let is_wanted = jobs.iter().any(|config| config.job == *name);
             if !is_wanted {
                 pool.gone.cancel();
-                self.shared.metrics.forget(name);
+                self.shared.metrics.pools.forget(name);
                 self.shared.options.discovery.forget(&owner(name));
             }
             is_wanted
@@ -284,12 +284,12 @@ impl Manager {
         let job = settings.config.job.clone();
         let pool = match known {
             Some(known) => {
-                self.shared.metrics.pool_reloads.inc();
+                self.shared.metrics.pools.reloads.inc();
                 known.settings.store(Arc::clone(&settings));
                 known
             }
             None => {
-                self.shared.metrics.pools.inc();
+                self.shared.metrics.pools.begun.inc();
                 Arc::new(Pool::new(&job, Arc::clone(&settings), self.shared.stopping.child_token()))
             }
         };
@@ -349,7 +349,10 @@ async fn discover(
             tokio::task::spawn_blocking(move || worked_on.sync(&worker.metrics, &worker.blocks)).await;
         match synced {
             Ok((started, n_discovered)) => {
-                shared.metrics.synced(&pool.job, shared.options.clock.monotonic().saturating_sub(began));
+                shared
+                    .metrics
+                    .pools
+                    .synced(&pool.job, shared.options.clock.monotonic().saturating_sub(began));
                 shared.options.discovery.note_targets(&owner(&pool.job), n_discovered);
                 for state in started {
                     spawn_loop(&shared, Arc::clone(&pool), state);

@@ -41,12 +41,7 @@ pub struct ScrapeMetrics {
     pub(crate) scrapes: Arc<Family<Counter>>,
     pub(crate) missed: Arc<Counter>,
     pub(crate) commit_failures: Arc<Counter>,
-    pub(crate) pool_targets: Arc<Family<Gauge>>,
-    pub(crate) sync_failed: Arc<Family<Counter>>,
-    syncs: Arc<Family<Counter>>,
-    sync_seconds: Arc<Family<Histogram>>,
-    pub(crate) pools: Arc<Counter>,
-    pub(crate) pool_reloads: Arc<Counter>,
+    pub(crate) pools: Pools,
     intervals: Arc<Family<Histogram>>,
     pub(crate) duration: Arc<Family<Histogram>>,
     pub(crate) ingest_duration: Arc<Family<Histogram>>,
@@ -103,27 +98,7 @@ impl ScrapeMetrics {
                 "scrape_commit_failures_total",
                 "Scrapes lost since the store could not write them.",
             ),
-            pool_targets: registry.gauges("scrape_pool_targets", "Active targets of each job.", &["scrape_job"]),
-            sync_failed: registry.counters(
-                "scrape_sync_failed_total",
-                "Targets of each job whose labels do not make a target.",
-                &["scrape_job"],
-            ),
-            syncs: registry.counters(
-                "prometheus_target_scrape_pool_sync_total",
-                "Times that the targets of each job were brought in line with discovery.",
-                &["scrape_job"],
-            ),
-            sync_seconds: registry.seconds(
-                "prometheus_target_sync_length_seconds",
-                "How long that took.",
-                &["scrape_job"],
-            ),
-            pools: registry.counter("prometheus_target_scrape_pools_total", "Jobs that were begun."),
-            pool_reloads: registry.counter(
-                "prometheus_target_scrape_pool_reloads_total",
-                "Jobs whose settings a reload changed.",
-            ),
+            pools: Pools::new(registry),
             intervals: registry.seconds(
                 "prometheus_target_interval_length_seconds",
                 "Between the starts of two scrapes of a target, by the interval that was asked for.",
@@ -144,6 +119,50 @@ impl ScrapeMetrics {
         metrics
     }
 
+    /// For the scrapes of a target that are due so often.
+    pub(crate) fn intervals(&self, interval: model::Duration) -> Intervals {
+        Intervals { lengths: self.intervals.with(&[&interval.to_string()]), last: None }
+    }
+}
+
+/// Of jobs and their targets.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    pub(crate) targets: Arc<Family<Gauge>>,
+    pub(crate) sync_failed: Arc<Family<Counter>>,
+    syncs: Arc<Family<Counter>>,
+    sync_seconds: Arc<Family<Histogram>>,
+    pub(crate) begun: Arc<Counter>,
+    pub(crate) reloads: Arc<Counter>,
+}
+
+impl Pools {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            targets: registry.gauges("scrape_pool_targets", "Active targets of each job.", &["scrape_job"]),
+            sync_failed: registry.counters(
+                "scrape_sync_failed_total",
+                "Targets of each job whose labels do not make a target.",
+                &["scrape_job"],
+            ),
+            syncs: registry.counters(
+                "prometheus_target_scrape_pool_sync_total",
+                "Times that the targets of each job were brought in line with discovery.",
+                &["scrape_job"],
+            ),
+            sync_seconds: registry.seconds(
+                "prometheus_target_sync_length_seconds",
+                "How long that took.",
+                &["scrape_job"],
+            ),
+            begun: registry.counter("prometheus_target_scrape_pools_total", "Jobs that were begun."),
+            reloads: registry.counter(
+                "prometheus_target_scrape_pool_reloads_total",
+                "Jobs whose settings a reload changed.",
+            ),
+        }
+    }
+
     /// A look at what discovery says of a job took so long.
     pub(crate) fn synced(&self, job: &str, took: Duration) {
         self.syncs.with(&[job]).inc();
@@ -152,15 +171,10 @@ impl ScrapeMetrics {
 
     /// Forgets a job.
     pub(crate) fn forget(&self, job: &str) {
-        self.pool_targets.remove(&[job]);
+        self.targets.remove(&[job]);
         self.sync_failed.remove(&[job]);
         self.syncs.remove(&[job]);
         self.sync_seconds.remove(&[job]);
-    }
-
-    /// For the scrapes of a target that are due so often.
-    pub(crate) fn intervals(&self, interval: model::Duration) -> Intervals {
-        Intervals { lengths: self.intervals.with(&[&interval.to_string()]), last: None }
     }
 }
 

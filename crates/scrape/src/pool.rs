@@ -238,7 +238,7 @@ impl Pool {
         let groups = state.previous.iter().chain(state.groups.iter().flatten());
         let mut plan = plan(&settings.config, groups.flat_map(|groups| groups.iter()));
         for (discovered, reason) in &plan.failed {
-            metrics.sync_failed.with(&[&self.job]).inc();
+            metrics.pools.sync_failed.with(&[&self.job]).inc();
             tracing::warn!(scrape_pool = self.job, discovered_labels = %discovered, error = reason, "labels do not make a target");
         }
         if plan.over_limit.is_some() {
@@ -270,7 +270,7 @@ impl Pool {
             state.targets.insert(hash, Arc::clone(&fresh));
             started.push(fresh);
         }
-        metrics.pool_targets.with(&[&self.job]).set(state.targets.len() as f64);
+        metrics.pools.targets.with(&[&self.job]).set(state.targets.len() as f64);
         (started, plan.n_discovered)
     }
 }
