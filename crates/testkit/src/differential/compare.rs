@@ -41,6 +41,8 @@ pub enum Rule {
     ZeroClamp,
     /// `histogram_fraction` takes classic buckets since 3.4; before it gives nothing.
     ClassicFraction,
+    /// `absent` of a label that is asked for twice: before 3.x it is on the answer when the equality comes last.
+    AbsentTwice,
     /// `predict_linear` of a window fixed by `@`: in range queries 2.42 moves the window with the step.
     FixedPrediction,
     /// `exp`, `ln`, `^` and their kin: Go's mathematics there, the C library's here; both right to their last digits, which
@@ -78,6 +80,7 @@ impl Rule {
             Self::Atan2Name => "atan2 drops the metric name since 3.0",
             Self::ZeroClamp => "rate and increase near zero extrapolate less since 3.0",
             Self::ClassicFraction => "histogram_fraction of classic buckets since 3.4",
+            Self::AbsentTwice => "absent of a label that is asked for twice: not on the answer since 3.x",
             Self::FixedPrediction => "predict_linear of a fixed window in range queries",
             Self::Mathematics => "last digits of exp, ln, ^ and their kin: within 1e-9",
             Self::InfiniteDeviation => "deviation of infinities since 3.x",
@@ -100,6 +103,7 @@ impl Rule {
             self,
             Self::ZeroClamp
                 | Self::ClassicFraction
+                | Self::AbsentTwice
                 | Self::FixedPrediction
                 | Self::SubnormalLogarithm
                 | Self::InfiniteDeviation
@@ -212,6 +216,15 @@ fn same_values(theirs: &[(String, f64)], ours: &[(String, f64)]) -> bool {
     theirs.len() == ours.len() && theirs.iter().zip(ours).all(|((_, a), (_, b))| ulps(*a, *b) <= ULPS_MAX)
 }
 
+/// Whether a selector has two conditions on one label.
+fn asks_twice(expr: &Expr) -> bool {
+    let (Expr::Selector { text, .. } | Expr::Range { text, .. }) = expr else { return false };
+    let conditions = text.split_once('{').map_or("", |(_, within)| within);
+    let names: Vec<&str> =
+        conditions.split(',').map(|one| one.split(['=', '!']).next().unwrap_or("")).collect();
+    names.iter().enumerate().any(|(nth, name)| names[..nth].contains(name))
+}
+
 /// The first rule that explains why the answer `a` of a reference of 3.x is not the target's `b`: what PromQL leaves open, and Go's mathematics.
 fn modern_rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
     let has = |names: &[&str]| expr.any(&|part| names.contains(&head(part)));
@@ -291,15 +304,19 @@ fn rule_of(expr: &Expr, a: &Table, b: &Table) -> Option<Rule> {
     if sums && equal(a, b, &|x, y| near(x, y) || RESIDUE.contains(&(x - y).abs()) && y.abs() < x.abs()) {
         return Some(Rule::Residue);
     }
-    if head(expr) == "histogram_fraction" && a.is_empty() {
+    // The shrinker keeps the type, so that it cannot look below `scalar`.
+    let below = if head(expr) == "scalar" { expr.children()[0] } else { expr };
+    let has_nothing = a.values().flatten().all(|(_, point)| point.float().is_some_and(f64::is_nan));
+    if head(below) == "histogram_fraction" && has_nothing {
         return Some(Rule::ClassicFraction);
+    }
+    if head(expr).starts_with("absent") && expr.children().iter().any(|arg| asks_twice(arg)) {
+        return Some(Rule::AbsentTwice);
     }
     let is_fixed = |part: &Expr| match part {
         Expr::Range { suffix, .. } | Expr::Subquery { suffix, .. } => suffix.contains('@'),
         _ => false,
     };
-    // The shrinker keeps the type, so that it cannot look below `scalar`.
-    let below = if head(expr) == "scalar" { expr.children()[0] } else { expr };
     if head(below) == "predict_linear" && below.children().first().is_some_and(|window| is_fixed(window)) {
         return Some(Rule::FixedPrediction);
     }
