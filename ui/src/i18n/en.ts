@@ -235,7 +235,7 @@ export const en = {
   silence: "Silence",
   silences: "Silences",
   silencedBy: "Silenced by",
-  receivers: "Told to",
+  receivers: "Goes to",
   runbook: "Runbook",
   showAll: "Show all {n}",
   allQuiet: "All quiet",

@@ -147,7 +147,7 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
   };
   return (
     <>
-      <table className="tbl alerts" data-testid="alert-table">
+      <table className="tbl cards" data-testid="alert-table">
         <thead>
           <tr>
             <th scope="col" className="c-state">{t("state")}</th>
@@ -161,7 +161,7 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
         {list.map((r) => (
           <tbody key={r.key}>
             <tr className="clickable" data-testid="alert-row" data-state={r.state} tabIndex={0} data-row aria-expanded={open.has(r.key)} onClick={(e) => inside(e) || flip(r.key)} onKeyDown={(e) => e.key === "Enter" && e.target === e.currentTarget && flip(r.key)}>
-              <td><StateMark state={r.state} word={quietWord(r, silences, t)} /></td>
+              <td className="c-state"><StateMark state={r.state} word={quietWord(r, silences, t)} /></td>
               <td>
                 {r.state === "pending" ? <span className="pickbox" /> : <input type="checkbox" className="pickbox" checked={picked.has(r.key)} onChange={() => pick(r.key)} onClick={(e) => e.stopPropagation()} data-key="x" data-testid="pick-alert" aria-label={t("select", { what: r.name })} />}
                 <b>{r.name}</b>
@@ -172,7 +172,7 @@ function AlertTable({ rows, silence, filter, silences }: { rows: readonly AlertR
               </td>
               <td className="phone-hide">{r.labels.instance ? <Link href={hostPath(r.labels.instance)} className="mono">{r.labels.instance}</Link> : <span className="faint">–</span>}{r.labels.service ?? r.labels.job ? <span className="faint"> {r.labels.service ?? r.labels.job}</span> : null}</td>
               <td className="phone-hide cutoff" title={r.summary}>{r.summary}</td>
-              <td className="r"><Ago at={r.since} /></td>
+              <td className="r c-time"><Ago at={r.since} /></td>
               <td className="actions">
                 {r.fingerprint === undefined ? null : r.own?.acknowledged === undefined ? (
                   <button type="button" className="btn small" data-key="u" data-testid="ack-alert" onClick={() => setForm({ rows: about(r), deed: "ack" })}>{t("deed_ack")}</button>
@@ -313,14 +313,14 @@ function SilenceList({ silences, error, rows, edit }: { silences: readonly AmSil
       ) : list.length === 0 ? (
         <p className="note">{t("noSilences")}</p>
       ) : (
-        <table className="tbl" data-testid="silence-table">
+        <table className="tbl cards" data-testid="silence-table">
           <thead>
             <tr>
               <th scope="col" className="c-state">{t("state")}</th>
               <th scope="col">{t("matchers")}</th>
               <th scope="col" className="r">{t("hides")}</th>
-              <th scope="col" className="phone-hide">{t("by")}</th>
-              <th scope="col" className="phone-hide">{t("comment")}</th>
+              <th scope="col">{t("by")}</th>
+              <th scope="col">{t("comment")}</th>
               <th scope="col" className="r">{t("ends")}</th>
               <th scope="col" className="actions"><span className="offscreen">{t("actions")}</span></th>
             </tr>
@@ -328,12 +328,12 @@ function SilenceList({ silences, error, rows, edit }: { silences: readonly AmSil
           <tbody>
             {list.map((s) => (
               <tr key={s.id} data-testid="silence-row" data-state={s.status.state} data-row tabIndex={0}>
-                <td><StateMark state={s.status.state === "pending" ? "pending" : "silenced"} word={t(s.status.state === "active" ? "silActive" : s.status.state === "pending" ? "silPending" : "silExpired")} /></td>
+                <td className="c-state"><StateMark state={s.status.state === "pending" ? "pending" : "silenced"} word={t(s.status.state === "active" ? "silActive" : s.status.state === "pending" ? "silPending" : "silExpired")} /></td>
                 <td className="mono wrap">{s.matchers.map(matcherText).join(", ")}</td>
-                <td className="r">{s.status.state === "active" && hides(s) === 0 ? <span className="faint" title={t("hidesNothing")}>0</span> : s.status.state === "expired" ? "" : hides(s)}</td>
-                <td className="phone-hide">{s.createdBy}</td>
-                <td className="phone-hide wrap">{s.comment}</td>
-                <td className="r"><Ago at={Date.parse(s.endsAt)} ahead /></td>
+                <td className="r" data-label={t("hides")}>{s.status.state === "active" && hides(s) === 0 ? <span className="faint" title={t("hidesNothing")}>0</span> : s.status.state === "expired" ? "" : hides(s)}</td>
+                <td data-label={t("by")}>{s.createdBy}</td>
+                <td className="wrap">{s.comment}</td>
+                <td className="r c-time"><Ago at={Date.parse(s.endsAt)} ahead /></td>
                 <td className="actions">
                   {s.status.state === "expired" ? (
                     <button type="button" className="btn small" onClick={() => edit(s.matchers.map(matcherText).join(", "))}>{t("again")}</button>

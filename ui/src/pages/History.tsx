@@ -152,22 +152,22 @@ function Events({ filters, kind, since, receiver, limit, own = false, pick }: As
         own ? <p className="note">{t("histNothingOfAlert")}</p> : <Empty title={t("histNothing")} why={filters.length > 0 || kind !== "" || since !== "" ? t("histNothingFound") : t("histNothingWhy")}>{more}</Empty>
       ) : (
         <>
-          <table className="tbl" data-testid="history-table">
+          <table className="tbl cards events" data-testid="history-table">
             <thead>
               <tr>
                 <th scope="col" className="c-time">{t("time")}</th>
                 <th scope="col" className="c-event">{t("event")}</th>
                 {own ? null : <th scope="col">{t("about")}</th>}
-                <th scope="col" className={own ? "" : "phone-hide"}>{t("details")}</th>
+                <th scope="col">{t("details")}</th>
               </tr>
             </thead>
             <tbody>
               {events.map((e, i) => (
                 <tr key={`${e.at}${e.kind}${i}`} data-testid="history-row" data-kind={e.kind} data-row tabIndex={0}>
-                  <td><span className="phone-hide"><Instant at={Date.parse(e.at)} /></span><span className="phone-only faint"><Ago at={Date.parse(e.at)} /></span></td>
-                  <td><StateMark state={KINDS[e.kind]?.[0] ?? "unknown"} word={KINDS[e.kind] ? t(KINDS[e.kind][1]) : e.kind} /></td>
-                  {own ? null : <td className="wrap"><About of={e} pick={pick} /><span className="phone-only faint"><Detail of={e} /></span></td>}
-                  <td className={own ? "wrap" : "wrap phone-hide"}><Detail of={e} /></td>
+                  <td className="c-time"><span className="phone-hide"><Instant at={Date.parse(e.at)} /></span><span className="phone-only faint"><Ago at={Date.parse(e.at)} /></span></td>
+                  <td className="c-event"><StateMark state={KINDS[e.kind]?.[0] ?? "unknown"} word={KINDS[e.kind] ? t(KINDS[e.kind][1]) : e.kind} /></td>
+                  {own ? null : <td className="wrap"><About of={e} pick={pick} /></td>}
+                  <td className="wrap"><Detail of={e} /></td>
                 </tr>
               ))}
             </tbody>

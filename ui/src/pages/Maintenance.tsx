@@ -62,15 +62,15 @@ function Windows({ list, edit }: { list: readonly MaintenanceWindow[]; edit: (id
   };
   const inside = (e: MouseEvent) => (e.target as HTMLElement).closest("a,button") !== null || (getSelection()?.toString() ?? "") !== "";
   return (
-    <table className="tbl" data-testid="window-table">
+    <table className="tbl cards" data-testid="window-table">
       <thead>
         <tr>
           <th scope="col" className="c-state">{t("state")}</th>
           <th scope="col">{t("window")}</th>
-          <th scope="col" className="phone-hide">{t("repeats")}</th>
-          <th scope="col" className="phone-hide">{t("windowNext")}</th>
-          <th scope="col" className="r phone-hide">{t("hides")}</th>
-          <th scope="col" className="phone-hide">{t("owner")}</th>
+          <th scope="col">{t("repeats")}</th>
+          <th scope="col">{t("windowNext")}</th>
+          <th scope="col" className="r">{t("hides")}</th>
+          <th scope="col">{t("owner")}</th>
           <th scope="col" className="actions"><span className="offscreen">{t("actions")}</span></th>
         </tr>
       </thead>
@@ -78,15 +78,14 @@ function Windows({ list, edit }: { list: readonly MaintenanceWindow[]; edit: (id
         {list.map((w) => (
           <Fragment key={w.id}>
             <tr className="clickable" data-testid="window-row" data-state={w.state} data-row tabIndex={0} aria-expanded={open.has(w.id)} onClick={(e) => inside(e) || flip(w.id)} onKeyDown={(e) => e.key === "Enter" && e.target === e.currentTarget && flip(w.id)}>
-              <td><StateMark state={w.state === "active" ? "silenced" : "pending"} word={t(WORD[w.state])} /></td>
+              <td className="c-state"><StateMark state={w.state === "active" ? "silenced" : "pending"} word={t(WORD[w.state])} /></td>
               <td className="wrap">
                 <b>{w.name}</b> {w.origin === "file" ? <span className="faint" title={t("ofFileWhy")}>{t("ofFile")}</span> : null}
-                <span className="phone-only faint"><Next of={w} />, {w.owner}</span>
               </td>
-              <td className="phone-hide wrap">{repeatWords(w, t)}</td>
-              <td className="phone-hide"><Next of={w} /></td>
-              <td className="r phone-hide">{w.matchedAlerts === 0 ? <span className="faint" title={t("hidesNothing")}>0</span> : w.matchedAlerts}</td>
-              <td className="phone-hide">{w.owner}</td>
+              <td className="wrap">{repeatWords(w, t)}</td>
+              <td className="c-time"><Next of={w} /></td>
+              <td className="r" data-label={t("hides")}>{w.matchedAlerts === 0 ? <span className="faint" title={t("hidesNothing")}>0</span> : w.matchedAlerts}</td>
+              <td data-label={t("owner")}>{w.owner}</td>
               <td className="actions">
                 <Actions of={w} edit={edit} />
                 <button type="button" className="offscreen" data-key="x" tabIndex={-1} onClick={() => flip(w.id)}>{t("details")}</button>

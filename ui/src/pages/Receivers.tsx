@@ -70,22 +70,22 @@ function One({ receiver: r }: { receiver: ReceiverInfo }) {
       </h2>
       <p className="note">{r.routes.length === 0 ? t("noRouteLeads") : <>{t("routesHere")} {r.routes.map((key) => <code key={key} className="mono">{key} </code>)}</>}</p>
       {r.integrations.length === 0 ? null : (
-        <table className="tbl">
+        <table className="tbl cards">
           <thead>
             <tr>
               <th scope="col">{t("integration")}</th>
               <th scope="col" className="c-event">{t("lastMessage")}</th>
               <th scope="col">{t("details")}</th>
-              <th scope="col" className="r phone-hide">{t("tellsEnds")}</th>
+              <th scope="col" className="r">{t("tellsEnds")}</th>
             </tr>
           </thead>
           <tbody>
             {r.integrations.map((i) => (
               <tr key={`${i.name}${i.index}`} data-row tabIndex={0}>
-                <td>{i.name}{r.integrations.filter((x) => x.name === i.name).length > 1 ? ` ${i.index + 1}` : ""}</td>
-                <td>{i.last ? <StateMark state={i.last.isDelivered ? "ok" : "critical"} word={t(i.last.isDelivered ? "delivered" : "notDelivered")} /> : <span className="faint">{t("nothingYet")}</span>}</td>
+                <td className="c-name">{i.name}{r.integrations.filter((x) => x.name === i.name).length > 1 ? ` ${i.index + 1}` : ""}</td>
+                <td className="c-event">{i.last ? <StateMark state={i.last.isDelivered ? "ok" : "critical"} word={t(i.last.isDelivered ? "delivered" : "notDelivered")} /> : <span className="faint">{t("nothingYet")}</span>}</td>
                 <td className="wrap">{i.last ? <><Ago at={Date.parse(i.last.at)} />, {humanDuration(i.last.tookSeconds)} {i.last.error ? <span className="mono st-critical">{i.last.error}</span> : null}</> : null}</td>
-                <td className="r phone-hide">{t(i.sendResolved ? "yes" : "no")}</td>
+                <td className="r" data-label={t("tellsEnds")}>{t(i.sendResolved ? "yes" : "no")}</td>
               </tr>
             ))}
           </tbody>

@@ -51,6 +51,32 @@ fn this_host_has_graphs_within_five_seconds() {
     assert!(!rules["data"]["groups"].as_array().unwrap().is_empty(), "built-in rules are listed");
 }
 
+/// A rule that fails on what we ourselves expose would tell a new user of a fault that is ours.
+#[test]
+fn built_in_rules_do_not_fail_on_our_own_metrics() {
+    let server = Hinomi::start(None, &[]);
+    wait_for("two scrapes of ourselves", Duration::from_secs(40), || {
+        server.number("count_over_time(up{job=\"hinomi\"}[5m])").filter(|n| *n >= 2.0)
+    });
+    // Only what is evaluated from here on has seen them.
+    let seen = server.number("vector(time())").unwrap();
+    let last = format!("min(prometheus_rule_group_last_evaluation_timestamp_seconds) > {seen}");
+    let rules = wait_for("an evaluation of every group", Duration::from_secs(70), || {
+        let rules = server.get("/api/v1/rules").json();
+        let is_known = !rules.to_string().contains("\"health\":\"unknown\"");
+        server.number(&last).filter(|_| is_known).map(|_| rules)
+    });
+    let failing: Vec<_> = rules["data"]["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .filter(|rule| rule["health"] != "ok")
+        .map(|rule| format!("{}: {}", rule["name"], rule["lastError"]))
+        .collect();
+    assert!(failing.is_empty(), "{failing:?}");
+}
+
 #[test]
 fn idle_memory_stays_under_30_mb() {
     let server = Hinomi::start(None, &[]);
