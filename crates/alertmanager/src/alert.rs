@@ -4,6 +4,7 @@
 //! Fingerprint: FNV-1a, 64 bits, as Prometheus' `model.LabelSet.Fingerprint`. Merge rule: that of Alertmanager's
 //! in-memory provider.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use model::{Labels, Measured};
@@ -120,14 +121,48 @@ impl Alert {
     }
 }
 
-/// The order of alerts in messages and answers: by job, then instance, then all labels.
-pub(crate) fn sort_key(labels: &Labels) -> (&str, &str, &Labels) {
-    (labels.get("job").unwrap_or(""), labels.get("instance").unwrap_or(""), labels)
+/// The order of alerts in messages and answers: by job, then instance, what has none of them last; then [`label_order`].
+pub(crate) fn alert_order(a: &Labels, b: &Labels) -> Ordering {
+    let by = |name: &str| match (a.get(name), b.get(name)) {
+        (Some(a), Some(b)) => a.cmp(b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    };
+    by("job").then_with(|| by("instance")).then_with(|| label_order(a, b))
+}
+
+/// Upstream's order of label sets: fewer labels first; where a name is in one of them only, the other comes first; then by value.
+pub(crate) fn label_order(a: &Labels, b: &Labels) -> Ordering {
+    let by_names = a.iter().zip(b.iter()).find_map(|(a, b)| {
+        let order = b.0.cmp(a.0).then_with(|| a.1.cmp(b.1));
+        (order != Ordering::Equal).then_some(order)
+    });
+    a.len().cmp(&b.len()).then(by_names.unwrap_or(Ordering::Equal))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As upstream's `AlertSlice` and `LabelSet.Before` have it.
+    #[test]
+    fn messages_have_upstreams_order() {
+        let set = |text: &str| {
+            Labels::from_pairs(text.split_whitespace().map(|pair| pair.split_once('=').expect("a pair")))
+        };
+        let check = |first: &str, second: &str| {
+            let (a, b) = (set(first), set(second));
+            assert_eq!(alert_order(&a, &b), Ordering::Less, "{first} before {second}");
+            assert_eq!(alert_order(&b, &a), Ordering::Greater, "{second} after {first}");
+        };
+        check("job=a x=2", "job=b x=1");
+        check("job=a instance=2 x=1", "job=b instance=1 x=1");
+        check("job=z x=1", "x=1");
+        check("job=a instance=z x=1", "job=a x=1");
+        check("x=2", "x=1 y=1");
+        check("x=1 z=1", "x=1 y=1");
+        check("x=1 y=1", "x=1 y=2");
+        assert_eq!(alert_order(&set("x=1"), &set("x=1")), Ordering::Equal);
+    }
 
     fn alert(starts_at_ms: i64, ends_at_ms: i64, updated_at_ms: i64, is_timeout: bool) -> Alert {
         Alert {

@@ -353,6 +353,10 @@ impl HttpClient {
         if let Some(parent) = trace::parent() {
             headers.entry(trace::PARENT).or_insert(parent);
         }
+        // hyper leaves the length of an empty body out, and some servers answer 411 then.
+        if body.is_empty() && matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let uri: Uri = bare.as_str().parse().map_err(|err| invalid(format!("{err}: {}", shown(url))))?;
         let mut request = http::Request::new(Full::new(body));
         *request.method_mut() = method.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::Labels;
 
-use crate::alert::{Alert, Fingerprint, sort_key};
+use crate::alert::{Alert, Fingerprint, alert_order};
 use crate::notification::Snapshot;
 use crate::route::RouteIdx;
 
@@ -147,7 +147,7 @@ impl Group {
                 is_flapping: false,
             })
             .collect();
-        alerts.sort_by(|a, b| sort_key(&a.alert.labels).cmp(&sort_key(&b.alert.labels)));
+        alerts.sort_by(|a, b| alert_order(&a.alert.labels, &b.alert.labels));
         alerts
     }
 

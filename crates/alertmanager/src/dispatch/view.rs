@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::Labels;
 
 use super::Core;
-use crate::alert::{Alert, Fingerprint, sort_key};
+use crate::alert::{Alert, Fingerprint, alert_order, label_order};
 
 /// Whether an alert is heard, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,7 +46,7 @@ impl GroupView {
         let wanted = self.alerts.iter().filter(|(_, alert)| is_wanted(alert));
         let mut alerts: Vec<_> =
             wanted.map(|(fingerprint, alert)| (*fingerprint, Arc::clone(alert))).collect();
-        alerts.sort_by(|a, b| sort_key(&a.1.labels).cmp(&sort_key(&b.1.labels)));
+        alerts.sort_by(|a, b| alert_order(&a.1.labels, &b.1.labels));
         alerts
     }
 }
@@ -84,12 +84,7 @@ impl Core {
                 }
             })
             .collect();
-        // Upstream's order: what has fewer labels first.
-        views.sort_by(|a, b| {
-            let key =
-                |view: &GroupView| (view.labels.iter().count(), view.labels.clone(), view.receiver.clone());
-            key(a).cmp(&key(b))
-        });
+        views.sort_by(|a, b| label_order(&a.labels, &b.labels).then_with(|| a.receiver.cmp(&b.receiver)));
         views
     }
 

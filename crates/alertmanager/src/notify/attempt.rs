@@ -97,6 +97,8 @@ impl<'a> Attempt<'a> {
                 let text = self.text(template)?;
                 match model::yaml::parse::<Value>("payload", &text) {
                     Ok(Value::String(_)) | Err(_) => Value::String(text),
+                    // Nothing, or a comment: only of whole files does Go make an empty mapping.
+                    Ok(Value::Object(map)) if map.is_empty() && !text.contains('{') => Value::Null,
                     Ok(other) => other,
                 }
             }

@@ -7,6 +7,7 @@ use gotemplate::{Functions, Items, Map, Value, format_time, parse_time, sprintf}
 use jiff::tz::TimeZone;
 use regex_automata::meta;
 
+use super::attempt::go_json;
 use super::data::{Kv, texts};
 
 /// Memory that a compiled expression of a template may take, in bytes. As for matchers.
@@ -80,7 +81,11 @@ fn more(functions: Functions) -> Functions {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE;
     functions
-        .add("toJson", 1, |args| Ok(Value::str(json(&args[0], 0)?.to_string())))
+        .add("toJson", 1, |args| {
+            let mut out = String::new();
+            json(&mut out, &args[0], 0)?;
+            Ok(Value::str(out))
+        })
         .add("base64encode", 1, |args| Ok(Value::str(URL_SAFE.encode(text(&args[0])?))))
         .add("base64decode", 1, |args| {
             let bytes = URL_SAFE.decode(text(&args[0])?).map_err(|err| err.to_string())?;
@@ -215,77 +220,113 @@ fn humanize_duration(v: f64) -> String {
     }
 }
 
-fn json(value: &Value, depth: usize) -> Result<serde_json::Value, String> {
-    use serde_json::Value as Json;
+/// Writes `value` as Go marshals it: keys of structures in their order, those of maps sorted.
+fn json(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
     if depth > JSON_DEPTH_MAX {
         return Err(format!("toJson: nested deeper than {JSON_DEPTH_MAX}"));
     }
-    let list =
-        |list: &[Value]| list.iter().map(|value| json(value, depth + 1)).collect::<Result<Vec<_>, _>>();
-    Ok(match value {
-        Value::Nil => Json::Null,
-        Value::Bool(b) => Json::Bool(*b),
-        Value::Int(n) | Value::Duration(n) => Json::from(*n),
+    match value {
+        Value::Nil => out.push_str("null"),
+        Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+        Value::Int(n) | Value::Duration(n) => out.push_str(&n.to_string()),
         Value::Float(n) => {
-            serde_json::Number::from_f64(*n).map(Json::Number).ok_or("json: unsupported value: NaN or Inf")?
+            let number = serde_json::Number::from_f64(*n).ok_or("json: unsupported value: NaN or Inf")?;
+            out.push_str(&number.to_string());
         }
-        Value::Str(text) | Value::Html(text) | Value::Url(text) => Json::from(&**text),
-        Value::Time(time) => Json::from(crate::time::go_rfc3339(time.timestamp().as_millisecond())),
-        Value::List(values) => Json::Array(list(values)?),
+        Value::Str(text) | Value::Html(text) | Value::Url(text) => json_text(out, text),
+        Value::Time(time) => {
+            json_text(out, &crate::time::go_rfc3339(time.timestamp().as_millisecond()));
+        }
+        Value::List(values) => json_list(out, values, depth)?,
         Value::Map(map) => {
-            let mut out = serde_json::Map::new();
-            for (key, value) in &map.entries {
-                out.insert(key.to_string(), json(value, depth + 1)?);
-            }
-            Json::Object(out)
+            let entries = map.entries.iter().map(|(key, value)| (&**key, value));
+            json_map(out, entries, depth)?;
         }
         Value::Object(object) => match object.items() {
-            Some(Items::List(values)) => Json::Array(list(&values)?),
+            Some(Items::List(values)) => json_list(out, &values, depth)?,
             Some(Items::Map(pairs)) => {
-                let mut out = serde_json::Map::new();
-                for (key, value) in &pairs {
-                    out.insert(key.to_string(), json(value, depth + 1)?);
-                }
-                Json::Object(out)
+                let texts: Vec<String> = pairs.iter().map(|(key, _)| key.to_string()).collect();
+                let keys = texts.iter().map(String::as_str);
+                json_map(out, keys.zip(pairs.iter().map(|(_, value)| value)), depth)?;
             }
-            None => fields(object.as_ref(), depth)?,
+            None => json_fields(out, object.as_ref(), depth)?,
         },
-    })
+    }
+    Ok(())
 }
 
-/// An alert or a pair as Go marshals it.
-fn fields(object: &dyn gotemplate::Object, depth: usize) -> Result<serde_json::Value, String> {
-    const ALERT: [(&str, &str); 7] = [
-        ("status", "Status"),
-        ("labels", "Labels"),
-        ("annotations", "Annotations"),
-        ("startsAt", "StartsAt"),
-        ("endsAt", "EndsAt"),
-        ("generatorURL", "GeneratorURL"),
-        ("fingerprint", "Fingerprint"),
-    ];
-    const DATA: [(&str, &str); 8] = [
-        ("receiver", "Receiver"),
-        ("status", "Status"),
-        ("alerts", "Alerts"),
-        ("notificationReason", "NotificationReason"),
-        ("groupLabels", "GroupLabels"),
-        ("commonLabels", "CommonLabels"),
-        ("commonAnnotations", "CommonAnnotations"),
-        ("externalURL", "ExternalURL"),
-    ];
-    const PAIR: [(&str, &str); 2] = [("Name", "Name"), ("Value", "Value")];
-    let mut out = serde_json::Map::new();
-    for (key, name) in ALERT.iter().chain(&DATA).chain(&PAIR) {
-        if let Some(value) = object.field(name) {
-            out.insert((*key).to_owned(), json(&value, depth + 1)?);
+fn json_text(out: &mut String, text: &str) {
+    out.push_str(go_json(&text).trim_end());
+}
+
+fn json_list(out: &mut String, values: &[Value], depth: usize) -> Result<(), String> {
+    out.push('[');
+    for (i, value) in values.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
         }
+        json(out, value, depth + 1)?;
     }
-    if out.is_empty() {
-        Ok(serde_json::Value::from(object.display()))
-    } else {
-        Ok(serde_json::Value::Object(out))
+    out.push(']');
+    Ok(())
+}
+
+fn json_map<'a>(
+    out: &mut String,
+    entries: impl Iterator<Item = (&'a str, &'a Value)>,
+    depth: usize,
+) -> Result<(), String> {
+    out.push('{');
+    for (i, (key, value)) in entries.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        json_text(out, key);
+        out.push(':');
+        json(out, value, depth + 1)?;
     }
+    out.push('}');
+    Ok(())
+}
+
+/// The keys that Go marshals of a structure, by its type, and the fields behind them. What is ours in an alert is not among them.
+fn keys_of(type_name: &str) -> &'static [(&'static str, &'static str)] {
+    match type_name {
+        "template.Alert" => &[
+            ("status", "Status"),
+            ("labels", "Labels"),
+            ("annotations", "Annotations"),
+            ("startsAt", "StartsAt"),
+            ("endsAt", "EndsAt"),
+            ("generatorURL", "GeneratorURL"),
+            ("fingerprint", "Fingerprint"),
+        ],
+        "*template.Data" => &[
+            ("receiver", "Receiver"),
+            ("status", "Status"),
+            ("alerts", "Alerts"),
+            ("notification_reason", "NotificationReason"),
+            ("groupLabels", "GroupLabels"),
+            ("commonLabels", "CommonLabels"),
+            ("commonAnnotations", "CommonAnnotations"),
+            ("routeLabels", "RouteLabels"),
+            ("externalURL", "ExternalURL"),
+        ],
+        "template.Pair" => &[("Name", "Name"), ("Value", "Value")],
+        _ => &[],
+    }
+}
+
+/// A structure; what is none, as text.
+fn json_fields(out: &mut String, object: &dyn gotemplate::Object, depth: usize) -> Result<(), String> {
+    let keys = keys_of(object.type_name());
+    if keys.is_empty() {
+        json_text(out, &object.display());
+        return Ok(());
+    }
+    let fields: Vec<(&str, Value)> =
+        keys.iter().filter_map(|(key, name)| Some((*key, object.field(name)?))).collect();
+    json_map(out, fields.iter().map(|(key, value)| (*key, value)), depth)
 }
 
 #[cfg(test)]

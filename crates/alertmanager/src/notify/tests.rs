@@ -126,6 +126,27 @@ fn templates_see_what_alertmanagers_see() {
     check(r#"{{ if match "^Host" .GroupLabels.alertname }}yes{{ end }}"#, "yes");
     check(r#"{{ reReplaceAll "(.*):.*" "$1" "a:9100" }}"#, "a");
     check("{{ .CommonLabels | toJson }}", r#"{"alertname":"HostDown","job":"node"}"#);
+    check(
+        r#"{{ "<a&b>" | toJson }} {{ list 1 true "x" | toJson }}"#,
+        r#""\u003ca\u0026b\u003e" [1,true,"x"]"#,
+    );
+    check("{{ .GroupLabels.SortedPairs | toJson }}", r#"[{"Name":"alertname","Value":"HostDown"}]"#);
+    // Issue 6: what is ours in an alert is for templates, not for programs that expect Alertmanager's keys.
+    let alert = "{{ index .Alerts 0 | toJson }}";
+    let text = notifier.templates.text(alert, &data, T0).expect("filled in");
+    let keys: Vec<&str> = text.split('"').filter(|word| text.contains(&format!("\"{word}\":"))).collect();
+    let labels = ["labels", "alertname", "instance", "job"];
+    let rest = ["annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"];
+    let wanted = ["status"].iter().chain(&labels).chain(&rest);
+    assert_eq!(
+        keys.iter().filter(|key| **key != "summary").collect::<Vec<_>>(),
+        wanted.collect::<Vec<_>>(),
+        "{text}"
+    );
+    let text = notifier.templates.text("{{ . | toJson }}", &data, T0).expect("filled in");
+    for key in ["notification_reason", "routeLabels", "externalURL"] {
+        assert!(text.contains(&format!("\"{key}\":")), "{key} in {text}");
+    }
     check("{{ (index .Alerts 1).Fingerprint | len }}", "16");
     check("{{ .ExternalURL }}", "http://hinomi.example:9090");
     check(r#"{{ template "slack.default.color" . }}"#, "danger");

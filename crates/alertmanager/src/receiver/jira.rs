@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::header::ACCEPT_LANGUAGE;
+use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use model::Duration;
 use net::{HttpClientConfig, Request, Response};
@@ -243,8 +243,12 @@ impl Jira {
     }
 }
 
+/// Of every request, those without a body too.
 fn headers() -> HeaderMap {
-    HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static("en"))])
+    HeaderMap::from_iter([
+        (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    ])
 }
 
 async fn call(attempt: &Attempt<'_>, method: Method, url: Url, body: &Value) -> Result<Response, Failure> {

@@ -309,7 +309,9 @@ struct Attachment<'a> {
 
 #[derive(Debug, Serialize)]
 struct Field {
+    #[serde(skip_serializing_if = "String::is_empty")]
     title: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     value: String,
     short: bool,
 }
