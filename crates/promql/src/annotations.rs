@@ -5,7 +5,7 @@
 
 pub(crate) mod texts;
 
-use crate::func::civil;
+use crate::civil;
 use crate::parse::ast::Span;
 use model::float::format_g;
 

@@ -1,25 +1,4 @@
-//! Why a query was refused or ended early.
-
-use crate::guard::PoolIsEmpty;
-use crate::parse::ast::Span;
-
-/// The query is not PromQL.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{line_col}: parse error: {message}")]
-pub struct ParseError {
-    /// Where, in bytes of the query.
-    pub span: Span,
-    /// Where, as `line:col` counted from one, or what upstream says when there is no position.
-    pub line_col: String,
-    /// What is wrong, in Prometheus' words where it has any.
-    pub message: String,
-}
-
-impl ParseError {
-    pub(crate) fn new(query: &str, span: Span, message: impl Into<String>) -> Self {
-        Self { span, line_col: span.start_in(query), message: message.into() }
-    }
-}
+//! Why a query has no answer.
 
 /// The query is PromQL, but has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +48,6 @@ pub enum EvalError {
     /// The store failed.
     #[error("{0}")]
     Storage(storage::QueryError),
-}
-
-impl From<PoolIsEmpty> for EvalError {
-    fn from(PoolIsEmpty { limit_bytes }: PoolIsEmpty) -> Self {
-        Self::MemoryUsedUp { limit_bytes }
-    }
 }
 
 impl From<storage::QueryError> for EvalError {

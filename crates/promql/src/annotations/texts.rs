@@ -2,7 +2,7 @@
 
 use model::labels::quoted;
 
-use crate::func::civil;
+use crate::civil;
 
 /// What was being done when histograms had to be reconciled.
 #[derive(Debug, Clone, Copy)]

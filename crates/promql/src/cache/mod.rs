@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stdx::metrics::{Counter, Registry};
-use storage::{ChangeLog, Queryable};
+use storage::ChangeLog;
 
 use crate::error::EvalError;
-use crate::eval::{Engine, EngineOptions, QueryOptions, RangeParams};
 use crate::guard::{Mark, Meter, SAMPLE_BYTES};
 use crate::limits::STEPS_PER_SAMPLE;
+use crate::options::{EngineOptions, QueryOptions, RangeParams};
 use crate::parse::ast::Expr;
 use crate::value::{MatrixSeries, Output, Value};
 
@@ -26,6 +26,14 @@ const ENTRY_BYTES: u64 = 256;
 const SERIES_BYTES: u64 = 96;
 /// An answer that takes more than this share of the cache is not kept.
 const SHARE_MAX: u64 = 4;
+
+/// A range query, as it was asked.
+pub(crate) struct Question<'a> {
+    pub(crate) engine: &'a EngineOptions,
+    pub(crate) query: &'a QueryOptions,
+    pub(crate) expr: &'a Expr,
+    pub(crate) params: RangeParams,
+}
 
 /// What must be equal for an old answer to be of use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,21 +149,20 @@ impl ResultCache {
         Self { inner }
     }
 
-    /// As [`Engine::range`], and the same answer.
+    /// What `evaluate` would answer for the whole of `asked`, from as few steps as may be. `log` is of the store that it reads.
     pub(crate) fn range(
         &self,
-        engine: &Engine,
-        queryable: &dyn Queryable,
-        expr: &Expr,
-        params: RangeParams,
-        opts: &QueryOptions,
+        asked: &Question<'_>,
+        log: Option<&ChangeLog>,
+        evaluate: impl Fn(RangeParams) -> Result<Output, EvalError>,
     ) -> Result<Output, EvalError> {
-        let Some((log, ahead_ms, key)) = cacheable(engine, queryable, expr, params, opts) else {
+        let (params, meter) = (asked.params, &asked.query.meter);
+        let Some((log, (ahead_ms, key))) = log.and_then(|log| Some((log, cacheable(asked)?))) else {
             self.inner.metrics.bypassed.inc();
-            return engine.range_whole(queryable, expr, params, opts);
+            return evaluate(params);
         };
         // Before anything is read: later changes are then newer than the answer.
-        let (epoch, mark) = (log.epoch(), opts.meter.mark());
+        let (epoch, mark) = (log.epoch(), meter.mark());
         let last_ms = params.start_ms + (key.n_steps - 1) * params.step_ms;
         if let Some(entry) = self.find(&key) {
             let until_ms = log.unchanged_before_ms(entry.epoch).saturating_sub(ahead_ms);
@@ -167,13 +174,12 @@ impl ResultCache {
             if kept > 0 {
                 let tail_ms = params.start_ms + kept * params.step_ms;
                 let tail = RangeParams { start_ms: tail_ms, ..params };
-                match engine.range_whole(queryable, expr, tail, opts) {
+                match evaluate(tail) {
                     Ok(output) => {
                         // What would not be allowed whole is not answered in parts either: it must not depend on what was asked
                         // before whether there is an answer.
-                        let cost = entry.cost.and(Cost::since(&mark, &opts.meter));
-                        if let Some(tail) = plain(output).filter(|_| cost.fits(key.n_steps, engine.options()))
-                        {
+                        let cost = entry.cost.and(Cost::since(&mark, meter));
+                        if let Some(tail) = plain(output).filter(|_| cost.fits(key.n_steps, asked.engine)) {
                             self.inner.metrics.partial.inc();
                             let head = part(&entry.series, params.start_ms, tail_ms - 1);
                             let series = joined(head, tail);
@@ -185,16 +191,16 @@ impl ResultCache {
                     // Whatever the whole query says to it.
                     Err(_) => {}
                 }
-                opts.meter.rewind(&mark);
+                meter.rewind(&mark);
             }
         }
         self.inner.metrics.missed.inc();
-        let output = engine.range_whole(queryable, expr, params, opts)?;
+        let output = evaluate(params)?;
         if output.annotations.is_empty()
             && let Value::Matrix(series) = &output.value
             && series.iter().all(|one| one.histograms.is_empty())
         {
-            let cost = Cost::since(&mark, &opts.meter);
+            let cost = Cost::since(&mark, meter);
             self.keep(key, Entry::new(epoch, params.start_ms, last_ms, series, cost));
         }
         Ok(output)
@@ -236,23 +242,16 @@ impl ResultCache {
     }
 }
 
-/// The store's log, how far a step looks ahead, and the key; `None` when the query must be answered whole.
-fn cacheable<'q>(
-    engine: &Engine,
-    queryable: &'q dyn Queryable,
-    expr: &Expr,
-    params: RangeParams,
-    opts: &QueryOptions,
-) -> Option<(&'q ChangeLog, i64, Key)> {
-    let log = queryable.changes()?;
-    let RangeParams { start_ms, end_ms, step_ms } = params;
-    let options = engine.options();
+/// How far a step looks ahead, and the key; `None` when the query must be answered whole.
+fn cacheable(asked: &Question<'_>) -> Option<(i64, Key)> {
+    let Question { engine: options, query, expr, params } = asked;
+    let RangeParams { start_ms, end_ms, step_ms } = *params;
     // Equal names of other metrics may meet at the end only.
     let is_plain = !options.delayed_name_removal && !options.type_and_unit_labels;
     if step_ms <= 0 || end_ms < start_ms || !is_plain || expr.selectors().is_empty() {
         return None;
     }
-    let lookback_ms = opts.lookback_ms.unwrap_or(options.lookback_ms);
+    let lookback_ms = query.lookback_ms.unwrap_or(options.lookback_ms);
     let ahead_ms = plan::ahead_ms(expr, lookback_ms.max(0))?;
     let key = Key {
         expr: expr.to_string(),
@@ -262,7 +261,7 @@ fn cacheable<'q>(
         lookback_ms,
         subquery_step_ms: options.subquery_step_ms,
     };
-    Some((log, ahead_ms, key))
+    Some((ahead_ms, key))
 }
 
 /// How many of the first steps asked for are in `entry` and before `until_ms`.

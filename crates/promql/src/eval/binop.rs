@@ -6,12 +6,12 @@ use model::Labels;
 use model::labels::METRIC_NAME;
 
 use super::column::{Column, Evaluated, Grid};
-use super::engine::QueryOptions;
 use super::evaluator::{Evaluator, Result};
 use super::histogram_binop::{self, Operand, Remarks};
 use super::join::Join;
 use super::pace::{LABELS_VALUES, Pace, VALUES_PER_LOOK};
 use crate::error::EvalError;
+use crate::options::QueryOptions;
 use crate::parse::ast::{BinaryOp, Cardinality, Span, VectorMatching};
 
 /// An operator as it stands in the query.

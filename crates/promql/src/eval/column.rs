@@ -7,10 +7,10 @@ use std::sync::Arc;
 use model::labels::{METRIC_NAME, METRIC_TYPE, METRIC_UNIT};
 use model::{Histogram, Labels};
 
-use super::engine::QueryOptions;
 use super::pace::{LABELS_VALUES, Pace};
 use crate::error::EvalError;
 use crate::limits::STEPS_PER_SAMPLE;
+use crate::options::QueryOptions;
 
 /// Labels that are dropped together with the metric's name, as they describe it.
 const METADATA_LABELS: [&str; 3] = [METRIC_NAME, METRIC_TYPE, METRIC_UNIT];

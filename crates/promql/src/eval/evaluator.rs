@@ -7,16 +7,15 @@ use storage::{Queryable, RolledUp, SelectHints, SeriesSet};
 
 use super::column::{Column, Evaluated, Grid, merge_equal, without_metadata};
 use super::counted::Counts;
-use super::engine::{EngineOptions, QueryOptions};
 use super::scan::Sink;
 use super::shared::{Key, Shared};
-use super::{aggregate, binop, selector};
+use super::{aggregate, binop, calls, selector};
 use crate::annotations::{Annotations, texts};
 use crate::error::EvalError;
-use crate::func;
 use crate::func::window::FinishedNotes;
 use crate::guard::SAMPLE_BYTES;
 use crate::limits::{STEPS_PER_SAMPLE, TIME_MAX_MS};
+use crate::options::{EngineOptions, QueryOptions};
 use crate::parse::ast::{BinaryOp, Expr, ExprKind, Span, UnaryOp, ValueType, VectorSelector};
 use crate::plan::duration::QueryTimes;
 use crate::plan::step_invariant::is_step_invariant;
@@ -264,7 +263,7 @@ impl<'q> Evaluator<'q> {
                 let columns = aggregate::eval(self, *op, group, param.as_deref(), inner, expr.span, grid)?;
                 Ok(Evaluated::Vector(columns))
             }
-            ExprKind::Call { func, args } => func::call(self, func, args, expr.span, grid),
+            ExprKind::Call { func, args } => calls::call(self, func, args, expr.span, grid),
             ExprKind::Binary { op, lhs, rhs, return_bool, matching } => {
                 let operator = binop::Operator { op: *op, return_bool: *return_bool, span: expr.span };
                 let outside = self.buckets;
@@ -360,9 +359,9 @@ impl<'q> Evaluator<'q> {
                 self.check_stop()?;
                 selector::stream(self, selector, grid, sink)
             }
-            ExprKind::Call { func, args } if !is_whole && func::is_streamed(func, args) => {
+            ExprKind::Call { func, args } if !is_whole && calls::is_streamed(func, args) => {
                 self.check_stop()?;
-                func::stream(self, func, args, grid, sink)
+                calls::stream(self, func, args, grid, sink)
             }
             _ => {
                 for column in self.vector(expr, grid)? {

@@ -1,25 +1,25 @@
 //! Evaluation: node by node, each node for all steps of the query at once.
 
-pub(crate) mod aggregate;
+mod aggregate;
 mod binop;
-pub(crate) mod bounds;
+mod bounds;
+mod calls;
 pub(crate) mod column;
 pub(crate) mod counted;
-mod engine;
 pub(crate) mod evaluator;
+pub(crate) mod fast;
 mod gather;
 mod histogram_binop;
 mod histograms;
 mod join;
+pub(crate) mod merged;
 mod mixed;
 mod newest;
 pub(crate) mod pace;
 mod passes;
 pub(crate) mod range;
-pub(crate) mod scan;
-pub(crate) mod selector;
-mod shared;
-pub(crate) mod subquery;
+mod scan;
+mod selector;
+pub(crate) mod shared;
+mod subquery;
 mod top;
-
-pub use engine::{CancelToken, Deadline, Engine, EngineOptions, QueryOptions, RangeParams};

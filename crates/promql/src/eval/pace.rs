@@ -5,8 +5,8 @@
 
 use std::cmp::Ordering;
 
-use super::engine::QueryOptions;
 use super::evaluator::Result;
+use crate::options::QueryOptions;
 
 /// Values between two looks. Chosen: some hundred microseconds of work, a thousand times what a look costs.
 pub(crate) const VALUES_PER_LOOK: usize = 1 << 16;

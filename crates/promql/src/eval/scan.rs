@@ -11,6 +11,7 @@ use storage::{Series, SeriesSet};
 use super::column::Column;
 use super::evaluator::{Evaluator, Result};
 use crate::func::window::FinishedNotes;
+use crate::options::{EngineOptions, QueryOptions};
 use crate::value::SampleCounts;
 
 /// Batches that wait for the reader, for each thread. Chosen: enough that neither waits for long.
@@ -125,7 +126,7 @@ pub(crate) fn take(ev: &mut Evaluator<'_>, made: Made, sink: &mut Sink<'_>) -> R
 }
 
 /// Of the engine and of the query.
-type Options<'o> = (&'o super::EngineOptions, &'o super::QueryOptions);
+type Options<'o> = (&'o EngineOptions, &'o QueryOptions);
 
 /// Columns with the labels that their series had.
 type Batch = Result<Vec<(Labels, Made)>>;

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::calls;
 use super::column::{Evaluated, Grid};
 use super::evaluator::Buckets;
 use super::passes::{Member, PASS_MAX};
-use crate::func;
 use crate::parse::ast::{Expr, ExprKind, Span};
 
 /// Longest text of a part that is looked at. Chosen: longer than what people and dashboards repeat.
@@ -228,7 +228,7 @@ impl Inputs {
 fn is_stream(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Vector(selector) => selector.extension.is_none(),
-        ExprKind::Call { func, args } => func::is_streamed(func, args),
+        ExprKind::Call { func, args } => calls::is_streamed(func, args),
         _ => false,
     }
 }

@@ -163,8 +163,8 @@ impl Stacks {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{fast, merged};
     use super::*;
+    use crate::eval::{fast, merged};
     use proptest::prelude::*;
 
     fn window<'a>(t_ms: &'a [i64], values: &'a [f64], from: usize, to: usize) -> Window<'a> {

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::EvalError;
+
 /// Bytes that a sample takes: its time and its value.
 pub(crate) const SAMPLE_BYTES: u64 = 16;
 
@@ -73,6 +75,12 @@ pub(crate) struct Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PoolIsEmpty {
     pub(crate) limit_bytes: u64,
+}
+
+impl From<PoolIsEmpty> for EvalError {
+    fn from(PoolIsEmpty { limit_bytes }: PoolIsEmpty) -> Self {
+        Self::MemoryUsedUp { limit_bytes }
+    }
 }
 
 /// Counts what one query reads and holds. Clones count together; when the last goes, its memory goes back to the pool.

@@ -7,6 +7,7 @@ mod brief;
 mod journal;
 mod look_up;
 mod meter;
+mod stop;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use self::journal::Journal;
 pub use self::look_up::LookUp;
 pub use self::meter::Meter;
 use self::meter::Pool;
-pub(crate) use self::meter::{Mark, PoolIsEmpty, SAMPLE_BYTES};
-use crate::eval::CancelToken;
+pub(crate) use self::meter::{Mark, SAMPLE_BYTES};
+pub use self::stop::{CancelToken, Deadline};
 
 /// Which way a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::Matcher;
 
-use crate::func::Function;
+use super::functions::Function;
 
 /// Bytes `start..end` of the query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

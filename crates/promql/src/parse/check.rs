@@ -3,9 +3,9 @@
 use model::labels::{METRIC_NAME, quoted};
 
 use super::ast::{BinaryOp, Cardinality, Expr, ExprKind, Span, ValueType, VectorSelector};
+use super::error::ParseError;
+use super::functions::Function;
 use super::parser::Result;
-use crate::error::ParseError;
-use crate::func::Function;
 
 pub(super) struct Checker<'a> {
     pub(super) query: &'a str,

@@ -7,6 +7,9 @@ pub(crate) mod ast;
 mod check;
 mod duration;
 mod edit;
+pub(crate) mod error;
+pub(crate) mod features;
+pub(crate) mod functions;
 mod lexer;
 mod literal;
 mod parser;
@@ -18,9 +21,9 @@ use std::sync::Arc;
 
 use model::Matcher;
 
-use crate::error::ParseError;
-use crate::features::Features;
 use ast::Expr;
+use error::ParseError;
+use features::Features;
 
 /// Parses and type-checks `query`, which may use the whole language.
 ///

@@ -10,10 +10,10 @@ use super::ast::{
     AggregateOp, At, BinaryOp, Cardinality, Expr, ExprKind, FillValues, Offset, SelectorExtension, Span,
     UnaryOp, VectorMatching, VectorSelector,
 };
+use super::error::ParseError;
+use super::functions;
 use super::lexer::{AGGREGATORS, Item, LexError, Lexer, Token};
 use super::literal;
-use crate::error::ParseError;
-use crate::func;
 use crate::limits::{DEPTH_MAX, HEIGHT_MAX, QUERY_BYTES_MAX};
 
 pub(super) type Result<T> = std::result::Result<T, ParseError>;
@@ -330,7 +330,7 @@ impl<'a> Parser<'a> {
     fn call(&mut self, name: Item) -> Result<Expr> {
         let (args, close) = self.arguments()?;
         let word = self.text(name);
-        let func = func::find(word).ok_or_else(|| {
+        let func = functions::find(word).ok_or_else(|| {
             self.error(name.span, format!("unknown function with name {}", model::labels::quoted(word)))
         })?;
         Ok(Expr::new(ExprKind::Call { func, args }, name.span.to(close.span)))

@@ -19,7 +19,7 @@ fn narrowed_zero(h: &Histogram, bucket: &mut Bucket) {
 }
 
 /// The `q` quantile.
-pub(super) fn quantile(q: f64, h: &Histogram, notes: &mut Notes<'_>) -> f64 {
+pub(crate) fn quantile(q: f64, h: &Histogram, notes: &mut Notes<'_>) -> f64 {
     if q < 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -112,7 +112,7 @@ fn interpolated(bucket: &Bucket, fraction: f64, is_custom: bool) -> f64 {
 }
 
 /// The share of observations between `lower` and `upper`.
-pub(super) fn fraction(lower: f64, upper: f64, h: &Histogram, notes: &mut Notes<'_>) -> f64 {
+pub(crate) fn fraction(lower: f64, upper: f64, h: &Histogram, notes: &mut Notes<'_>) -> f64 {
     if h.count == 0.0 || lower.is_nan() || upper.is_nan() {
         return f64::NAN;
     }
@@ -160,7 +160,7 @@ fn rank_of(limit: f64, h: &Histogram, buckets: &[Bucket]) -> Option<f64> {
 }
 
 /// Population variance, each bucket's observations at its middle.
-pub(super) fn variance(h: &Histogram) -> f64 {
+pub(crate) fn variance(h: &Histogram) -> f64 {
     let mean = h.sum / h.count;
     let mut sum = Sum::default();
     for bucket in h.buckets().iter().filter(|bucket| bucket.count != 0.0) {

@@ -1,7 +1,7 @@
 //! Parts of the language that Prometheus has behind feature flags.
 
-use crate::error::ParseError;
-use crate::parse::ast::{Expr, ExprKind, FillValues, SelectorExtension};
+use super::ast::{Expr, ExprKind, FillValues, SelectorExtension};
+use super::error::ParseError;
 
 /// Which of them may be used. Nothing by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,18 +1,27 @@
 //! From a call in the query to the code that computes it; functions of instant vectors and scalars.
 
+mod histograms;
+mod info;
+mod label;
+mod ranges;
+mod sort;
+
 use std::f64::consts::PI;
 
 use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder, MatchOp};
 
-use super::civil::{Civil, days_in_month};
-use super::{Function, histogram, info, label, math, range_calls, sort};
+use crate::civil::{Civil, days_in_month};
 use crate::error::EvalError;
 use crate::eval::column::{Column, Evaluated, Grid};
 use crate::eval::evaluator::{Evaluator, Result};
 use crate::eval::pace::{Pace, VALUES_PER_LOOK};
 use crate::eval::selector;
+use crate::func::math;
 use crate::parse::ast::{Expr, ExprKind, Span, ValueType};
+use crate::parse::functions::Function;
+
+pub(crate) use self::ranges::{is_streamed, stream};
 
 /// Evaluates `func(args)` at every step of `grid`.
 pub(crate) fn call(
@@ -24,7 +33,7 @@ pub(crate) fn call(
 ) -> Result<Evaluated> {
     let name = func.name;
     if args.iter().any(|arg| arg.value_type() == ValueType::Matrix) {
-        return range_calls::call(ev, func, args, grid).map(Evaluated::Vector);
+        return ranges::call(ev, func, args, grid).map(Evaluated::Vector);
     }
     if func.returns == ValueType::Scalar {
         return scalar_call(ev, name, args, grid).map(Evaluated::Scalar);
@@ -32,11 +41,11 @@ pub(crate) fn call(
     let columns = match name {
         "label_replace" => label::replace(ev, args, grid)?,
         "label_join" => label::join(ev, args, grid)?,
-        "histogram_quantile" => histogram::calls::quantile(ev, args, grid)?,
-        "histogram_quantiles" => histogram::calls::quantiles(ev, args, grid)?,
-        "histogram_fraction" => histogram::calls::fraction(ev, args, grid)?,
+        "histogram_quantile" => histograms::quantile(ev, args, grid)?,
+        "histogram_quantiles" => histograms::quantiles(ev, args, grid)?,
+        "histogram_fraction" => histograms::fraction(ev, args, grid)?,
         "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
-            histogram::calls::statistic(ev, name, &args[0], grid)?
+            histograms::statistic(ev, name, &args[0], grid)?
         }
         "start_timestamp" => start_timestamp(ev, &args[0], grid)?,
         "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {

@@ -7,14 +7,14 @@ use model::float::push_g;
 use model::labels::{METRIC_NAME, quoted};
 use model::{Histogram, Labels};
 
-use super::classic::{self, Bucket, Repaired};
-use super::native;
+use super::text;
 use crate::annotations::{BucketRepair, texts};
 use crate::eval::aggregate::quantile_warning;
 use crate::eval::column::{Column, Grid, without};
 use crate::eval::evaluator::{Evaluator, Result};
 use crate::eval::pace::{HISTOGRAM_VALUES, LABELS_VALUES, Pace};
-use crate::func::dispatch::text;
+use crate::func::histogram::classic::{self, Bucket, Repaired};
+use crate::func::histogram::native;
 use crate::func::window::Notes;
 use crate::parse::ast::{Expr, Span};
 

@@ -1,13 +1,13 @@
 //! rate, increase and delta over all steps at once, and the greatest and least of a slice.
 //!
 //! In: the bounds of windows, worked out once for the timestamp column, and the values of one series; out: its column. The same
-//! operations in the same order as [`super::rate`] applies to one window, so that results are equal to the bit.
+//! operations in the same order as [`crate::func::rate`] applies to one window, so that results are equal to the bit.
 
-use super::rate::{self, RateKind};
-use crate::eval::bounds::{Bounds, Edges};
-use crate::eval::column::Column;
-use crate::eval::evaluator::Result;
-use crate::eval::pace::Pace;
+use super::bounds::{Bounds, Edges};
+use super::column::Column;
+use super::evaluator::Result;
+use super::pace::Pace;
+use crate::func::rate::{self, RateKind};
 
 /// Values looked at together. Chosen: the compiler makes vectors of it.
 const LANES: usize = 64;

@@ -1,225 +1,23 @@
 //! The engine: what callers hold and ask.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
 use model::Labels;
-use stdx::Clock;
-use storage::{Queryable, Stop};
+use storage::Queryable;
 
-use super::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
-use super::counted::Counts;
-use super::evaluator::Evaluator;
-use super::pace::{LABELS_VALUES, Pace};
-use super::range::{self, Samples};
-use super::shared::Shared;
-use crate::cache::ResultCache;
-use crate::error::{EvalError, ParseError};
-use crate::features::Features;
-use crate::guard::{Guard, Meter};
-use crate::limits::{LOOKBACK_DEFAULT_MS, SAMPLES_MAX_DEFAULT, SPLIT_SAMPLES_MIN, STEPS_MAX, TIME_MAX_MS};
+use crate::cache::{Question, ResultCache};
+use crate::error::EvalError;
+use crate::eval::column::{Column, Evaluated, Grid, same_labelset, without_metadata};
+use crate::eval::counted::Counts;
+use crate::eval::evaluator::{Buckets, Evaluator};
+use crate::eval::pace::{LABELS_VALUES, Pace};
+use crate::eval::range::{self, Samples};
+use crate::eval::shared::Shared;
+use crate::guard::Guard;
+use crate::limits::{STEPS_MAX, TIME_MAX_MS};
+use crate::options::{EngineOptions, QueryOptions, RangeParams};
 use crate::parse::ast::{Expr, ValueType};
+use crate::parse::error::ParseError;
 use crate::plan::duration::QueryTimes;
 use crate::value::{MatrixSeries, Output, Value, VectorSample};
-
-/// How all queries of an engine run.
-#[derive(Debug, Clone)]
-pub struct EngineOptions {
-    /// How far back instant selectors look (`--query.lookback-delta`).
-    pub lookback_ms: i64,
-    /// Samples one query may hold in memory (`--query.max-samples`).
-    pub samples_max: u64,
-    /// Series one query may read (`--query.max-series`).
-    pub series_max: u64,
-    /// Bytes of samples one query may hold in memory (`--query.max-memory-bytes`).
-    pub memory_bytes_max: u64,
-    /// How long one query may take (`--query.timeout`). The engine has no clock: callers make a [`Deadline`] of it.
-    pub timeout: Duration,
-    /// Step of subqueries that name none: the configuration's `evaluation_interval`.
-    pub subquery_step_ms: i64,
-    /// Metric names are dropped at the end rather than at each operation (Prometheus' feature
-    /// `promql-delayed-name-removal`, off by default).
-    pub delayed_name_removal: bool,
-    /// `__type__` and `__unit__` are dropped with the name (Prometheus' feature `type-and-unit-labels`).
-    pub type_and_unit_labels: bool,
-    /// Counters' start timestamps tell resets and where to begin (Prometheus' feature `use-start-timestamps`, off by
-    /// default).
-    pub start_timestamps: bool,
-    /// Threads that read and compute series of one selector (`--query.threads`); 1 for the caller's own.
-    pub threads: usize,
-    /// A selector with fewer samples than these, as far as can be guessed, is read by one thread.
-    pub split_samples_min: u64,
-    /// What queries may use.
-    pub features: Features,
-    /// One long window is answered from the store's summaries where that is exact, sums within an ulp or two.
-    pub summaries: bool,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self {
-            lookback_ms: LOOKBACK_DEFAULT_MS,
-            samples_max: SAMPLES_MAX_DEFAULT,
-            series_max: u64::MAX,
-            memory_bytes_max: u64::MAX,
-            timeout: Duration::from_secs(120),
-            subquery_step_ms: 60_000,
-            delayed_name_removal: false,
-            type_and_unit_labels: false,
-            start_timestamps: false,
-            threads: 1,
-            split_samples_min: SPLIT_SAMPLES_MIN,
-            features: Features::ALL,
-            summaries: true,
-        }
-    }
-}
-
-/// Tells a running query to stop. Clones share one switch.
-#[derive(Debug, Clone, Default)]
-pub struct CancelToken {
-    canceled: Arc<AtomicBool>,
-    /// Another switch that counts, too.
-    other: Option<Arc<AtomicBool>>,
-}
-
-impl CancelToken {
-    /// A token that has not been used.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Stops every query that holds a clone of this token.
-    pub fn cancel(&self) {
-        self.canceled.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was used.
-    #[must_use]
-    pub fn is_canceled(&self) -> bool {
-        self.canceled.load(Ordering::Relaxed)
-            || self.other.as_ref().is_some_and(|other| other.load(Ordering::Relaxed))
-    }
-
-    /// A token that is used when this one is, or `other` is (`other`'s own second switch does not count).
-    #[must_use]
-    pub fn or(&self, other: &Self) -> Self {
-        Self { canceled: Arc::clone(&self.canceled), other: Some(Arc::clone(&other.canceled)) }
-    }
-}
-
-/// When a query must be over, on a monotonic clock.
-#[derive(Debug, Clone)]
-pub struct Deadline {
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The end, as [`Clock::monotonic`] counts.
-    pub at: Duration,
-}
-
-impl Deadline {
-    /// `timeout` from now.
-    #[must_use]
-    pub fn after(clock: Arc<dyn Clock>, timeout: Duration) -> Self {
-        let at = clock.monotonic().saturating_add(timeout);
-        Self { clock, at }
-    }
-
-    /// Whether it has passed.
-    #[must_use]
-    pub fn has_passed(&self) -> bool {
-        self.clock.monotonic() >= self.at
-    }
-}
-
-/// How one query runs.
-#[derive(Debug, Clone, Default)]
-pub struct QueryOptions {
-    /// Overrides the engine's lookback.
-    pub lookback_ms: Option<i64>,
-    /// Checked while the query runs.
-    pub cancel: CancelToken,
-    /// Checked while the query runs; `None` for no limit.
-    pub deadline: Option<Deadline>,
-    /// Counts what the query costs.
-    pub meter: Meter,
-    /// Counts the samples that each step looks at, see [`Output::samples_by_step`]. The result cache is not asked then: what it keeps
-    /// costs no samples.
-    pub counts_samples: bool,
-    /// Ends the query with [`EvalError::TooDear`] where [`Meter::cost`] would go beyond; `None` for no limit.
-    pub cost_max: Option<u64>,
-}
-
-impl QueryOptions {
-    /// Ends the query when it was told to, or has run too long.
-    ///
-    /// # Errors
-    /// [`EvalError::Canceled`] or [`EvalError::Timeout`].
-    pub fn check_stop(&self) -> Result<(), EvalError> {
-        if self.cancel.is_canceled() {
-            return Err(EvalError::Canceled);
-        }
-        if self.deadline.as_ref().is_some_and(Deadline::has_passed) {
-            return Err(EvalError::Timeout);
-        }
-        Ok(())
-    }
-
-    /// For who reads samples: when to stop.
-    pub(crate) fn stop(&self) -> Stop {
-        let (cancel, deadline) = (self.cancel.clone(), self.deadline.clone());
-        Stop::when(move || cancel.is_canceled() || deadline.as_ref().is_some_and(Deadline::has_passed))
-    }
-
-    /// A reader that was told to stop does not know why.
-    fn why(&self, err: EvalError) -> EvalError {
-        match err {
-            EvalError::Canceled => self.check_stop().err().unwrap_or(err),
-            other => other,
-        }
-    }
-
-    /// Adds what is about to be spent to the expected cost.
-    pub(crate) fn expect(&self, cost: u64) -> Result<(), EvalError> {
-        let total = self.meter.expect(cost);
-        if self.cost_max.is_some_and(|limit| total > limit) { Err(EvalError::TooDear) } else { Ok(()) }
-    }
-
-    /// Counts a series of `n` samples that was read from the store.
-    pub(crate) fn take_series(&self, engine: &EngineOptions, n: usize) -> Result<(), EvalError> {
-        self.check_stop()?;
-        let limit = engine.series_max;
-        if self.meter.read(n as u64) > limit {
-            return Err(EvalError::TooManySeries { limit });
-        }
-        Ok(())
-    }
-}
-
-impl QueryOptions {
-    /// Counts `n` series of which the newest sample was read.
-    pub(crate) fn take_newest(&self, engine: &EngineOptions, n: usize) -> Result<(), EvalError> {
-        self.check_stop()?;
-        let limit = engine.series_max;
-        if self.meter.read_newest(n as u64) > limit {
-            return Err(EvalError::TooManySeries { limit });
-        }
-        Ok(())
-    }
-}
-
-/// The steps of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RangeParams {
-    /// First step, Unix milliseconds.
-    pub start_ms: i64,
-    /// No step after this, Unix milliseconds.
-    pub end_ms: i64,
-    /// Distance of steps in milliseconds, above zero.
-    pub step_ms: i64,
-}
 
 /// Evaluates expressions. Cheap to clone and to share.
 #[derive(Debug, Clone, Default)]
@@ -324,14 +122,17 @@ impl Engine {
     ) -> Result<Output, EvalError> {
         let _span = tracing::info_span!("promqlEval").entered();
         let output = match self.cache.as_ref().filter(|_| !opts.counts_samples) {
-            Some(cache) => cache.range(self, queryable, expr, params, opts),
+            Some(cache) => {
+                let asked = Question { engine: &self.options, query: opts, expr, params };
+                cache.range(&asked, queryable.changes(), |part| self.range_whole(queryable, expr, part, opts))
+            }
             None => self.range_whole(queryable, expr, params, opts),
         };
         output.map_err(|err| opts.why(err))
     }
 
     /// As [`Engine::range`], without the cache.
-    pub(crate) fn range_whole(
+    fn range_whole(
         &self,
         queryable: &dyn Queryable,
         expr: &Expr,
@@ -380,7 +181,7 @@ impl Engine {
             times,
             annotations: crate::Annotations::default(),
             n_samples: 0,
-            buckets: super::evaluator::Buckets::default(),
+            buckets: Buckets::default(),
             counts: Counts::new(opts.counts_samples, n_steps),
             // Whoever counts wants each place counted.
             shared: if opts.counts_samples { Shared::default() } else { Shared::of(expr) },

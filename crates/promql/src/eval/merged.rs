@@ -2,12 +2,11 @@
 
 use storage::HistogramSample;
 
-use super::histogram::rate as histogram_rate;
-use super::rate;
-use super::start_time;
-use super::window::{Notes, Stamp, Window};
+use super::column::Cell;
 use crate::annotations::texts;
-use crate::eval::column::Cell;
+use crate::func::histogram::rate as histogram_rate;
+use crate::func::window::{Notes, Stamp, Window};
+use crate::func::{rate, start_time};
 
 /// A sample of either kind.
 #[derive(Debug, Clone, Copy)]

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use super::dispatch::text;
-use super::sum::nan_first;
+use super::text;
 use crate::eval::column::{Column, Grid};
 use crate::eval::evaluator::{Evaluator, Result};
 use crate::eval::pace::Pace;
+use crate::func::sum::nan_first;
 use crate::parse::ast::{Expr, Span};
 
 pub(crate) fn call(

@@ -7,12 +7,7 @@ use model::labels::{METRIC_NAME, METRIC_TYPE, METRIC_UNIT, quoted};
 use model::{Histogram, Labels, MatchOp};
 use storage::Series;
 
-use super::dispatch::absent_of;
-use super::histogram::over_time::Gathering;
-use super::rate::{self, RateKind};
-use super::slide::Slide;
-use super::window::{HISTOGRAMS_PIECE, Notes, Window};
-use super::{Function, fast, folded, histogram, merged, over_time};
+use super::absent_of;
 use crate::QueryOptions;
 use crate::annotations::texts;
 use crate::error::EvalError;
@@ -24,8 +19,14 @@ use crate::eval::evaluator::{Evaluator, Result};
 use crate::eval::pace::Pace;
 use crate::eval::range::{self, Reading, Samples};
 use crate::eval::scan::{self, Made, Maker, Sink};
-use crate::eval::subquery;
+use crate::eval::{fast, merged, subquery};
+use crate::func::histogram::{self, over_time::Gathering};
+use crate::func::rate::{self, RateKind};
+use crate::func::slide::Slide;
+use crate::func::window::{HISTOGRAMS_PIECE, Notes, Window};
+use crate::func::{folded, over_time};
 use crate::parse::ast::{Expr, ExprKind, SelectorExtension, Span, ValueType};
+use crate::parse::functions::Function;
 
 /// Functions that anchored selectors work with, sorted.
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];

@@ -3,7 +3,7 @@
 use model::labels::METRIC_NAME;
 use model::{Labels, Regex};
 
-use super::dispatch::text;
+use super::text;
 use crate::error::EvalError;
 use crate::eval::column::{Column, Grid, merge_equal};
 use crate::eval::evaluator::{Evaluator, Result};
