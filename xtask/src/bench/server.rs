@@ -34,7 +34,7 @@ pub struct Spec {
     pub is_ours: bool,
 }
 
-/// Ours first.
+/// Ours first; none where `--only` asks for Alertmanager alone.
 pub fn specs(options: &Options) -> Result<Vec<Spec>> {
     let mut specs = vec![ours(options)?];
     if run::exists("prometheus") {
@@ -58,10 +58,12 @@ pub fn specs(options: &Options) -> Result<Vec<Spec>> {
         });
     }
     let only = options.list("only");
-    specs.retain(|spec| only.is_empty() || only.contains(&spec.name));
-    if specs.is_empty() {
-        bail!("no server is left by --only");
+    let names: Vec<String> =
+        specs.iter().chain(&super::alerts::peers()).map(|spec| spec.name.clone()).collect();
+    if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
+        bail!("--only {unknown}: there is none of that name, only {}", names.join(", "));
     }
+    specs.retain(|spec| only.is_empty() || only.contains(&spec.name));
     Ok(specs)
 }
 
