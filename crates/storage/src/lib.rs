@@ -12,6 +12,7 @@ mod memory;
 mod merge;
 mod newest;
 mod seam;
+mod series;
 
 pub use changes::ChangeLog;
 pub use error::{AppendError, QueryError, RowError, StorageError};
@@ -21,7 +22,7 @@ pub use memory::MemStore;
 pub use merge::{Joiner, Merged, merge_series, merge_sets};
 pub use newest::{Newest, NewestAsk, NewestSample, NewestSet};
 pub use seam::{
-    AppendStats, Appendable, Appender, ColumnIdx, GroupRef, HistogramSample, Queryable, RefSample, RolledUp,
-    RowOutcome, SelectHints, Series, SeriesRef, SeriesSet, Stop, Summary, TimestampColumn, VecSeriesSet,
-    share_of,
+    AppendStats, Appendable, Appender, ColumnIdx, GroupRef, Queryable, RefSample, RolledUp, RowOutcome,
+    SelectHints, SeriesRef, SeriesSet, Stop, VecSeriesSet, share_of,
 };
+pub use series::{HistogramSample, Series, Summary, TimestampColumn};

@@ -11,9 +11,8 @@ use model::{Exemplar, Histogram, Labels, Matcher, TimeRange};
 use parking_lot::RwLock;
 
 use crate::error::QueryError;
-use crate::seam::{
-    Appendable, Appender, HistogramSample, Queryable, SelectHints, Series, SeriesSet, VecSeriesSet,
-};
+use crate::seam::{Appendable, Appender, Queryable, SelectHints, SeriesSet, VecSeriesSet};
+use crate::series::{HistogramSample, Series};
 use appender::{Group, MemAppender};
 
 /// Series and their samples in memory.

@@ -7,7 +7,8 @@ use model::{Matcher, TimeRange};
 
 use crate::error::QueryError;
 use crate::first::FirstTexts;
-use crate::seam::{HistogramSample, Queryable, RolledUp, SelectHints, Series, SeriesSet, TimestampColumn};
+use crate::seam::{Queryable, RolledUp, SelectHints, SeriesSet};
+use crate::series::{HistogramSample, Series, TimestampColumn};
 
 /// Several stores read as one.
 pub struct Merged<'a> {

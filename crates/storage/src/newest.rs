@@ -5,7 +5,7 @@
 use model::{Labels, Matcher, TimeRange};
 
 use crate::error::QueryError;
-use crate::seam::Series;
+use crate::series::Series;
 
 /// What is asked of [`crate::Queryable::newest`].
 #[derive(Debug, Clone, Copy)]

@@ -27,10 +27,7 @@ use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 use parking_lot::{Mutex, RwLock};
 use stdx::Dir;
 use stdx::dir::DirLock;
-use storage::{
-    Appendable, Appender, ChangeLog, Followed, Follower, NewestAsk, NewestSet, QueryError, Queryable,
-    SelectHints, SeriesSet, StorageError,
-};
+use storage::{Appendable, Appender, ChangeLog, Followed, Follower, QueryError, SelectHints, StorageError};
 
 use crate::block::Block;
 use crate::error::TsdbError;
@@ -39,7 +36,6 @@ use crate::head::Head;
 use crate::index::BlockCache;
 use crate::metrics::Metrics;
 use crate::options::{Limits, Options};
-use crate::query;
 use crate::report::{MaintenanceReport, OpenReport, Stats};
 use crate::wal::{Log, SyncHandle};
 
@@ -421,43 +417,5 @@ impl Followed for Db {
     fn between_commits(&self, act: &mut dyn FnMut()) {
         let _no_commit = self.log.lock();
         act();
-    }
-}
-
-impl Queryable for Db {
-    fn select(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        hints: &SelectHints,
-    ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
-        query::select(self, matchers, range, hints)
-    }
-
-    fn newest(&self, ask: &NewestAsk<'_>) -> Result<Option<Box<dyn NewestSet + '_>>, QueryError> {
-        query::newest(self, ask)
-    }
-
-    fn changes(&self) -> Option<&ChangeLog> {
-        Some(&self.changes)
-    }
-
-    fn label_names(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        limit: usize,
-    ) -> Result<Vec<String>, QueryError> {
-        query::names(self, matchers, range, limit)
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        limit: usize,
-    ) -> Result<Vec<String>, QueryError> {
-        query::values(self, name, matchers, range, limit)
     }
 }

@@ -15,11 +15,15 @@ pub mod fuzz;
 mod head;
 pub mod index;
 pub mod inspect;
+#[cfg(test)]
+mod measure;
+mod merged;
 mod metrics;
 mod newest;
 mod options;
 pub mod page;
 mod query;
+mod readonly;
 mod report;
 mod rollup;
 mod row;

@@ -8,5 +8,6 @@
 pub mod alertmanager;
 pub mod exposition;
 pub mod influx;
+mod limits;
 pub mod otlp;
 pub mod remote_write;

@@ -3,8 +3,6 @@
 //! Called by [`crate::Db::maintain`]; starts no thread. `plan` and `retention` are pure: what is known about blocks in,
 //! names out; `merge` moves the bytes.
 
-#[cfg(test)]
-mod measure;
 mod merge;
 mod plan;
 mod retention;

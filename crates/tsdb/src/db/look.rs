@@ -23,9 +23,9 @@ use crate::error::TsdbError;
 use crate::families::Families;
 use crate::head::Head;
 use crate::index::BlockCache;
-use crate::inspect::ReadOnly;
 use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::readonly::ReadOnly;
 use crate::report::OpenReport;
 use crate::wal::{Log, WAL_DIR, WalFile, classify};
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use model::TimeRange;
 use stdx::Dir;
 
-use super::ReadOnly;
 use crate::error::TsdbError;
 use crate::head::{Head, Restore};
 use crate::options::Options;
+use crate::readonly::ReadOnly;
 use crate::wal::{Log, Replay, WAL_DIR, replay};
 
 /// Attempts while a server moves files. Chosen: it does so every half hour.

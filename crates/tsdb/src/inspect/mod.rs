@@ -7,7 +7,6 @@ mod analyze;
 mod list;
 mod log;
 mod page_check;
-mod readonly;
 mod repair;
 mod verify;
 
@@ -16,8 +15,6 @@ use std::sync::Arc;
 
 use stdx::metrics::Registry;
 use stdx::{Dir, SubDir};
-
-pub(crate) use readonly::ReadOnly;
 
 pub use analyze::{Analysis, AnalyzeOptions, PageForm, Part, Spread, TierAnalysis, analyze};
 pub use list::{BlockSummary, Listing, LogSummary, TierSummary, list};

@@ -9,117 +9,57 @@ mod turns;
 
 use std::sync::Arc;
 
-use model::{Labels, Matcher, TimeRange};
-use storage::{FirstTexts, Joiner, QueryError, RolledUp, SelectHints, Series, SeriesSet};
+use model::{Matcher, TimeRange};
+use storage::{ChangeLog, FirstTexts, NewestAsk, NewestSet, QueryError, Queryable, SelectHints, SeriesSet};
 
 use crate::block::Block;
 use crate::db::Db;
 use crate::db::tiers::{FromTiers, RawSet};
+use crate::merged::{MergedSeries, Source};
 use head::HeadSet;
-pub(crate) use newest::newest;
+use newest::newest;
 use turns::Turns;
 
-/// A part of the store that answers.
-struct Source {
-    set: Box<dyn SeriesSet>,
-    /// Its next series.
-    peeked: Option<Series>,
-    /// What has a lower turn is older than all of this.
-    turn: usize,
-}
-
-impl Source {
-    fn new(set: Box<dyn SeriesSet>, turn: usize) -> Self {
-        Self { set, peeked: None, turn }
-    }
-}
-
-/// The answer to a selection; blocks first, then the head, so that of equal times the block's sample stays.
-struct MergedSeries {
-    /// By rising turn.
-    sources: Vec<Source>,
-    joiner: Joiner,
-    labels_only: bool,
-    begun: bool,
-    rolled_up: Vec<RolledUp>,
-}
-
-impl MergedSeries {
-    fn new(sources: Vec<Source>, labels_only: bool, rolled_up: Vec<RolledUp>) -> Self {
-        Self { sources, joiner: Joiner::default(), labels_only, begun: false, rolled_up }
-    }
-}
-
-impl SeriesSet for MergedSeries {
-    fn next(&mut self) -> Result<Option<Series>, QueryError> {
-        if !self.begun {
-            self.begun = true;
-            for source in &mut self.sources {
-                source.peeked = source.set.next()?;
-            }
-        }
-        loop {
-            let peeked = self.sources.iter().filter_map(|source| source.peeked.as_ref());
-            let Some(labels) = peeked.map(|part| &part.labels).min().cloned() else { return Ok(None) };
-            // Of the turns that are over, and of the one that is not.
-            let (mut joined, mut own): (Option<Series>, Option<(usize, Series)>) = (None, None);
-            for source in &mut self.sources {
-                if source.peeked.as_ref().is_none_or(|part| part.labels != labels) {
-                    continue;
-                }
-                let Some(series) = std::mem::replace(&mut source.peeked, source.set.next()?) else {
-                    continue;
-                };
-                own = Some(match own.take() {
-                    Some((turn, first)) if turn == source.turn => (turn, self.joiner.join(first, series)),
-                    Some((_, older)) => {
-                        joined = Some(behind(joined, older));
-                        (source.turn, series)
-                    }
-                    None => (source.turn, series),
-                });
-            }
-            let joined = own.map(|(_, newest)| behind(joined, newest));
-            // A page may overlap the range without a sample in it.
-            if let Some(series) = joined
-                && (self.labels_only || !series.is_empty())
-            {
-                return Ok(Some(series));
-            }
-        }
+impl Queryable for Db {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet + '_>, QueryError> {
+        select(self, matchers, range, hints)
     }
 
-    fn rolled_up(&self) -> &[RolledUp] {
-        &self.rolled_up
+    fn newest(&self, ask: &NewestAsk<'_>) -> Result<Option<Box<dyn NewestSet + '_>>, QueryError> {
+        newest(self, ask)
     }
 
-    fn n_series_max(&self) -> usize {
-        // The sources mostly have the same series.
-        self.sources.iter().map(|source| source.set.n_series_max()).max().unwrap_or(0)
+    fn changes(&self) -> Option<&ChangeLog> {
+        Some(self.change_log())
     }
 
-    fn cuts(&mut self, n: usize) -> Vec<Labels> {
-        let largest = self.sources.iter_mut().max_by_key(|source| source.set.n_series_max());
-        largest.map(|source| source.set.cuts(n)).unwrap_or_default()
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError> {
+        names(self, matchers, range, limit)
     }
 
-    fn split<'s>(&mut self, n: usize, cuts: &[Labels]) -> Vec<Box<dyn SeriesSet + 's>>
-    where
-        Self: 's,
-    {
-        let mut shares: Vec<Self> =
-            (0..n).map(|_| Self::new(Vec::new(), self.labels_only, self.rolled_up.clone())).collect();
-        for mut source in self.sources.drain(..) {
-            for (share, set) in shares.iter_mut().zip(source.set.split(n, cuts)) {
-                share.sources.push(Source { set, peeked: None, turn: source.turn });
-            }
-        }
-        shares.into_iter().map(|share| -> Box<dyn SeriesSet + 's> { Box::new(share) }).collect()
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, QueryError> {
+        values(self, name, matchers, range, limit)
     }
 }
 
 /// See `storage::Queryable::select`.
-pub(crate) fn select(
+fn select(
     db: &Db,
     matchers: &[Matcher],
     range: TimeRange,
@@ -160,22 +100,6 @@ pub(crate) fn select(
     Ok(Box::new(MergedSeries::new(sources, hints.labels_only, parts)))
 }
 
-/// All samples of `blocks` within `range`; of equal times the first block's.
-pub(crate) fn select_blocks(blocks: &[Arc<Block>], range: TimeRange) -> Result<impl SeriesSet, QueryError> {
-    let mut sources = Vec::new();
-    for block in blocks {
-        sources.push(Source::new(block.select(&[], range, &SelectHints::default())?, 0));
-    }
-    Ok(MergedSeries::new(sources, false, Vec::new()))
-}
-
-/// `later` behind what there is of older turns.
-fn behind(older: Option<Series>, later: Series) -> Series {
-    let Some(mut older) = older else { return later };
-    older.append(later);
-    older
-}
-
 fn blocks_in(db: &Db, range: TimeRange) -> Vec<Arc<Block>> {
     let blocks = db.blocks().read();
     blocks
@@ -198,12 +122,7 @@ fn head_overlaps(db: &Db, range: TimeRange) -> bool {
 }
 
 /// See `storage::Queryable::label_names`.
-pub(crate) fn names(
-    db: &Db,
-    matchers: &[Matcher],
-    range: TimeRange,
-    limit: usize,
-) -> Result<Vec<String>, QueryError> {
+fn names(db: &Db, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<String>, QueryError> {
     let mut out = FirstTexts::new(limit);
     if head_overlaps(db, range) {
         let table = db.head().table.read();
@@ -217,7 +136,7 @@ pub(crate) fn names(
 }
 
 /// See `storage::Queryable::label_values`.
-pub(crate) fn values(
+fn values(
     db: &Db,
     name: &str,
     matchers: &[Matcher],

@@ -14,7 +14,7 @@ use head::NewestOfHead;
 use merge::{Merged, Source};
 
 /// See `storage::Queryable::newest`.
-pub(crate) fn newest<'a>(
+pub(super) fn newest<'a>(
     db: &'a Db,
     ask: &NewestAsk<'_>,
 ) -> Result<Option<Box<dyn NewestSet + 'a>>, QueryError> {

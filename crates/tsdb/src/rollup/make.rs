@@ -10,9 +10,9 @@ use super::rows::{COLUMNS, Rows, thinned};
 use crate::block::{Block, BlockWriter, Compaction, PageIn, RolledUpFrom, TimesSlice};
 use crate::compact::PageRows;
 use crate::error::TsdbError;
+use crate::merged::select_blocks;
 use crate::page;
 use crate::page::PageKind;
-use crate::query;
 
 /// Rows of a page. Chosen: as compaction makes them.
 const PAGE_ROWS: usize = 480;
@@ -66,7 +66,7 @@ pub(crate) fn roll_up(
 
 fn write_rows(stretch: &Stretch<'_>, targets: &mut [Target]) -> Result<(), TsdbError> {
     let range = TimeRange::new(stretch.from_ms, stretch.to_ms.saturating_sub(1));
-    let mut set = query::select_blocks(stretch.blocks, range).map_err(unreadable)?;
+    let mut set = select_blocks(stretch.blocks, range).map_err(unreadable)?;
     while let Some(series) = set.next().map_err(unreadable)? {
         if (stretch.is_left_out)(&series.labels) {
             continue;

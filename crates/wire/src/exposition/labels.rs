@@ -2,18 +2,13 @@
 
 use std::borrow::Cow;
 
+use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX};
 use model::float;
 use model::labels::{LabelsBuilder, METRIC_NAME, quoted};
 use model::metadata::MetricType;
 
 use super::error::{Fail, ParseError};
 use super::writer::write_om_float;
-
-/// Longest label name or value, in bytes. Chosen: what `model::Labels` can hold with room to spare; Prometheus has no
-/// limit unless `label_value_length_limit` is set.
-pub const LABEL_BYTES_MAX: usize = 1 << 20;
-/// Most labels of one series. Chosen: far above any real series; Prometheus has no limit unless `label_limit` is set.
-pub const LABELS_MAX: usize = 4096;
 
 /// Where labels stand; decides blanks, commas and line breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,11 +22,12 @@ use std::borrow::Cow;
 
 use model::metadata::MetricType;
 
+pub use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX};
 pub use custom::translate_text;
 pub use error::ParseError;
 pub use families::{FamilyWriter, Point};
 pub use format::{Format, FormatError};
-pub use labels::{Exemplar, LABEL_BYTES_MAX, LABELS_MAX, SampleEntry};
+pub use labels::{Exemplar, SampleEntry};
 pub use native::{EXEMPLARS_MAX, HistogramOptions, Native, TEXT_BYTES_MAX, Translation};
 pub use parser::Parser;
 pub use protobuf::{natives_with_labels, translate_protobuf};

@@ -13,13 +13,13 @@ use stdx::varint::put_bytes;
 
 use super::custom::Buckets;
 use super::error::{Fail, ParseError};
-use super::labels::{LABEL_BYTES_MAX, LABELS_MAX};
 use super::native::{
     EXEMPLARS_MAX, HistogramOptions, Native, Translation, push_key, push_label, push_meta_name, push_value,
 };
 use super::typed::{is_overridden, push_type_and_unit};
 use super::write_om_float;
 use super::writer::push_escaped;
+use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX};
 use crate::remote_write::proto::{Field, Fields, get_varint, take};
 use crate::remote_write::{DecodeError, HISTOGRAM_BUCKETS_MAX, HistogramParts, put_field};
 

@@ -1,7 +1,7 @@
 //! Why bytes are no request, labels are no label set, a histogram is none.
 
 use super::{HISTOGRAM_BUCKETS_MAX, SERIES_MAX, SYMBOLS_MAX};
-use crate::exposition::{LABEL_BYTES_MAX, LABELS_MAX};
+use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX};
 
 /// The request as a whole cannot be read; nothing of it may be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

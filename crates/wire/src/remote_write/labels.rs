@@ -4,7 +4,7 @@ use model::Labels;
 use model::labels::{METRIC_NAME, quoted};
 
 use super::error::LabelsError;
-use crate::exposition::{LABEL_BYTES_MAX, LABELS_MAX};
+use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX};
 
 /// Characters of a label set that an error shows. Chosen: a few lines.
 const SHOWN_CHARS_MAX: usize = 1_000;

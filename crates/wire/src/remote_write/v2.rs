@@ -13,7 +13,7 @@ use super::proto::Fields;
 use super::sample::{Numbers, Parts, Sample, Samples, decode_sample};
 use super::v1::metric_type;
 use super::{SERIES_MAX, SYMBOLS_MAX};
-use crate::exposition::LABELS_MAX;
+use crate::limits::LABELS_MAX;
 
 const NUMBERS: Numbers = Numbers { labels: 1, samples: 2, exemplars: 4, histograms: 3 };
 /// References an error shows. Chosen.

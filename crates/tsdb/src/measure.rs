@@ -10,11 +10,12 @@ use stdx::metrics::Registry;
 use stdx::{Clock, Dir, DiskDir, SystemClock};
 use storage::SelectHints;
 
-use super::merge::{Job, compact_blocks};
 use crate::block::{Block, BlockWriter, Compaction, PageIn, TimesSlice};
+use crate::compact::{Job, compact_blocks};
 use crate::index::BlockCache;
 use crate::page;
 use crate::page::PageKind;
+use crate::rollup::{Stretch, roll_up};
 
 const STEP_MS: i64 = 15_000;
 const START_MS: i64 = 1_700_006_400_000;
@@ -263,10 +264,9 @@ fn measure_roll_ups() {
             .collect();
         let (from_ms, to_ms) = (START_MS / 7_200_000 * 7_200_000, START_MS + 30 * 3_600_000);
         let blocks = [Arc::clone(&block)];
-        let stretch =
-            crate::rollup::Stretch { blocks: &blocks, from_ms, to_ms, is_left_out: &|_| false, late: false };
+        let stretch = Stretch { blocks: &blocks, from_ms, to_ms, is_left_out: &|_| false, late: false };
         let begin = cpu_ms();
-        let names = crate::rollup::roll_up(&stretch, &tiers).unwrap();
+        let names = roll_up(&stretch, &tiers).unwrap();
         let ms = cpu_ms() - begin;
         println!("{intervals:?}: {ms:.0} ms, {:.1} ns a sample", ms * 1e6 / n_samples);
         for ((tier, interval_ms), name) in tiers.iter().zip(names) {
