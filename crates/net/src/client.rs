@@ -4,10 +4,9 @@
 //! Files named by the configuration are read again at every request. Credentials never follow a redirect to another
 //! host, and never appear in an error.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, USER_AGENT,
@@ -18,15 +17,16 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::RwLock;
-use stdx::dir::{Dir, DiskDir};
+use stdx::dir::DiskDir;
 use url::Url;
 
 use crate::auth::{Authorizer, Signing};
 use crate::config::HttpClientConfig;
-use crate::connect::Connector;
+use crate::connect::{Connector, Reach};
 use crate::decompress;
 use crate::error::{BuildError, Cause, HttpError, plain_io_error};
 use crate::proxy::{ProxyRules, ProxyServer};
+use crate::secret::{basic_header, read_secret, secret_value};
 use crate::tls::TlsFiles;
 use crate::trace;
 
@@ -42,8 +42,6 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(60);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of an answer may be on its way, in bytes. From Go's HTTP/2.
 const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
-/// Longest accepted file with a password, token or header, in bytes. Chosen.
-const SECRET_FILE_BYTES_MAX: usize = 64 << 10;
 /// Sent unless the request names another.
 pub(crate) const AGENT: &str = concat!("Hinomi/", env!("CARGO_PKG_VERSION"));
 
@@ -120,18 +118,6 @@ pub fn status_error(status: StatusCode) -> String {
         Some(reason) => format!("server returned HTTP status {} {reason}", status.as_u16()),
         None => format!("server returned HTTP status {}", status.as_u16()),
     }
-}
-
-/// How a server is found, where the URL is not all that says it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// The first address of the URL's host that answers.
-    #[default]
-    Usual,
-    /// Any one of its addresses, for each connection anew.
-    AnyAddress,
-    /// This socket of the file system; of the URL only path and query count.
-    Socket(PathBuf),
 }
 
 /// Which HTTP is spoken.
@@ -444,16 +430,6 @@ impl HttpClient {
     }
 }
 
-/// What stands in a file with a password, token or header, without the spaces around it.
-pub(crate) fn read_secret(dir: &dyn Dir, what: &'static str, path: &Path) -> Result<String, BuildError> {
-    let bytes = dir.read(path).map_err(|why| BuildError::File { what, path: path.to_owned(), why })?;
-    if bytes.len() > SECRET_FILE_BYTES_MAX {
-        let reason = format!("{} is larger than {SECRET_FILE_BYTES_MAX} bytes", path.display());
-        return Err(BuildError::Invalid { what, reason });
-    }
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
-}
-
 fn pool(version: Version, connector: Connector) -> Pool {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
@@ -466,19 +442,6 @@ fn pool(version: Version, connector: Connector) -> Pool {
         .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES)
         .http2_only(version == Version::Http2)
         .build(connector)
-}
-
-/// `Basic dXNlcjpwYXNz`.
-pub(crate) fn basic_header(name: &str, password: &str) -> String {
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}")))
-}
-
-pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, HttpError> {
-    let invalid =
-        |_| HttpError::Invalid("a configured header or credential has characters HTTP forbids".to_owned());
-    let mut value = HeaderValue::from_str(text).map_err(invalid)?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 pub(crate) fn is_redirect(status: StatusCode) -> bool {

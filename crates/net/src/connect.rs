@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +23,6 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
-use crate::client::Reach;
 use crate::config::{HttpClientConfig, TlsConfig};
 use crate::error::{Cause, plain_io_error};
 use crate::proxy::{ProxyRules, ProxyServer};
@@ -44,6 +43,18 @@ const HTTP1: &[u8] = b"http/1.1";
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// How a server is found, where the URL is not all that says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// The first address of the URL's host that answers.
+    #[default]
+    Usual,
+    /// Any one of its addresses, for each connection anew.
+    AnyAddress,
+    /// This socket of the file system; of the URL only path and query count.
+    Socket(PathBuf),
+}
 
 /// One connection.
 pub(crate) struct Conn {

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use url::{Position, Url};
 
 use crate::answer::{Answer, AnswerError, AnswerReader, Progress};
-use crate::client::{AGENT, HttpClient, IDLE_TIMEOUT, Limits, Reach, Request, exchange_error, is_redirect};
+use crate::client::{AGENT, HttpClient, IDLE_TIMEOUT, Limits, Request, exchange_error, is_redirect};
+use crate::connect::Reach;
 use crate::connect::dial;
 use crate::error::{Cause, HttpError, plain_io_error};
 use crate::trace;

@@ -13,8 +13,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use url::Url;
 
-use crate::client::{HttpClient, Reach, Request, Version, cause_of, exchange_error, status_error};
+use crate::client::{HttpClient, Request, Version, cause_of, exchange_error, status_error};
 use crate::config::HttpClientConfig;
+use crate::connect::Reach;
 use crate::error::{BuildError, Cause, HttpError};
 
 const STATUS: &str = "grpc-status";

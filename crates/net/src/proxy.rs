@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use crate::config::ProxyConfig;
+use crate::config::proxy::parse;
 
 /// Where a SOCKS proxy listens unless its URL says so. RFC 1928 §3.
 const SOCKS_PORT: u16 = 1080;
@@ -40,7 +41,7 @@ impl ProxyServer {
 
     /// The value of `Proxy-Authorization`, when the URL has a user.
     pub(crate) fn authorization(&self) -> Option<String> {
-        self.user().map(|(name, password)| crate::client::basic_header(&name, &password))
+        self.user().map(|(name, password)| crate::secret::basic_header(&name, &password))
     }
 }
 
@@ -92,14 +93,6 @@ impl ProxyRules {
         let is_exception = self.exceptions.iter().any(|rule| rule_matches(rule, &host, ip, port));
         (!is_exception).then_some(proxy)
     }
-}
-
-/// `proxy` without a scheme means http, as it does in the environment; Go takes such a text, too.
-pub(crate) fn parse(text: &str) -> Result<Url, url::ParseError> {
-    Url::parse(text).or_else(|err| match err {
-        url::ParseError::RelativeUrlWithoutBase => Url::parse(&format!("http://{text}")),
-        err => Err(err),
-    })
 }
 
 fn exceptions(text: &str) -> Vec<String> {

@@ -1,6 +1,13 @@
-//! Text that must not be shown.
+//! Text that must not be shown: kept, read from a file, made a header.
 
 use std::fmt;
+use std::path::Path;
+
+use base64::Engine as _;
+use http::HeaderValue;
+use stdx::dir::Dir;
+
+use crate::error::{BuildError, HttpError};
 
 /// What stands for a secret wherever it would be shown. As Prometheus prints it.
 const MASK: &str = "<secret>";
@@ -52,6 +59,32 @@ impl<'de> serde::Deserialize<'de> for Secret {
         // Through Option: a key without a value is an empty secret, as in Go.
         Ok(Self(Option::<String>::deserialize(deserializer)?.unwrap_or_default()))
     }
+}
+
+/// Longest accepted file with a password, token or header, in bytes. Chosen.
+const SECRET_FILE_BYTES_MAX: usize = 64 << 10;
+
+/// What stands in a file with a password, token or header, without the spaces around it.
+pub(crate) fn read_secret(dir: &dyn Dir, what: &'static str, path: &Path) -> Result<String, BuildError> {
+    let bytes = dir.read(path).map_err(|why| BuildError::File { what, path: path.to_owned(), why })?;
+    if bytes.len() > SECRET_FILE_BYTES_MAX {
+        let reason = format!("{} is larger than {SECRET_FILE_BYTES_MAX} bytes", path.display());
+        return Err(BuildError::Invalid { what, reason });
+    }
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// `Basic dXNlcjpwYXNz`.
+pub(crate) fn basic_header(name: &str, password: &str) -> String {
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}")))
+}
+
+pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, HttpError> {
+    let invalid =
+        |_| HttpError::Invalid("a configured header or credential has characters HTTP forbids".to_owned());
+    let mut value = HeaderValue::from_str(text).map_err(invalid)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use stdx::dir::Dir;
 
 use crate::config::{TlsConfig, TlsVersion};
+use crate::der;
 use crate::error::BuildError;
-use crate::web::der;
 
 /// The part of a certificate check that is the same whoever is checked: that the other side holds the certificate's key. For types with
 /// a field `provider`.

@@ -17,8 +17,9 @@ use url::Url;
 use super::token::Ends;
 use super::{Surroundings, failed, sigv4};
 use crate::Secret;
-use crate::client::{Request, read_secret, secret_value, status_error};
+use crate::client::{Request, status_error};
 use crate::error::{BuildError, HttpError};
+use crate::secret::{read_secret, secret_value};
 
 const WAY: &str = "sigv4";
 /// What remote writes are signed for unless told otherwise: Amazon Managed Service for Prometheus.

@@ -17,8 +17,9 @@ use url::Url;
 use super::token::{Token, ask, send};
 use super::{Surroundings, failed, jwt, sign};
 use crate::Secret;
-use crate::client::{Request, read_secret, secret_value};
+use crate::client::Request;
 use crate::error::{BuildError, HttpError};
+use crate::secret::{read_secret, secret_value};
 
 const WAY: &str = "azuread";
 /// Where a Kubernetes cluster of Azure puts a pod's token, unless the environment says otherwise.

@@ -11,9 +11,10 @@ use url::Url;
 
 use super::token::{Token, ask, send};
 use super::{Surroundings, failed, jwt};
-use crate::client::{Request, read_secret};
+use crate::client::Request;
 use crate::config::join;
 use crate::error::HttpError;
+use crate::secret::read_secret;
 
 const WAY: &str = "google_iam";
 /// What a remote write needs.

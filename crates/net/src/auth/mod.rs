@@ -26,12 +26,12 @@ use url::Url;
 pub use aws::{SigV4Config, aws_region, dns_suffix as aws_dns_suffix};
 pub use azure::{AzureAdConfig, AzureCredential};
 pub use google::GoogleIamConfig;
-pub use oauth2::OAuth2;
 pub use sigv4::RESERVED as AWS_RESERVED;
 
-use crate::client::{HttpClient, Limits, Response, secret_value};
-use crate::config::HttpClientConfig;
+use crate::client::{HttpClient, Limits, Response};
+use crate::config::{HttpClientConfig, OAuth2};
 use crate::error::{BuildError, HttpError};
+use crate::secret::secret_value;
 use token::{Held, Token};
 
 /// Of an answer with a token, in bytes. As golang.org/x/oauth2 reads.

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{Surroundings, failed};
-use crate::client::{Request, secret_value};
+use crate::client::Request;
 use crate::error::HttpError;
+use crate::secret::secret_value;
 
 /// How long before its end a token is renewed. From golang.org/x/oauth2.
 const MARGIN: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::Request as Incoming;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::any;
+use stdx::Dir;
 use stdx::metrics::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -5,7 +5,6 @@
 //! why, once. Whether TLS is spoken at all is fixed when the server starts.
 
 mod config;
-pub(crate) mod der;
 mod rate;
 mod tls;
 mod users;
@@ -26,8 +25,6 @@ use config::WebFile;
 use rate::Bucket;
 use tls::ServerFiles;
 use users::Doorkeeper;
-
-pub use der::names as certificate_names;
 
 use crate::config::TlsConfig;
 use crate::error::BuildError;

@@ -11,8 +11,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use stdx::dir::Dir;
 
 use super::config::{ClientAuth, TlsServer};
-use super::der;
 use crate::config::TlsVersion;
+use crate::der;
 use crate::error::BuildError;
 use crate::tls::{native_roots, roots_from_pem, signatures_by_provider};
 
