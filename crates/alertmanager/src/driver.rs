@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{self, Cluster, ClusterOptions, Prepared};
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{Action, Core, CoreOptions, Counts, JobId};
+use crate::events::{EventRecorder, NewOutputs, Teller, What};
 use crate::handle::Handle;
 use crate::history::{History, HistoryLimits};
 use crate::hosts::{Host, Samples};
@@ -63,6 +64,8 @@ pub struct Options {
     pub logs_silences: bool,
     /// How to share silences and the notification log with other managers; `None` to run alone.
     pub cluster: Option<ClusterOptions>,
+    /// What this instance is called in recorded events: the host's name.
+    pub instance: String,
     /// Knows which hosts send samples, where the configuration names nobody; `None` for a program without a store.
     pub samples: Option<Arc<dyn Samples>>,
 }
@@ -96,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) files: Arc<dyn Dir>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) history: Arc<History>,
+    pub(crate) events: EventRecorder,
     pub(crate) tests: Mutex<Tests>,
     pub(crate) external_url: String,
     pub(crate) build: BuildInfo,
@@ -119,6 +123,7 @@ impl Shared {
         store.append(core, &journal, now_ms);
         self.spread(&journal);
         self.history.offer(core.take_events());
+        self.events.offer(core.take_notes());
         drop(inner);
         self.wake.notify_one();
         answer
@@ -158,10 +163,19 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     };
     let mut core = Core::new(config, core_options, Arc::clone(&metrics));
     let history = open_history(&options.dir, options.limits, &options.registry);
+    let outputs = NewOutputs::new(&core.config.events)?;
+    let build = format!(
+        "(compiler={}, user={}, date={}, revision={})",
+        options.build.compiler, options.build.build_user, options.build.build_date, options.build.revision
+    );
+    core.note_life(What::Started { version: options.build.version.clone(), build }, now_ms);
     let store = Store::open(options.dir, &mut core, Arc::clone(&metrics), now_ms);
     core.know_what_stands(now_ms);
     let (clock, registry) = (Arc::clone(&options.clock), &options.registry);
     let joined = options.cluster.map(|own| cluster::prepare(own, clock, registry, &core)).transpose()?;
+    let cluster = joined.as_ref().map(|joined| Arc::clone(&joined.cluster));
+    let teller = Teller { instance: options.instance, cluster: cluster.clone() };
+    let events = EventRecorder::start(outputs, Arc::clone(&options.files), teller, registry);
     let mut inner = Inner { core, store };
     if let Some(joined) = &joined {
         joined.cluster.set_turn(&mut inner);
@@ -173,12 +187,13 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
         files: options.files,
         metrics,
         history: Arc::new(history),
+        events,
         tests: Mutex::default(),
         external_url: options.external_url,
         build: options.build,
         started_at_ms: now_ms,
         logs_silences: options.logs_silences,
-        cluster: joined.as_ref().map(|joined| Arc::clone(&joined.cluster)),
+        cluster,
         samples: options.samples,
         wake: Notify::new(),
         stop: CancellationToken::new(),
@@ -266,12 +281,16 @@ async fn drain(shared: &Shared, mut attempts: Attempts) {
         );
     }
     let now_ms = shared.clock.now_ms();
-    let mut inner = shared.inner.lock();
-    let Inner { core, store } = &mut *inner;
-    store.close(core, now_ms);
-    shared.history.offer(core.take_events());
-    drop(inner);
+    {
+        let mut inner = shared.inner.lock();
+        let Inner { core, store } = &mut *inner;
+        store.close(core, now_ms);
+        shared.history.offer(core.take_events());
+        core.note_life(What::Stopped, now_ms);
+        shared.events.offer(core.take_notes());
+    }
     shared.history.flush(now_ms);
+    shared.events.close().await;
 }
 
 fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
@@ -342,6 +361,7 @@ impl Shared {
         store.append(core, &journal, now_ms);
         self.spread(&journal);
         self.history.offer(core.take_events());
+        self.events.offer(core.take_notes());
         actions
     }
 

@@ -8,6 +8,7 @@ use crate::alert::{Alert, ZERO_TIME_MS};
 use crate::config::{Config, ConfigError};
 use crate::dispatch::Refused;
 use crate::driver::{Shared, set_config_gauges};
+use crate::events::NewOutputs;
 use crate::notify::Notifier;
 
 /// A running alertmanager. Cheap to clone; all clones are the same one.
@@ -96,6 +97,13 @@ impl Handle {
                 return Err(err);
             }
         };
+        let outputs = match NewOutputs::new(&config.events) {
+            Ok(outputs) => outputs,
+            Err(err) => {
+                self.reload_failed();
+                return Err(err);
+            }
+        };
         let config = Arc::new(config);
         shared.change(|core, now_ms| {
             // Under the core's lock, so that no action of one configuration meets the notifier of another.
@@ -103,6 +111,7 @@ impl Handle {
             set_config_gauges(&shared.metrics, &config, now_ms);
             core.reload(config, now_ms);
         });
+        shared.events.apply(outputs);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod config;
 mod dispatch;
 mod driver;
 mod escalate;
+mod events;
 mod flap;
 mod handle;
 mod history;

@@ -72,7 +72,7 @@ impl Entry {
 }
 
 /// What Alertmanager's notification log knows an alert by: xxHash64 of its sorted labels, each text followed by 0xff.
-fn alertmanagers_hash(labels: &Labels) -> u64 {
+pub(crate) fn alertmanagers_hash(labels: &Labels) -> u64 {
     let mut bytes = Vec::with_capacity(labels.packed_bytes());
     for text in labels.iter().flat_map(|(name, value)| [name, value]) {
         bytes.extend_from_slice(text.as_bytes());

@@ -176,6 +176,11 @@ impl RouteTree {
         &self.routes[idx.0]
     }
 
+    /// Its own matchers, without those of the routes above.
+    pub(crate) fn matchers(&self, idx: RouteIdx) -> &[Matcher] {
+        &self.routes[idx.0].matchers
+    }
+
     /// Whether any route needs detections and their absence to be remembered.
     pub(crate) fn is_watching(&self) -> bool {
         self.is_watching

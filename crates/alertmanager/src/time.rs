@@ -38,13 +38,14 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     i64::try_from(at.as_nanosecond().div_euclid(1_000_000)).ok()
 }
 
-/// As [`parse_rfc3339`], and a day, which is its first moment in UTC: what bodies of API v2 may say.
+/// As [`parse_rfc3339`], and what bodies of API v2 may say besides: a time without a zone, which is UTC, and a day, which is
+/// its first moment.
 pub(crate) fn parse_moment(text: &str) -> Option<i64> {
-    let day = || {
-        let day: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == 10)?;
-        Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+    let here = || {
+        let at: jiff::civil::DateTime = text.parse().ok().filter(|_| text.is_ascii())?;
+        Some(at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
     };
-    parse_rfc3339(text).or_else(day)
+    parse_rfc3339(text).or_else(here)
 }
 
 #[cfg(test)]
@@ -64,6 +65,9 @@ mod tests {
         assert_eq!(parse_rfc3339("2025-11-20T23:00:00.5+01:00"), Some(1_763_676_000_500));
         assert_eq!(parse_rfc3339("yesterday"), None);
         assert_eq!(parse_moment("2025-11-20"), Some(1_763_596_800_000));
+        for text in ["2025-11-20T22:00:00", "2025-11-20 22:00:00", "2025-11-20T22:00"] {
+            assert_eq!(parse_moment(text), Some(1_763_676_000_000), "{text}");
+        }
         assert_eq!([parse_moment("2025-11-20T"), parse_moment("2025"), parse_moment("")], [None; 3]);
     }
 }

@@ -35,6 +35,7 @@ fn start_in(dir: MemDir) -> Api {
         limits: crate::Limits::default(),
         logs_silences: false,
         build: BuildInfo { version: "0.34.0".to_owned(), ..BuildInfo::default() },
+        instance: "h".to_owned(),
         cluster: None,
         samples: None,
     };

@@ -122,6 +122,11 @@ impl Cluster {
         }
     }
 
+    /// Where this one stands among the managers; the first one speaks first.
+    pub(crate) fn position(&self) -> usize {
+        self.mesh.lock().position()
+    }
+
     /// Tells the dispatcher whose turn it is.
     pub(crate) fn set_turn(&self, inner: &mut Inner) -> bool {
         let turn = turn(&self.mesh.lock());

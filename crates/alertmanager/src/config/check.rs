@@ -121,9 +121,6 @@ fn parse_here(file_name: &str, text: &str, dir: &Path) -> Result<Config, ConfigE
 }
 
 fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
-    if let Some(at) = &raw.event_recorder {
-        return Err(Fault::at(at, "event_recorder is not served yet: leave it out"));
-    }
     let global = raw.global.get_or_insert_default();
     global.resolve_timeout.get_or_insert(RESOLVE_TIMEOUT);
     global.smtp_hello.get_or_insert_with(|| "localhost".to_owned());
@@ -148,6 +145,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
     tracing.iter_mut().for_each(|config| config.set_directory(dir));
     Ok(Config {
         tracing,
+        events: raw.event_recorder.as_ref().map(|raw| raw.check(&checker)).transpose()?.unwrap_or_default(),
         resolve_timeout_ms: global.resolve_timeout.unwrap_or(RESOLVE_TIMEOUT).as_ms(),
         route,
         inhibit_rules,
@@ -401,6 +399,7 @@ fn check_inhibit_rule(raw: &RawInhibitRule) -> Result<InhibitRuleConfig, Fault> 
         return Err(Fault::new(format!("invalid label name {name:?} in equal list")));
     }
     Ok(InhibitRuleConfig {
+        name: raw.name.clone().unwrap_or_default(),
         source: check_matchers(&raw.source_match, &raw.source_match_re, &raw.source_matchers)?,
         target: check_matchers(&raw.target_match, &raw.target_match_re, &raw.target_matchers)?,
         equal: equal.into_iter().collect(),

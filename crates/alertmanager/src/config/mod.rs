@@ -18,6 +18,7 @@ use std::sync::Arc;
 use model::yaml::YamlError;
 use spans::TracingConfig;
 
+use crate::events::EventsConfig;
 use crate::inhibit::{Dependencies, DependencyConfig, InhibitRuleConfig};
 use crate::interval::Interval;
 use crate::maintenance::Window;
@@ -99,6 +100,8 @@ pub struct Config {
     pub(crate) windows: Vec<(String, Arc<Window>)>,
     /// Where spans go.
     tracing: Option<TracingConfig>,
+    /// Where events go.
+    pub(crate) events: EventsConfig,
     /// What the API shows: defaults filled in, secrets masked.
     pub(crate) original: String,
 }

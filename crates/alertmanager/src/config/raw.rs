@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use model::Duration;
 use net::{HttpClientConfig, Secret};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::own::{RawOwn, RawRouteOwn};
+use crate::events::RawEvents;
 use crate::receiver::RawReceiver;
 
 /// A value and where it stands.
@@ -54,8 +54,8 @@ pub(crate) struct RawConfig {
     pub(crate) hinomi: Option<RawOwn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tracing: Option<spans::ManagerTracing>,
-    #[serde(skip_serializing)]
-    pub(crate) event_recorder: Option<At<IgnoredAny>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) event_recorder: Option<RawEvents>,
 }
 
 /// `global`.

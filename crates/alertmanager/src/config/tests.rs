@@ -219,6 +219,16 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("jira_configs: [{issue_type: a, api_url: 'http://a'}]", "missing project in jira_config"),
     ("jira_configs: [{project: a, api_url: 'http://a'}]", "missing issue_type in jira_config"),
+    (
+        "jira_configs: [{project: a, issue_type: b, api_url: 'http://a', summary: [a]}]",
+        "cannot read sequence as a template, or a mapping with template and enable_update",
+    ),
+    ("mattermost_configs: [~]", "missing mattermost config"),
+    ("discord_configs: [{webhook_url: '{{ .Status }}'}]", "invalid URL: relative URL without a base"),
+    (
+        "opsgenie_configs: [{api_key: a, responders: [{name: a, type: '{{ nope }}'}]}]",
+        "opsGenieConfig responder type \"{{ nope }}\" is no template",
+    ),
     ("jira_configs: [{project: a, issue_type: b}]", "no global Jira Cloud URL set"),
     ("rocketchat_configs: [{token: a}]", "no global Rocketchat TokenID set either inline or in a file"),
     ("mattermost_configs: [{}]", "missing webhook_url or webhook_url_file on mattermost_config"),
@@ -227,7 +237,7 @@ const REFUSED: &[(&str, &str)] = &[
         "missing value in Mattermost field configuration",
     ),
     (
-        "incidentio_configs: [{url: 'http://a'}]",
+        "incidentio_configs: [{url: 'http://a', http_config: {}}]",
         "alert_source_token_file or http_config.authorization must be configured",
     ),
     ("incidentio_configs: [{alert_source_token: a}]", "one of url or url_file must be configured"),

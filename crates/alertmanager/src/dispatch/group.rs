@@ -152,15 +152,14 @@ impl Group {
     }
 
     /// Ends a flush. Resolved alerts go when everybody was told, unless they were reported again since; returns which.
-    pub(crate) fn finish(&mut self, flush: &Flush) -> Vec<Fingerprint> {
+    pub(crate) fn finish(&mut self, flush: &Flush) -> Vec<Arc<Alert>> {
         if flush.has_failed {
             return Vec::new();
         }
         let mut gone = Vec::new();
         for (fingerprint, updated_at_ms) in &flush.resolved {
             if self.alerts.get(fingerprint).is_some_and(|alert| alert.updated_at_ms == *updated_at_ms) {
-                self.alerts.remove(fingerprint);
-                gone.push(*fingerprint);
+                gone.extend(self.alerts.remove(fingerprint));
             }
         }
         gone

@@ -13,6 +13,7 @@ mod group;
 mod history;
 mod holds;
 mod job;
+mod noted;
 mod oncall;
 mod owed;
 mod steps;
@@ -55,6 +56,7 @@ use crate::route::{Route, RouteTree};
 use crate::silence::{Silence, SilenceError, SilenceLimits, Silences};
 use crate::watch::Watches;
 use due::Due;
+use noted::Notes;
 use steps::Line;
 
 /// How many attempts of one receiver run at once; more wait. Chosen: enough for a slow mail server, few enough that a
@@ -101,6 +103,7 @@ pub(crate) struct Core {
     pub(crate) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) history: Recorder,
+    notes: Notes,
     inhibitor: Inhibitor,
     groups: BTreeMap<GroupId, Group>,
     jobs: BTreeMap<JobId, Job>,
@@ -170,7 +173,6 @@ impl Core {
             routes: RouteTree::new(&config.route),
             inhibitor: Inhibitor::new(&config.inhibit_rules, config.new_dependencies()),
             windows,
-            config,
             silences: Silences::new(SilenceLimits {
                 silences_max: options.limits.silences_max,
                 silence_bytes_max: options.limits.silence_bytes_max,
@@ -183,6 +185,8 @@ impl Core {
             flaps: Flaps::default(),
             alerts: BTreeMap::new(),
             history: if options.limits.history_bytes_max > 0 { Recorder::on() } else { Recorder::default() },
+            notes: Notes::new(!config.events.is_empty()),
+            config,
             metrics,
             groups: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -232,6 +236,9 @@ impl Core {
             false => Record::Alert(Arc::clone(&kept)),
         });
         let known = self.alerts.insert(fingerprint, Arc::clone(&kept));
+        if known.is_none() {
+            self.note_created(&kept, now_ms);
+        }
         self.history.report(fingerprint, known.as_ref(), &kept, now_ms);
         let is_watching = self.routes.is_watching();
         let counts = if is_watching && is_detection {
@@ -294,6 +301,7 @@ impl Core {
                 self.watches.begin(fingerprint, alert.updated_at_ms);
             }
             let id = GroupId { route: idx, labels: route.group_labels(&alert.labels) };
+            self.note_grouped(&id, alert, now_ms);
             let group = self.groups.entry(id).or_insert_with(|| Group::new(now_ms.saturating_add(wait_ms)));
             group.insert(fingerprint, Arc::clone(alert), wait_ms, now_ms);
         }
@@ -307,6 +315,7 @@ impl Core {
         self.routes = RouteTree::new(&config.route);
         self.inhibitor = Inhibitor::new(&config.inhibit_rules, config.new_dependencies());
         self.windows.set_file(&config.windows);
+        self.notes.switch(!config.events.is_empty());
         self.config = config;
         self.epoch += 1;
         let waiting: Vec<JobId> =
@@ -330,8 +339,11 @@ impl Core {
         new_id: String,
         now_ms: i64,
     ) -> Result<String, SilenceError> {
-        let changed = self.set_but_held(silence, new_id, now_ms)?;
+        let changed = self.set_but_held(silence, new_id.clone(), now_ms)?;
         let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
+        if let Some(set) = changed.last() {
+            self.note_silence(set, id == new_id, now_ms);
+        }
         changed.iter().for_each(|silence| self.history.silence(silence, now_ms));
         self.journal.extend(changed.into_iter().map(Record::Silence));
         Ok(id)
@@ -449,6 +461,7 @@ impl Core {
             heard.loud.retain(|alert| !alert.is_firing || parked.was_loud(alert.fingerprint));
         }
         self.record_flush(id, &route, &heard, now_ms);
+        self.note_flush(&heard, now_ms);
         for line in lines {
             let told_since =
                 parked.as_ref().is_some_and(|parked| parked.is_told_since(&line.key, &self.nflog));
@@ -662,6 +675,7 @@ impl Core {
                 let group = (job.epoch == epoch).then(|| job.group.clone());
                 let step = (job.epoch == owed::NO_EPOCH).then(|| job.group.clone());
                 self.record_outcome(id, outcome, true, now_ms);
+                self.note_sent(id, now_ms);
                 self.promise(id, now_ms);
                 self.remember(key, told, now_ms);
                 self.end_job(id, None, now_ms);
@@ -725,6 +739,8 @@ impl Core {
         if group.alerts.is_empty() {
             self.groups.remove(id);
         }
+        self.note_ended(id, &ended, now_ms);
+        let ended: Vec<Fingerprint> = ended.iter().map(|alert| Fingerprint::of(&alert.labels)).collect();
         self.uncount(id.route, &ended);
         self.end_acks(&ended, now_ms);
     }

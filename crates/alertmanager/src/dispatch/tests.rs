@@ -1,6 +1,7 @@
 //! Timed scenarios on the sync core: upstream's acceptance tests as data, then reload, restart and a property.
 
 mod history;
+mod noted;
 mod oncall;
 mod promises;
 mod reasons;

@@ -69,6 +69,7 @@ impl Core {
                 silence.updated_at_ms = silence.updated_at_ms.max(now_ms);
             }
         }
+        self.note_silence(&silence, self.silences.get(&silence.id).is_none(), now_ms);
         self.journal.push(Record::Silence(silence.clone()));
         self.silences.keep(silence);
     }

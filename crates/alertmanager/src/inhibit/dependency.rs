@@ -49,7 +49,7 @@ impl Dependencies {
     ) -> Self {
         let dependency = |config: &DependencyConfig| {
             let DependencyConfig { parents, children, equal, wait_ms } = config.clone();
-            let rule = InhibitRuleConfig { source: parents, target: children, equal };
+            let rule = InhibitRuleConfig { name: String::new(), source: parents, target: children, equal };
             Dependency { rule: Rule::new(&rule), wait_ms }
         };
         Self {

@@ -51,17 +51,28 @@ impl Inhibitor {
         now_ms: i64,
         stored: impl Fn(Fingerprint) -> Option<&'a Alert>,
     ) -> Option<Fingerprint> {
+        self.inhibited_with(labels, now_ms, stored).map(|(_, by)| by)
+    }
+
+    /// As [`Inhibitor::inhibited_by`], with the rule; without one it is what the alert depends on.
+    pub(crate) fn inhibited_with<'a>(
+        &self,
+        labels: &Labels,
+        now_ms: i64,
+        stored: impl Fn(Fingerprint) -> Option<&'a Alert>,
+    ) -> Option<(Option<&Rule>, Fingerprint)> {
         let by_rule = self.rules.iter().filter(|rule| rule.takes(labels)).find_map(|rule| {
             let is_source_too = rule.is_source(labels);
-            rule.sources(&rule.equal_values(labels)).find(|fingerprint| {
+            let by = rule.sources(&rule.equal_values(labels)).find(|fingerprint| {
                 stored(*fingerprint).is_some_and(|alert| {
                     // Alerts that are on both sides do not inhibit each other, nor themselves.
                     let is_on_both_sides = is_source_too && rule.takes(&alert.labels);
                     !alert.is_resolved_at(now_ms) && !is_on_both_sides
                 })
-            })
+            })?;
+            Some((Some(rule), by))
         });
-        by_rule.or_else(|| self.dependencies.hidden_by(labels, now_ms, stored))
+        by_rule.or_else(|| Some((None, self.dependencies.hidden_by(labels, now_ms, stored)?)))
     }
 }
 
@@ -104,6 +115,7 @@ mod tests {
     #[test]
     fn a_source_silences_its_targets_but_not_itself() {
         let rule = InhibitRuleConfig {
+            name: String::new(),
             source: vec![Matcher::equal("s", "1")],
             target: vec![Matcher::equal("t", "1")],
             equal: vec!["e".to_owned()],

@@ -12,6 +12,8 @@ use crate::alert::Fingerprint;
 /// One inhibition rule.
 #[derive(Debug, Clone)]
 pub(crate) struct InhibitRuleConfig {
+    /// May be empty.
+    pub(crate) name: String,
     pub(crate) source: Vec<Matcher>,
     pub(crate) target: Vec<Matcher>,
     pub(crate) equal: Vec<String>,
@@ -20,9 +22,7 @@ pub(crate) struct InhibitRuleConfig {
 /// One rule and the alerts that match its source side.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    source: Vec<Matcher>,
-    target: Vec<Matcher>,
-    equal: Vec<String>,
+    config: InhibitRuleConfig,
     sources: HashMap<Vec<String>, BTreeSet<Fingerprint>>,
 }
 
@@ -33,27 +33,27 @@ fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
 impl Rule {
     /// Without sources yet.
     pub(crate) fn new(config: &InhibitRuleConfig) -> Self {
-        Self {
-            source: config.source.clone(),
-            target: config.target.clone(),
-            equal: config.equal.clone(),
-            sources: HashMap::new(),
-        }
+        Self { config: config.clone(), sources: HashMap::new() }
+    }
+
+    /// As it is written.
+    pub(crate) fn config(&self) -> &InhibitRuleConfig {
+        &self.config
     }
 
     /// Whether `labels` are on the side that is hidden.
     pub(crate) fn takes(&self, labels: &Labels) -> bool {
-        all_match(&self.target, labels)
+        all_match(&self.config.target, labels)
     }
 
     /// Whether `labels` are on the side that hides.
     pub(crate) fn is_source(&self, labels: &Labels) -> bool {
-        all_match(&self.source, labels)
+        all_match(&self.config.source, labels)
     }
 
     /// Names of the labels that both sides share.
     pub(crate) fn equal(&self) -> &[String] {
-        &self.equal
+        &self.config.equal
     }
 
     /// The alerts that hide and whose shared labels have these values.
@@ -81,6 +81,6 @@ impl Rule {
 
     /// The values of the shared labels; a missing label is an empty one.
     pub(crate) fn equal_values(&self, labels: &Labels) -> Vec<String> {
-        self.equal.iter().map(|name| labels.get(name).unwrap_or("").to_owned()).collect()
+        self.config.equal.iter().map(|name| labels.get(name).unwrap_or("").to_owned()).collect()
     }
 }

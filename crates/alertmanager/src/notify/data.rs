@@ -181,8 +181,8 @@ impl Object for AlertList {
     }
 
     fn display(&self) -> String {
-        let labels: Vec<String> = self.0.iter().map(|alert| format!("{:?}", alert.labels)).collect();
-        format!("[{}]", labels.join(" "))
+        let alerts: Vec<String> = self.0.iter().map(AlertData::display).collect();
+        format!("[{}]", alerts.join(" "))
     }
 }
 
@@ -218,6 +218,22 @@ fn lasted(lasted_ms: i64) -> String {
         () if hours > 0 => two(hours, 'h', minutes, 'm'),
         () if minutes > 0 => two(minutes, 'm', seconds % 60, 's'),
         () => format!("{seconds}s"),
+    }
+}
+
+impl AlertData {
+    /// As Go prints the structure.
+    fn display(&self) -> String {
+        format!(
+            "{{{} {} {} {} {} {} {}}}",
+            status(self.is_firing),
+            kv_value(&self.labels),
+            kv_value(&self.annotations),
+            Value::time_ms(self.starts_at_ms),
+            Value::time_ms(self.ends_at_ms),
+            self.generator_url,
+            self.fingerprint
+        )
     }
 }
 
@@ -257,7 +273,7 @@ impl Object for AlertObject {
     }
 
     fn display(&self) -> String {
-        format!("{{{} {:?}}}", status(self.0.is_firing), self.0.labels)
+        self.0.display()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The functions that Alertmanager adds to Go's templates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gotemplate::{Functions, Items, Map, Value, format_time, parse_time, sprintf};
@@ -17,12 +17,12 @@ const JSON_DEPTH_MAX: usize = 50;
 
 type Answer = Result<Value, String>;
 
-/// All of them, at `now_ms`.
-pub(super) fn functions(now_ms: i64, route_labels: &Kv) -> Functions {
-    let route_labels = route_labels.clone();
+/// All of them, at `now_ms`. Route labels that are `awaited` are not filled in yet; others that are missing are empty.
+pub(super) fn functions(now_ms: i64, route_labels: &Kv, awaited: &BTreeSet<String>) -> Functions {
+    let (route_labels, awaited) = (route_labels.clone(), awaited.clone());
     let functions = Functions::new()
-        .add("toUpper", 1, |args| map_text(args, |text| text.to_uppercase()))
-        .add("toLower", 1, |args| map_text(args, |text| text.to_lowercase()))
+        .add("toUpper", 1, |args| map_text(args, upper))
+        .add("toLower", 1, |args| map_text(args, lower))
         .add("title", 1, |args| map_text(args, title))
         .add("trimSpace", 1, |args| map_text(args, |text| text.trim().to_owned()))
         .add("join", 2, |args| Ok(Value::str(texts(&args[1])?.join(text(&args[0])?))))
@@ -34,10 +34,10 @@ pub(super) fn functions(now_ms: i64, route_labels: &Kv) -> Functions {
         .add("stringSlice", 0.., |args| Ok(Value::list(args.iter().map(|arg| Value::str(arg.to_string())))))
         .add("routeLabels", 1, move |args| {
             let name = text(&args[0])?;
-            route_labels
-                .get(name)
-                .map(Value::str)
-                .ok_or_else(|| format!("route label {name:?} is not set, or needs itself"))
+            if awaited.contains(name) {
+                return Err(format!("route label {name:?} needs itself"));
+            }
+            Ok(Value::str(route_labels.get(name).map_or("", String::as_str)))
         });
     more(times(functions, now_ms))
 }
@@ -117,6 +117,20 @@ fn text(value: &Value) -> Result<&str, String> {
 
 fn map_text(args: &[Value], map: impl Fn(&str) -> String) -> Answer {
     Ok(Value::str(map(text(&args[0])?)))
+}
+
+/// One letter for one, as Go has it: `ß` stays.
+fn upper(text: &str) -> String {
+    let letter = |c: char| {
+        let mut all = c.to_uppercase();
+        if all.len() == 1 { all.next().unwrap_or(c) } else { c }
+    };
+    text.chars().map(letter).collect()
+}
+
+/// As [`upper`].
+fn lower(text: &str) -> String {
+    text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
 }
 
 /// Each word's first letter upper case, the others lower case.
@@ -230,8 +244,8 @@ fn json(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Value::Int(n) | Value::Duration(n) => out.push_str(&n.to_string()),
         Value::Float(n) => {
-            let number = serde_json::Number::from_f64(*n).ok_or("json: unsupported value: NaN or Inf")?;
-            out.push_str(&number.to_string());
+            let n = Some(*n).filter(|n| n.is_finite()).ok_or("json: unsupported value: NaN or Inf")?;
+            out.push_str(&json_number(n));
         }
         Value::Str(text) | Value::Html(text) | Value::Url(text) => json_text(out, text),
         Value::Time(time) => {
@@ -253,6 +267,15 @@ fn json(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
         },
     }
     Ok(())
+}
+
+/// With an exponent where Go's encoder has one.
+fn json_number(n: f64) -> String {
+    match n.abs() {
+        0.0 | 1e-6..1e21 => n.to_string(),
+        size if size < 1e-6 => format!("{n:e}"),
+        _ => format!("{n:e}").replace('e', "e+"),
+    }
 }
 
 fn json_text(out: &mut String, text: &str) {
@@ -348,6 +371,9 @@ mod tests {
 
     #[test]
     fn texts_are_changed_as_in_go() {
+        assert_eq!((upper("straße ǆ"), lower("İI")), ("STRAßE Ǆ".to_owned(), "ii".to_owned()));
+        let numbers = [0.0, 100.0, 0.000_001, 0.000_000_1, 1e21, -2.5].map(json_number);
+        assert_eq!(numbers, ["0", "100", "0.000001", "1e-7", "1e+21", "-2.5"]);
         assert_eq!(title("hello wORLD, it's ok"), "Hello World, It's Ok");
         assert_eq!(replace_all("(a)(b)?", "<$1>${2}", "ab-a").unwrap().to_string(), "<a>b-<a>");
         assert_eq!(url_unescape("a%20b+c%2F").unwrap().to_string(), "a b c/");

@@ -1,5 +1,6 @@
 //! The templates of one configuration: our defaults under upstream's names, then the user's files.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use gotemplate::{ExecError, Options, TemplateSet};
@@ -22,7 +23,7 @@ pub(super) struct Templates {
 impl Templates {
     /// Parses defaults and the user's files; a later definition takes the place of an earlier one.
     pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let functions = functions::functions(0, &Default::default());
+        let functions = functions::functions(0, &Default::default(), &BTreeSet::new());
         let mut text = TemplateSet::new(&functions, Options { missing_key_zero: true, html: false });
         let mut add = |path: PathBuf, name: &str, content: &str| {
             text.add(name, content).map_err(|err| template_error(path, &err))
@@ -39,12 +40,12 @@ impl Templates {
 
     /// `text` with the data filled in; text without actions is given back as it is.
     pub(super) fn text(&self, text: &str, data: &Data, now_ms: i64) -> Result<String, ExecError> {
-        run(&self.text, text, data, now_ms)
+        run(&self.text, text, data, &BTreeSet::new(), now_ms)
     }
 
     /// As [`Templates::text`], values escaped for the place in the HTML they come to stand at.
     pub(super) fn html(&self, text: &str, data: &Data, now_ms: i64) -> Result<String, ExecError> {
-        run(&self.html, text, data, now_ms)
+        run(&self.html, text, data, &BTreeSet::new(), now_ms)
     }
 
     /// Fills in the route's own labels, which may refer to each other by `routeLabels`.
@@ -52,10 +53,12 @@ impl Templates {
         let mut waiting = std::mem::take(&mut data.route_labels);
         loop {
             let n_waiting = waiting.len();
+            let mut awaited: BTreeSet<String> = waiting.keys().cloned().collect();
             let mut failure = None;
             for (name, text) in std::mem::take(&mut waiting) {
-                match self.text(&text, data, now_ms) {
+                match run(&self.text, &text, data, &awaited, now_ms) {
                     Ok(value) => {
+                        awaited.remove(&name);
                         data.route_labels.insert(name, value);
                     }
                     Err(err) => {
@@ -76,14 +79,20 @@ impl Templates {
 
 /// Whether a text of the file can be read as a template.
 pub(crate) fn is_template(text: &str) -> bool {
-    let functions = functions::functions(0, &Default::default());
+    let functions = functions::functions(0, &Default::default(), &BTreeSet::new());
     TemplateSet::new(&functions, Options { missing_key_zero: true, html: false }).add("text", text).is_ok()
 }
 
-fn run(set: &TemplateSet, text: &str, data: &Data, now_ms: i64) -> Result<String, ExecError> {
+fn run(
+    set: &TemplateSet,
+    text: &str,
+    data: &Data,
+    awaited: &BTreeSet<String>,
+    now_ms: i64,
+) -> Result<String, ExecError> {
     if !text.contains("{{") {
         return Ok(text.to_owned());
     }
-    let functions = functions::functions(now_ms, &data.route_labels);
+    let functions = functions::functions(now_ms, &data.route_labels, awaited);
     set.with_functions(functions).execute_text(text, &data.to_value())
 }

@@ -184,6 +184,9 @@ fn route_labels_may_refer_to_each_other_but_not_in_circles() {
         .expect("no circle");
     assert_eq!(filled["a"], "HostDown!");
     assert!(fill(&[("a", r#"{{ routeLabels "b" }}"#), ("b", r#"{{ routeLabels "a" }}"#)]).is_err());
+    let filled =
+        fill(&[("a", r#"{{ routeLabels "b" }}{{ routeLabels "none" }}"#), ("b", "x")]).expect("filled in");
+    assert_eq!(filled["a"], "x", "what is not set is empty");
 }
 
 /// Answers each connection with the next of `answers` and gives back the requests.

@@ -60,7 +60,8 @@ impl Keys {
             (Some(_), _) if has_authorization => Err(Fault::new(
                 "cannot specify alert_source_token or alert_source_token_file when using http_config.authorization",
             )),
-            (None, false) => Err(Fault::new(
+            // Without any http_config nobody asks for one, as upstream has it.
+            (None, false) if self.http_config.is_some() => Err(Fault::new(
                 "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured",
             )),
             _ => Ok(()),

@@ -1,12 +1,15 @@
 //! Jira: one issue for each group, found again by a label, updated, closed and opened again by transitions.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use model::Duration;
 use net::{HttpClientConfig, Request, Response};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -41,11 +44,52 @@ pub(crate) struct Keys {
 }
 
 /// A template, or a template and whether an issue that is there already gets it too.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 enum Text {
     Template(String),
     Settings(TextSettings),
+}
+
+// By hand: serde's own way takes a number, or the `y` of a template inside, for something else than a text.
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a template, or a mapping with template and enable_update")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+        Ok(Text::Template(text.to_owned()))
+    }
+
+    fn visit_bool<E>(self, bit: bool) -> Result<Text, E> {
+        Ok(Text::Template(bit.to_string()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Text, E> {
+        Ok(Text::Template(number.to_string()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Text, E> {
+        Ok(Text::Template(number.to_string()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Text, E> {
+        Ok(Text::Template(number.to_string()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text, A::Error> {
+        TextSettings::deserialize(MapAccessDeserializer::new(map)).map(Text::Settings)
+    }
 }
 
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]

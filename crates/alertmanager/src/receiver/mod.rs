@@ -75,7 +75,7 @@ macro_rules! kinds {
         pub(crate) struct RawReceiver {
             pub(crate) name: Option<String>,
             pub(crate) labels: Option<std::collections::BTreeMap<String, String>>,
-            $($key: Option<Vec<At<$module::Keys>>>,)*
+            $($key: Option<Vec<At<Option<$module::Keys>>>>,)*
         }
 
         /// Names of all kinds, as in metrics.
@@ -86,12 +86,14 @@ macro_rules! kinds {
             pub(crate) fn check(&self, receiver: &str, checker: &Checker<'_>) -> Result<Vec<Arc<Integration>>, Fault> {
                 let mut integrations = Vec::new();
                 $(for (idx, at) in self.$key.iter().flatten().enumerate() {
-                    let kind = at.value.check(checker).map_err(|fault| fault.or_at(at))?;
+                    let missing = || Fault::at(at, concat!("missing ", $name, " config"));
+                    let keys = at.value.as_ref().ok_or_else(missing)?;
+                    let kind = keys.check(checker).map_err(|fault| fault.or_at(at))?;
                     integrations.push(Arc::new(Integration {
                         receiver: receiver.to_owned(),
                         name: $name,
                         idx,
-                        sends_resolved: at.value.send_resolved.unwrap_or($sends_resolved),
+                        sends_resolved: keys.send_resolved.unwrap_or($sends_resolved),
                         kind: Arc::new(kind),
                     }));
                 })*

@@ -98,7 +98,12 @@ fn checked_responder(raw: &Responder) -> Result<Responder, Fault> {
             "opsGenieConfig responder has to have at least one of id, username or name specified",
         ));
     }
-    if !responder.kind.contains("{{") {
+    if responder.kind.contains("{{") {
+        if !crate::notify::is_template(&responder.kind) {
+            let what = format!("opsGenieConfig responder type {:?} is no template", responder.kind);
+            return Err(Fault::new(what));
+        }
+    } else {
         responder.kind = responder.kind.to_lowercase();
         if !RESPONDER_TYPES.contains(&responder.kind.as_str()) {
             return Err(Fault::new(format!(

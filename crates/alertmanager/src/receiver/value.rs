@@ -33,17 +33,19 @@ pub(super) fn timeout_of(timeout: Option<GoDuration>) -> Option<Duration> {
     timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero())
 }
 
-/// http or https and a host; of a template only that it can be read, for what it gives is checked when it is filled in.
+/// http or https and a host.
 pub(super) fn check_url(url: &str) -> Result<(), Fault> {
-    if url == "<secret>" {
-        return Ok(());
-    }
+    if url == "<secret>" { Ok(()) } else { parse_url(url).map(|_| ()) }
+}
+
+/// As [`check_url`]; of a template only that it can be read, for what it gives is checked when it is filled in.
+pub(super) fn check_template_url(url: &str) -> Result<(), Fault> {
     if url.contains("{{") {
         // The text may hold a password, which the reader's error would repeat.
         let is_good = crate::notify::is_template(url);
         return if is_good { Ok(()) } else { Err(Fault::new("the URL is no template: see its braces")) };
     }
-    parse_url(url).map(|_| ())
+    check_url(url)
 }
 
 /// A URL of http or https with a host. The text may hold a password, so that errors do not repeat it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use net::{HttpClientConfig, Secret};
 use serde::{Deserialize, Serialize};
 
-use super::value::{GoDuration, check_url, timeout_of};
+use super::value::{GoDuration, check_template_url, timeout_of};
 use super::{Kind, Sending, Source};
 use crate::config::{Checker, Fault};
 use crate::notify::{AlertData, Attempt, Data, Kv, status};
@@ -59,7 +59,7 @@ impl Keys {
         let url = checker.one_of(("url", &self.url), ("url_file", &self.url_file))?;
         let url = url.ok_or_else(|| Fault::new("one of url or url_file must be configured"))?;
         if let Source::Inline(url) = &url {
-            check_url(url.expose())?;
+            check_template_url(url.expose())?;
         }
         Ok(Webhook {
             http: checker.http(self.http_config.as_ref()),

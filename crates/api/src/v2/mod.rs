@@ -8,9 +8,10 @@ use alertmanager::Reply;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{OriginalUri, Path, RawQuery, Request};
+use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::routing::{MethodRouter, get, post};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::respond::{json_response, typed_response};
@@ -23,28 +24,33 @@ pub(crate) fn routes() -> Router<Arc<Shell>> {
     let not_post = |method: Method| async move { not_allowed(&method, "POST") };
     let not_one = |method: Method| async move { not_allowed(&method, "DELETE,GET,PUT") };
     let not_get_delete = |method: Method| async move { not_allowed(&method, "DELETE,GET") };
-    Router::new()
-        .route("/status", get(status).fallback(not_get))
-        .route("/receivers", get(receivers).fallback(not_get))
-        .route("/receivers/integrations", get(integrations).fallback(not_get))
-        .route("/receivers/test", post(post_test).fallback(not_post))
-        .route("/alerts", get(alerts).post(post_alerts).fallback(not_get_post))
-        .route("/alerts/groups", get(groups).fallback(not_get))
-        .route("/alerts/watched", get(watched).fallback(not_get))
-        .route("/acknowledgements", get(acknowledgements).post(acknowledge).fallback(not_get_post))
-        .route("/acknowledgements/end", post(unacknowledge).fallback(not_post))
-        .route("/alerts/history", get(history).fallback(not_get))
-        .route("/explain", get(explain).fallback(not_get))
-        .route("/ignores", get(ignores).fallback(not_get))
-        .route("/maintenance", get(windows).post(post_window).fallback(not_get_post))
-        .route("/maintenance/preview", post(preview_window).fallback(not_post))
-        .route("/maintenance/{id}", get(window).put(put_window).delete(delete_window).fallback(not_one))
-        .route("/maintenance/{id}/end", post(end_window).fallback(not_post))
-        .route("/maintenance/{id}/preview", get(window_preview).fallback(not_get))
-        .route("/silences", get(silences).post(post_silences).fallback(not_get_post))
-        .route("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete))
-        .route("/openapi.yaml", get(document))
-        .fallback(unknown)
+    let paths: [(&str, MethodRouter<Arc<Shell>>); 20] = [
+        ("/status", get(status).fallback(not_get)),
+        ("/receivers", get(receivers).fallback(not_get)),
+        ("/receivers/integrations", get(integrations).fallback(not_get)),
+        ("/receivers/test", post(post_test).fallback(not_post)),
+        ("/alerts", get(alerts).post(post_alerts).fallback(not_get_post)),
+        ("/alerts/groups", get(groups).fallback(not_get)),
+        ("/alerts/watched", get(watched).fallback(not_get)),
+        ("/acknowledgements", get(acknowledgements).post(acknowledge).fallback(not_get_post)),
+        ("/acknowledgements/end", post(unacknowledge).fallback(not_post)),
+        ("/alerts/history", get(history).fallback(not_get)),
+        ("/explain", get(explain).fallback(not_get)),
+        ("/ignores", get(ignores).fallback(not_get)),
+        ("/maintenance", get(windows).post(post_window).fallback(not_get_post)),
+        ("/maintenance/preview", post(preview_window).fallback(not_post)),
+        ("/maintenance/{id}", get(window).put(put_window).delete(delete_window).fallback(not_one)),
+        ("/maintenance/{id}/end", post(end_window).fallback(not_post)),
+        ("/maintenance/{id}/preview", get(window_preview).fallback(not_get)),
+        ("/silences", get(silences).post(post_silences).fallback(not_get_post)),
+        ("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete)),
+        ("/openapi.yaml", get(document)),
+    ];
+    let routes = paths.into_iter().fold(Router::new(), |routes, (path, answers)| {
+        // As in Alertmanager, a slash at the end makes no difference.
+        routes.route(&format!("{path}/"), answers.clone()).route(path, answers)
+    });
+    routes.fallback(unknown).layer(middleware::from_fn(only_json))
 }
 
 /// The contract, as a document of OpenAPI.
@@ -230,16 +236,93 @@ fn not_allowed(method: &Method, allowed: &'static str) -> Response {
     response
 }
 
-/// The whole body, when it says it is JSON and is not too long.
-async fn body(request: Request) -> Result<Bytes, Response> {
-    let content_type =
-        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content_type.trim_start().starts_with("application/json") {
-        let message = format!("unsupported media type {content_type:?}, only [application/json] are allowed");
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, &message));
+/// Refuses who takes no JSON: there is nothing else but the contract itself.
+async fn only_json(request: Request, next: Next) -> Response {
+    let takes = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if takes_json(takes) || request.uri().path().trim_end_matches('/').ends_with("/openapi.yaml") {
+        return next.run(request).await;
     }
-    to_bytes(request.into_body(), alertmanager::BODY_BYTES_MAX).await.map_err(|err| {
+    let message = "unsupported media type requested, only [application/json] are available";
+    refuse(StatusCode::NOT_ACCEPTABLE, 406, message)
+}
+
+/// Whether values of `Accept` leave room for JSON; without any everything is taken.
+fn takes_json<'a>(values: impl Iterator<Item = &'a str>) -> bool {
+    let mut ranges =
+        values.flat_map(|value| value.split(',')).map(str::trim).filter(|range| !range.is_empty());
+    let takes = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|q| q.parse::<f32>().ok());
+        matches!(kind.as_str(), "application/json" | "application/*" | "*/*") && weight != Some(0.0)
+    };
+    ranges.next().is_none_or(|first| takes(first) || ranges.any(takes))
+}
+
+/// The whole body, when it says it is JSON and is not too long. Nothing is nothing of any type.
+async fn body(request: Request) -> Result<Bytes, Response> {
+    let content_type = request.headers().get(CONTENT_TYPE).cloned();
+    let bytes = to_bytes(request.into_body(), alertmanager::BODY_BYTES_MAX).await.map_err(|err| {
         let message = format!("cannot read the body (at most {} bytes): {err}", alertmanager::BODY_BYTES_MAX);
         refuse(StatusCode::PAYLOAD_TOO_LARGE, 413, &message)
-    })
+    })?;
+    if !bytes.is_empty() {
+        let content_type = content_type.as_ref().map_or(Ok("application/octet-stream"), HeaderValue::to_str);
+        if let Some(refused) = refuse_type(content_type.unwrap_or_default()) {
+            return Err(refused);
+        }
+    }
+    Ok(bytes)
+}
+
+fn refuse_type(content_type: &str) -> Option<Response> {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return None;
+    }
+    if !kind.contains('/') {
+        let message = format!(
+            "parsing Content-Type header from {content_type:?} failed, because it is no type and subtype; \
+             write application/json"
+        );
+        return Some(refuse(StatusCode::BAD_REQUEST, 400, &message));
+    }
+    let message = format!("unsupported media type {content_type:?}, only [application/json] are allowed");
+    Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, &message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_no_json_is_told() {
+        let check = |values: &[&str], expected: bool| {
+            assert_eq!(takes_json(values.iter().copied()), expected, "{values:?}");
+        };
+        check(&[], true);
+        check(&[""], true);
+        check(&["*/*"], true);
+        check(&["text/html, application/xhtml+xml;q=0.9, */*;q=0.1"], true);
+        check(&["Application/JSON;q=0.5"], true);
+        check(&["text/html", "application/*"], true);
+        check(&["text/html"], false);
+        check(&["text/*, image/png"], false);
+        check(&["application/json;q=0"], false);
+    }
+
+    #[test]
+    fn bodies_say_that_they_are_json() {
+        let check = |content_type: &str, expected: Option<u16>| {
+            let refused = refuse_type(content_type);
+            assert_eq!(refused.map(|response| response.status().as_u16()), expected, "{content_type}");
+        };
+        check("application/json", None);
+        check("APPLICATION/JSON; charset=latin1", None);
+        check("text/plain", Some(415));
+        check("application/octet-stream", Some(415));
+        check("application/jsonx", Some(415));
+        check("json", Some(400));
+        check("", Some(400));
+    }
 }

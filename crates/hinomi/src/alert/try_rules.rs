@@ -1,9 +1,11 @@
 //! `hinomi alert try`: alerting rules over what a server has stored.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgGroup, ArgMatches, Command};
+use rules::RuleSpec;
 use serde_json::Value;
 use stdx::{Dir as _, DiskDir};
 
@@ -87,11 +89,12 @@ pub(super) fn parse(matches: &ArgMatches) -> Args {
 
 /// Asks, and prints.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let mut form = args.form.clone();
+    let (mut form, mut recorded) = (args.form.clone(), Vec::new());
     if let Some(path) = &args.file {
         let shown = path.display();
         let text = DiskDir::anywhere().read(path).with_context(|| format!("cannot read {shown}"))?;
         let text = String::from_utf8(text).with_context(|| format!("{shown} is not UTF-8 text"))?;
+        recorded = recording_rules(&text);
         form.extend([("rules", text), ("file", shown.to_string())]);
     }
     let admin = Admin::new(&args.url, &args.access)?.patient();
@@ -111,7 +114,26 @@ pub(super) fn run(args: &Args) -> Result<()> {
         }
         _ => rules.iter().for_each(|rule| print(rule, &args.since)),
     }
+    if !recorded.is_empty() {
+        eprintln!("{}", left_out(&recorded));
+    }
     Ok(())
+}
+
+/// Names of the recording rules of a file, once each; the server says what is wrong with a bad one.
+fn recording_rules(text: &str) -> Vec<String> {
+    let groups = rules::parse_file("", text).unwrap_or_default();
+    let all = groups.iter().flat_map(|group| &group.rules);
+    let names =
+        all.filter(|rule| matches!(rule, RuleSpec::Recording { .. })).map(|rule| rule.name().to_owned());
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn left_out(recorded: &[String]) -> String {
+    format!(
+        "recording rules are not run: {}. Alerts that ask for them see what is stored under these names; `hinomi backfill rules` fills it in",
+        recorded.join(", ")
+    )
 }
 
 fn firings(rule: &Value) -> impl Iterator<Item = &Value> {
@@ -169,6 +191,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn recording_rules_are_named_that_are_not_run() {
+        let file = "groups: [{name: g, rules: [{record: 'b:x', expr: m}, {record: 'a:x', expr: m}, {record: 'a:x', expr: m, labels: {l: v}}, {alert: A, expr: 'a:x'}]}]";
+        let recorded = recording_rules(file);
+        assert_eq!(recorded, ["a:x", "b:x"]);
+        assert!(left_out(&recorded).starts_with("recording rules are not run: a:x, b:x. "));
+        assert!(recording_rules("groups: [").is_empty());
+    }
 
     #[test]
     fn the_headline_says_how_often_and_how_long() {

@@ -1,5 +1,6 @@
 //! `--enable-feature`: Prometheus' names for what is off by default, and what each means here.
 
+use alertmanager::MatcherMode;
 use anyhow::{Result, bail};
 
 /// What a feature's name does.
@@ -32,14 +33,19 @@ pub(crate) struct Features {
     pub auto_reload: bool,
     /// What becomes of counts of OTLP since the point before.
     pub otlp_delta: api::OtlpDelta,
+    /// How the Alertmanager inside reads matchers.
+    pub matcher_mode: MatcherMode,
 }
 
 const SUMMED: &str = "otlp-deltatocumulative";
 const STORED: &str = "otlp-native-delta-ingestion";
+const CLASSIC: &str = "classic-mode";
+const STRICT: &str = "utf8-strict-mode";
 const OWN_STORE: &str = "the store is built differently";
 
 const FEATURES: &[(&str, Effect)] = &[
     ("auto-reload-config", Switch(|on| on.auto_reload = true)),
+    (CLASSIC, Switch(|on| on.matcher_mode = MatcherMode::Classic)),
     ("concurrent-rule-eval", Always("groups run side by side already, rules of one group in order")),
     ("created-timestamp-zero-ingestion", Switch(|on| on.starts.zeros = true)),
     ("delayed-compaction", Always(OWN_STORE)),
@@ -66,6 +72,7 @@ const FEATURES: &[(&str, Effect)] = &[
     ("type-and-unit-labels", Switch(|on| on.scrapes.type_and_unit_labels = true)),
     ("use-start-timestamps", Switch(|on| on.use_start_timestamps = true)),
     ("use-uncached-io", Always(OWN_STORE)),
+    (STRICT, Switch(|on| on.matcher_mode = MatcherMode::Utf8Strict)),
     ("xor2-encoding", Always(OWN_STORE)),
 ];
 
@@ -77,8 +84,10 @@ impl Features {
     pub(crate) fn parse(values: &[String]) -> Result<(Self, Vec<String>)> {
         let (mut on, mut remarks) = (Self::default(), Vec::new());
         let names = || values.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
-        if names().any(|name| name == SUMMED) && names().any(|name| name == STORED) {
-            bail!("cannot enable {SUMMED} and {STORED} features at the same time");
+        for (one, other) in [(SUMMED, STORED), (CLASSIC, STRICT)] {
+            if names().any(|name| name == one) && names().any(|name| name == other) {
+                bail!("cannot enable {one} and {other} features at the same time");
+            }
         }
         for name in names() {
             match FEATURES.iter().find(|(known, _)| *known == name) {
@@ -113,6 +122,11 @@ mod tests {
                 "--enable-feature=exemplar-storage has no effect: exemplars are always stored",
                 "--enable-feature=x is not known"
             ]
+        );
+        let (on, _) = parse(&["classic-mode"]).unwrap();
+        assert_eq!(on.matcher_mode, MatcherMode::Classic);
+        assert!(
+            parse(&["classic-mode,utf8-strict-mode"]).unwrap_err().to_string().contains("at the same time")
         );
         let err = parse(&["otlp-deltatocumulative", "otlp-native-delta-ingestion"]).unwrap_err().to_string();
         assert_eq!(

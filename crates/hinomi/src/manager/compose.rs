@@ -76,6 +76,7 @@ pub(crate) fn start(
         },
         limits: parts.limits,
         logs_silences: parts.logs_silences,
+        instance: crate::server::web::hostname(),
         cluster: parts.cluster,
         samples: parts.samples,
     };

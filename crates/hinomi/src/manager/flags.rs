@@ -114,7 +114,7 @@ const FEATURES: &[(&str, Feature)] = &[
     ("group-key-in-metrics", Feature::Refused("metrics carry no group keys; leave it out")),
     ("classic-mode", Feature::Mode(MatcherMode::Classic)),
     ("utf8-strict-mode", Feature::Mode(MatcherMode::Utf8Strict)),
-    ("event-recorder", Feature::Refused("events are not recorded yet; leave it out")),
+    ("event-recorder", Feature::Idle("events are recorded wherever the file's event_recorder names outputs")),
 ];
 
 /// What `--enable-feature` comes to.
@@ -193,7 +193,8 @@ mod tests {
         };
         check("auto-gomemlimit", Ok(1));
         check("", Ok(0));
-        check("auto-gomemlimit,event-recorder", Err("event-recorder is not served"));
+        check("auto-gomemlimit,event-recorder", Ok(2));
+        check("group-key-in-metrics", Err("group-key-in-metrics is not served"));
         check("nonsense", Err("unknown option \"nonsense\""));
         check("classic-mode,utf8-strict-mode", Err("exclude each other"));
         let mode = |value: &str| features(&[value.to_owned()]).expect("known").matcher_mode;

@@ -416,6 +416,7 @@ fn greet(shell: &api::Shell, data_path: &Path, config: &Config) {
 fn features(flags: &Values) -> Result<Features> {
     let (features, remarks) = flags.features()?;
     remarks.iter().for_each(|remark| warn!("{remark}"));
+    alertmanager::set_matcher_mode(features.matcher_mode);
     Ok(features)
 }
 

@@ -1,0 +1,292 @@
+//! The event recorder of Alertmanager 0.34: what happens, told to files, HTTP endpoints and standard output as it happens.
+//!
+//! In from the core as [`Note`]s, through the driver; out as lines of JSON in Alertmanager's shape. Never holds dispatch up:
+//! queues are bounded, and what does not fit is dropped and counted. What is kept and searched is the history's affair.
+//! Keys: docs/user/alert-history.md.
+
+mod config;
+mod json;
+mod note;
+mod webhook;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use net::HttpClient;
+use parking_lot::Mutex;
+use stdx::Dir;
+use stdx::metrics::{Counter, Family, Registry};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+pub(crate) use config::{EventsConfig, RawEvents};
+pub(crate) use note::{GroupInfo, Note, Sent, What};
+
+use crate::cluster::Cluster;
+use crate::config::ConfigError;
+use config::WebhookConfig;
+use webhook::Webhook;
+
+/// Most events that wait to be written; more are dropped and counted. From Alertmanager.
+const QUEUE_MAX: usize = 8_192;
+/// Most events that are written at once. Chosen: a few hundred kilobytes.
+const BATCH_MAX: usize = 512;
+/// How long outputs may take at the end; the whole program has five seconds.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long those of an older configuration may take. From Alertmanager.
+const OLD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Takes notes, and tells them.
+#[derive(Debug)]
+pub(crate) struct EventRecorder {
+    queue: Mutex<Option<mpsc::Sender<Note>>>,
+    next: Arc<NextOutputs>,
+    metrics: Arc<EventMetrics>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The outputs of a new configuration, until the task takes them.
+#[derive(Debug, Default)]
+struct NextOutputs {
+    outputs: Mutex<Option<NewOutputs>>,
+    given: Notify,
+}
+
+/// Outputs that are checked and not yet at work.
+#[derive(Debug)]
+pub(crate) struct NewOutputs {
+    files: Vec<PathBuf>,
+    webhooks: Vec<(WebhookConfig, HttpClient)>,
+    n_stdout: usize,
+}
+
+impl NewOutputs {
+    /// Makes the clients.
+    ///
+    /// # Errors
+    /// When a certificate of one is not usable.
+    pub(crate) fn new(config: &EventsConfig) -> Result<Self, ConfigError> {
+        let webhooks = config.webhooks.iter().map(|webhook| {
+            let client = HttpClient::new(&webhook.http).map_err(|err| ConfigError::Client {
+                receiver: "event_recorder.webhook_outputs".to_owned(),
+                message: err.to_string(),
+            })?;
+            Ok((webhook.clone(), client))
+        });
+        Ok(Self {
+            files: config.files.clone(),
+            webhooks: webhooks.collect::<Result<_, ConfigError>>()?,
+            n_stdout: config.n_stdout,
+        })
+    }
+}
+
+/// Under upstream's names.
+#[derive(Debug)]
+struct EventMetrics {
+    recorded: Arc<Family<Counter>>,
+    bytes: Arc<Family<Counter>>,
+    dropped: Arc<Family<Counter>>,
+    output_drops: Arc<Family<Counter>>,
+}
+
+impl EventMetrics {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            recorded: registry.counters(
+                "alertmanager_events_recorded_total",
+                "Events told to outputs of the event recorder.",
+                &["event_type", "output", "result"],
+            ),
+            bytes: registry.counters(
+                "alertmanager_event_recorder_bytes_written_total",
+                "Bytes told to outputs of the event recorder.",
+                &["event_type", "output"],
+            ),
+            dropped: registry.counters(
+                "alertmanager_events_dropped_total",
+                "Events that the event recorder dropped because too many waited.",
+                &["event_type"],
+            ),
+            output_drops: registry.counters(
+                "alertmanager_event_output_drops_total",
+                "Events that an output of the event recorder dropped because too many waited for it.",
+                &["output"],
+            ),
+        }
+    }
+}
+
+/// Who we are, in events.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    /// The host's name.
+    pub(crate) instance: String,
+    pub(crate) cluster: Option<Arc<Cluster>>,
+}
+
+impl EventRecorder {
+    /// Starts to tell on the current runtime.
+    pub(crate) fn start(
+        outputs: NewOutputs,
+        files: Arc<dyn Dir>,
+        teller: Teller,
+        registry: &Registry,
+    ) -> Self {
+        let (queue, notes) = mpsc::channel(QUEUE_MAX);
+        let (next, metrics) = (Arc::new(NextOutputs::default()), Arc::new(EventMetrics::new(registry)));
+        let weak = queue.downgrade();
+        registry.gauge_fn(
+            "alertmanager_event_recorder_queue_length",
+            "Events that wait in the event recorder.",
+            move || weak.upgrade().map_or(0.0, |queue| (QUEUE_MAX - queue.capacity()) as f64),
+        );
+        let outputs = Outputs::start(outputs, files, Arc::clone(&metrics));
+        let task = tokio::spawn(tell(notes, outputs, Arc::clone(&next), teller));
+        Self { queue: Mutex::new(Some(queue)), next, metrics, task: Mutex::new(Some(task)) }
+    }
+
+    /// Takes notes to be told; returns at once.
+    pub(crate) fn offer(&self, notes: Vec<Note>) {
+        let queue = self.queue.lock();
+        let Some(queue) = queue.as_ref().filter(|_| !notes.is_empty()) else { return };
+        for note in notes {
+            if let Err(mpsc::error::TrySendError::Full(note)) = queue.try_send(note) {
+                self.metrics.dropped.with(&[note.what.word()]).inc();
+            }
+        }
+    }
+
+    /// Takes the outputs of a new configuration.
+    pub(crate) fn apply(&self, outputs: NewOutputs) {
+        *self.next.outputs.lock() = Some(outputs);
+        self.next.given.notify_one();
+    }
+
+    /// Tells what waits, and ends.
+    pub(crate) async fn close(&self) {
+        self.queue.lock().take();
+        let task = self.task.lock().take();
+        if let Some(task) = task
+            && let Err(err) = task.await
+        {
+            tracing::error!(error = %err, "the event recorder broke off");
+        }
+    }
+}
+
+async fn tell(mut notes: mpsc::Receiver<Note>, mut outputs: Outputs, next: Arc<NextOutputs>, teller: Teller) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            n_notes = notes.recv_many(&mut batch, BATCH_MAX) => {
+                if n_notes == 0 {
+                    break;
+                }
+                outputs.write(&std::mem::take(&mut batch), &teller).await;
+            }
+            () = next.given.notified() => {
+                let new = next.outputs.lock().take();
+                if let Some(new) = new {
+                    let files = Arc::clone(&outputs.dir);
+                    let new = Outputs::start(new, files, Arc::clone(&outputs.metrics));
+                    // What waits for the old ones is sent beside what comes.
+                    tokio::spawn(std::mem::replace(&mut outputs, new).close(OLD_TIMEOUT));
+                }
+            }
+        }
+    }
+    outputs.close(CLOSE_TIMEOUT).await;
+}
+
+/// Where events go.
+struct Outputs {
+    dir: Arc<dyn Dir>,
+    files: Vec<PathBuf>,
+    webhooks: Vec<Webhook>,
+    n_stdout: usize,
+    metrics: Arc<EventMetrics>,
+}
+
+impl Outputs {
+    fn start(new: NewOutputs, dir: Arc<dyn Dir>, metrics: Arc<EventMetrics>) -> Self {
+        let webhooks = new.webhooks.into_iter().map(|(config, client)| {
+            let dropped = metrics.output_drops.with(&[&webhook::name_of(&config.url)]);
+            Webhook::start(config, client, dropped)
+        });
+        Self { dir, files: new.files, webhooks: webhooks.collect(), n_stdout: new.n_stdout, metrics }
+    }
+
+    async fn write(&self, notes: &[Note], teller: &Teller) {
+        let position = teller.cluster.as_ref().map_or(0, |cluster| cluster.position());
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        let lines: Vec<(&'static str, String)> = notes
+            .iter()
+            .map(|note| (note.what.word(), json::line(note, &teller.instance, position)))
+            .collect();
+        for webhook in &self.webhooks {
+            lines.iter().for_each(|(_, line)| webhook.offer(line.clone()));
+            // As upstream counts: what waits for its endpoint is told.
+            self.count(&lines, &webhook.name, true, 0);
+        }
+        if self.files.is_empty() && self.n_stdout == 0 {
+            return;
+        }
+        let text: Arc<str> =
+            lines.iter().flat_map(|(_, line)| [line.as_str(), "\n"]).collect::<String>().into();
+        let (dir, files, n_stdout) = (Arc::clone(&self.dir), self.files.clone(), self.n_stdout);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut results: Vec<(String, std::io::Result<()>)> = Vec::new();
+            for path in &files {
+                let written = append(&*dir, path, text.as_bytes());
+                results.push((format!("file:{}", path.display()), written));
+            }
+            results.extend((0..n_stdout).map(|_| ("stdout".to_owned(), print(text.as_bytes()))));
+            results
+        });
+        for (name, result) in written.await.unwrap_or_default() {
+            if let Err(err) = &result {
+                tracing::error!(output = %name, events = lines.len(), error = %err, "events not written");
+            }
+            self.count(&lines, &name, result.is_ok(), 1);
+        }
+    }
+
+    /// Counts lines; each ends with `end_bytes` more.
+    fn count(&self, lines: &[(&'static str, String)], output: &str, is_told: bool, end_bytes: usize) {
+        let result = if is_told { "success" } else { "error" };
+        for (word, line) in lines {
+            self.metrics.recorded.with(&[word, output, result]).inc();
+            if is_told {
+                self.metrics.bytes.with(&[word, output]).add((line.len() + end_bytes) as u64);
+            }
+        }
+    }
+
+    /// Lets what waits be sent within `time`.
+    async fn close(self, time: Duration) {
+        let closing = self.webhooks.into_iter().map(|webhook| webhook.close(time));
+        let mut all: tokio::task::JoinSet<()> = tokio::task::JoinSet::new();
+        closing.for_each(|closing| {
+            all.spawn(closing);
+        });
+        while all.join_next().await.is_some() {}
+    }
+}
+
+/// Opens the file anew each time, so that one that was rotated away is written no further.
+fn append(dir: &dyn Dir, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let file = if dir.exists(path) { dir.open(path) } else { dir.create(path) };
+    file?.append(bytes)
+}
+
+fn print(bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests;
