@@ -1,10 +1,10 @@
 //! Promises: who was told that an alert fires is owed its end.
 //!
 //! In from the dispatcher when a notification was delivered, from the state file and from other managers; asked at each
-//! flush. Pure. Two registers for each notification key and alert: the last firing that was told, and the last firing that
-//! whoever told an end knew of. So managers that say the same things to each other in any order end up with the same,
-//! and an end does not close the firing that another manager told at the same time, whatever their clocks. The
-//! notification log alone cannot tell: its last entry leaves out what was silenced when it was written.
+//! flush. Pure. Two registers for each notification key, alert and manager: the last firing that this manager told, and the
+//! last one of its firings that whoever told an end knew of. So managers that say the same things to each other in any order
+//! end up with the same, and an end does not close the firing that another manager told at the same time, whatever their
+//! clocks: times of two managers are never compared. The notification log alone cannot tell: its last entry leaves out what was silenced when it was written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,6 +20,11 @@ const KEPT_MS: i64 = 24 * 3_600_000;
 /// Before anything was said.
 const NEVER_MS: i64 = i64::MIN;
 
+/// Which manager said something: a number made of its name.
+pub(crate) type Who = u64;
+/// One that has no others.
+pub(crate) const ALONE: Who = 0;
+
 /// Something that was said: whose firing, whose end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Promised {
@@ -27,19 +32,20 @@ pub(crate) struct Promised {
     /// Of the group, for a message that comes when the group itself is gone.
     pub(crate) group_labels: Labels,
     pub(crate) at_ms: i64,
+    pub(crate) by: Who,
     pub(crate) firing: BTreeSet<Fingerprint>,
     pub(crate) ended: BTreeMap<Fingerprint, Ended>,
 }
 
 /// An end that was said. Unix milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) ends_at_ms: i64,
-    /// When the last firing was said that its teller knew of; of a later one the end is still owed.
-    pub(crate) covers_ms: i64,
+    /// When each manager had said the last firing that the teller of the end knew of; of a later one the end is still owed.
+    pub(crate) covers: BTreeMap<Who, i64>,
 }
 
-/// What was said about one alert: every field only grows. Of an end twice and an end never the first is better, so that
+/// What one manager said of one alert to fire, and what was said of that to end: every field only grows. Of an end twice and an end never the first is better, so that
 /// a firing stays open that nobody who told an end knew of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Word {
@@ -57,7 +63,7 @@ impl Word {
     }
 
     fn at_ms(self) -> i64 {
-        self.fired_ms.max(self.ended.0)
+        self.fired_ms.max(self.covers_ms).max(self.ended.0)
     }
 
     fn merged(self, other: Self) -> Self {
@@ -72,7 +78,35 @@ impl Word {
 #[derive(Debug)]
 struct Group {
     labels: Labels,
-    words: BTreeMap<Fingerprint, Word>,
+    words: BTreeMap<(Fingerprint, Who), Word>,
+}
+
+impl Group {
+    fn new(labels: &Labels) -> Self {
+        Self { labels: labels.clone(), words: BTreeMap::new() }
+    }
+
+    /// What was said of one alert, and of whose firings.
+    fn of(&self, alert: Fingerprint) -> impl Iterator<Item = (Who, &Word)> {
+        self.words.range((alert, Who::MIN)..=(alert, Who::MAX)).map(|((_, who), word)| (*who, word))
+    }
+
+    /// Of whose firings ends were told, and until when.
+    fn covers(&self, alert: Fingerprint) -> BTreeMap<Who, i64> {
+        let covered = self.of(alert).filter(|(_, word)| word.covers_ms > NEVER_MS);
+        covered.map(|(who, word)| (who, word.covers_ms)).collect()
+    }
+
+    fn is_open(&self, alert: Fingerprint) -> bool {
+        self.of(alert).any(|(_, word)| word.is_open())
+    }
+
+    /// Takes a word; returns whether it was news.
+    fn take(&mut self, alert: Fingerprint, who: Who, word: Word) -> bool {
+        let known = self.words.entry((alert, who)).or_insert(Word::NOTHING);
+        let merged = known.merged(word);
+        std::mem::replace(known, merged) != merged
+    }
 }
 
 /// All of them.
@@ -86,20 +120,20 @@ pub(crate) struct Promises {
 impl Promises {
     /// Whether `key` is owed the end of an alert.
     pub(crate) fn is_open(&self, key: &NotifyKey, alert: Fingerprint) -> bool {
-        let word = self.groups.get(key).and_then(|group| group.words.get(&alert));
-        word.is_some_and(|word| word.is_open())
+        self.groups.get(key).is_some_and(|group| group.is_open(alert))
     }
 
     /// An end that is said to `key` now, with what is known of it.
     pub(crate) fn end_of(&self, key: &NotifyKey, alert: Fingerprint, ends_at_ms: i64) -> Ended {
-        let word = self.groups.get(key).and_then(|group| group.words.get(&alert));
-        Ended { ends_at_ms, covers_ms: word.map_or(NEVER_MS, |word| word.fired_ms) }
+        let words = self.groups.get(key).into_iter().flat_map(|group| group.of(alert));
+        let fired = words.filter(|(_, word)| word.fired_ms > NEVER_MS);
+        Ended { ends_at_ms, covers: fired.map(|(who, word)| (who, word.fired_ms)).collect() }
     }
 
     /// The end of an alert that `key` was told, if that was the last word about it.
     pub(crate) fn told_end_ms(&self, key: &NotifyKey, alert: Fingerprint) -> Option<i64> {
-        let word = self.groups.get(key)?.words.get(&alert)?;
-        (!word.is_open()).then_some(word.ended.1)
+        let group = self.groups.get(key).filter(|group| !group.is_open(alert))?;
+        group.of(alert).map(|(_, word)| word.ended).max().map(|(_, ends_at_ms)| ends_at_ms)
     }
 
     /// Whether anybody is owed the end of an alert.
@@ -119,31 +153,30 @@ impl Promises {
         alerts: impl IntoIterator<Item = &'a Fingerprint>,
     ) -> Option<i64> {
         let group = self.groups.get(key)?;
-        alerts.into_iter().filter_map(|alert| group.words.get(alert)).map(|word| word.at_ms()).max()
+        alerts.into_iter().flat_map(|alert| group.of(*alert)).map(|(_, word)| word.at_ms()).max()
     }
 
     /// Takes what was said; returns whether any of it was news.
     pub(crate) fn merge(&mut self, said: &Promised) -> bool {
-        let new_group = || Group { labels: said.group_labels.clone(), words: BTreeMap::new() };
-        let group = self.groups.entry(said.key.clone()).or_insert_with(new_group);
+        let group = self.groups.entry(said.key.clone()).or_insert_with(|| Group::new(&said.group_labels));
         let mut is_news = false;
         let nothing = Word::NOTHING;
-        let firing = said.firing.iter().map(|alert| (*alert, Word { fired_ms: said.at_ms, ..nothing }));
-        let ended = said.ended.iter().map(|(alert, Ended { ends_at_ms, covers_ms })| {
-            (*alert, Word { covers_ms: *covers_ms, ended: (said.at_ms, *ends_at_ms), ..nothing })
-        });
-        for (alert, word) in firing.chain(ended) {
-            let known = group.words.get(&alert).copied().unwrap_or(nothing);
-            let merged = known.merged(word);
-            if merged == known {
-                continue;
+        for alert in said.firing.iter().chain(said.ended.keys()) {
+            let was_open = group.is_open(*alert);
+            if said.firing.contains(alert) {
+                is_news |= group.take(*alert, said.by, Word { fired_ms: said.at_ms, ..nothing });
             }
-            is_news = true;
-            group.words.insert(alert, merged);
-            if merged.is_open() && !known.is_open() {
-                *self.n_open.entry(alert).or_default() += 1;
-            } else if known.is_open() && !merged.is_open() {
-                close(&mut self.n_open, alert);
+            if let Some(Ended { ends_at_ms, covers }) = said.ended.get(alert) {
+                let ended = (said.at_ms, *ends_at_ms);
+                is_news |= group.take(*alert, said.by, Word { ended, ..nothing });
+                for (who, covers_ms) in covers {
+                    is_news |= group.take(*alert, *who, Word { covers_ms: *covers_ms, ..nothing });
+                }
+            }
+            match (was_open, group.is_open(*alert)) {
+                (false, true) => *self.n_open.entry(*alert).or_default() += 1,
+                (true, false) => close(&mut self.n_open, *alert),
+                _ => {}
             }
         }
         if group.words.is_empty() {
@@ -155,7 +188,7 @@ impl Promises {
     /// Forgets the ends of `alerts` that `key` was told, when nobody else has to know.
     pub(crate) fn forget_kept(&mut self, key: &NotifyKey, alerts: &BTreeMap<Fingerprint, Ended>) {
         let Some(group) = self.groups.get_mut(key) else { return };
-        group.words.retain(|alert, word| word.is_open() || !alerts.contains_key(alert));
+        group.words.retain(|(alert, _), word| word.is_open() || !alerts.contains_key(alert));
         if group.words.is_empty() {
             self.groups.remove(key);
         }
@@ -174,8 +207,9 @@ impl Promises {
         &self,
     ) -> impl Iterator<Item = (&NotifyKey, &Labels, impl Iterator<Item = Fingerprint>)> {
         self.groups.iter().map(|(key, group)| {
-            let open = group.words.iter().filter(|(_, word)| word.is_open()).map(|(alert, _)| *alert);
-            (key, &group.labels, open)
+            let open = group.words.iter().filter(|(_, word)| word.is_open()).map(|((alert, _), _)| *alert);
+            let open: BTreeSet<Fingerprint> = open.collect();
+            (key, &group.labels, open.into_iter())
         })
     }
 
@@ -184,24 +218,25 @@ impl Promises {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         self.groups.range((from, Unbounded)).flat_map(|(key, group)| {
-            let mut by_time: BTreeMap<i64, Promised> = BTreeMap::new();
-            let mut said_at = |at_ms: i64, add: &mut dyn FnMut(&mut Promised)| {
-                add(by_time.entry(at_ms).or_insert_with(|| Promised {
+            let mut by_time: BTreeMap<(i64, Who), Promised> = BTreeMap::new();
+            let mut said_at = |at_ms: i64, by: Who, add: &mut dyn FnMut(&mut Promised)| {
+                add(by_time.entry((at_ms, by)).or_insert_with(|| Promised {
                     key: key.clone(),
                     group_labels: group.labels.clone(),
                     at_ms,
+                    by,
                     firing: BTreeSet::new(),
                     ended: BTreeMap::new(),
                 }));
             };
-            for (alert, word) in &group.words {
+            for ((alert, who), word) in &group.words {
                 let (ended_ms, ends_at_ms) = word.ended;
                 if ended_ms > NEVER_MS {
-                    let ended = Ended { ends_at_ms, covers_ms: word.covers_ms };
-                    said_at(ended_ms, &mut |said| said.ended.extend([(*alert, ended)]));
+                    let ended = Ended { ends_at_ms, covers: group.covers(*alert) };
+                    said_at(ended_ms, *who, &mut |said| said.ended.extend([(*alert, ended.clone())]));
                 }
                 if word.is_open() {
-                    said_at(word.fired_ms, &mut |said| said.firing.extend([*alert]));
+                    said_at(word.fired_ms, *who, &mut |said| said.firing.extend([*alert]));
                 }
             }
             by_time.into_values()
@@ -229,12 +264,14 @@ mod tests {
 
     fn said() -> impl Strategy<Value = Promised> {
         let set = || proptest::collection::btree_set((0u64..4).prop_map(Fingerprint), 0..4);
-        let end = (0i64..3, 0i64..6).prop_map(|(ends_at_ms, covers_ms)| Ended { ends_at_ms, covers_ms });
+        let covers = proptest::collection::btree_map(0u64..3, 0i64..6, 0..3);
+        let end = (0i64..3, covers).prop_map(|(ends_at_ms, covers)| Ended { ends_at_ms, covers });
         let ends = proptest::collection::btree_map((0u64..4).prop_map(Fingerprint), end, 0..4);
-        (0usize..2, 0i64..6, set(), ends).prop_map(|(idx, at_ms, firing, ended)| Promised {
+        (0usize..2, 0i64..6, 0u64..3, set(), ends).prop_map(|(idx, at_ms, by, firing, ended)| Promised {
             key: key(idx),
             group_labels: Labels::empty(),
             at_ms,
+            by,
             firing,
             ended,
         })
@@ -263,36 +300,50 @@ mod tests {
             prop_assert_eq!(&all_of(&shuffled), &expected);
             // What one hands on is worth what it heard.
             prop_assert_eq!(&all_of(&expected.0), &expected);
-            let n_open: usize = all_of(&words).0.iter().map(|said| said.firing.len()).sum();
-            prop_assert_eq!(n_open, expected.1);
+            let firing = |said: Promised| said.firing.into_iter().map(move |alert| (said.key.idx, alert));
+            let open: BTreeSet<_> = all_of(&words).0.into_iter().flat_map(firing).collect();
+            prop_assert_eq!(open.len(), expected.1);
         }
     }
 
     #[test]
     fn an_end_told_closes_what_its_teller_knew_of_and_nothing_else() {
         let a = Fingerprint(1);
-        // When, and for an end the last firing known.
-        let say = |at_ms, covers_ms: Option<i64>| Promised {
+        // When and who; for an end the last firings known.
+        let say = |at_ms, by, covers: Option<&[(Who, i64)]>| Promised {
             key: key(0),
             group_labels: Labels::empty(),
             at_ms,
-            firing: if covers_ms.is_none() { BTreeSet::from([a]) } else { BTreeSet::new() },
-            ended: covers_ms
-                .map(|covers_ms| (a, Ended { ends_at_ms: at_ms, covers_ms }))
+            by,
+            firing: if covers.is_none() { BTreeSet::from([a]) } else { BTreeSet::new() },
+            ended: covers
+                .map(|covers| (a, Ended { ends_at_ms: at_ms, covers: covers.iter().copied().collect() }))
                 .into_iter()
                 .collect(),
         };
         let mut promises = Promises::default();
         // The end at 9, by a clock that is ahead, knows of the firing at 1, and not of that at 4.
-        for (at_ms, covers_ms, expected) in
-            [(1, None, true), (9, Some(1), false), (4, None, true), (5, Some(4), false), (2, None, false)]
-        {
-            promises.merge(&say(at_ms, covers_ms));
+        let covers: [&[(Who, i64)]; 2] = [&[(1, 1)], &[(1, 4)]];
+        for (at_ms, covers, expected) in [
+            (1, None, true),
+            (9, Some(covers[0]), false),
+            (4, None, true),
+            (5, Some(covers[1]), false),
+            (2, None, false),
+        ] {
+            promises.merge(&say(at_ms, 1, covers));
             assert_eq!(promises.is_open(&key(0), a), expected, "{at_ms}");
             assert_eq!(promises.has_open(a), expected);
         }
-        assert_eq!(promises.end_of(&key(0), a, 7), Ended { ends_at_ms: 7, covers_ms: 4 });
-        promises.collect_garbage(9 + KEPT_MS);
+        assert_eq!(promises.end_of(&key(0), a, 7), Ended { ends_at_ms: 7, covers: BTreeMap::from([(1, 4)]) });
+        // Another one's firing, by a clock that is behind, which who told the end did not know of.
+        promises.merge(&say(3, 2, None));
+        assert!(promises.is_open(&key(0), a));
+        promises.merge(&say(10, 1, Some(&[(1, 4)])));
+        assert!(promises.is_open(&key(0), a));
+        promises.merge(&say(11, 1, Some(&[(1, 4), (2, 3)])));
+        assert!(!promises.is_open(&key(0), a));
+        promises.collect_garbage(11 + KEPT_MS);
         assert_eq!(promises.said_after(None).count(), 0);
     }
 }

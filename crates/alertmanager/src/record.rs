@@ -36,6 +36,8 @@ pub(crate) enum Record {
     Notified(NotifyKey, Entry),
     NotifiedGone(NotifyKey),
     Promised(Promised),
+    /// It is about to be told. Said to other managers, and not kept.
+    Claimed(NotifyKey),
     Watched(Fingerprint, Watch),
     WatchGone(Fingerprint),
     Maintenance(WindowRecord),

@@ -86,7 +86,8 @@ impl Store {
             return;
         };
         let mut text = String::new();
-        records.iter().for_each(|record| codec::push(&mut text, record));
+        let is_kept = |record: &&Record| !matches!(record, Record::Claimed(_));
+        records.iter().filter(is_kept).for_each(|record| codec::push(&mut text, record));
         match file.append(text.as_bytes()) {
             Ok(()) => {
                 self.bytes += text.len() as u64;
@@ -208,6 +209,7 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             Record::Flapped(alert, changes) => core.flaps.keep(alert, changes),
             Record::FlapGone(alert) => core.flaps.remove(alert),
             Record::Paused(group, alert, pause) => core.pauses.keep(&group, alert, pause),
+            Record::Claimed(_) => {}
             Record::Alive(at_ms) => alive_ms = alive_ms.max(at_ms),
         }
     }

@@ -180,6 +180,17 @@ impl Mesh {
         before + usize::from(self.me.name.as_str() < name)
     }
 
+    /// Whether what the manager of that name knows is known here, but for what is on its way.
+    #[cfg(test)]
+    pub(super) fn has_read(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|member| member.is_alive && member.pull.is_done())
+    }
+
+    /// This one's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.me.name
+    }
+
     /// How long to wait for them.
     pub(crate) fn wait_ms(&self) -> i64 {
         self.wait_ms_of(&self.me.name)
@@ -232,6 +243,7 @@ impl Mesh {
                 if seq == 0 {
                     // Strangers are answered too, or nobody would ever be known.
                     self.add_contact(&from.address, false, now_ms);
+                    self.call_back(&from, now_ms);
                     let body = Body::Pong { to, nonce };
                     let message = Message { from: self.me.clone(), echo: Some(from.incarnation), seq, body };
                     self.outbox.push_back(Out { address: from.address.clone(), message });
@@ -407,7 +419,8 @@ impl Mesh {
     /// Pings addresses behind which nobody is alive.
     fn call_contacts(&mut self, now_ms: i64) {
         let is_young = now_ms - self.started_ms < self.options.reconnect_interval_ms;
-        let wait_ms = match is_young {
+        // Who may not speak yet depends on those who answer.
+        let wait_ms = match is_young || !self.is_ready {
             true => self.options.probe_interval_ms.min(self.options.reconnect_interval_ms),
             false => self.options.reconnect_interval_ms,
         };
@@ -425,6 +438,17 @@ impl Mesh {
         }
         for address in due {
             self.ping(&address, None, None);
+        }
+    }
+
+    /// Who calls and is not known is called within a probe's time: it becomes known here by its answer only, and before that
+    /// nothing it asks is answered.
+    fn call_back(&mut self, from: &Identity, now_ms: i64) {
+        let known = self.members.get(&from.name);
+        let is_known = known.is_some_and(|member| member.is_alive && member.incarnation == from.incarnation);
+        let soon_ms = now_ms.saturating_add(self.options.probe_interval_ms);
+        if let Some(contact) = self.contacts.get_mut(&from.address).filter(|_| !is_known) {
+            contact.next_ping_ms = contact.next_ping_ms.min(soon_ms);
         }
     }
 
@@ -522,5 +546,55 @@ impl Mesh {
                 .for_each(at);
         }
         next_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody who knows nothing and is told nothing.
+    struct Nothing;
+
+    impl Shared for Nothing {
+        fn page(&self, _: Option<&Cursor>) -> (Vec<Line>, Option<Cursor>) {
+            (Vec::new(), None)
+        }
+
+        fn digest(&self) -> u64 {
+            0
+        }
+    }
+
+    fn mesh(name: &str, peer: &str, now_ms: i64) -> Mesh {
+        let options = MeshOptions {
+            peer_timeout_ms: 15_000,
+            gossip_interval_ms: 200,
+            pushpull_interval_ms: 60_000,
+            probe_interval_ms: 1_000,
+            settle_timeout_ms: 60_000,
+            reconnect_interval_ms: 10_000,
+            reconnect_timeout_ms: 0,
+        };
+        let me = Identity { name: name.to_owned(), address: name.to_owned(), incarnation: 1 };
+        Mesh::new(me, options, &[peer.to_owned()], true, now_ms)
+    }
+
+    /// When `mesh` calls its peer, in seconds, if nobody answers.
+    fn calls(mesh: &mut Mesh, from_ms: i64, to_ms: i64) -> Vec<i64> {
+        let at = (from_ms..to_ms).step_by(100);
+        at.filter(|now_ms| !mesh.poll(*now_ms, &Nothing).is_empty()).map(|now_ms| now_ms / 1_000).collect()
+    }
+
+    #[test]
+    fn who_is_not_ready_calls_at_each_probe_and_who_calls_is_called_back() {
+        let mut old = mesh("a", "b", 0);
+        assert_eq!(calls(&mut old, 0, 60_000), (0..60).collect::<Vec<_>>());
+        assert_eq!(calls(&mut old, 60_000, 85_000), [60, 61, 71, 81]);
+        let mut new = mesh("b", "a", 85_000);
+        let call = new.poll(85_000, &Nothing).pop().expect("a call");
+        assert!(old.on_message(call.message, 85_000, &Nothing).is_none());
+        // The answer, and then the call.
+        assert_eq!(calls(&mut old, 85_000, 95_000), [85, 86]);
     }
 }

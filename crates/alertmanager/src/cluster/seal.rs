@@ -9,7 +9,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 
 const MAGIC: &[u8; 3] = b"HMC";
 /// Raised with every change that an older manager would not understand.
-pub(super) const VERSION: u8 = 3;
+pub(super) const VERSION: u8 = 4;
 const SALT_LEN: usize = 16;
 const HEAD_LEN: usize = MAGIC.len() + 1 + SALT_LEN + NONCE_LEN;
 
@@ -119,10 +119,10 @@ mod tests {
             assert!(sealer("secret", "a").open(&envelope[..cut]).is_err(), "cut at {cut}");
         }
         let mut newer = envelope;
-        newer[3] = 4;
+        newer[3] = VERSION + 1;
         let err = sealer("secret", "a").open(&newer).expect_err("newer");
         assert!(
-            err.to_string().starts_with("version 4 of the cluster's messages is not spoken here, only 3")
+            err.to_string().starts_with("version 5 of the cluster's messages is not spoken here, only 4")
         );
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn is_blank(core: &Core) -> bool {
 
 /// Whose turn it is, for the dispatcher.
 pub(crate) fn turn(mesh: &Mesh) -> Turn {
-    Turn { wait_ms: mesh.wait_ms(), is_ready: mesh.is_ready(), is_shared: true }
+    Turn { wait_ms: mesh.wait_ms(), is_ready: mesh.is_ready(), is_shared: true, me: hash(mesh.name()) }
 }
 
 fn is_shared(record: &Record) -> bool {
@@ -51,6 +51,7 @@ fn is_shared(record: &Record) -> bool {
             | Record::Silence(_)
             | Record::Notified(..)
             | Record::Promised(_)
+            | Record::Claimed(_)
             | Record::Acked(..)
     )
 }

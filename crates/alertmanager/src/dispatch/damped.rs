@@ -95,6 +95,11 @@ impl Core {
         self.flaps.get(id)?.since_ms(&route.key)
     }
 
+    /// Whether a message that waited its turn would tell the end of what flaps since: that is for the next look.
+    pub(super) fn has_begun_to_flap(&self, route: &Route, of: &Snapshot) -> bool {
+        !of.is_firing && self.flaps_since_ms(route, of.fingerprint).is_some()
+    }
+
     /// Ends the flapping of what is stable in a group; has it looked at again when the next one is.
     pub(super) fn settle_flaps(&mut self, id: &GroupId, now_ms: i64) {
         let route = self.routes.get(id.route);

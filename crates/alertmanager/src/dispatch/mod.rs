@@ -6,6 +6,7 @@
 //! group, flush, inhibit, mute, silence, deduplicate, send, remember.
 //! Invariant: for one notification key at most one job exists, so that nobody is told twice at once.
 
+mod claim;
 mod damped;
 mod due;
 mod explain;
@@ -109,6 +110,8 @@ pub(crate) struct Core {
     jobs: BTreeMap<JobId, Job>,
     /// Keys that a job is at work for.
     busy: HashMap<NotifyKey, JobId>,
+    /// Keys that this or another manager is about to tell.
+    claims: claim::Claims,
     journal: Vec<Record>,
     next_job: u64,
     /// Counts configurations: groups of an older one are gone.
@@ -191,6 +194,7 @@ impl Core {
             groups: BTreeMap::new(),
             jobs: BTreeMap::new(),
             busy: HashMap::new(),
+            claims: claim::Claims::default(),
             journal: Vec::new(),
             next_job: 0,
             epoch: 0,
@@ -430,15 +434,14 @@ impl Core {
         let keys: Vec<NotifyKey> = lines.iter().map(|line| line.key.clone()).collect();
         // After a reload an attempt of the old configuration may still run for the same key: wait for its outcome.
         if keys.iter().any(|key| self.busy.contains_key(key)) {
-            if let Some(group) = self.groups.get_mut(id) {
-                match &mut group.parked {
-                    Some(parked) => parked.not_before_ms = now_ms.saturating_add(100),
-                    None => group.next_flush_ms = now_ms.saturating_add(100),
-                }
-            }
+            self.put_off(id, now_ms.saturating_add(100));
             return;
         }
         if self.park(id, &route, &keys, now_ms) {
+            return;
+        }
+        if let Some(at_ms) = self.flush_held_until_ms(id, &route, &lines, now_ms) {
+            self.put_off(id, at_ms);
             return;
         }
         let muted_by = self.muting_intervals(&route, now_ms);
@@ -458,7 +461,7 @@ impl Core {
         let mut flush = group::Flush { n_pending: 0, has_failed: false, resolved };
         let mut heard = self.hear(alerts, &route, now_ms);
         if let Some(parked) = &parked {
-            heard.loud.retain(|alert| !alert.is_firing || parked.was_loud(alert.fingerprint));
+            heard.loud.retain(|alert| parked.tells(alert));
         }
         self.record_flush(id, &route, &heard, now_ms);
         self.note_flush(&heard, now_ms);
@@ -478,6 +481,15 @@ impl Core {
             flush.n_pending += usize::from(started);
         }
         self.end_flush_if_done(id, flush, now_ms);
+    }
+
+    /// Has a flush that cannot go on now looked at again at `at_ms`.
+    fn put_off(&mut self, id: &GroupId, at_ms: i64) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        match &mut group.parked {
+            Some(parked) => parked.not_before_ms = at_ms,
+            None => group.next_flush_ms = at_ms,
+        }
     }
 
     /// The next interval of a group begins, at `from_ms`; returns its alerts.
@@ -593,7 +605,7 @@ impl Core {
         if reason == nflog::Reason::Escalated {
             self.metrics.on_call.escalations.inc();
         }
-        self.busy.insert(key.clone(), id);
+        self.occupy(&key, id);
         let ends = self.ends_said(&key, &notification.alerts, now_ms);
         let job = Job {
             epoch,
@@ -627,6 +639,10 @@ impl Core {
         let due: Vec<JobId> = self.jobs.iter().filter(|(_, job)| is_due(job)).map(|(id, _)| *id).collect();
         let mut actions = Vec::new();
         for id in due {
+            if self.is_outdated(id, now_ms) {
+                self.decide_again(id, now_ms);
+                continue;
+            }
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             if now_ms >= job.deadline_ms {
                 tracing::warn!(receiver = %job.key.receiver, integration = %job.key.integration,
@@ -654,6 +670,30 @@ impl Core {
             });
         }
         actions
+    }
+
+    /// Whether a message that could not be delivered tells of a firing that is kept back since.
+    fn is_outdated(&self, id: JobId, now_ms: i64) -> bool {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.n_attempts > 0 && !job.firing.is_empty()) else {
+            return false;
+        };
+        let Some(route) = self.groups.get(&job.group).map(|_| self.routes.get(job.group.route)) else {
+            return false;
+        };
+        let firing = job.notification.alerts.iter().filter(|alert| alert.is_firing);
+        let firing: Vec<Snapshot> = firing.cloned().collect();
+        let n_firing = firing.len();
+        self.sift(firing, route, now_ms).0.len() < n_firing
+    }
+
+    /// Drops a message and has its group looked at now, which decides by what is true. A further receiver's is decided anew by
+    /// the next look at its clock.
+    fn decide_again(&mut self, id: JobId, now_ms: i64) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        tracing::debug!(receiver = %job.key.receiver, "notification decided anew: something keeps it back since");
+        let group = (job.epoch == self.epoch).then(|| job.group.clone());
+        self.end_job(id, Some(Reason::Other), now_ms);
+        group.iter().for_each(|group| self.flush_by(group, now_ms));
     }
 
     /// Takes what an attempt came to.
@@ -796,6 +836,7 @@ impl Core {
             }
         }
         self.promises.collect_garbage(now_ms);
+        self.claims.collect_garbage(now_ms);
         self.forget_watches(now_ms);
         self.forget_acks(now_ms);
         self.forget_flaps(now_ms);

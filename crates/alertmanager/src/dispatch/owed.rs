@@ -12,7 +12,7 @@ use model::Labels;
 use super::group::{GroupId, fingerprints};
 use super::job::{Job, JobId};
 use super::{Core, FLUSH_MS_MIN, Heard, Record};
-use crate::alert::Fingerprint;
+use crate::alert::{Alert, Fingerprint};
 use crate::config::Integration;
 use crate::nflog::{NotifyKey, Reason};
 use crate::notification::Notification;
@@ -48,7 +48,11 @@ impl Core {
         heard: &Heard,
         now_ms: i64,
     ) -> Vec<Snapshot> {
-        let is_current = |snapshot: &&Snapshot| !self.is_said_to_be_over(key, snapshot);
+        let is_current = |snapshot: &&Snapshot| {
+            !self.is_said_to_be_over(key, snapshot)
+                && !self.has_begun_to_flap(route, snapshot)
+                && (snapshot.is_firing || !self.is_hearsay(&snapshot.alert, now_ms))
+        };
         let stands = |snapshot: &&Snapshot| self.stands(route, key, snapshot, now_ms);
         if !integration.sends_resolved || !route.is_watching() && heard.loud.len() == heard.all.len() {
             return heard.loud.iter().filter(stands).filter(is_current).cloned().collect();
@@ -74,6 +78,14 @@ impl Core {
         };
         let told_ms = self.promises.told_end_ms(key, snapshot.fingerprint);
         self.turn.is_shared && told_ms.is_some_and(is_over)
+    }
+
+    /// Whether an alert is known from the disk alone, and those who send it had no time to report it. Another manager may know of
+    /// a later firing, whose end this one's is not.
+    fn is_hearsay(&self, alert: &Alert, now_ms: i64) -> bool {
+        let has_had_time = self.start_ms.saturating_add(TOLD_END_MS) <= now_ms;
+        let is_told_later = self.turn.is_shared && self.config.promises_resolves;
+        is_told_later && !has_had_time && alert.updated_at_ms < self.start_ms
     }
 
     /// The ends that a message to `key` says, with what is known when it is sent: what another manager tells while it is on
@@ -108,7 +120,7 @@ impl Core {
             firing.retain(|alert| !self.promises.is_open(&key, *alert));
             ended.retain(|alert, _| self.promises.is_open(&key, *alert));
         }
-        let said = Promised { key, group_labels, at_ms, firing, ended };
+        let said = Promised { key, group_labels, at_ms, by: self.turn.me, firing, ended };
         if self.promises.merge(&said) {
             if !self.turn.is_shared {
                 self.promises.forget_kept(&said.key, &said.ended);
@@ -145,7 +157,7 @@ impl Core {
                 // Those who come first get as long to tell as they have for a group.
                 let is_turn = alert.is_some_and(|alert| {
                     let since_ms = alert.ends_at_ms.max(alert.updated_at_ms);
-                    since_ms.saturating_add(self.turn.wait_ms) <= now_ms
+                    since_ms.saturating_add(self.turn.wait_ms) <= now_ms && !self.is_hearsay(alert, now_ms)
                 });
                 !is_in_group && is_turn
             };
@@ -155,6 +167,10 @@ impl Core {
             }
         }
         for (key, labels, ended) in owed {
+            if let Some(at_ms) = self.held_until_ms(&key, now_ms) {
+                self.next_sweep_ms = self.next_sweep_ms.min(at_ms);
+                continue;
+            }
             self.tell_ends(key, labels, &ended, now_ms);
         }
     }
@@ -173,7 +189,8 @@ impl Core {
                 "the end of alerts cannot be told: the configuration has no such receiver any more");
             let at_ms = self.promises.last_ms(&key, ended).map_or(now_ms, |said_ms| now_ms.max(said_ms + 1));
             let ended = ended.iter().map(|id| (*id, self.promises.end_of(&key, *id, now_ms))).collect();
-            let said = Promised { key, group_labels, at_ms, firing: BTreeSet::new(), ended };
+            let (by, firing) = (self.turn.me, BTreeSet::new());
+            let said = Promised { key, group_labels, at_ms, by, firing, ended };
             self.promises.merge(&said);
             self.journal.push(Record::Promised(said));
             return;
@@ -201,7 +218,6 @@ impl Core {
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.metrics.notifications.with(&[integration.name]).inc();
-        self.busy.insert(key.clone(), id);
         let job = Job {
             epoch: NO_EPOCH,
             // No group has it: nothing waits for this job.
@@ -223,6 +239,7 @@ impl Core {
             n_attempts: 0,
             is_in_flight: false,
         };
+        self.occupy(&job.key, id);
         self.jobs.insert(id, job);
     }
 }

@@ -171,16 +171,28 @@ impl Core {
             let of_line =
                 |alert: &&Snapshot| due.contains(&alert.fingerprint) || told.contains(&alert.fingerprint);
             let loud: Vec<Snapshot> = heard.iter().filter(of_line).cloned().collect();
-            self.tell_step(id, &route, line, Heard { all: loud.clone(), loud }, now_ms);
+            let held_ms = self.tell_step(id, &route, line, &Heard { all: loud.clone(), loud }, now_ms);
+            next_ms = next_ms.min(held_ms.unwrap_or(i64::MAX));
         }
         next_ms
     }
 
-    /// Starts the message to a further receiver. Ends that it is owed follow with the group's next flush.
-    fn tell_step(&mut self, id: &GroupId, route: &Route, line: Line, heard: Heard, now_ms: i64) {
-        let Some(mut due) = self.due(&line.key, &line.integration, &heard, route, now_ms) else { return };
+    /// Starts the message to a further receiver, or returns when to try again. Ends that it is owed follow with the group's
+    /// next flush.
+    fn tell_step(
+        &mut self,
+        id: &GroupId,
+        route: &Route,
+        line: Line,
+        heard: &Heard,
+        now_ms: i64,
+    ) -> Option<i64> {
+        let mut due = self.due(&line.key, &line.integration, heard, route, now_ms)?;
         if !matches!(due.reason, Reason::First | Reason::NewAlerts) {
-            return;
+            return None;
+        }
+        if let Some(at_ms) = self.held_until_ms(&line.key, now_ms) {
+            return Some(at_ms);
         }
         due.reason = Reason::Escalated;
         if let Some(last) = self.nflog.get(&line.key) {
@@ -194,6 +206,7 @@ impl Core {
         let news = due.alerts.iter().filter(|alert| alert.is_firing && !told.contains(&alert.fingerprint));
         self.history.escalate(news.map(|alert| &alert.alert), &line.key.receiver, now_ms);
         self.launch((id, NO_EPOCH), route, line, due, now_ms);
+        None
     }
 
     /// A further receiver took its message: the next alert whose time has come need not wait as after a failure, or its time

@@ -643,3 +643,31 @@ fn what_is_over_is_forgotten() {
     assert_eq!((sim.core.alerts.len(), sim.core.nflog.len(), sim.core.silences.iter().count()), (0, 0, 0));
     assert!(sim.dir.exists(std::path::Path::new("state")));
 }
+
+#[test]
+fn what_is_silenced_while_its_message_is_tried_again_is_not_told() {
+    let check = |names: &[&str], expected: &[(i64, &str)]| {
+        let mut sim = Sim::new(
+            "route: {receiver: d, group_by: [], group_wait: 1s, group_interval: 1m, repeat_interval: 4h}\n\
+             receivers: [{name: d, webhook_configs: [{url: 'http://h/'}]}]\n",
+        );
+        sim.answer = Box::new(|at_ms, _| match at_ms < 20_000 {
+            true => Outcome::Failed {
+                is_retryable: true,
+                reason: Reason::Server,
+                message: "no".into(),
+                wait_ms: 5_000,
+            },
+            false => Outcome::delivered(),
+        });
+        names.iter().for_each(|name| sim.put(1_000, name, 1_000, 0, ""));
+        sim.silence(10_000, Matcher::equal("alertname", "a1"), 10_000, 100_000);
+        sim.run_to(60_000);
+        let told: Vec<(i64, String)> =
+            sim.batches.iter().map(|(at, _, of)| (at / 1_000, of.join(" "))).collect();
+        let expected: Vec<(i64, String)> = expected.iter().map(|(at, of)| (*at, (*of).to_owned())).collect();
+        assert_eq!(told, expected, "{names:?}");
+    };
+    check(&["a1"], &[]);
+    check(&["a1", "a2"], &[(22, "a2 1000..-")]);
+}

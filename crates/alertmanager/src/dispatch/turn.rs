@@ -13,6 +13,7 @@ use crate::ack::{ACKS_MAX, Acks};
 use crate::alert::Fingerprint;
 use crate::nflog::{Entry, NotifyKey, NotifyLog};
 use crate::notification::Snapshot;
+use crate::promise::{ALONE, Who};
 use crate::record::codec;
 use crate::route::Route;
 use crate::silence::SILENCES_MAX;
@@ -44,12 +45,14 @@ pub(crate) struct Turn {
     pub(crate) is_ready: bool,
     /// Whether there may be others.
     pub(crate) is_shared: bool,
+    /// By which they know this one.
+    pub(crate) me: Who,
 }
 
 impl Default for Turn {
     /// Alone.
     fn default() -> Self {
-        Self { wait_ms: 0, is_ready: true, is_shared: false }
+        Self { wait_ms: 0, is_ready: true, is_shared: false, me: ALONE }
     }
 }
 
@@ -75,9 +78,9 @@ fn sent_at(log: &NotifyLog, key: &NotifyKey) -> Option<i64> {
 }
 
 impl Parked {
-    /// Whether nothing kept an alert back when its time came.
-    pub(super) fn was_loud(&self, alert: Fingerprint) -> bool {
-        !self.kept_back.contains(&alert)
+    /// Whether it may tell of an alert: of a firing only where nothing kept it back when its time came.
+    pub(super) fn tells(&self, alert: &Snapshot) -> bool {
+        !alert.is_firing || !self.kept_back.contains(&alert.fingerprint)
     }
 
     /// Whether `key` was told something since.
@@ -201,6 +204,10 @@ impl Core {
                         known.map(|known| (known.sent_at_ms, Record::Notified(key.clone(), known.clone())));
                     entry.expires_at_ms > now_ms && wins(entry.sent_at_ms, latest_ms, &record, old)
                 }
+                Record::Claimed(key) => {
+                    waited_ms.into_iter().for_each(|waited_ms| self.take_claim(key, waited_ms, now_ms));
+                    false
+                }
                 Record::Promised(said) => said.at_ms <= latest_ms && self.promises.merge(said),
                 Record::Maintenance(window) => {
                     self.merge_window(window, latest_ms, now_ms);
@@ -220,7 +227,10 @@ impl Core {
             }
             match &record {
                 Record::Silence(silence) => self.silences.keep(silence.clone()),
-                Record::Notified(key, entry) => self.nflog.put(key.clone(), entry.clone()),
+                Record::Notified(key, entry) => {
+                    self.claims.release(key);
+                    self.nflog.put(key.clone(), entry.clone());
+                }
                 Record::Acked(id, ack) => self.take_ack(*id, ack.clone(), now_ms),
                 _ => {}
             }

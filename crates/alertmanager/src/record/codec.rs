@@ -14,7 +14,7 @@ use crate::escalate::Pause;
 use crate::flap::Changes;
 use crate::maintenance::{Spec, Window, WindowRecord};
 use crate::nflog::{Entry, NotifyKey};
-use crate::promise::{Ended, Promised};
+use crate::promise::{ALONE, Ended, Promised, Who};
 use crate::silence::Silence;
 use crate::watch::Watch;
 
@@ -65,15 +65,9 @@ pub(crate) enum Line {
     NotifiedGone {
         key: KeyLine,
     },
-    Promised {
+    Promised(PromisedLine),
+    Claimed {
         key: KeyLine,
-        group: Map,
-        at: i64,
-        firing: Vec<String>,
-        ended: BTreeMap<String, i64>,
-        /// Of each end; without it the end closes all that was told before.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        covers: BTreeMap<String, i64>,
     },
     Watched {
         fingerprint: String,
@@ -190,6 +184,25 @@ pub(crate) struct KeyLine {
     idx: usize,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromisedLine {
+    key: KeyLine,
+    group: Map,
+    at: i64,
+    firing: Vec<String>,
+    ended: BTreeMap<String, i64>,
+    /// Which manager says it; empty for one that is alone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    by: String,
+    /// Of each end, for a manager alone; without it the end closes all that was told before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    covers: BTreeMap<String, i64>,
+    /// Of each end, for each manager.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    covered: BTreeMap<String, BTreeMap<String, i64>>,
+}
+
 /// What a file holds.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
@@ -274,14 +287,25 @@ fn watch_of(seen: Vec<i64>, detected_ms: i64, counted: Vec<String>) -> Watch {
 }
 
 fn promised_line(said: &Promised) -> Line {
-    Line::Promised {
+    let is_alone = |ended: &Ended| ended.covers.keys().eq([&ALONE]);
+    let alone = said.ended.iter().filter(|(_, ended)| is_alone(ended));
+    let shared = said.ended.iter().filter(|(_, ended)| !is_alone(ended));
+    let covered = |ended: &Ended| ended.covers.iter().map(|(who, ms)| (who_text(*who), *ms)).collect();
+    Line::Promised(PromisedLine {
         key: key_line(&said.key),
         group: map(&said.group_labels),
         at: said.at_ms,
         firing: texts(&said.firing),
         ended: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.ends_at_ms)).collect(),
-        covers: said.ended.iter().map(|(id, ended)| (id.to_string(), ended.covers_ms)).collect(),
-    }
+        by: if said.by == ALONE { String::new() } else { who_text(said.by) },
+        covers: alone.filter_map(|(id, ended)| Some((id.to_string(), *ended.covers.get(&ALONE)?))).collect(),
+        covered: shared.map(|(id, ended)| (id.to_string(), covered(ended))).collect(),
+    })
+}
+
+/// As fingerprints are written.
+fn who_text(who: Who) -> String {
+    format!("{who:016x}")
 }
 
 fn ack_line(alert: Fingerprint, ack: &Ack) -> Line {
@@ -339,6 +363,7 @@ pub(crate) fn to_line(record: &Record) -> Line {
         Record::Notified(key, entry) => notified_line(key, entry),
         Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
         Record::Promised(said) => promised_line(said),
+        Record::Claimed(key) => Line::Claimed { key: key_line(key) },
         Record::Watched(alert, watch) => Line::Watched {
             fingerprint: alert.to_string(),
             seen: watch.seen.iter().copied().collect(),
@@ -435,17 +460,32 @@ fn by_alert(times: &BTreeMap<String, i64>) -> Option<BTreeMap<Fingerprint, i64>>
     times.iter().map(|(text, at_ms)| Some((fingerprint(text)?, *at_ms))).collect()
 }
 
+fn who(text: &str) -> Option<Who> {
+    if text.is_empty() { Some(ALONE) } else { u64::from_str_radix(text, 16).ok() }
+}
+
+fn promised(line: PromisedLine) -> Option<Promised> {
+    let ended = ends(&line)?;
+    Some(Promised {
+        key: key(line.key),
+        group_labels: Labels::from_pairs(line.group),
+        at_ms: line.at,
+        by: who(&line.by)?,
+        firing: set(line.firing)?,
+        ended,
+    })
+}
+
 /// What a promise says of ends; without a word on what one covers it covers all that was told before.
-fn ends(
-    ended: &BTreeMap<String, i64>,
-    covers: &BTreeMap<String, i64>,
-    at_ms: i64,
-) -> Option<BTreeMap<Fingerprint, Ended>> {
+fn ends(line: &PromisedLine) -> Option<BTreeMap<Fingerprint, Ended>> {
     let end = |(text, ends_at_ms): (&String, &i64)| {
-        let covers_ms = covers.get(text).copied().unwrap_or(at_ms);
-        Some((fingerprint(text)?, Ended { ends_at_ms: *ends_at_ms, covers_ms }))
+        let covers = match line.covered.get(text) {
+            Some(covered) => covered.iter().map(|(by, ms)| Some((who(by)?, *ms))).collect::<Option<_>>()?,
+            None => BTreeMap::from([(ALONE, line.covers.get(text).copied().unwrap_or(line.at))]),
+        };
+        Some((fingerprint(text)?, Ended { ends_at_ms: *ends_at_ms, covers }))
     };
-    ended.iter().map(end).collect()
+    line.ended.iter().map(end).collect()
 }
 
 fn key(line: KeyLine) -> NotifyKey {
@@ -508,16 +548,10 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
             Record::Notified(key(key_line), entry)
         }
         Line::NotifiedGone { key: key_line } => Record::NotifiedGone(key(key_line)),
-        Line::Promised { key: key_line, group, at, firing, ended, covers } => Record::Promised(Promised {
-            key: key(key_line),
-            group_labels: Labels::from_pairs(group),
-            at_ms: at,
-            firing: set(firing)?,
-            ended: ends(&ended, &covers, at)?,
-        }),
+        Line::Promised(line) => Record::Promised(promised(line)?),
+        Line::Claimed { key: key_line } => Record::Claimed(key(key_line)),
         Line::Watched { fingerprint: text, seen, detected, counted } => {
-            let watch = watch_of(seen, detected, counted);
-            Record::Watched(fingerprint(&text)?, watch)
+            Record::Watched(fingerprint(&text)?, watch_of(seen, detected, counted))
         }
         Line::WatchGone { fingerprint: text } => Record::WatchGone(fingerprint(&text)?),
         Line::Maintenance { id, updated, window: line, ended } => {

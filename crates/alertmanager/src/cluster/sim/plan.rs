@@ -193,7 +193,8 @@ impl World {
 
     fn plan_trouble(&mut self, n_nodes: usize) {
         for _ in 0..self.rng.below(4) {
-            let (a, b) = (self.rng.any(n_nodes), self.rng.any(n_nodes));
+            let a = self.rng.any(n_nodes);
+            let b = (a + 1 + self.rng.any(n_nodes - 1)) % n_nodes;
             let at = self.rng.between(60, 900) * SECOND;
             let until = (at + self.rng.between(1, 300) * SECOND).min(CALM_FROM);
             self.at(at, Event::Cut { a, b, until });

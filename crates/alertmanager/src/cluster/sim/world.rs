@@ -12,7 +12,7 @@ use stdx::metrics::Registry;
 use super::people::{Hand, Held, Hold};
 use super::plan::Drawn;
 use super::receiver::Told;
-use super::{Broken, CALM_FROM, END, MINUTE, PEER_TIMEOUT, REPORTS_APART, Rng, SECOND, T0};
+use super::{Broken, CALM_FROM, END, Failure, MINUTE, PEER_TIMEOUT, REPORTS_APART, Rng, SECOND, T0};
 use crate::alert::Alert;
 use crate::cluster::mesh::{Mesh, MeshOptions};
 use crate::cluster::message::{Body, Identity, Message};
@@ -88,7 +88,6 @@ pub(super) struct Episode {
 }
 
 pub(super) struct World {
-    seed: u64,
     pub(super) broken: Broken,
     pub(super) rng: Rng,
     pub(super) drawn: Drawn,
@@ -148,7 +147,6 @@ impl World {
         let drawn = Drawn::draw(&mut rng);
         let config = drawn.config(broken);
         let mut world = Self {
-            seed,
             broken,
             drawn,
             now: 0,
@@ -227,13 +225,10 @@ impl World {
         self.trace.push_back(format!("{:>8.1} {text}", self.now as f64 / 1e3));
     }
 
+    /// Ends the run: a promise was broken.
     pub(super) fn fail(&self, why: &str) -> ! {
-        for line in &self.trace {
-            println!("{line}");
-        }
-        panic!(
-            "seed {}: {why} ({} managers, calm {}, loss {} %, delays to {} ms, clocks to {} s apart, broken: {:?})",
-            self.seed,
+        let why = format!(
+            "{why} ({} managers, calm {}, loss {} %, delays to {} ms, clocks to {} s apart, broken: {:?})",
             self.nodes.len(),
             self.is_calm,
             self.loss_percent,
@@ -241,6 +236,8 @@ impl World {
             2 * self.skew_max / SECOND,
             self.broken
         );
+        // Not by `panic!`, whose hook would print each of many.
+        std::panic::resume_unwind(Box::new(Failure { why, trace: self.trace.iter().cloned().collect() }))
     }
 
     fn is_cut(&self, a: usize, b: usize) -> bool {
@@ -466,9 +463,13 @@ impl World {
         if !self.nodes[idx].is_up {
             return;
         }
-        // Who lost its disk knows again what the others know, so that one of them has to be there and in reach.
+        // Who lost its disk knows again what the others know, so that one of them has to be there and in reach, and to have
+        // heard what it knew: what only one manager knows goes with its disk.
+        let mesh = &self.nodes[idx].mesh;
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != idx);
         let others_fine =
-            (0..self.nodes.len()).filter(|other| *other != idx).all(|other| self.nodes[other].is_up);
+            others.into_iter().all(|(_, other)| other.is_up && other.mesh.has_read(mesh.name()))
+                && mesh.n_queued() == 0;
         let loses_disk = loses_disk
             && others_fine
             && self.events.values().all(|event| !is_trouble(event))
