@@ -2,7 +2,7 @@
 //!
 //! In from the core as [`Note`]s, through the driver; out as lines of JSON in Alertmanager's shape. Never holds dispatch up:
 //! queues are bounded, and what does not fit is dropped and counted. What is kept and searched is the history's affair.
-//! Keys: docs/user/alert-history.md.
+//! Keys: docs/user/event-recorder.md.
 
 mod config;
 mod json;
