@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Labels, LabelsBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The label that holds `host:port`.
 pub const ADDRESS: &str = "__address__";
@@ -16,7 +16,7 @@ pub type Groups = Arc<[TargetGroup]>;
 
 /// Targets that share labels.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "GroupKeys")]
+#[serde(try_from = "GroupKeys")]
 pub struct TargetGroup {
     /// Of each target its own labels, `__address__` among them.
     pub targets: Vec<Labels>,
@@ -71,9 +71,14 @@ struct GroupKeys {
     labels: BTreeMap<String, String>,
 }
 
-impl From<GroupKeys> for TargetGroup {
-    fn from(keys: GroupKeys) -> Self {
-        Self { labels: Labels::from_pairs(&keys.labels), ..Self::of_addresses(keys.targets) }
+impl TryFrom<GroupKeys> for TargetGroup {
+    type Error = &'static str;
+
+    fn try_from(keys: GroupKeys) -> Result<Self, Self::Error> {
+        if keys.labels.contains_key("") {
+            return Err("\"\" is not a valid label name");
+        }
+        Ok(Self { labels: Labels::from_pairs(&keys.labels), ..Self::of_addresses(keys.targets) })
     }
 }
 
@@ -94,14 +99,31 @@ pub fn surrounded(values: &[String], separator: &str) -> String {
     format!("{separator}{}{separator}", values.join(separator))
 }
 
+/// The entries of a kind of discovery, of which none may be without anything.
+///
+/// # Errors
+/// As the format's, and for such an entry.
+pub fn read_sections<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    whole_entries(deserializer, "empty or null section")
+}
+
 /// `static_configs`, of which none may be empty.
 ///
 /// # Errors
-/// As the format's, and for an entry without anything.
-pub fn read_static<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<TargetGroup>, D::Error> {
-    let entries: Option<Vec<Option<TargetGroup>>> = Option::deserialize(deserializer)?;
-    let entries: Option<Vec<TargetGroup>> = entries.unwrap_or_default().into_iter().collect();
-    entries.ok_or_else(|| serde::de::Error::custom("empty or null section in static_configs"))
+/// As [`read_sections`].
+pub fn read_static<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TargetGroup>, D::Error> {
+    whole_entries(deserializer, "empty or null section in static_configs")
+}
+
+fn whole_entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+    why: &str,
+) -> Result<Vec<T>, D::Error> {
+    let entries: Option<Vec<Option<T>>> = Option::deserialize(deserializer)?;
+    let entries: Option<Vec<T>> = entries.unwrap_or_default().into_iter().collect();
+    entries.ok_or_else(|| serde::de::Error::custom(why))
 }
 
 /// `a/b c` → `a_b_c`: what names of tags, labels and keys become in the name of a label.
@@ -127,6 +149,7 @@ mod tests {
         assert_eq!(group.addresses().collect::<Vec<_>>(), ["a:1", "b:2"]);
         assert_eq!(group.merged(&group.targets[1]).build().to_string(), r#"{__address__="b:2", x="y"}"#);
         assert!(serde_json::from_str::<TargetGroup>(r#"{"target": []}"#).is_err());
+        assert!(serde_json::from_str::<TargetGroup>(r#"{"labels": {"": "x"}}"#).is_err());
         assert_eq!(
             serde_json::from_str::<TargetGroup>(r#"{"targets": null}"#).unwrap(),
             TargetGroup::default()

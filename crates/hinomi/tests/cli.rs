@@ -186,11 +186,34 @@ fn configurations_are_judged_as_prometheus_judges_them() {
     let empty = "scrape_configs: [{job_name: j, static_configs: [{targets: ['']}]}]";
     check(empty, 1, "instance 0 in group 0: no address");
     check("global: {sample_limit: 1e6, metric_name_escaping_scheme: ''}\n", 0, "");
-    check(
-        "global: {sample_limit: 1.5}\n",
-        1,
-        "a.yml:1:10: invalid value of type floating point, expected a whole number",
-    );
+    check("global: {sample_limit: 1.5}\n", 0, "");
+    check("global: {sample_limit: -1}\n", 1, "a.yml:1:24: cannot read this number as u64");
+    check("scrape_configs: [{job_name: j, honor_labels: 'true'}]\n", 1, "cannot read text as a boolean");
+    check("scrape_configs: [{job_name: j, ec2_sd_configs: [~]}]\n", 1, "empty or null section");
+    check("scrape_configs: [{job_name: j, scheme: HTTPS, static_configs: [{targets: ['a:1']}]}]\n", 0, "");
+    check("scrape_config_files: [nope.yml]\nglobal: {external_labels: {a: ~}}\n", 0, "");
+    let two = "global: {}\n---\nscrape_configs: [{nope: 1}]\n";
+    check(two, 0, "a.yml:2: only the first YAML document is read");
+}
+
+#[test]
+fn rules_are_judged_by_the_features_that_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let rules = write("r.yml", "groups: [~, {name: g, rules: [~, {record: r, expr: 'limitk(1, up)'}]}]\n");
+    let config = write("p.yml", "rule_files: [r.yml]\n");
+    let refused = "r.yml: group \"g\", rule 1, \"r\": could not parse expression: 1:1: parse error: limitk() is experimental";
+    for (command, file) in [("rules", &rules), ("config", &config)] {
+        let (code, out, err) = run(&["check", command, file]);
+        assert!(code == 1 && format!("{out}{err}").contains(refused), "{out}{err}");
+        let (code, out, err) =
+            run(&["check", "--enable-feature=promql-experimental-functions", command, file]);
+        assert_eq!(code, 0, "{command}: {out}{err}");
+    }
 }
 
 #[test]

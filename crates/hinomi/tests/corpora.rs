@@ -33,7 +33,6 @@ const DIFFERENCES: &[(&str, bool, &str)] = &[
         true,
         "the API server judges selectors",
     ),
-    ("rules/fixtures/rules_multi_doc.yaml", false, "a second document would be ignored"),
     ("model/rulefmt/testdata/legacy_validation_annotation.bad.yaml", true, "bad under legacy names only"),
 ];
 

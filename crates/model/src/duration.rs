@@ -136,8 +136,9 @@ impl fmt::Display for Duration {
 
 impl<'de> serde::Deserialize<'de> for Duration {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        // Through Option: a key without a value is no duration at all, as in Go.
+        let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.map_or(Ok(Self::default()), |text| text.parse()).map_err(serde::de::Error::custom)
     }
 }
 

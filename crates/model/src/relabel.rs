@@ -10,10 +10,11 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use md5::{Digest as _, Md5};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::labels::{Labels, LabelsBuilder, is_legacy_label_name, quoted};
 use crate::regex::{Regex, RegexError};
+use crate::yaml::null_as_empty;
 
 /// Between the values of several source labels, unless a rule says otherwise.
 pub const DEFAULT_SEPARATOR: &str = ";";
@@ -263,7 +264,7 @@ struct Raw {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     separator: Option<String>,
     /// Named but null means the empty expression, as in Prometheus.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "null_as_empty", skip_serializing_if = "Option::is_none")]
     regex: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     modulus: Option<u64>,
@@ -271,12 +272,8 @@ struct Raw {
     target_label: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replacement: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "null_as_empty", skip_serializing_if = "Option::is_none")]
     action: Option<String>,
-}
-
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Some(Option::<String>::deserialize(deserializer)?.unwrap_or_default()))
 }
 
 impl TryFrom<Raw> for RelabelConfig {

@@ -174,6 +174,7 @@ net::with_http_keys! {
 struct RemoteWriteKeys {
     url: Option<String>,
     name: Option<String>,
+    #[serde(deserialize_with = "model::yaml::null_as_empty")]
     protobuf_message: Option<MessageName>,
     remote_timeout: Option<Duration>,
     headers: Option<BTreeMap<String, String>>,

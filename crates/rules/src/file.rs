@@ -10,7 +10,7 @@ use model::labels::{METRIC_NAME, quoted};
 use model::yaml::{YamlError, null_as_default};
 use model::{Duration, Labels};
 use promql::Expr;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 use crate::alerting::{NO_DATA_FOR_MS, NoData, NoDataSpec};
@@ -125,7 +125,7 @@ impl GroupSpec {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawFile {
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "without_nulls")]
     groups: Vec<RawGroup>,
 }
 
@@ -140,7 +140,7 @@ struct RawGroup {
     limit: i64,
     #[serde(default, deserialize_with = "null_as_default")]
     labels: BTreeMap<String, Spanned<String>>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "without_nulls")]
     rules: Vec<Spanned<RawRule>>,
 }
 
@@ -165,6 +165,14 @@ struct RawRule {
 struct RawOwn {
     no_data: Option<String>,
     no_data_for: Option<Duration>,
+}
+
+/// Elements without a value are none, as in Go's yaml.v3.
+fn without_nulls<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let elements = Option::<Vec<Option<T>>>::deserialize(deserializer)?;
+    Ok(elements.into_iter().flatten().flatten().collect())
 }
 
 /// Reads one file. `file` names it, in errors and in the API.

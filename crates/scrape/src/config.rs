@@ -219,7 +219,8 @@ impl TryFrom<JobKeys> for ScrapeConfigFile {
             return Err(ScrapeConfigError::TimeoutAboveInterval { job: job.to_owned() }.to_string());
         }
         match keys.scheme.as_deref() {
-            None | Some("" | "http" | "https") => {}
+            None | Some("") => {}
+            Some(scheme) if http_scheme(scheme).is_some() => {}
             Some(other) => return Err(format!("scheme must be http or https, not {other:?}")),
         }
         if let Some(protocols) = keys.scrape_protocols.take() {
@@ -238,6 +239,11 @@ impl TryFrom<JobKeys> for ScrapeConfigFile {
         let http = keys.take_http()?;
         Ok(Self { keys, sd, http })
     }
+}
+
+/// What is spoken, in small letters: `HTTPS` means the same, as in every URL.
+pub(crate) fn http_scheme(scheme: &str) -> Option<&'static str> {
+    ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 /// One job, complete.
@@ -613,7 +619,8 @@ impl std::str::FromStr for ByteSize {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map_or(Ok(Self::default()), |text| text.parse()).map_err(serde::de::Error::custom)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use model::Duration;
 use model::relabel::RelabelConfig;
-use model::yaml::{empty_as_none, null_as_default, whole};
+use model::yaml::{empty_as_none, null_as_default};
 use serde::Deserialize;
 
 use crate::config::{ByteSize, EscapingScheme, ScrapeProtocol, ValidationScheme};
@@ -31,17 +31,11 @@ pub(crate) mod global {
         #[serde(deserialize_with = "null_as_default")]
         pub(crate) scrape_failure_log_file: String,
         pub(crate) body_size_limit: Option<ByteSize>,
-        #[serde(deserialize_with = "whole")]
         pub(crate) sample_limit: Option<u64>,
-        #[serde(deserialize_with = "whole")]
         pub(crate) target_limit: Option<u64>,
-        #[serde(deserialize_with = "whole")]
         pub(crate) label_limit: Option<u64>,
-        #[serde(deserialize_with = "whole")]
         pub(crate) label_name_length_limit: Option<u64>,
-        #[serde(deserialize_with = "whole")]
         pub(crate) label_value_length_limit: Option<u64>,
-        #[serde(deserialize_with = "whole")]
         pub(crate) keep_dropped_targets: Option<u64>,
         #[serde(deserialize_with = "empty_as_none")]
         pub(crate) metric_name_validation_scheme: Option<ValidationScheme>,
@@ -78,17 +72,11 @@ pub(crate) mod job {
             pub(crate) track_timestamps_staleness: Option<bool>,
             pub(crate) enable_compression: Option<bool>,
             pub(crate) body_size_limit: Option<ByteSize>,
-            #[serde(deserialize_with = "whole")]
             pub(crate) sample_limit: Option<u64>,
-            #[serde(deserialize_with = "whole")]
             pub(crate) target_limit: Option<u64>,
-            #[serde(deserialize_with = "whole")]
             pub(crate) label_limit: Option<u64>,
-            #[serde(deserialize_with = "whole")]
             pub(crate) label_name_length_limit: Option<u64>,
-            #[serde(deserialize_with = "whole")]
             pub(crate) label_value_length_limit: Option<u64>,
-            #[serde(deserialize_with = "whole")]
             pub(crate) keep_dropped_targets: Option<u64>,
             #[serde(deserialize_with = "empty_as_none")]
             pub(crate) metric_name_validation_scheme: Option<ValidationScheme>,
@@ -100,7 +88,6 @@ pub(crate) mod job {
             pub(crate) scrape_classic_histograms: Option<bool>,
             pub(crate) scrape_native_histograms: Option<bool>,
             pub(crate) convert_classic_histograms_to_nhcb: Option<bool>,
-            #[serde(deserialize_with = "whole")]
             pub(crate) native_histogram_bucket_limit: Option<u64>,
             pub(crate) native_histogram_min_bucket_factor: Option<f64>,
             #[serde(deserialize_with = "null_as_default")]

@@ -9,7 +9,7 @@ use model::relabel;
 use model::{Duration, Labels};
 use url::Url;
 
-use crate::config::ScrapeConfig;
+use crate::config::{ScrapeConfig, http_scheme};
 use crate::natives::HistogramPolicy;
 use crate::schedule::fnv1a;
 
@@ -165,9 +165,9 @@ fn finish(config: &ScrapeConfig, labels: &Labels, address: &str) -> Result<Finis
         ));
     }
     let scheme = labels.get("__scheme__").unwrap_or("http");
-    if !matches!(scheme, "http" | "https") {
+    let Some(scheme) = http_scheme(scheme) else {
         return Err(format!("scheme must be http or https, not {scheme:?}"));
-    }
+    };
     let mut url =
         Url::parse(&format!("{scheme}://{address}")).map_err(|err| format!("{address:?}: {err}"))?;
     url.set_path(labels.get("__metrics_path__").unwrap_or_default());

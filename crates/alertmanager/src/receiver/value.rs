@@ -110,7 +110,7 @@ pub(crate) struct GoDuration(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for GoDuration {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(Self::default()) };
         go_duration(&text).map(Self).ok_or_else(|| {
             serde::de::Error::custom(format!("time: invalid duration {}", model::labels::quoted(&text)))
         })

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::{Deserialize, Deserializer};
 
 /// How names of OpenTelemetry become names of Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -54,9 +55,16 @@ impl Default for OtlpConfig {
     }
 }
 
+/// An empty one is the default, as in Prometheus.
+fn strategy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Strategy>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?.filter(|name| !name.is_empty());
+    name.map(|name| Strategy::deserialize(name.into_deserializer())).transpose()
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct OtlpKeys {
+    #[serde(deserialize_with = "strategy")]
     translation_strategy: Option<Strategy>,
     promote_all_resource_attributes: Option<bool>,
     promote_resource_attributes: Option<Vec<String>>,

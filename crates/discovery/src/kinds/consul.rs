@@ -55,6 +55,7 @@ net::with_http_keys! {
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
     struct Keys {
+        #[serde(deserialize_with = "model::yaml::null_as_empty")]
         server: Option<String>,
         path_prefix: Option<String>,
         token: Option<Secret>,

@@ -42,6 +42,7 @@ net::with_http_keys! {
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
     struct Keys {
+        #[serde(deserialize_with = "model::yaml::null_as_empty")]
         role: Option<String>,
         port: Option<u16>,
         refresh_interval: Option<Duration>,

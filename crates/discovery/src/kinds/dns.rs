@@ -49,6 +49,7 @@ struct Keys {
     names: Vec<String>,
     refresh_interval: Option<Duration>,
     #[serde(rename = "type")]
+    #[serde(deserialize_with = "model::yaml::null_as_empty")]
     record_type: Option<String>,
     port: Option<u16>,
 }

@@ -167,7 +167,7 @@ macro_rules! table {
                     #[serde(deserialize_with = "discovery::group::read_static")]
                     static_configs: Vec<$crate::TargetGroup>,
                     $(
-                        #[serde(deserialize_with = "model::yaml::null_as_default")]
+                        #[serde(deserialize_with = "discovery::group::read_sections")]
                         $key: Vec<$crate::kinds::$module::Config>,
                     )*
                     $(

@@ -77,6 +77,7 @@ struct Keys {
     port: Option<u16>,
     all_tenants: Option<bool>,
     tls_config: Option<TlsConfig>,
+    #[serde(deserialize_with = "model::yaml::null_as_empty")]
     availability: Option<String>,
 }
 

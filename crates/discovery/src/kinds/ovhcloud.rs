@@ -51,6 +51,7 @@ enum Service {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Keys {
+    #[serde(deserialize_with = "model::yaml::null_as_empty")]
     endpoint: Option<String>,
     application_key: String,
     application_secret: Secret,

@@ -50,7 +50,9 @@ net::with_http_keys! {
     #[serde(default, deny_unknown_fields)]
     struct Keys {
         project_id: String,
+        #[serde(deserialize_with = "model::yaml::null_as_empty")]
         api_url: Option<String>,
+        #[serde(deserialize_with = "model::yaml::null_as_empty")]
         zone: Option<String>,
         access_key: String,
         secret_key: Secret,

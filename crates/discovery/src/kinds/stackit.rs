@@ -54,6 +54,7 @@ net::with_http_keys! {
         project: String,
         refresh_interval: Option<Duration>,
         port: Option<u16>,
+        #[serde(deserialize_with = "model::yaml::null_as_empty")]
         region: Option<String>,
         endpoint: Option<String>,
         service_account_key: Secret,

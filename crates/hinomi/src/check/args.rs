@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::Duration;
 
+use crate::flags::Features;
 use crate::http::{self, Access};
 
 /// What to check.
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(super) is_syntax_only: bool,
     /// As an agent would read it.
     pub(super) is_agent: bool,
+    /// What rules may use.
+    pub(super) language: promql::Features,
     pub(super) ignores_unknown: bool,
     pub(super) lint: Lint,
     pub(super) is_json: bool,
@@ -45,6 +48,8 @@ pub(crate) struct Config {
 pub(crate) struct Rules {
     /// None for standard input.
     pub(super) files: Vec<PathBuf>,
+    /// What rules may use.
+    pub(super) language: promql::Features,
     pub(super) ignores_unknown: bool,
     pub(super) lint: Lint,
     pub(super) is_json: bool,
@@ -187,21 +192,21 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
         let files = matches.get_many::<PathBuf>("files").into_iter().flatten();
         files.cloned().collect::<Vec<_>>()
     };
+    let features = || {
+        let features = matches.get_many::<String>("enable-feature").into_iter().flatten();
+        features.cloned().collect::<Vec<_>>()
+    };
     let is_json = || matches.get_one::<String>("format").is_some_and(|format| format == "json");
     match name {
         "rules" => CheckArgs::Rules(Rules {
             files: files(),
+            language: language(&features()),
             ignores_unknown: matches.get_flag("ignore-unknown-fields"),
             lint: parse_lint(matches),
             is_json: is_json(),
         }),
         "alertmanager" => {
-            let features = matches.get_many::<String>("enable-feature").into_iter().flatten();
-            CheckArgs::Alertmanager {
-                files: files(),
-                features: features.cloned().collect(),
-                is_json: is_json(),
-            }
+            CheckArgs::Alertmanager { files: files(), features: features(), is_json: is_json() }
         }
         "web-config" => CheckArgs::WebConfig { files: files(), is_json: is_json() },
         "metrics" => CheckArgs::Metrics(Metrics {
@@ -228,11 +233,17 @@ pub(crate) fn parse(sub: &ArgMatches) -> CheckArgs {
             files: files(),
             is_syntax_only: matches.get_flag("syntax-only"),
             is_agent: matches.get_flag("agent"),
+            language: language(&features()),
             ignores_unknown: matches.get_flag("ignore-unknown-fields"),
             lint: parse_lint(matches),
             is_json: is_json(),
         }),
     }
+}
+
+/// Names that are not of the language are for other commands of the same script.
+fn language(features: &[String]) -> promql::Features {
+    Features::parse(features).map(|(features, _)| features.language).unwrap_or_default()
 }
 
 fn parse_lint(matches: &ArgMatches) -> Lint {

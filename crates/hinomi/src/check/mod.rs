@@ -20,7 +20,7 @@ use net::WebConfig;
 
 use self::args::{CheckArgs, Config as ConfigArgs, Lint};
 use self::report::Report;
-use crate::config::{Config, Depth};
+use crate::config::{Config, Depth, beyond_language};
 
 /// Exit code for what can be used and yet is odd. From promtool.
 const LINT: u8 = 3;
@@ -70,6 +70,7 @@ fn config(file: &Path, args: &ConfigArgs) -> Report {
     }
     report.found("scrape configurations", config.jobs.len());
     report.found("rules", rules::count(&config.groups));
+    report.errors.extend(beyond_language(&config.groups, args.language));
     for job in &config.jobs {
         report.errors.extend(files::targets_of(job));
         report.errors.extend(files::keys_of(job, args.is_syntax_only));

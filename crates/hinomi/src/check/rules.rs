@@ -8,7 +8,7 @@ use ::rules::{GroupSpec, RuleSpec};
 
 use super::args::Rules;
 use super::report::Report;
-use crate::config::{ConfigErrors, Depth, read_rules, rules_in};
+use crate::config::{ConfigErrors, Depth, RuleFile, beyond_language, read_rules, rules_in};
 
 /// Largest rule file on standard input, in bytes: as of files. Chosen.
 const STDIN_BYTES_MAX: u64 = 64 << 20;
@@ -23,18 +23,20 @@ pub(super) fn check(args: &Rules) -> Vec<Report> {
     args.files.iter().map(one).collect()
 }
 
-fn from_stdin(depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
+fn from_stdin(depth: Depth) -> Result<RuleFile, ConfigErrors> {
     let mut text = String::new();
     let read = std::io::stdin().take(STDIN_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|err| ConfigErrors(vec![format!("standard input: {err}")]))?;
     rules_in("standard input", text, depth)
 }
 
-fn report(name: String, groups: Result<Vec<GroupSpec>, ConfigErrors>, args: &Rules) -> Report {
+fn report(name: String, file: Result<RuleFile, ConfigErrors>, args: &Rules) -> Report {
     let mut report = Report::new(name);
-    match groups {
-        Ok(groups) => {
+    match file {
+        Ok((groups, unread)) => {
+            report.warnings.extend(unread);
             report.found("rules", count(&groups));
+            report.errors = beyond_language(&groups, args.language);
             if args.lint.duplicate_rules {
                 report.lints = duplicates(&groups);
             }

@@ -20,6 +20,9 @@ use stdx::{Dir, DiskDir};
 
 use file::{ConfigFile, NamedFiles, ScrapeFile};
 
+/// The key of the file that names files of rules.
+const RULE_FILES: &str = "rule_files";
+
 /// What runs without a file.
 const WITHOUT_FILE: &str = "\
 global:
@@ -160,7 +163,7 @@ impl Config {
             let dir = path.parent().unwrap_or(Path::new(""));
             let mut found = Findings::default();
             for (key, patterns) in
-                [("scrape_config_files", &file.scrape_config_files), ("rule_files", &file.rule_files)]
+                [("scrape_config_files", &file.scrape_config_files), (RULE_FILES, &file.rule_files)]
             {
                 for path in expand(key, patterns, dir, &disk, &mut found) {
                     path.hash(&mut hasher);
@@ -185,7 +188,8 @@ impl Config {
         let file: ConfigFile = yaml::parse(name, text)?;
         let is_read = |_: &PathBuf| depth != Depth::Syntax;
         let (shown, mut found) = (show::masked(name, text)?, Findings::default());
-        let (mut jobs, mut groups) = (beside(file.scrape_configs, dir), Vec::new());
+        found.warnings.extend(unread(name, text));
+        let mut jobs = beside(file.scrape_configs, dir);
         let more = expand("scrape_config_files", &file.scrape_config_files, dir, disk, &mut found);
         let sections = sections(name, text, &more, disk);
         for path in more.into_iter().filter(is_read) {
@@ -194,13 +198,8 @@ impl Config {
                 Err(why) => found.errors.push(why),
             }
         }
-        let named = expand("rule_files", &file.rule_files, dir, disk, &mut found);
-        for path in named.into_iter().filter(is_read) {
-            match rule_groups(disk, &path, depth) {
-                Ok(more) => groups.extend(more),
-                Err(errors) => found.errors.extend(errors.0),
-            }
-        }
+        let named = expand(RULE_FILES, &file.rule_files, dir, disk, &mut found);
+        let groups = found.groups(named.into_iter().filter(is_read), disk, depth);
         let jobs = scrape::config::resolve(jobs, &file.global).unwrap_or_else(|err| {
             found.errors.push(format!("{name}: {err}"));
             Vec::new()
@@ -317,8 +316,8 @@ fn expand(key: &str, patterns: &[String], dir: &Path, disk: &dyn Dir, found: &mu
         let full = dir.join(pattern).display().to_string();
         let files: Vec<_> =
             discovery::glob::glob(disk, &full).into_iter().filter(|path| disk.exists(path)).collect();
-        // A pattern that fits nothing yet is usual: conf.d/*.yml.
-        if files.is_empty() && !pattern.contains('*') {
+        // A pattern that fits nothing yet is usual: conf.d/*.yml. Of jobs, so is a file, as in Prometheus.
+        if files.is_empty() && !pattern.contains('*') && key == RULE_FILES {
             found.missing.push(format!("{key}: {full} names no file that is there"));
         }
         paths.extend(files);
@@ -339,6 +338,28 @@ struct Findings {
     missing: Vec<String>,
 }
 
+impl Findings {
+    /// The groups of these files.
+    fn groups(
+        &mut self,
+        paths: impl Iterator<Item = PathBuf>,
+        disk: &dyn Dir,
+        depth: Depth,
+    ) -> Vec<GroupSpec> {
+        let mut groups = Vec::new();
+        for path in paths {
+            match rule_groups(disk, &path, depth) {
+                Ok((more, unread)) => {
+                    groups.extend(more);
+                    self.warnings.extend(unread);
+                }
+                Err(errors) => self.errors.extend(errors.0),
+            }
+        }
+        groups
+    }
+}
+
 /// Reads a file of `scrape_config_files`.
 fn scrape_file(disk: &dyn Dir, path: &Path) -> Result<ScrapeFile, String> {
     let shown = path.display().to_string();
@@ -347,23 +368,52 @@ fn scrape_file(disk: &dyn Dir, path: &Path) -> Result<ScrapeFile, String> {
 }
 
 /// Reads one rule file.
-pub(crate) fn read_rules(path: &Path, depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
+pub(crate) fn read_rules(path: &Path, depth: Depth) -> Result<RuleFile, ConfigErrors> {
     rule_groups(&DiskDir::anywhere(), path, depth)
 }
 
-fn rule_groups(disk: &dyn Dir, path: &Path, depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
+/// The groups, and what of the file is read over.
+pub(crate) type RuleFile = (Vec<GroupSpec>, Option<String>);
+
+fn rule_groups(disk: &dyn Dir, path: &Path, depth: Depth) -> Result<RuleFile, ConfigErrors> {
     let name = path.display().to_string();
     let text = read(disk, path).map_err(|why| ConfigErrors(vec![format!("{name}: {why}")]))?;
     rules_in(&name, text, depth)
 }
 
 /// The rules in the text of a file.
-pub(crate) fn rules_in(name: &str, mut text: String, depth: Depth) -> Result<Vec<GroupSpec>, ConfigErrors> {
+pub(crate) fn rules_in(name: &str, mut text: String, depth: Depth) -> Result<RuleFile, ConfigErrors> {
+    let unread = unread(name, &text);
     if depth == Depth::KnownFields {
         text = known_fields(name, &text).map_err(|why| ConfigErrors(vec![why]))?;
     }
     let groups = rules::parse_file(name, &text);
-    groups.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
+    let groups = groups.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))?;
+    Ok((groups, unread))
+}
+
+/// A document behind the first, which nobody reads, there neither.
+fn unread(name: &str, text: &str) -> Option<String> {
+    let (line, _) = yaml::second_document(text)?;
+    Some(format!(
+        "{name}:{line}: only the first YAML document is read: what follows belongs into a file of its own"
+    ))
+}
+
+/// What rules use of the language that is off, in Prometheus' words.
+pub(crate) fn beyond_language(groups: &[GroupSpec], features: promql::Features) -> Vec<String> {
+    let rules = groups.iter().flat_map(|group| group.rules.iter().enumerate().map(move |at| (group, at)));
+    let beyond = rules.filter_map(|(group, (idx, rule))| {
+        let err = features.check(&rule.expr().expr).err()?;
+        Some(format!(
+            "{}: group {:?}, rule {}, {:?}: could not parse expression: {err}",
+            group.file,
+            group.name,
+            idx + 1,
+            rule.name()
+        ))
+    });
+    beyond.collect()
 }
 
 /// A rule file without the keys that are not known. JSON is YAML as well; places in errors are lost.

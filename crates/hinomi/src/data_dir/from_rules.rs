@@ -56,7 +56,7 @@ pub(super) fn run(args: &FromRules) -> Result<()> {
     }
     let mut groups = Vec::new();
     for file in &args.files {
-        groups.extend(read_rules(file, Depth::AllFiles)?);
+        groups.extend(read_rules(file, Depth::AllFiles)?.0);
     }
     let end_ms = args.end_ms.unwrap_or_else(|| SystemClock::new().now_ms() - END_AGO.as_millis() as i64);
     if args.start_ms > end_ms {

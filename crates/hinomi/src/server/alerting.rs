@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use rules::{AlertSink, BuiltinRules, Env, Notifier, NotifierOptions};
 use stdx::dir::DiskDir;
 use tokio::task::JoinHandle;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Base;
 use super::samples::StoreSamples;
 use crate::cluster;
-use crate::config::Config;
+use crate::config::{Config, beyond_language};
 use crate::flags::Values;
 use crate::manager::compose;
 
@@ -115,7 +115,9 @@ impl Alerting {
         if config.own.builtin_rules {
             groups.extend(BuiltinRules::groups(&config.own.builtin_disabled));
         }
-        check_language(&groups, engine.options().features)?;
+        if let Some(why) = beyond_language(&groups, engine.options().features).into_iter().next() {
+            bail!(why);
+        }
         let options = rules::Options {
             engine,
             external_labels: config.global.external_labels.clone(),
@@ -169,18 +171,6 @@ impl Alerting {
         let _ = self.notifier_task.await;
         self.alertmanager.shutdown().await;
     }
-}
-
-/// Refuses rules that use a part of the language that is off.
-fn check_language(groups: &[rules::GroupSpec], features: promql::Features) -> Result<()> {
-    for group in groups {
-        for rule in &group.rules {
-            features
-                .check(&rule.expr().expr)
-                .map_err(|err| anyhow!("group {:?}, rule {:?}: {err}", group.name, rule.name()))?;
-        }
-    }
-    Ok(())
 }
 
 /// The configuration of the Alertmanager inside: the flag's file, else the configuration's, else what comes built in.
