@@ -25,6 +25,9 @@ pub struct TimeSeries {
 }
 
 /// A request of version 1.0, not compressed.
+///
+/// A series' exemplars come behind its histograms, in a message of their own: Prometheus 3.14 reads those of one message before its
+/// histograms, and drops exemplars of a series that it does not know yet.
 #[must_use]
 pub fn encode_v1(series: &[TimeSeries]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -34,13 +37,18 @@ pub fn encode_v1(series: &[TimeSeries]) -> Vec<u8> {
         for sample in &series.samples {
             put_sample(&mut message, 2, &Sample { start_ms: 0, ..*sample });
         }
+        for (t_ms, _, histogram) in &series.histograms {
+            put_field(&mut message, 4, &encode_histogram(*t_ms, 0, histogram));
+        }
+        if !series.histograms.is_empty() && !series.exemplars.is_empty() {
+            put_field(&mut out, 1, &message);
+            message.clear();
+            put_label_pairs(&mut message, &series.labels);
+        }
         for exemplar in &series.exemplars {
             let mut inner = Vec::new();
             put_label_pairs(&mut inner, &exemplar.labels);
             put_exemplar(&mut message, 3, inner, exemplar);
-        }
-        for (t_ms, _, histogram) in &series.histograms {
-            put_field(&mut message, 4, &encode_histogram(*t_ms, 0, histogram));
         }
         put_field(&mut out, 1, &message);
     }

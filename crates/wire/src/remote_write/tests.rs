@@ -42,7 +42,13 @@ fn read_v1(message: &[u8]) -> Result<Vec<TimeSeries>, DecodeError> {
                 assert_eq!(parts.n_samples as usize, series.samples.len());
                 assert!(parts.n_histograms as usize >= series.histograms.len());
                 assert!(parts.n_exemplars as usize >= series.exemplars.len());
-                all.push(series);
+                // Exemplars stand behind their histograms, in a message of their own.
+                match all.last_mut().filter(|last: &&mut TimeSeries| last.labels == series.labels) {
+                    Some(last) if parts.n_samples + parts.n_histograms == 0 => {
+                        last.exemplars = series.exemplars;
+                    }
+                    _ => all.push(series),
+                }
             }
         }
     }
@@ -435,4 +441,23 @@ fn finer_schemas_are_brought_down_to_8() {
     assert_eq!(coarse.schema, 8);
     assert_eq!(coarse.positive_buckets, [3.0, 12.0, 16.0]);
     assert_eq!(coarse.positive_spans, [Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }]);
+}
+
+#[test]
+fn in_version_1_exemplars_come_behind_the_histograms_of_their_series() {
+    let exemplar = Exemplar { labels: Labels::from_pairs([("trace_id", "a")]), value: 1.0, t_ms: 5 };
+    let series = TimeSeries {
+        labels: Labels::from_pairs([("__name__", "h")]),
+        histograms: vec![(5, 0, integer_histogram())],
+        exemplars: vec![exemplar],
+        ..TimeSeries::default()
+    };
+    let message = encode_v1(std::slice::from_ref(&series));
+    let mut request = RequestV1::new(&message);
+    let mut parts = Vec::new();
+    while let Some(item) = request.next().unwrap() {
+        let Item::Series(view) = item else { panic!("series only") };
+        parts.push((view.parts().n_histograms, view.parts().n_exemplars));
+    }
+    assert_eq!(parts, [(1, 0), (0, 1)]);
 }
