@@ -2,6 +2,8 @@
 //!
 //! Core Services and Identity APIs of 2016-09-18, with Oracle's request signature (an RSA signature of date, target and host).
 
+mod principal;
+
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use stdx::clock::Clock;
 use stdx::dir::Dir;
 use url::{Position, Url};
 
+use self::principal::Session;
 use super::Kind;
 use super::cloud::{Target, items, pairs, text, texts};
 use crate::SdError;
@@ -34,12 +37,7 @@ const PAUSE: StdDuration = StdDuration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Keys")]
 pub struct Config {
-    tenancy: String,
-    user: String,
-    fingerprint: String,
-    key_file: PathBuf,
-    key_passphrase: Secret,
-    key_passphrase_file: Option<PathBuf>,
+    credential: Credential,
     compartments: Vec<String>,
     port: u16,
     refresh_interval: Duration,
@@ -49,10 +47,30 @@ pub struct Config {
     identity: String,
 }
 
+/// Who asks.
+#[derive(Debug, Clone, PartialEq)]
+enum Credential {
+    /// A user with a key that is registered there.
+    ApiKey(ApiKey),
+    /// This machine, which Oracle knows.
+    Machine(principal::Places),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct ApiKey {
+    tenancy: String,
+    user: String,
+    fingerprint: String,
+    key_file: PathBuf,
+    key_passphrase: Secret,
+    key_passphrase_file: Option<PathBuf>,
+}
+
 net::with_http_keys! {
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
     struct Keys {
+        #[serde(deserialize_with = "model::yaml::null_as_empty")]
         auth: Option<String>,
         tenancy: String,
         user: String,
@@ -74,25 +92,25 @@ impl TryFrom<Keys> for Config {
         let require =
             |is_there: bool, what: &str| if is_there { Ok(()) } else { Err(format!("oci_sd: {what}")) };
         require(!keys.region.is_empty(), "region is required")?;
-        match keys.auth.as_deref().unwrap_or("api_key") {
-            "api_key" => {}
+        let auth = keys.auth.take().unwrap_or_else(|| "api_key".to_owned());
+        let key = ApiKey::of(&mut keys);
+        let credential = match auth.as_str() {
+            "api_key" => {
+                key.check().map_err(|what| format!("oci_sd: {what}"))?;
+                Credential::ApiKey(key)
+            }
             "instance_principal" => {
-                return Err("auth: instance_principal is not served yet: use api_key".to_owned());
+                require(
+                    key.is_empty(),
+                    "instance_principal auth must not have tenancy, user, fingerprint, key_file, key_passphrase, or key_passphrase_file set",
+                )?;
+                Credential::Machine(principal::Places::default())
             }
             other => {
                 let known = "expected \"api_key\" or \"instance_principal\"";
                 return Err(format!("oci_sd: unknown auth method {other:?}, {known}"));
             }
-        }
-        require(!keys.tenancy.is_empty(), "api_key auth requires tenancy")?;
-        require(!keys.user.is_empty(), "api_key auth requires user")?;
-        require(!keys.fingerprint.is_empty(), "api_key auth requires fingerprint")?;
-        require(!keys.key_file.as_os_str().is_empty(), "api_key auth requires key_file")?;
-        let key_passphrase_file = keys.key_passphrase_file.take().filter(|file| !file.as_os_str().is_empty());
-        require(
-            keys.key_passphrase.is_empty() || key_passphrase_file.is_none(),
-            "at most one of key_passphrase and key_passphrase_file must be configured",
-        )?;
+        };
         let compartments = keys.compartments.take().unwrap_or_default();
         if let Some(i) = compartments.iter().position(String::is_empty) {
             return Err(format!("oci_sd: compartments[{i}] must not be empty"));
@@ -105,13 +123,62 @@ impl TryFrom<Keys> for Config {
             port: keys.port.unwrap_or(80),
             refresh_interval: super::interval(keys.refresh_interval, 60)?,
             http: keys.take_http()?,
-            tenancy: keys.tenancy,
-            user: keys.user,
-            fingerprint: keys.fingerprint,
-            key_file: keys.key_file,
-            key_passphrase: keys.key_passphrase,
-            key_passphrase_file,
+            credential,
         })
+    }
+}
+
+impl ApiKey {
+    fn of(keys: &mut Keys) -> Self {
+        let take = std::mem::take::<String>;
+        Self {
+            tenancy: take(&mut keys.tenancy),
+            user: take(&mut keys.user),
+            fingerprint: take(&mut keys.fingerprint),
+            key_file: std::mem::take(&mut keys.key_file),
+            key_passphrase: std::mem::take(&mut keys.key_passphrase),
+            key_passphrase_file: keys.key_passphrase_file.take().filter(|file| !file.as_os_str().is_empty()),
+        }
+    }
+
+    /// What is missing, or too much.
+    fn check(&self) -> Result<(), &'static str> {
+        let require = |is_there: bool, what| if is_there { Ok(()) } else { Err(what) };
+        require(!self.tenancy.is_empty(), "api_key auth requires tenancy")?;
+        require(!self.user.is_empty(), "api_key auth requires user")?;
+        require(!self.fingerprint.is_empty(), "api_key auth requires fingerprint")?;
+        require(!self.key_file.as_os_str().is_empty(), "api_key auth requires key_file")?;
+        require(
+            self.key_passphrase.is_empty() || self.key_passphrase_file.is_none(),
+            "at most one of key_passphrase and key_passphrase_file must be configured",
+        )
+    }
+
+    fn is_empty(&self) -> bool {
+        [&self.tenancy, &self.user, &self.fingerprint].into_iter().all(String::is_empty)
+            && self.key_file.as_os_str().is_empty()
+            && self.key_passphrase.is_empty()
+            && self.key_passphrase_file.is_none()
+    }
+
+    /// The key in PEM, without a passphrase.
+    fn pem(&self, dir: &dyn Dir) -> Result<Vec<u8>, SdError> {
+        let read = |what: &str, file: &Path| {
+            let bytes = dir.read(file);
+            bytes.map_err(|err| SdError::other(format!("reading OCI {what} {file:?}: {err}")))
+        };
+        let file = &self.key_file;
+        let key = read("key file", file)?;
+        let passphrase = match &self.key_passphrase_file {
+            Some(file) => String::from_utf8_lossy(&read("key passphrase file", file)?)
+                .trim_end_matches(['\r', '\n'])
+                .to_owned(),
+            None => self.key_passphrase.expose().to_owned(),
+        };
+        if passphrase.is_empty() {
+            return Ok(key);
+        }
+        decrypted(&key, &passphrase).map_err(|why| SdError::other(format!("OCI key file {file:?}: {why}")))
     }
 }
 
@@ -130,8 +197,10 @@ impl Kind for Config {
 
     fn set_directory(&mut self, dir: &Path) {
         self.http.set_directory(dir);
-        self.key_file = dir.join(&self.key_file);
-        self.key_passphrase_file.iter_mut().for_each(|file| *file = dir.join(&*file));
+        if let Credential::ApiKey(key) = &mut self.credential {
+            key.key_file = dir.join(&key.key_file);
+            key.key_passphrase_file.iter_mut().for_each(|file| *file = dir.join(&*file));
+        }
     }
 
     fn start(&self, context: Context) -> Result<Task, SdError> {
@@ -147,20 +216,48 @@ struct Oci {
     dir: Arc<dyn Dir>,
     clock: Arc<dyn Clock>,
     n_asked: usize,
+    /// Of a machine that asks for itself.
+    session: Option<Session>,
 }
 
-/// The signature of a GET, as in Oracle's «Request Signatures».
-fn authorization(config: &Config, key_pem: &[u8], url: &Url, date: &str) -> Result<String, String> {
-    let target = &url[Position::BeforePath..Position::AfterQuery];
-    let host = &url[Position::BeforeHost..Position::AfterPort];
-    let text = format!("date: {date}\n(request-target): get {target}\nhost: {host}");
-    let signature = sign::rsa("RS256", key_pem, text.as_bytes())?;
-    let signature = base64::engine::general_purpose::STANDARD.encode(signature);
-    let key_id = format!("{}/{}/{}", config.tenancy, config.user, config.fingerprint);
-    Ok(format!(
-        "Signature version=\"1\",keyId=\"{key_id}\",algorithm=\"rsa-sha256\",\
-         headers=\"date (request-target) host\",signature=\"{signature}\""
-    ))
+/// What requests are signed with.
+struct Signed<'a> {
+    key_id: &'a str,
+    key_pem: &'a [u8],
+}
+
+impl Signed<'_> {
+    /// Puts the signature of `fields`, `date` among them, into the headers, as in Oracle's «Request Signatures».
+    fn put(&self, request: &mut Request, fields: &[(&str, String)]) -> Result<(), SdError> {
+        let lines: Vec<_> = fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+        let signature =
+            sign::rsa("RS256", self.key_pem, lines.join("\n").as_bytes()).map_err(SdError::other)?;
+        let signed = format!(
+            "Signature version=\"1\",keyId=\"{}\",algorithm=\"rsa-sha256\",headers=\"{}\",signature=\"{}\"",
+            self.key_id,
+            names.join(" "),
+            base64::engine::general_purpose::STANDARD.encode(signature)
+        );
+        let date = fields.iter().find(|(name, _)| *name == "date").map(|(_, date)| date.clone());
+        for (name, value) in [(DATE, date.unwrap_or_default()), (AUTHORIZATION, signed)] {
+            let mut value = HeaderValue::from_str(&value).map_err(SdError::other)?;
+            value.set_sensitive(true);
+            request.headers.insert(name, value);
+        }
+        Ok(())
+    }
+}
+
+/// As in the header `Date`.
+fn date_of(now_ms: i64) -> String {
+    let now = jiff::Timestamp::from_millisecond(now_ms).unwrap_or_default();
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// Path and query.
+fn target_of(url: &Url) -> &str {
+    &url[Position::BeforePath..Position::AfterQuery]
 }
 
 /// The key in `pem` without its passphrase; one that has none is returned as it is.
@@ -184,27 +281,25 @@ fn decrypted(pem: &[u8], passphrase: &str) -> Result<Vec<u8>, String> {
 impl Oci {
     fn new(config: &Config, dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Result<Self, SdError> {
         let api = Api::new(&config.http, config.refresh_interval)?;
-        Ok(Self { config: config.clone(), api, dir, clock, n_asked: 0 })
+        Ok(Self { config: config.clone(), api, dir, clock, n_asked: 0, session: None })
     }
 
-    /// The key in PEM, without a passphrase.
-    fn key(&self) -> Result<Vec<u8>, SdError> {
-        let read = |what: &str, file: &Path| {
-            let bytes = self.dir.read(file);
-            bytes.map_err(|err| SdError::other(format!("reading OCI {what} {file:?}: {err}")))
-        };
-        let file = &self.config.key_file;
-        let key = read("key file", file)?;
-        let passphrase = match &self.config.key_passphrase_file {
-            Some(file) => String::from_utf8_lossy(&read("key passphrase file", file)?)
-                .trim_end_matches(['\r', '\n'])
-                .to_owned(),
-            None => self.config.key_passphrase.expose().to_owned(),
-        };
-        if passphrase.is_empty() {
-            return Ok(key);
+    /// Tenancy, name of the key and the key itself.
+    async fn signer(&mut self) -> Result<(String, String, Vec<u8>), SdError> {
+        match &self.config.credential {
+            Credential::ApiKey(key) => {
+                let key_id = format!("{}/{}/{}", key.tenancy, key.user, key.fingerprint);
+                Ok((key.tenancy.clone(), key_id, key.pem(&*self.dir)?))
+            }
+            Credential::Machine(places) => {
+                let now_ms = self.clock.now_ms();
+                if !self.session.as_ref().is_some_and(|session| session.is_good(now_ms)) {
+                    self.session = Some(Session::open(&self.api, places, now_ms).await?);
+                }
+                let session = self.session.clone().expect("opened above");
+                Ok((session.tenancy, session.key_id, session.key_pem))
+            }
         }
-        decrypted(&key, &passphrase).map_err(|why| SdError::other(format!("OCI key file {file:?}: {why}")))
     }
 
     /// An answer, and the name of the next page.
@@ -213,16 +308,14 @@ impl Oci {
         if self.n_asked > BURST {
             tokio::time::sleep(PAUSE).await;
         }
-        let key = self.key()?;
-        let now = jiff::Timestamp::from_millisecond(self.clock.now_ms()).unwrap_or_default();
-        let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let signed = authorization(&self.config, &key, url, &date).map_err(SdError::other)?;
+        let (_, key_id, key_pem) = self.signer().await?;
         let mut request = Request::get(url.clone());
-        for (name, value) in [(DATE, date), (AUTHORIZATION, signed)] {
-            let mut value = HeaderValue::from_str(&value).map_err(SdError::other)?;
-            value.set_sensitive(true);
-            request.headers.insert(name, value);
-        }
+        let fields = [
+            ("date", date_of(self.clock.now_ms())),
+            ("(request-target)", format!("get {}", target_of(url))),
+            ("host", url[Position::BeforeHost..Position::AfterPort].to_owned()),
+        ];
+        Signed { key_id: &key_id, key_pem: &key_pem }.put(&mut request, &fields)?;
         let response = self.api.send(request).await?;
         Ok((json(url, &response)?, response.header(&HeaderName::from_static("opc-next-page")).to_owned()))
     }
@@ -248,12 +341,12 @@ impl Oci {
     }
 
     /// Those configured, or all that can be reached from the tenancy's root.
-    async fn compartments(&mut self) -> Vec<String> {
+    async fn compartments(&mut self, tenancy: &str) -> Vec<String> {
         if !self.config.compartments.is_empty() {
             return self.config.compartments.clone();
         }
         let identity = self.config.identity.clone();
-        let mut queue = VecDeque::from([self.config.tenancy.clone()]);
+        let mut queue = VecDeque::from([tenancy.to_owned()]);
         let (mut known, mut all) = (HashSet::new(), Vec::new());
         while let Some(id) = queue.pop_front() {
             if !known.insert(id.clone()) {
@@ -298,7 +391,7 @@ impl Oci {
     }
 
     /// `None` for an instance without addresses.
-    fn target(&self, instance: &Value, vnic: &Value) -> Option<Labels> {
+    fn target(&self, tenancy: &str, instance: &Value, vnic: &Value) -> Option<Labels> {
         let mut ipv6 = texts(vnic, "/ipv6Addresses");
         ipv6.sort();
         let addresses = [text(vnic, "/privateIp"), text(vnic, "/publicIp")];
@@ -324,7 +417,7 @@ impl Oci {
             ("public_ip", "/publicIp"),
             ("hostname_label", "/hostnameLabel"),
         ];
-        target.take(vnic, &of_vnic).set("tenancy_id", &self.config.tenancy).list("ipv6_addresses", &ipv6);
+        target.take(vnic, &of_vnic).set("tenancy_id", tenancy).list("ipv6_addresses", &ipv6);
         for (name, value) in pairs(instance, "/freeformTags") {
             target.tag("tag_", name, value.as_str().unwrap_or_default());
         }
@@ -348,15 +441,16 @@ impl Provider for Oci {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SdError> {
         self.n_asked = 0;
         let compute = self.config.compute.clone();
+        let (tenancy, ..) = self.signer().await?;
         let mut targets = Vec::new();
-        for compartment in self.compartments().await {
+        for compartment in self.compartments(&tenancy).await {
             let instances = self.list(&compute, "instances", &[("compartmentId", &compartment)]).await;
             let instances = instances.map_err(|err| {
                 SdError::other(format!("listing OCI instances in compartment {compartment}: {err}"))
             })?;
             for instance in &instances {
                 match self.primary_vnic(instance).await {
-                    Ok(vnic) => targets.extend(self.target(instance, &vnic)),
+                    Ok(vnic) => targets.extend(self.target(&tenancy, instance, &vnic)),
                     Err(error) => {
                         let id = text(instance, "/id");
                         tracing::warn!(instance = id, error = %error, "an instance's addresses cannot be read; it is left out");
@@ -429,7 +523,8 @@ mod tests {
         let fake = Fake::start(&[("/instances?compartmentId=c&limit=100", "[]")]).await;
         let signed = async |more: &str| {
             let mut oci = oci(&fake, &format!(", compartments: [c]{more}"));
-            oci.config.key_file = sealed.into();
+            let Credential::ApiKey(key) = &mut oci.config.credential else { panic!("a key by default") };
+            key.key_file = sealed.into();
             oci.refresh().await?;
             Ok::<_, SdError>(fake.asked().pop().unwrap().headers["authorization"].clone())
         };
@@ -447,6 +542,72 @@ mod tests {
         assert!(decrypted(old.as_bytes(), "x").unwrap_err().contains("openssl pkcs8 -topk8"));
     }
 
+    #[tokio::test]
+    async fn a_machine_asks_for_itself() {
+        let (leaf, key) = (
+            include_str!("testdata/oci-instance.pem"),
+            include_str!("../../../net/src/auth/testdata/rsa.pem"),
+        );
+        // Ends 400 s after the test's clock begins: good at first, renewed after more than 100 s.
+        let token = |end: i64| {
+            let claims = format!(r#"{{"exp": {end}}}"#);
+            format!("h.{}.s", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims))
+        };
+        let answer = |end: i64| format!(r#"{{"token": "{}"}}"#, token(end));
+        let fake = Fake::start(&[
+            ("/instance/region", "phx"),
+            ("/identity/cert.pem", leaf),
+            ("/identity/intermediate.pem", leaf),
+            ("/identity/key.pem", key),
+            ("/v1/x509", &answer(1_735_690_000)),
+            ("/instances?compartmentId=c&limit=100", "[]"),
+        ])
+        .await;
+        let mut config: Config =
+            fake::config("{region: us-phoenix-1, auth: instance_principal, compartments: [c]}").unwrap();
+        (config.compute, config.identity) = (fake.url.to_string(), fake.url.to_string());
+        config.credential = Credential::Machine(principal::Places {
+            metadata: fake.url.to_string(),
+            federation: fake.url.to_string(),
+        });
+        let clock = Arc::new(stdx::clock::TestClock::new());
+        let dir = Arc::new(stdx::dir::DiskDir::anywhere());
+        let mut oci = Oci::new(&config, dir, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        oci.refresh().await.unwrap();
+        oci.refresh().await.unwrap();
+        let paths = |fake: &Fake| fake.asked().into_iter().map(|asked| asked.path).collect::<Vec<_>>();
+        let (list, ask) = ("/instances?compartmentId=c&limit=100", "/v1/x509");
+        let first = [
+            "/instance/region",
+            "/identity/cert.pem",
+            "/identity/intermediate.pem",
+            "/identity/key.pem",
+            ask,
+        ];
+        assert_eq!(paths(&fake), [first.as_slice(), &[list, list]].concat());
+        let asked = fake.asked();
+        assert_eq!(asked[0].headers["authorization"], "Bearer Oracle");
+        let body: Value = serde_json::from_slice(&asked[4].body).unwrap();
+        assert_eq!(body["fingerprintAlgorithm"], "SHA256");
+        assert!(leaf.replace('\n', "").contains(body["certificate"].as_str().unwrap()));
+        let signed = asked[4].headers["authorization"].to_str().unwrap();
+        let by = "keyId=\"ocid1.tenancy.oc1..aaaa/fed-x509-sha256/";
+        assert!(
+            signed.contains(by) && signed.contains("content-length content-type x-content-sha256"),
+            "{signed}"
+        );
+        let signed = asked[5].headers["authorization"].to_str().unwrap();
+        assert!(signed.contains(&format!("keyId=\"ST${}\"", token(1_735_690_000))), "{signed}");
+        clock.advance_ms(200_000);
+        fake.answer("/v1/x509", 200, &[], &answer(1_735_693_600));
+        oci.refresh().await.unwrap();
+        assert_eq!(paths(&fake).iter().filter(|path| *path == ask).count(), 2);
+        fake.answer("/identity/cert.pem", 404, &[], "");
+        clock.advance_ms(10_000_000);
+        let why = oci.refresh().await.unwrap_err().to_string();
+        assert!(why.ends_with("auth: instance_principal is for machines of Oracle's cloud"), "{why}");
+    }
+
     #[test]
     fn configurations_are_checked_as_prometheus_does() {
         for (text, expected) in [
@@ -459,6 +620,10 @@ mod tests {
             (
                 "{region: r, tenancy: t, user: u, fingerprint: f, key_file: k, key_passphrase: p, key_passphrase_file: f}",
                 "oci_sd: at most one of key_passphrase and key_passphrase_file must be configured",
+            ),
+            (
+                "{region: r, auth: instance_principal, user: u}",
+                "oci_sd: instance_principal auth must not have tenancy, user, fingerprint, key_file, key_passphrase, or key_passphrase_file set",
             ),
             (
                 "{region: r, tenancy: t, user: u, fingerprint: f, key_file: k, compartments: [a, '']}",

@@ -8,12 +8,11 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use stdx::dir::Dir;
 use url::Url;
 
+use super::certificate::Signer;
 use super::token::{Token, ask, send};
 use super::{Surroundings, failed, jwt, sign};
 use crate::Secret;
@@ -72,6 +71,9 @@ pub enum AzureCredential {
         tenant_id: String,
         certificate_path: String,
         certificate_key_path: String,
+        /// Of a PFX file.
+        #[serde(skip_serializing_if = "Secret::is_empty")]
+        certificate_password: Secret,
         send_certificate_chain: bool,
     },
 }
@@ -215,16 +217,12 @@ fn certificate(keys: Certificate) -> Result<AzureCredential, String> {
     let client_id = required(keys.client_id, "Certificate client_id")?;
     let tenant_id = required(keys.tenant_id, "Certificate tenant_id")?;
     let certificate_path = required(keys.certificate_path, "Certificate certificate_path")?;
-    if !keys.certificate_password.is_empty() {
-        return Err("certificate_password is not served: write certificate and key as PEM without a \
-                    password (openssl pkcs12 -in x.pfx -nodes)"
-            .to_owned());
-    }
     Ok(AzureCredential::Certificate {
         client_id: checked_uuid(client_id, "Certificate client_id")?,
         tenant_id,
         certificate_path,
         certificate_key_path: keys.certificate_key_path.unwrap_or_default(),
+        certificate_password: keys.certificate_password,
         send_certificate_chain: keys.send_certificate_chain.unwrap_or(false),
     })
 }
@@ -366,6 +364,7 @@ impl Source {
             tenant_id,
             certificate_path,
             certificate_key_path,
+            certificate_password,
             send_certificate_chain,
         } = &self.credential
         else {
@@ -375,22 +374,18 @@ impl Source {
             let path = Path::new(path);
             around.dir.read(path).map_err(|why| BuildError::File { what, path: path.to_owned(), why })
         };
-        let pem = read("certificate_path", certificate_path)?;
+        let file = read("certificate_path", certificate_path)?;
         let key = match certificate_key_path.as_str() {
-            "" => pem.clone(),
-            path => read("certificate_key_path", path)?,
+            "" => None,
+            path => Some(read("certificate_key_path", path)?),
         };
         let bad = |reason: String| failed(WAY, certificate_path.as_str(), reason);
-        let chain = CertificateDer::pem_slice_iter(&pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|err| bad(format!("failed to parse certificate data: {err}")))?;
-        let first = chain.first().ok_or_else(|| {
-            bad("no certificate in PEM in it; of a PFX file make one with openssl pkcs12 -in x.pfx -nodes".to_owned())
-        })?;
+        let Signer { chain, key_pem } =
+            super::certificate::read(&file, key, certificate_password.expose()).map_err(bad)?;
         let audience = format!("{}/{tenant_id}/oauth2/v2.0/token", self.authority);
         let now_secs = around.clock.now_ms() / 1_000;
         let mut header = serde_json::json!({
-            "alg": "PS256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(sign::sha256(first)),
+            "alg": "PS256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(sign::sha256(&chain[0])),
         });
         if *send_certificate_chain {
             header["x5c"] = chain.iter().map(|cert| STANDARD.encode(cert)).collect();
@@ -399,7 +394,7 @@ impl Source {
             "aud": audience, "iss": client_id, "sub": client_id, "jti": jwt::random_id(),
             "nbf": now_secs, "iat": now_secs, "exp": now_secs + STATEMENT_SECS,
         });
-        let statement = jwt::signed("PS256", &header, &claims, &key).map_err(bad)?;
+        let statement = jwt::signed("PS256", &header, &claims, &key_pem).map_err(bad)?;
         self.ask(around, tenant_id, client_id, assertion(statement)).await
     }
 }

@@ -6,6 +6,7 @@
 
 mod aws;
 mod azure;
+mod certificate;
 mod google;
 mod jwt;
 mod oauth2;
