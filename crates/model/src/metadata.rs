@@ -42,11 +42,11 @@ impl MetricType {
             _ => return None,
         })
     }
-}
 
-impl fmt::Display for MetricType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// The name, as OpenMetrics has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
@@ -55,7 +55,13 @@ impl fmt::Display for MetricType {
             Self::Info => "info",
             Self::StateSet => "stateset",
             Self::Unknown => "unknown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for MetricType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

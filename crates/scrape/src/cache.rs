@@ -88,6 +88,16 @@ impl ScrapeCache {
         self.families.with(self.rows.page())
     }
 
+    /// Changes whenever families come or go.
+    pub(crate) fn metadata_shape(&self) -> (usize, usize) {
+        self.families.shape(self.rows.page())
+    }
+
+    /// How many families [`Self::metadata`] has, and the bytes of types, units and help texts.
+    pub(crate) fn metadata_size(&self) -> (usize, usize) {
+        self.families.size(self.rows.page())
+    }
+
     /// Bytes of memory for known series, without what is shared between targets.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

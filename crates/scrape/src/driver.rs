@@ -217,7 +217,9 @@ impl Manager {
         };
         let hash = target.hash;
         let source = Source::Local(local.source, local.natives);
-        let state = TargetState::new(target, source, settings, &self.shared.blocks, pool.gone.child_token());
+        let told = self.shared.metrics.pools.told(&local.job);
+        let gone = pool.gone.child_token();
+        let state = TargetState::new(target, source, settings, (&self.shared.blocks, told), gone);
         let state = Arc::new(state);
         pool.state.lock().targets.insert(hash, Arc::clone(&state));
         self.shared.locals.write().push(Arc::clone(&pool));

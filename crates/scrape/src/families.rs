@@ -46,6 +46,39 @@ impl Families {
         self.by_name.retain(|_, family| scrape_no - family.last_seen < METADATA_SCRAPES_KEPT);
     }
 
+    /// Changes whenever families come or go.
+    pub(crate) fn shape(&self, page: &Page) -> (usize, usize) {
+        (self.by_name.len(), page.n_lines())
+    }
+
+    /// How many there are with those of `page`, and the bytes of what is said of them.
+    pub(crate) fn size(&self, page: &Page) -> (usize, usize) {
+        let said = |metadata: &Metadata| {
+            metadata.help.len() + metadata.unit.len() + metadata.metric_type.as_str().len()
+        };
+        let mut size =
+            (self.by_name.len(), self.by_name.values().map(|family| said(&family.metadata)).sum::<usize>());
+        let mut last: Option<Box<str>> = None;
+        page.metadata(|entry| {
+            let (name, n_bytes) = match &entry {
+                Entry::Type { name, metric_type, .. } => (name, metric_type.as_str().len()),
+                Entry::Help { name, text, .. } => (name, text.len()),
+                Entry::Unit { name, unit, .. } => (name, unit.len()),
+                _ => return,
+            };
+            if self.by_name.contains_key(name.as_ref()) {
+                return;
+            }
+            size.1 += n_bytes;
+            // The lines of one family stand together.
+            if last.as_deref() != Some(name.as_ref()) {
+                size.0 += 1;
+                last = Some(name.as_ref().into());
+            }
+        });
+        size
+    }
+
     /// All of them with those of `page`, sorted by name.
     pub(crate) fn with(&self, page: &Page) -> Vec<(String, Metadata)> {
         let mut all = self.by_name.clone();

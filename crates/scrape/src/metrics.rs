@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
 
+use crate::cache::ScrapeCache;
+
 /// Prometheus' names, and ours for the same.
 const ALSO: &[(&str, &str)] = &[
     ("prometheus_target_scrapes_exceeded_body_size_limit_total", "scrape_exceeded_body_size_limit_total"),
@@ -134,6 +136,8 @@ pub(crate) struct Pools {
     sync_seconds: Arc<Family<Histogram>>,
     pub(crate) begun: Arc<Counter>,
     pub(crate) reloads: Arc<Counter>,
+    metadata_entries: Arc<Family<Gauge>>,
+    metadata_bytes: Arc<Family<Gauge>>,
 }
 
 impl Pools {
@@ -160,6 +164,16 @@ impl Pools {
                 "prometheus_target_scrape_pool_reloads_total",
                 "Jobs whose settings a reload changed.",
             ),
+            metadata_entries: registry.gauges(
+                "prometheus_target_metadata_cache_entries",
+                "Metric families that the targets of each job told of.",
+                &["scrape_job"],
+            ),
+            metadata_bytes: registry.gauges(
+                "prometheus_target_metadata_cache_bytes",
+                "Bytes of their types, units and help texts.",
+                &["scrape_job"],
+            ),
         }
     }
 
@@ -169,12 +183,56 @@ impl Pools {
         self.sync_seconds.with(&[job]).observe(took.as_secs_f64());
     }
 
+    /// For one more target of a job.
+    pub(crate) fn told(&self, job: &str) -> ToldMetadata {
+        ToldMetadata {
+            entries: self.metadata_entries.with(&[job]),
+            bytes: self.metadata_bytes.with(&[job]),
+            shape: (0, 0),
+            size: (0, 0),
+        }
+    }
+
     /// Forgets a job.
     pub(crate) fn forget(&self, job: &str) {
         self.targets.remove(&[job]);
         self.sync_failed.remove(&[job]);
         self.syncs.remove(&[job]);
         self.sync_seconds.remove(&[job]);
+        self.metadata_entries.remove(&[job]);
+        self.metadata_bytes.remove(&[job]);
+    }
+}
+
+/// The share of one target in what is counted of its job's metadata; taken back when the target is gone.
+#[derive(Debug)]
+pub(crate) struct ToldMetadata {
+    entries: Arc<Gauge>,
+    bytes: Arc<Gauge>,
+    shape: (usize, usize),
+    size: (usize, usize),
+}
+
+impl ToldMetadata {
+    /// After a scrape. Counts only when families came or went.
+    pub(crate) fn tell(&mut self, cache: &ScrapeCache) {
+        let shape = cache.metadata_shape();
+        if shape != self.shape {
+            self.shape = shape;
+            self.set(cache.metadata_size());
+        }
+    }
+
+    fn set(&mut self, size: (usize, usize)) {
+        self.entries.add(size.0 as f64 - self.size.0 as f64);
+        self.bytes.add(size.1 as f64 - self.size.1 as f64);
+        self.size = size;
+    }
+}
+
+impl Drop for ToldMetadata {
+    fn drop(&mut self) {
+        self.set((0, 0));
     }
 }
 

@@ -19,6 +19,7 @@ use crate::config::ScrapeConfig;
 use crate::fetch;
 use crate::ingest::{IngestOptions, ReportSeries};
 use crate::local::{NativesFn, PageFn};
+use crate::metrics::ToldMetadata;
 use crate::target::{Built, Target, build};
 use crate::view::Health;
 
@@ -112,6 +113,7 @@ pub(crate) struct Work {
     pub(crate) cache: ScrapeCache,
     /// As of the last scrape.
     pub(crate) settings: Arc<Settings>,
+    pub(crate) told: ToldMetadata,
 }
 
 impl Work {
@@ -152,14 +154,14 @@ impl TargetState {
         target: Target,
         source: Source,
         settings: Arc<Settings>,
-        blocks: &Arc<Blocks>,
+        (blocks, told): (&Arc<Blocks>, ToldMetadata),
         gone: CancellationToken,
     ) -> Self {
         let report = ReportSeries::new(&target.labels, settings.config.has_extra_metrics());
         Self {
             target: Mutex::new(Arc::new(target)),
             source,
-            work: Mutex::new(Work { cache: ScrapeCache::new(Arc::clone(blocks), report), settings }),
+            work: Mutex::new(Work { cache: ScrapeCache::new(Arc::clone(blocks), report), settings, told }),
             status: Mutex::default(),
             gone,
             changed: Notify::new(),
@@ -265,7 +267,8 @@ impl Pool {
                 continue;
             }
             let gone = self.gone.child_token();
-            let fresh = TargetState::new(target, Source::Http, Arc::clone(&settings), blocks, gone);
+            let told = metrics.pools.told(&self.job);
+            let fresh = TargetState::new(target, Source::Http, Arc::clone(&settings), (blocks, told), gone);
             let fresh = Arc::new(fresh);
             state.targets.insert(hash, Arc::clone(&fresh));
             started.push(fresh);

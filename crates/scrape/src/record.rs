@@ -187,6 +187,8 @@ fn store(
     );
     let committed = tracing::info_span!("scrapeCommit").in_scope(|| appender.commit());
     work.cache.committed(committed.is_ok());
+    let Work { cache, told, .. } = work;
+    told.tell(cache);
     Outcome { report: Report { stats, ..report }, failure: result.err(), committed }
 }
 

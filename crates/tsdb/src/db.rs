@@ -181,6 +181,10 @@ impl Db {
         }
         let synced = self.sync();
         let _one_at_a_time = self.maintenance.lock();
+        if synced.is_ok() {
+            // Left there, it only says that the end was not in order.
+            let _ = self.dir.remove_file(std::path::Path::new(open::RUNNING_FILE));
+        }
         *self.lock.lock() = None;
         synced
     }

@@ -20,6 +20,9 @@ impl Counters {
     }
 }
 
+const CLEAN_START: &str =
+    "1 when the last server in this directory ended in order, 0 when it was killed or the power failed.";
+
 /// Gauges under our name and Prometheus'.
 #[derive(Debug)]
 pub(crate) struct Gauges(Vec<Arc<Gauge>>);
@@ -58,6 +61,7 @@ pub(crate) struct Metrics {
     pub(crate) compactions: Counters,
     pub(crate) compactions_failed: Counters,
     pub(crate) quarantined: Counters,
+    pub(crate) clean_start: Gauges,
 }
 
 impl Metrics {
@@ -124,6 +128,7 @@ impl Metrics {
                 "",
                 "Samples refused since the series limit is reached (--storage.head.series-max).",
             ),
+            clean_start: gauge("tsdb_clean_start", "prometheus_tsdb_clean_start", CLEAN_START),
             commits_failed: counter("tsdb_commits_failed_total", "", "Batches that could not be written."),
             wal_segment: gauge(
                 "tsdb_wal_segment_current",

@@ -6,12 +6,13 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{BLOCK_MS, START_MS, open};
+use common::{BLOCK_MS, START_MS, open, options};
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, ResetHint, Span};
 use model::{Exemplar, Histogram, Labels, Matcher, STALE_NAN, TimeRange};
 use stdx::MemDir;
+use stdx::metrics::Registry;
 use storage::{Appendable, Queryable, SelectHints};
-use tsdb::Db;
+use tsdb::{Db, Options};
 
 const STEP_MS: i64 = BLOCK_MS / 6;
 const N_STEPS: i64 = 60;
@@ -209,4 +210,29 @@ fn histograms_starts_and_exemplars_survive_seals_restarts_and_compaction() {
     db.sync().unwrap();
     let (db, _) = open(Arc::new(dir.power_loss_image()));
     check(&db, &content, &exemplars, "power loss");
+}
+
+#[test]
+fn a_start_tells_whether_the_last_end_was_in_order() {
+    let dir = Arc::new(MemDir::new());
+    let start = || {
+        let registry = Registry::new();
+        let options = Options { registry: registry.clone(), ..options() };
+        let (db, _) = Db::open(dir.clone(), options, 0).unwrap();
+        let text = registry.render();
+        let line = text.lines().find(|line| line.starts_with("prometheus_tsdb_clean_start "));
+        (db, line.map(str::to_owned))
+    };
+    let clean = |value: u8| Some(format!("prometheus_tsdb_clean_start {value}"));
+    let (db, said) = start();
+    assert_eq!(said, clean(1), "an empty directory");
+    db.close().unwrap();
+    let (db, said) = start();
+    assert_eq!(said, clean(1));
+    // Killed: the lock goes with the process, nothing is closed.
+    drop(db);
+    let (db, said) = start();
+    assert_eq!(said, clean(0));
+    db.close().unwrap();
+    assert_eq!(start().1, clean(1));
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 
 use crate::error::ApiError;
 use crate::json::Json;
 use crate::params::Params;
-use crate::respond::{json_response, success};
+use crate::respond::success;
 use crate::state::{BuildInfo, Manager, Shared, Shell};
 
 /// `GET /api/v1/status/buildinfo`
@@ -17,11 +18,11 @@ pub(crate) async fn build_info(State(shell): State<Arc<Shell>>, _: Manager) -> R
     success(|json| put_build(json, &shell.options.build))
 }
 
-/// `GET /version`: the same, bare.
+/// `GET /version`: the same, bare, and plain text by its header, as there.
 pub(crate) async fn version(State(shell): State<Arc<Shell>>) -> Response {
     let mut json = Json::new();
     put_build(&mut json, &shell.options.build);
-    json_response(StatusCode::OK, json.finish() + "\n")
+    (StatusCode::OK, [(CONTENT_TYPE, "text/plain; charset=utf-8")], json.finish() + "\n").into_response()
 }
 
 fn put_build(json: &mut Json, build: &BuildInfo) {

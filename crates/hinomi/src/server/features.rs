@@ -56,8 +56,11 @@ fn api(flags: &Values, on: Features) -> Names {
         &[
             "exclude_alerts",
             "label_values_match",
+            "openapi_3.1",
             "query_stats",
             "query_warnings",
+            "search_fuzz_alg_jarowinkler",
+            "search_fuzz_alg_subsequence",
             "time_range_labels",
             "time_range_series",
         ],
@@ -66,6 +69,7 @@ fn api(flags: &Values, on: Features) -> Names {
     names.extend([
         ("admin", admin),
         ("lifecycle", flags.is_on("web.enable-lifecycle")),
+        ("openapi_3.2", false),
         ("otlp_write_receiver", flags.is_on("web.enable-otlp-receiver")),
         ("remote_write_receiver", flags.is_on("web.enable-remote-write-receiver")),
         ("search", on.search),
@@ -130,6 +134,8 @@ pub(super) fn table(flags: &Values) -> Result<FeatureTable> {
                 ("agent_mode", flags.is_agent()),
                 ("auto_reload_config", on.auto_reload),
                 ("server_mode", !flags.is_agent()),
+                // How Go's labels lie in memory.
+                ("stringlabels", false),
             ],
         ),
         ("promql", syntax(on)),
@@ -150,10 +156,14 @@ pub(super) fn table(flags: &Values) -> Result<FeatureTable> {
         (
             "tsdb",
             vec![
+                ("delayed_compaction", false),
                 ("exemplar_storage", true),
+                ("histograms_st_encoding", false),
                 ("isolation", true),
                 ("native_histograms", true),
                 ("st_storage", on.starts.stored),
+                ("use_uncached_io", false),
+                ("xor2_encoding", false),
             ],
         ),
         ("ui", vec![("ui_v2", false), ("ui_v3", false)]),

@@ -26,6 +26,8 @@ use crate::wal::{Log, Replay, WAL_DIR, WalFile, WalWriter, classify, encode_floo
 
 /// The lock file, as Prometheus names it.
 pub(crate) const LOCK_FILE: &str = "lock";
+/// There while a server runs, and left behind by one that did not end in order.
+pub(super) const RUNNING_FILE: &str = "running";
 
 pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(Db, OpenReport), TsdbError> {
     check_options(&options)?;
@@ -36,6 +38,7 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
     if !dir.exists(Path::new(WAL_DIR)) {
         dir.create_dir_all(Path::new(WAL_DIR)).map_err(TsdbError::io("create", Path::new(WAL_DIR)))?;
     }
+    let is_clean = begin_running(&*dir);
     dir.sync_dir(Path::new("")).map_err(TsdbError::io("sync", Path::new(".")))?;
     let cache_bytes = usize::try_from(options.index_cache_bytes).unwrap_or(usize::MAX);
     let cache = Arc::new(BlockCache::new(cache_bytes, &options.registry));
@@ -79,10 +82,21 @@ pub(super) fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(
         set_damaged_aside(&db, &found, &mut report)?;
     }
     db.options.progress.begin(OpenStep::Done);
+    db.metrics.clean_start.set(if is_clean { 1.0 } else { 0.0 });
     db.metrics.quarantined.add(report.quarantined.len() as u64);
     maintain::update_gauges(&db);
     db.metrics.limits(&db.limits());
     Ok((db, report))
+}
+
+/// Whether whoever ran here before ended in order. A full disk is no reason not to start: the mark is for people.
+fn begin_running(dir: &dyn Dir) -> bool {
+    let running = Path::new(RUNNING_FILE);
+    if dir.exists(running) {
+        return false;
+    }
+    let _ = dir.create(running);
+    true
 }
 
 /// Leaves of indexes that are read at the start. Chosen: those of ten thousand series and more, a tenth of what a small machine holds of them.
