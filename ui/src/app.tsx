@@ -3,7 +3,8 @@ import { Component, type ReactNode, Suspense, lazy } from "react";
 import { Redirect, Route, Switch, useLocation } from "wouter";
 import { useSearch } from "wouter/use-browser-location";
 import { Frame } from "./frame/Frame";
-import { ALONE } from "./api/client";
+import { AGENT, ALONE } from "./api/client";
+import { wordOfMissing } from "./frame/pages";
 import { classicRedirect } from "./lib/urlstate";
 import { ErrorBox, Waiting } from "./parts/parts";
 import { Overview } from "./pages/Overview";
@@ -23,6 +24,7 @@ const Cardinality = lazy(() => import("./pages/Cardinality"));
 const Config = lazy(() => import("./pages/Config"));
 const Flags = lazy(() => import("./pages/Flags"));
 const Alertmanagers = lazy(() => import("./pages/Alertmanagers"));
+const NotInAgent = lazy(() => import("./pages/NotInAgent"));
 const NotFound = lazy(() => import("./pages/NotFound"));
 
 /** A fault on one page must not take the frame with it. */
@@ -44,6 +46,23 @@ function Other() {
   const search = useSearch();
   const to = classicRedirect(path, search);
   return to === undefined ? <NotFound /> : <Redirect to={to} replace />;
+}
+
+/** The pages of an agent. Those of a server say that they are not here, and why. */
+function Agent() {
+  const [path] = useLocation();
+  const missing = wordOfMissing(path);
+  return (
+    <Switch>
+      <Route path="/"><Redirect to="/targets" replace /></Route>
+      <Route path="/targets"><Targets /></Route>
+      <Route path="/service-discovery"><Discovery /></Route>
+      <Route path="/status"><Status /></Route>
+      <Route path="/config"><Config /></Route>
+      <Route path="/flags"><Flags /></Route>
+      <Route>{missing === undefined ? <Other /> : <NotInAgent word={missing} />}</Route>
+    </Switch>
+  );
 }
 
 /** The pages of an Alertmanager alone. */
@@ -70,7 +89,7 @@ export function App() {
     <Frame>
       <Guard path={path}>
         <Suspense fallback={<Waiting />}>
-          {ALONE ? <Manager /> : <Switch>
+          {ALONE ? <Manager /> : AGENT ? <Agent /> : <Switch>
             <Route path="/"><Overview /></Route>
             <Route path="/hosts/:instance">{(p) => <Host key={p.instance} instance={decodeURIComponent(p.instance)} />}</Route>
             <Route path="/explore"><Explore /></Route>

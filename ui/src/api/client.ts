@@ -10,6 +10,12 @@ export const PREFIX = typeof document === "undefined" ? "" : new URL(document.ba
 /** The server is an Alertmanager and nothing else: no rules, no targets, no queries. */
 export const ALONE = typeof document !== "undefined" && document.documentElement.dataset.role === "alertmanager";
 
+/** The server is an agent: it scrapes and sends on; no queries, no rules, no alerts. */
+export const AGENT = typeof document !== "undefined" && document.documentElement.dataset.role === "agent";
+
+/** Nothing is stored here that could be asked for. */
+export const STORELESS = ALONE || AGENT;
+
 /** Longer query strings go as a form in a POST body. */
 const MAX_URL = 4000;
 

@@ -7,7 +7,7 @@ import { mergeAlerts } from "../lib/alerts";
 import { alignRange, chooseStep, expandMacros } from "../lib/step";
 import { parseDuration } from "../lib/time";
 import { useView } from "../view";
-import { ALONE, api } from "./client";
+import { AGENT, ALONE, STORELESS, api } from "./client";
 
 const GC = 60_000;
 
@@ -27,13 +27,13 @@ export function useTargets(dropped = false) {
 
 export function useRules() {
   const { every } = useView();
-  return useQuery({ queryKey: ["rules"], queryFn: ({ signal }) => api.rules(signal), refetchInterval: every, enabled: !ALONE });
+  return useQuery({ queryKey: ["rules"], queryFn: ({ signal }) => api.rules(signal), refetchInterval: every, enabled: !STORELESS });
 }
 
 export function useAlertRows() {
   const { every } = useView();
-  const rules = useQuery({ queryKey: ["alerts"], queryFn: ({ signal }) => api.alerts(signal), refetchInterval: every, enabled: !ALONE });
-  const am = useQuery({ queryKey: ["am-alerts"], queryFn: ({ signal }) => api.amAlerts([], signal), refetchInterval: every, retry: 0 });
+  const rules = useQuery({ queryKey: ["alerts"], queryFn: ({ signal }) => api.alerts(signal), refetchInterval: every, enabled: !STORELESS });
+  const am = useQuery({ queryKey: ["am-alerts"], queryFn: ({ signal }) => api.amAlerts([], signal), refetchInterval: every, retry: 0, enabled: !AGENT });
   const rows = useMemo(() => mergeAlerts(rules.data?.data.alerts ?? [], am.data ?? []), [rules.data, am.data]);
   return { rows, rules, am, loaded: (ALONE || rules.isFetched) && am.isFetched };
 }

@@ -13,7 +13,8 @@ import { type Theme, change, clock, dismiss, settings, toasts, useStore } from "
 import { useLinkTo, useTicking } from "../view";
 import { Notices } from "./Notices";
 import { useKeyboard } from "./keyboard";
-import { PAGES, isAt, wordOf } from "./pages";
+import { AGENT } from "../api/client";
+import { PAGES, isAt, wordOf, wordOfMissing } from "./pages";
 import { TimeRange } from "./TimeRange";
 
 const Palette = lazy(() => import("./Palette"));
@@ -185,7 +186,7 @@ export function Frame({ children }: { children: ReactNode }) {
   useKeyboard({ search: () => setOpen("search"), help: () => setOpen("help") });
   useEffect(() => {
     const host = /^\/hosts\/(.+)$/.exec(path);
-    document.title = `${host ? decodeURIComponent(host[1] ?? "") : t(wordOf(path) ?? "notFound")} · ${TITLE}`;
+    document.title = `${host ? decodeURIComponent(host[1] ?? "") : t(wordOf(path) ?? (AGENT ? wordOfMissing(path) : undefined) ?? "notFound")} · ${TITLE}`;
   }, [path, t]);
   return (
     <div className={`frame${s.rail ? "" : " narrow"}${s.dense ? "" : " comfort"}`}>

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { useSearch } from "wouter/use-browser-location";
-import { ALONE, api } from "../api/client";
+import { STORELESS, api } from "../api/client";
 import { type Key, useT } from "../i18n";
 import { matchesFilter, natural } from "../lib/labels";
 import { exploreLink } from "../lib/urlstate";
@@ -29,14 +29,14 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const list = useRef<HTMLDivElement>(null);
-  const hosts = useQuery({ queryKey: ["palette-hosts"], queryFn: ({ signal }) => api.query("group by (instance, nodename) (node_uname_info) or group by (instance) (up)", undefined, signal), staleTime: 30_000, enabled: !ALONE });
-  const metrics = useQuery({ queryKey: ["metric-names"], queryFn: ({ signal }) => api.labelValues("__name__", undefined, signal), staleTime: 60_000, enabled: !ALONE });
-  const meta = useQuery({ queryKey: ["metadata"], queryFn: ({ signal }) => api.metadata(signal), staleTime: 300_000, enabled: !ALONE });
+  const hosts = useQuery({ queryKey: ["palette-hosts"], queryFn: ({ signal }) => api.query("group by (instance, nodename) (node_uname_info) or group by (instance) (up)", undefined, signal), staleTime: 30_000, enabled: !STORELESS });
+  const metrics = useQuery({ queryKey: ["metric-names"], queryFn: ({ signal }) => api.labelValues("__name__", undefined, signal), staleTime: 60_000, enabled: !STORELESS });
+  const meta = useQuery({ queryKey: ["metadata"], queryFn: ({ signal }) => api.metadata(signal), staleTime: 300_000, enabled: !STORELESS });
 
   const items = useMemo<Item[]>(() => {
     const pages: Item[] = (
       [["navOverview", "/"], ["navExplore", "/explore"], ["navAlerts", "/alerts"], ["silences", "/alerts#silences"], ["rules", "/rules"], ["history", "/history"], ["receiversPage", "/receivers"], ["routeTree", "/routes"], ["navTargets", "/targets"], ["discovery", "/service-discovery"], ["navStatus", "/status"], ["queries", "/status#queries"], ["tsdb", "/tsdb-status"], ["configuration", "/config"], ["flags", "/flags"], ["alertmanager", "/alertmanager-discovery"]] as const
-    ).filter(([, path]) => !ALONE || PAGES.some((p) => isAt(path.replace(/#.*/, ""), p))).map(([word, path]) => ({ kind: "page", text: t(word), detail: path, href: to(path) }));
+    ).filter(([, path]) => !STORELESS || PAGES.some((p) => isAt(path.replace(/#.*/, ""), p))).map(([word, path]) => ({ kind: "page", text: t(word), detail: path, href: to(path) }));
     const seen = new Map<string, string>();
     const result = hosts.data?.data.resultType === "vector" ? hosts.data.data.result : [];
     for (const s of result) {

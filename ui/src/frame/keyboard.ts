@@ -1,10 +1,10 @@
 /** Keys that work on every page; typing in a field is never disturbed. */
 import { useEffect, useRef } from "react";
 import { useLocation } from "wouter";
-import { ALONE } from "../api/client";
+import { AGENT, ALONE } from "../api/client";
 import { useLinkTo } from "../view";
 
-export const GOTO: Readonly<Record<string, string>> = ALONE ? { a: "/alerts", s: "/status" } : { h: "/", e: "/explore", a: "/alerts", t: "/targets", d: "/service-discovery", r: "/rules", s: "/status", c: "/tsdb-status" };
+export const GOTO: Readonly<Record<string, string>> = ALONE ? { a: "/alerts", s: "/status" } : AGENT ? { t: "/targets", d: "/service-discovery", s: "/status" } : { h: "/", e: "/explore", a: "/alerts", t: "/targets", d: "/service-discovery", r: "/rules", s: "/status", c: "/tsdb-status" };
 
 function typing(e: KeyboardEvent): boolean {
   const el = e.target as HTMLElement | null;

@@ -1,5 +1,5 @@
 /** The pages: in the rail, and within some of them further ones as tabs. */
-import { ALONE } from "../api/client";
+import { AGENT, ALONE } from "../api/client";
 import type { Key } from "../i18n";
 import type { IconName } from "../parts/icons";
 
@@ -17,6 +17,12 @@ const MANAGER: readonly Page[] = [
   { path: "/status", icon: "status", word: "navStatus", tabs: [["/status", "server"], ["/config", "configuration"], ["/flags", "flags"]] },
 ];
 
+/** Of an agent. */
+const AGENTS: readonly Page[] = [
+  { path: "/targets", icon: "targets", word: "navTargets", tabs: [["/targets", "navTargets"], ["/service-discovery", "discovery"]] },
+  { path: "/status", icon: "status", word: "navStatus", tabs: [["/status", "server"], ["/config", "configuration"], ["/flags", "flags"]] },
+];
+
 const SERVER: readonly Page[] = [
   { path: "/", icon: "overview", word: "navOverview" },
   { path: "/explore", icon: "explore", word: "navExplore" },
@@ -30,7 +36,7 @@ const SERVER: readonly Page[] = [
   },
 ];
 
-export const PAGES = ALONE ? MANAGER : SERVER;
+export const PAGES = ALONE ? MANAGER : AGENT ? AGENTS : SERVER;
 
 const under = (path: string, page: string) => path === page || path.startsWith(`${page}/`);
 
@@ -40,12 +46,17 @@ export function isAt(path: string, page: Page): boolean {
   return under(path, page.path) || (page.tabs ?? []).some(([tab]) => under(path, tab));
 }
 
-/** What the page at `path` is called. */
-export function wordOf(path: string): Key | undefined {
-  for (const page of PAGES) {
+/** What the page at `path` is called, if it is one of `pages`. */
+export function wordOf(path: string, pages: readonly Page[] = PAGES): Key | undefined {
+  for (const page of pages) {
     const tab = (page.tabs ?? []).slice(1).find(([p]) => under(path, p));
     if (tab) return tab[1];
     if (isAt(path, page)) return page.word;
   }
   return undefined;
+}
+
+/** What a server has at `path` and an agent has not. */
+export function wordOfMissing(path: string): Key | undefined {
+  return wordOf(path, AGENTS) === undefined ? wordOf(path, SERVER) : undefined;
 }

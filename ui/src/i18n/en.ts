@@ -528,6 +528,8 @@ export const en = {
 
   notFound: "No such page",
   notFoundWhy: "There is nothing at {path}. The link may be old or mistyped; these pages exist:",
+  notInAgent: "{page} is not there in agent mode",
+  notInAgentWhy: "An agent scrapes and sends on. It keeps samples only until they are sent: there is nothing to query, and no rules or alerts are evaluated here. Look at the server that it sends to.",
 
   history: "History",
   time: "Time",

@@ -530,6 +530,8 @@ export const ko: Catalogue = {
 
   notFound: "페이지가 없습니다",
   notFoundWhy: "{path}에는 아무것도 없습니다. 링크가 오래되었거나 잘못 적힌 것 같습니다. 다음 페이지가 있습니다:",
+  notInAgent: "에이전트 모드에는 {page} 페이지가 없습니다",
+  notInAgentWhy: "에이전트는 수집하여 전달만 합니다. 샘플은 전송될 때까지만 보관되므로 여기서는 조회할 수 없고 규칙과 알림도 평가되지 않습니다. 전송 대상 서버를 확인하세요.",
 
   history: "이력",
   time: "시각",

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect } from "react";
 import { Link, Redirect } from "wouter";
-import { ALONE, api } from "../api/client";
+import { STORELESS, api } from "../api/client";
 import { type Key, useT } from "../i18n";
 import { exploreLink } from "../lib/urlstate";
 import { ErrorBox, Instant, Jump, Num, Waiting } from "../parts/parts";
@@ -18,8 +18,8 @@ export default function Status() {
   const { every, search } = useView();
   const build = useQuery({ queryKey: ["buildinfo"], queryFn: ({ signal }) => api.buildinfo(signal) });
   const runtime = useQuery({ queryKey: ["runtimeinfo"], queryFn: ({ signal }) => api.runtimeinfo(signal), refetchInterval: every });
-  const tsdb = useQuery({ queryKey: ["tsdb", 10], queryFn: ({ signal }) => api.tsdb(10, signal), refetchInterval: every, enabled: !ALONE });
-  const settled = [build, runtime, ...(ALONE ? [] : [tsdb])].every((q) => q.isFetched);
+  const tsdb = useQuery({ queryKey: ["tsdb", 10], queryFn: ({ signal }) => api.tsdb(10, signal), refetchInterval: every, enabled: !STORELESS });
+  const settled = [build, runtime, ...(STORELESS ? [] : [tsdb])].every((q) => q.isFetched);
   useEffect(() => {
     const id = location.hash.slice(1);
     if (id !== "" && settled) document.getElementById(id)?.scrollIntoView();
@@ -31,9 +31,9 @@ export default function Status() {
     <div className="page" data-testid="page-status">
       <h1 className="offscreen">{t("navStatus")}</h1>
       <nav className="jump toolbar" aria-label={t("sections")}>
-        {(ALONE ? (["server", "runtime"] as const) : (["queries", "server", "runtime", "storage"] as const)).map((k) => <Jump key={k} id={k}>{t(k)}</Jump>)}
+        {(STORELESS ? (["server", "runtime"] as const) : (["queries", "server", "runtime", "storage"] as const)).map((k) => <Jump key={k} id={k}>{t(k)}</Jump>)}
       </nav>
-      {ALONE ? null : <Queries />}
+      {STORELESS ? null : <Queries />}
       <div className="columns">
         <Part id="server" word="server" q={build}>
           <KeyValues of={withoutGo({ ...(build.data?.data ?? {}) })} />
@@ -41,7 +41,7 @@ export default function Status() {
         <Part id="runtime" word="runtime" q={runtime}>
           <KeyValues of={withoutGo(runtime.data?.data ?? {})} />
         </Part>
-        {ALONE ? null : <Part id="storage" word="storage" q={tsdb}>
+        {STORELESS ? null : <Part id="storage" word="storage" q={tsdb}>
           {head ? (
             <>
               <table className="tbl kv">
