@@ -95,7 +95,7 @@ impl Engine {
             let series = range::raw(&mut ev, expr, t_ms)?;
             return Ok(ev.output(raw_matrix(series, opts)?));
         }
-        let value = match ev.eval(expr, Grid::instant(t_ms))? {
+        let value = match inner(&mut ev, expr, Grid::instant(t_ms))? {
             Evaluated::Scalar(values) => Value::Scalar { t_ms, value: values[0] },
             Evaluated::Text(text) => Value::String { t_ms, text },
             Evaluated::Vector(columns) => {
@@ -150,11 +150,12 @@ impl Engine {
         let RangeParams { start_ms, end_ms, step_ms } = params;
         let times = QueryTimes { start_ms, end_ms, step_ms };
         let mut ev = self.evaluator(queryable, expr, times, grid.n_steps, opts);
-        let columns = match ev.eval(expr, grid)? {
+        let columns = match inner(&mut ev, expr, grid)? {
             Evaluated::Scalar(values) => vec![Column::full(Labels::empty(), values)],
             Evaluated::Text(_) => Vec::new(),
             Evaluated::Vector(columns) => ev.finish(columns)?,
         };
+        let _sort = tracing::info_span!("promqlSort").entered();
         let mut pace = Pace::new(opts);
         let series = columns.into_iter().map(|column| {
             pace.pass(LABELS_VALUES + grid.n_steps)?;
@@ -173,6 +174,7 @@ impl Engine {
         n_steps: usize,
         opts: &'a QueryOptions,
     ) -> Evaluator<'a> {
+        let _span = tracing::info_span!("promqlPrepare").entered();
         Evaluator {
             queryable,
             options: &self.options,
@@ -187,6 +189,12 @@ impl Engine {
             shared: if opts.counts_samples { Shared::default() } else { Shared::of(expr) },
         }
     }
+}
+
+/// Evaluates all of a query. Spans are called as Prometheus' are.
+fn inner<'q>(ev: &mut Evaluator<'q>, expr: &'q Expr, grid: Grid) -> Result<Evaluated, EvalError> {
+    let _span = tracing::info_span!("promqlInnerEval").entered();
+    ev.eval(expr, grid)
 }
 
 fn check_time(t_ms: i64) -> Result<(), EvalError> {

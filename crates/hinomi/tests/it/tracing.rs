@@ -67,6 +67,8 @@ tracing: {{endpoint: '{}', client_type: http, insecure: true, sampling_fraction:
             "promqlExec",
             "promqlExecQueue",
             "promqlEval",
+            "promqlPrepare",
+            "promqlInnerEval",
             "querierSelect",
             "scrapeRequest",
             "scrapeAppend",
