@@ -8,6 +8,7 @@
 
 mod bench;
 mod install;
+mod judge;
 mod run;
 mod stages;
 mod tidy;
@@ -21,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   install           the Debian and npm packages that the tests need (as root; otherwise prints the command)
   promqltest DIR    runs every *.test script under DIR
   differential      random expressions asked of Prometheus and ours, or of two servers (--reference URL --target URL); --seed S --count N
+  judge             files with random faults, judged by --promtool FILE (3.14) and ours; --seed S --count N --hinomi FILE
   bench WORKLOAD…   side by side with Prometheus: CPU, memory, disk; --quick for a look; see docs/perf/README.md
   fuzz SECONDS      each fuzz target for that long (needs nightly and cargo-fuzz)
 ";
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some("install") => install::debian_packages().and_then(|_| install::python_packages()).map(|()| true),
         Some("promqltest") => stages::promqltest(rest),
         Some("differential") => stages::differential(rest),
+        Some("judge") => judge::main(rest),
         Some("bench") => bench::main(rest),
         Some("fuzz") => stages::fuzz(rest),
         other => match other.and_then(|name| bench::helper(name, rest)) {
