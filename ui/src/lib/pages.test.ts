@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ActiveTarget, RuleGroup, TargetsData } from "../api/types";
+import { wordOfMissing } from "../frame/pages";
 import { discoveredRows, prepareDiscovery } from "./discovery";
 import { choiceOf, nextHour, ruleOf } from "./recurrence";
 import { compareLabels, ruleText } from "./relabel";
@@ -120,5 +121,24 @@ describe("recurrence", () => {
   test("the next hour on the clock of a zone", () => {
     expect(nextHour(Date.parse("2026-11-21T16:20:00Z"), "Asia/Tokyo")).toBe("2026-11-22T02:00");
     expect(nextHour(Date.parse("2026-11-21T16:20:00Z"), "UTC")).toBe("2026-11-21T17:00");
+  });
+});
+
+describe("pages of an agent", () => {
+  test.each([
+    ["/explore", "navExplore"],
+    ["/alerts", "navAlerts"],
+    ["/rules", "rules"],
+    ["/tsdb-status", "tsdb"],
+    ["/alertmanager-discovery", "alertmanager"],
+    ["/hosts/a%3A1", "navOverview"],
+    // Those it has, and what is nowhere.
+    ["/targets", undefined],
+    ["/service-discovery", undefined],
+    ["/config", undefined],
+    ["/status", undefined],
+    ["/nope", undefined],
+  ])("%s", (path, word) => {
+    expect(wordOfMissing(path)).toBe(word);
   });
 });
