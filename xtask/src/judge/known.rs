@@ -26,6 +26,7 @@ const BY_MESSAGE: &[(&str, &str)] = &[
     ("must begin with http:// or https://", "found sooner"),
     ("not a finite number", "infinity is no text"),
     ("unknown name escaping method", "found sooner"),
+    ("has characters that HTTP forbids", "found sooner"),
     ("secret ref", "there is nothing to look it up in"),
     ("\"\" is not a valid label name", "something is missing"),
     ("found '('", "the API server judges selectors"),

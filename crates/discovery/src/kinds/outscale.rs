@@ -39,6 +39,7 @@ net::with_http_keys! {
     #[serde(default, deny_unknown_fields)]
     struct Keys {
         endpoint: Option<String>,
+        #[serde(deserialize_with = "model::yaml::null_as_empty")]
         region: Option<String>,
         access_key: String,
         secret_key: Secret,
