@@ -2,7 +2,7 @@
 import { memo, useDeferredValue, useMemo } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
-import { api } from "../api/client";
+import { STORELESS, api } from "../api/client";
 import { useTargets } from "../api/hooks";
 import type { ActiveTarget } from "../api/types";
 import { useT } from "../i18n";
@@ -96,7 +96,7 @@ const VANISHED = 'max_over_time(timestamp(up)[1d:5m]) unless up';
 
 function Vanished() {
   const t = useT();
-  const gone = useQuery({ queryKey: ["vanished"], queryFn: ({ signal }) => api.query(VANISHED, undefined, signal), staleTime: 300_000, retry: 0 });
+  const gone = useQuery({ queryKey: ["vanished"], queryFn: ({ signal }) => api.query(VANISHED, undefined, signal), staleTime: 300_000, retry: 0, enabled: !STORELESS });
   const data = gone.data?.data;
   const rows = data?.resultType === "vector" ? [...data.result].sort((a, b) => Number(b.value?.[1] ?? 0) - Number(a.value?.[1] ?? 0)) : [];
   if (rows.length === 0) return null;
