@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::Labels;
-use scrape::cache::ScrapeCache;
-use scrape::ingest::{IngestOptions, IngestStats, ReportSeries, Scratch, finish, ingest};
+use scrape::ingest::{IngestOptions, IngestStats, ReportSeries, ScrapeCache, Scratch, finish, ingest};
 use scrape::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
 use stdx::dir::{Dir, DiskDir};
 use storage::{

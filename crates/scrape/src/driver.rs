@@ -29,13 +29,13 @@ use wire::exposition::diff::Blocks;
 use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
 use crate::failures::{self, FailureLogs};
 use crate::fetch::{FetchError, Page, Question};
+use crate::ingest::StartOptions;
 use crate::lanes::Lanes;
 use crate::local::LocalTarget;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, Settings, Source, TargetState};
 use crate::record;
 use crate::schedule::{Schedule, Step, fnv1a};
-use crate::starts::StartOptions;
 use crate::target::Target;
 use crate::view::View;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
 
-use crate::cache::ScrapeCache;
+use crate::ingest::ScrapeCache;
 
 /// Prometheus' names, and ours for the same.
 const ALSO: &[(&str, &str)] = &[

@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wire::exposition::diff::Blocks;
 
-use crate::cache::ScrapeCache;
 use crate::config::ScrapeConfig;
 use crate::fetch;
+use crate::ingest::ScrapeCache;
 use crate::ingest::{IngestOptions, ReportSeries};
 use crate::local::{NativesFn, PageFn};
 use crate::metrics::ToldMetadata;

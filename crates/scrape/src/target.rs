@@ -9,8 +9,8 @@ use model::relabel;
 use model::{Duration, Labels};
 use url::Url;
 
+use crate::config::HistogramPolicy;
 use crate::config::{ScrapeConfig, http_scheme};
-use crate::natives::HistogramPolicy;
 use crate::schedule::fnv1a;
 
 /// Something to scrape.

@@ -1,6 +1,6 @@
 //! Metadata of metric families that a page's own lines do not hold: of lines that are gone, and of pages read without [`Page`].
 //!
-//! In from [`crate::rows`] and [`crate::plain`]; out to [`crate::cache::ScrapeCache::metadata`]. Pure.
+//! In from [`crate::ingest::rows`] and [`crate::ingest::plain`]; out to [`crate::ingest::cache::ScrapeCache::metadata`]. Pure.
 
 use hashbrown::HashMap;
 use model::Metadata;

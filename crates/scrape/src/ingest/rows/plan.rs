@@ -9,10 +9,10 @@ use wire::exposition::diff::Draft;
 use wire::exposition::{Entry, Parser, SampleEntry};
 
 use super::{DROPPED, PageError, Place, RowsCache, UNKNOWN, is_column};
+use crate::ingest::labelling::resolve;
+use crate::ingest::report::ReportSeries;
+use crate::ingest::starts::is_created;
 use crate::ingest::{IngestError, IngestOptions, Scrape};
-use crate::labelling::resolve;
-use crate::report::ReportSeries;
-use crate::starts::is_created;
 
 /// From how many changed hashes on the sorted list is built anew. Chosen.
 const HASHES_FEW: usize = 16;

@@ -1,6 +1,6 @@
 //! Pages stored as rows: a scrape is one row of one group, and names only what changed.
 //!
-//! In from [`crate::cache::ScrapeCache`]; out to an [`Appender`]. Pure. Per series it holds some twenty bytes: the text of the last
+//! In from [`crate::ingest::cache::ScrapeCache`]; out to an [`Appender`]. Pure. Per series it holds some twenty bytes: the text of the last
 //! value ([`Page`]), the column, a hash of the labels. Labels themselves are made again from the page's keys when they are needed,
 //! which is seldom.
 //!
@@ -16,11 +16,11 @@ use storage::{AppendError, Appender, ColumnIdx, GroupRef, RowError, SeriesRef};
 use wire::exposition::diff::{Blocks, Changed, Draft, Page, exemplar_at};
 use wire::exposition::{SampleEntry, Translation};
 
-use crate::families::Families;
+use crate::ingest::families::Families;
+use crate::ingest::labelling::resolve;
+use crate::ingest::report::ReportSeries;
+use crate::ingest::starts::Counters;
 use crate::ingest::{IngestError, IngestOptions, IngestStats, Report, Scrape};
-use crate::labelling::resolve;
-use crate::report::ReportSeries;
-use crate::starts::Counters;
 use plan::{Fresh, Plan};
 
 /// How many columns more than twice a page's lines a group may have before a new one takes its place. Chosen: series that come and go

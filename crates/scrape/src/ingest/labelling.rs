@@ -1,6 +1,6 @@
 //! From a sample's own labels to those of the stored series: the target's labels, relabelling, names, limits.
 //!
-//! In from [`crate::rows`] and [`crate::plain`], once per series; out a label set, nothing, or why the page is refused. Pure.
+//! In from [`crate::ingest::rows`] and [`crate::ingest::plain`], once per series; out a label set, nothing, or why the page is refused. Pure.
 //! Semantics of Prometheus 3.14's scrape loop.
 
 use model::labels::{is_legacy_label_name, is_legacy_metric_name};

@@ -1,6 +1,6 @@
 //! Starts for counters that do not say theirs: the first sample is what the later ones are counted from, and is not stored itself.
 //!
-//! In from [`crate::plain`] and [`crate::natives`], one [`Reference`] for each series; out how much was counted since, and since when. Pure.
+//! In from [`crate::ingest::plain`] and [`crate::ingest::natives`], one [`Reference`] for each series; out how much was counted since, and since when. Pure.
 //! Semantics of Prometheus 3.14's `st-synthesis`, which are those of OpenTelemetry's `metricstarttime` processor, "subtract initial point".
 
 use model::histogram::ResetHint;

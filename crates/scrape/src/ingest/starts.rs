@@ -1,6 +1,6 @@
 //! Since when counters have been counting, as OpenMetrics pages say it, and protobuf bodies written as text: lines named `<metric>_created`, in seconds since 1970.
 //!
-//! In from [`crate::rows`] and [`crate::plain`], names and labels as they stand in the page; out which line says it of which. Pure.
+//! In from [`crate::ingest::rows`] and [`crate::ingest::plain`], names and labels as they stand in the page; out which line says it of which. Pure.
 //! Semantics of Prometheus 3.14's `created-timestamp-zero-ingestion` and `st-storage`: with either, such a line is no series.
 
 use hashbrown::HashMap;

@@ -1,6 +1,6 @@
 //! Pages stored sample by sample: for stores that take no rows, for pages that have a series twice, and where starts are synthesized.
 //!
-//! In from [`crate::cache::ScrapeCache`]; out to an [`Appender`]. Pure. A page that lists its series in the same order as last time
+//! In from [`crate::ingest::cache::ScrapeCache`]; out to an [`Appender`]. Pure. A page that lists its series in the same order as last time
 //! costs one comparison per sample: the entry expected next is tried before the table is asked.
 //! Invariant: `live` holds the entries whose last stored sample is a value that staleness tracking must end.
 
@@ -11,10 +11,10 @@ use model::{Labels, LabelsBuilder};
 use storage::{AppendError, SeriesRef};
 use wire::exposition::{Entry as Line, Parser, SampleEntry};
 
+use crate::ingest::labelling::{no_name, resolve};
+use crate::ingest::starts::PageStarts;
+use crate::ingest::synthesis::{self, Family, Reference, Step};
 use crate::ingest::{IngestError, Scrape};
-use crate::labelling::{no_name, resolve};
-use crate::starts::PageStarts;
-use crate::synthesis::{self, Family, Reference, Step};
 
 /// How many entries more than twice a good page bad pages may leave. From Prometheus.
 const ENTRIES_SLACK: usize = 1_000;

@@ -1,7 +1,10 @@
 //! What to scrape and how: `global` and `scrape_configs` of a Prometheus configuration.
 //!
-//! In from YAML, through [`crate::keys`]; out to [`crate::Manager`]. Two steps: reading checks a job by itself, with
+//! In from YAML, through `keys`; out to [`crate::Manager`]. Two steps: reading checks a job by itself, with
 //! line and column; [`resolve`] fills in what `global` says and checks jobs against it and each other.
+
+mod histograms;
+mod keys;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,8 +17,9 @@ use net::HttpClientConfig;
 use serde::{Deserialize, Deserializer};
 use wire::exposition::Format;
 
-use crate::keys::{global::GlobalKeys, job::JobKeys};
-use crate::natives::HistogramPolicy;
+pub use histograms::HistogramPolicy;
+pub(crate) use histograms::SCHEMA_MIN;
+use keys::{global::GlobalKeys, job::JobKeys};
 
 /// Prometheus' defaults.
 const SCRAPE_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! Native histograms of one target: what beside the rows of floats each scrape stores.
 //!
-//! In from [`crate::cache::ScrapeCache`], the histograms of a page; out to an [`Appender`], one by one, each with its exemplars. Pure.
+//! In from [`crate::ingest::cache::ScrapeCache`], the histograms of a page; out to an [`Appender`], one by one, each with its exemplars. Pure.
 //! Here are the limits of buckets too. Semantics of Prometheus 3.14's scrape loop; a histogram's series ends with a staleness marker
 //! among floats, as the seam says.
 //! Invariant: an entry `is_live` when its last stored sample is a histogram that staleness tracking must end.
@@ -14,46 +14,12 @@ use storage::{AppendError, Appender, SeriesRef};
 use wire::exposition::{Format, HistogramOptions, Native, ParseError, SampleEntry, Translation};
 use wire::exposition::{translate_protobuf, translate_text, with_type_and_unit};
 
+use crate::config::{HistogramPolicy, SCHEMA_MIN};
+use crate::ingest::labelling::resolve;
+use crate::ingest::synthesis::{self, Reference, Step};
 use crate::ingest::{IngestError, IngestOptions, Scrape};
-use crate::labelling::resolve;
-use crate::synthesis::{self, Reference, Step};
-
-/// The coarsest exponential schema and the finest. From Prometheus.
-const SCHEMA_MIN: i32 = -4;
-const SCHEMA_MAX: i32 = 8;
-/// What growth of buckets a limit at or below 1 means. From Prometheus.
-const FACTOR_LEAST: f64 = 1.00271;
-
-/// What is done with histograms.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HistogramPolicy {
-    /// `scrape_native_histograms`
-    pub natives: bool,
-    /// `always_scrape_classic_histograms`
-    pub classic_too: bool,
-    /// `convert_classic_histograms_to_nhcb`
-    pub classic_to_custom: bool,
-    /// `native_histogram_bucket_limit`; 0 is no limit.
-    pub buckets_max: u64,
-    /// The finest schema that is stored, after `native_histogram_min_bucket_factor`.
-    pub schema_max: i32,
-}
-
-impl Default for HistogramPolicy {
-    fn default() -> Self {
-        let (buckets_max, schema_max) = (0, SCHEMA_MAX);
-        Self { natives: false, classic_too: false, classic_to_custom: false, buckets_max, schema_max }
-    }
-}
 
 impl HistogramPolicy {
-    /// The finest schema whose buckets grow by at least `factor`.
-    pub(crate) fn schema_of(factor: f64) -> i32 {
-        let factor = if factor <= 1.0 { FACTOR_LEAST } else { factor };
-        let schema = (-factor.log2().log2()).floor();
-        (schema.clamp(f64::from(SCHEMA_MIN), f64::from(SCHEMA_MAX))) as i32
-    }
-
     /// Makes the histogram as coarse as the limits want it.
     fn fit(&self, histogram: &mut Histogram) -> Result<(), IngestError> {
         let is_custom = histogram.schema == CUSTOM_BUCKETS_SCHEMA;

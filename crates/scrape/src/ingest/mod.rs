@@ -6,19 +6,30 @@
 //! of bounds are left out one by one, and counted.
 //! Semantics of Prometheus 3.14's scrape loop.
 
+mod cache;
+mod families;
+mod labelling;
+mod natives;
+mod plain;
+mod report;
+mod rows;
+mod starts;
+mod synthesis;
+
 use model::relabel::RelabelConfig;
 use model::{Labels, LabelsBuilder, MetricType, STALE_NAN};
 use storage::{AppendError, Appender, SeriesRef};
 use wire::exposition::{Exemplar, Format, Native, ParseError};
 
-use crate::cache::{PageOf, ScrapeCache};
+use self::cache::PageOf;
+pub use self::cache::ScrapeCache;
+use self::families::Families;
+pub use self::starts::StartOptions;
+use crate::config::HistogramPolicy;
 use crate::config::{ScrapeConfig, ScrapeLimits, ValidationScheme};
-use crate::families::Families;
-use crate::natives::HistogramPolicy;
-use crate::starts::{self, StartOptions};
 
-pub use crate::report::{Report, ReportSeries};
-pub use crate::rows::Scratch;
+pub use self::report::{Report, ReportSeries};
+pub use self::rows::Scratch;
 
 /// What a page is read with.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! What one target's last scrapes looked like, and by which of two ways its pages are stored.
 //!
-//! In from [`crate::ingest`]; out to an [`Appender`]. Pure. Rows ([`crate::rows`]) are the rule. Sample by sample
-//! ([`crate::plain`]) goes what a row cannot say: a page that has a series twice, counters that are given a start, a store that takes no rows.
+//! In from [`crate::ingest`]; out to an [`Appender`]. Pure. Rows ([`crate::ingest::rows`]) are the rule. Sample by sample
+//! ([`crate::ingest::plain`]) goes what a row cannot say: a page that has a series twice, counters that are given a start, a store that takes no rows.
 //! Either way hands over what is alive to the other, so that no marker is missed.
 
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use storage::Appender;
 use wire::exposition::diff::Blocks;
 use wire::exposition::{Native, Translation};
 
-use crate::families::Families;
+use crate::ingest::families::Families;
+use crate::ingest::natives::{self, NativesCache};
+use crate::ingest::plain::PlainCache;
+use crate::ingest::report::ReportSeries;
+use crate::ingest::rows::{PageError, RowsCache};
 use crate::ingest::{IngestError, IngestOptions, IngestStats, Report, Scrape, Scratch};
-use crate::natives::{self, NativesCache};
-use crate::plain::PlainCache;
-use crate::report::ReportSeries;
-use crate::rows::{PageError, RowsCache};
 
 /// How many good pages are stored sample by sample before a row is tried again. Chosen.
 const PLAIN_PAGES: u64 = 10;

@@ -12,8 +12,8 @@ use wire::exposition::diff::Draft;
 
 use super::{RowsCache, is_column};
 use crate::ingest::Scrape;
-use crate::labelling::resolve;
-use crate::starts::{Counters, start_ms};
+use crate::ingest::labelling::resolve;
+use crate::ingest::starts::{Counters, start_ms};
 
 impl RowsCache {
     /// What the page says of starts goes to `starts`, by line; new counters get their zeros.
