@@ -1,7 +1,7 @@
 // The same pages in the dark, on a phone, and in Japanese and Korean.
 import { assert, drawn, fits, hostLink, until } from "./help.mjs";
 
-const PATHS = [["explore", "/explore?g0.expr=node_load1"], ["alerts", "/alerts"], ["maintenance", "/maintenance"], ["rules", "/rules"], ["history", "/history"], ["receivers", "/receivers"], ["routes", "/routes"], ["targets", "/targets"], ["discovery", "/service-discovery"], ["status", "/status"], ["tsdb", "/tsdb-status"], ["config", "/config"], ["flags", "/flags"], ["alertmanagers", "/alertmanager-discovery"], ["notfound", "/nowhere"]];
+const PATHS = [["explore", "/explore?g0.expr=node_load1"], ["alerts", "/alerts"], ["silences", "/silences"], ["maintenance", "/maintenance"], ["rules", "/rules"], ["history", "/history"], ["receivers", "/receivers"], ["routes", "/routes"], ["targets", "/targets"], ["discovery", "/service-discovery"], ["status", "/status"], ["tsdb", "/tsdb-status"], ["config", "/config"], ["flags", "/flags"], ["alertmanagers", "/alertmanager-discovery"], ["notfound", "/nowhere"]];
 
 export async function looks({ step, base }) {
   await step("dark and light from the menu, kept over a reload", async ({ open, shot }) => {

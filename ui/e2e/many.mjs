@@ -83,7 +83,49 @@ function hostsAnswer(query, n) {
   return JSON.stringify({ status: "success", data: { resultType: "vector", result } });
 }
 
+/** As the manager says it: ten names in two hundred groups of ten, a third of them critical. */
+function alertsAnswer() {
+  const startsAt = new Date(Date.now() - 600_000).toISOString();
+  const alert = (i) => ({
+    labels: { alertname: `Storm${i % 10}`, cluster: `cluster-${i % 200}`, instance: `host-${i}.cluster-${i % 200}.example.com:9100`, job: "node", severity: i % 3 === 0 ? "critical" : "warning" },
+    annotations: { summary: `Storm on host-${i}: a long text that does not fit beside a long name of a host, ${"word ".repeat(i % 17)}` },
+    startsAt, updatedAt: startsAt, endsAt: new Date(Date.now() + 600_000).toISOString(),
+    fingerprint: i.toString(16).padStart(16, "0"), receivers: [{ name: "team" }], status: { state: "active", silencedBy: [], inhibitedBy: [], mutedBy: [] },
+  });
+  return JSON.stringify(Array.from({ length: 2000 }, (_, i) => alert(i)));
+}
+
 export async function many({ step, base }) {
+  for (const [name, width, height] of [["wide", 1440, 900], ["phone", 390, 844]]) {
+    await step(`two thousand alerts, ${name}: in groups, few elements, taken by group`, async ({ open, shot }) => {
+      const page = await open({ width, height });
+      await page.route(/\/api\/v2\/alerts(\?|$)/, (route) => route.fulfill({ contentType: "application/json", body: alertsAnswer() }));
+      await page.goto(`${base}/alerts?refresh=off`);
+      const storm = page.locator("[data-testid=alert-group]", { hasText: "Storm3" });
+      await storm.waitFor();
+      assert((await page.locator("[data-testid=alert-row]").count()) === 0, "so many alerts do not begin folded");
+      await shot(page, `many-alerts-groups-${name}`);
+      await storm.focus();
+      await page.keyboard.press("ArrowRight");
+      await page.locator("[data-testid=alert-row]").first().waitFor();
+      await fits(page);
+      await shot(page, `many-alerts-${name}`);
+      const still = await nodes(page);
+      const scroll = await scrolled(page, 60);
+      const moved = await nodes(page);
+      assert(Math.max(still, moved) < NODES_MAX, `${still} elements, ${moved} after scrolling`);
+      await page.getByTestId("filter-alerts").fill("cluster=cluster-77 ");
+      await until("ten alerts of one cluster, open", async () => (await page.locator("[data-testid=alert-row]").count()) === 10);
+      await page.getByTestId("group-by").selectOption("severity");
+      await until("groups of severities", async () => (await page.locator("[data-testid=alert-group]").count()) === 2);
+      assert(page.url().includes("group=severity"), "the grouping is not in the address");
+      await page.locator("[data-testid=alert-group]").first().focus();
+      await page.keyboard.press("x");
+      await page.getByTestId("bulkbar").waitFor();
+      await shot(page, `many-alerts-picked-${name}`);
+      assert(scroll.median < FRAME_MS_MAX, `a frame ${scroll.median.toFixed(0)} ms`);
+    });
+  }
   for (const [name, width, height] of [["wide", 1440, 900], ["phone", 390, 844]]) {
     for (const layout of ["list", "tiles"]) {
       await step(`three thousand hosts, ${name}, ${layout}: few elements`, async ({ open, shot }) => {

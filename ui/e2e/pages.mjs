@@ -260,6 +260,8 @@ export async function pages({ step, base, title }) {
     await page.waitForSelector("[data-testid=page-alerts]");
     await page.locator("[data-testid=alert-row], .empty").first().waitFor();
     await shot(page, "alerts");
+    await page.getByTestId("tab-silences").click();
+    await page.waitForSelector("[data-testid=page-silences]");
     const name = `BrowserTest${Date.now()}`;
     await page.getByTestId("new-silence").click();
     await page.getByTestId("silence-matchers").fill('alertname=~".*"');
@@ -272,6 +274,10 @@ export async function pages({ step, base, title }) {
     await shot(page, "silence-form");
     await page.getByTestId("silence-submit").click();
     const row = page.locator("[data-testid=silence-row]", { hasText: name });
+    await row.waitFor();
+    await page.getByTestId("filter-silences").fill("nobody made this");
+    await row.waitFor({ state: "detached" });
+    await page.getByTestId("filter-silences").fill("browser test");
     await row.waitFor();
     await shot(page, "silence-made");
     await row.getByTestId("expire-silence").click();

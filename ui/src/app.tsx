@@ -12,6 +12,7 @@ import { Overview } from "./pages/Overview";
 const Host = lazy(() => import("./pages/Host"));
 const Explore = lazy(() => import("./pages/Explore"));
 const Alerts = lazy(() => import("./pages/Alerts"));
+const Silences = lazy(() => import("./pages/Silences"));
 const Maintenance = lazy(() => import("./pages/Maintenance"));
 const History = lazy(() => import("./pages/History"));
 const Receivers = lazy(() => import("./pages/Receivers"));
@@ -71,6 +72,7 @@ function Manager() {
     <Switch>
       <Route path="/"><Redirect to="/alerts" replace /></Route>
       <Route path="/alerts"><Alerts /></Route>
+      <Route path="/silences"><Silences /></Route>
       <Route path="/history"><History /></Route>
       <Route path="/receivers"><Receivers /></Route>
       <Route path="/routes"><Routes /></Route>
@@ -94,6 +96,7 @@ export function App() {
             <Route path="/hosts/:instance">{(p) => <Host key={p.instance} instance={decodeURIComponent(p.instance)} />}</Route>
             <Route path="/explore"><Explore /></Route>
             <Route path="/alerts"><Alerts /></Route>
+            <Route path="/silences"><Silences /></Route>
             <Route path="/history"><History /></Route>
             <Route path="/receivers"><Receivers /></Route>
             <Route path="/routes"><Routes /></Route>

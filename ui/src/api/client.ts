@@ -1,7 +1,7 @@
 /**
  * The only place that fetches. Same origin always; errors keep the server's words, its hint, and the request.
  */
-import type { Acknowledgement, AlertHistoryPage, Explained, ReceiverInfo, ReceiverTest, TriedRules, ActiveAlertmanagers, AmAlert, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MaintenanceWindow, MatrixData, MetricMeta, NewSilence, NewWindow, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert, WindowPreview } from "./types";
+import type { Acknowledgement, AlertHistoryPage, Explained, ReceiverInfo, ReceiverTest, TriedRules, ActiveAlertmanagers, AmAlert, AmGroup, AmSilence, AmStatus, ApiAlert, BuildInfo, Envelope, LabelMap, MaintenanceWindow, MatrixData, MetricMeta, NewSilence, NewWindow, Notice, QueryData, DiscoveryPool, RelabelStep, RuleGroup, RunningQuery, RuntimeInfo, TargetsData, TsdbStatus, IgnoreRule, WatchedAlert, WindowPreview } from "./types";
 import { parseDuration } from "../lib/time";
 
 /** The route prefix of the server, "" when it is the root: the page's <base> says it. */
@@ -180,6 +180,7 @@ export const api = {
     for (const f of filters) params.append("filter", f);
     return v2<AmAlert[]>("GET", "alerts", signal ? { params, signal } : { params });
   },
+  amGroups: (signal?: AbortSignal) => v2<AmGroup[]>("GET", "alerts/groups", signal ? { signal } : {}),
   amStatus: (signal?: AbortSignal) => v2<AmStatus>("GET", "status", signal ? { signal } : {}),
   history: (q: { filters: readonly string[]; kind: string; since: string; receiver: string; limit: number; cursor: string }, signal?: AbortSignal) => {
     const params = new URLSearchParams({ limit: String(q.limit) });

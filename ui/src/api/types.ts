@@ -233,6 +233,13 @@ export interface AmAlert {
   status: { state: "active" | "suppressed" | "unprocessed"; silencedBy: string[]; inhibitedBy: string[]; mutedBy?: string[] };
 }
 
+/** Alerts that a receiver is told of together. */
+export interface AmGroup {
+  labels: LabelMap;
+  receiver: { name: string };
+  alerts: AmAlert[];
+}
+
 /** One alert on one route that watches, issues again or ignores. */
 export interface WatchedAlert {
   fingerprint: string;

@@ -209,7 +209,7 @@ export function Frame({ children }: { children: ReactNode }) {
       </nav>
       <header className="top">
         <Crumbs />
-        <button type="button" className="searchbtn" onClick={() => setOpen("search")} data-testid="open-search" aria-label={t("search")}>
+        <button type="button" className="searchbtn" onClick={() => setOpen("search")} data-testid="open-search" aria-label={t("searchHint")}>
           <Icon name="search" size={14} />
           <span>{t("searchHint")}</span>
           <kbd>Ctrl K</kbd>

@@ -35,7 +35,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
 
   const items = useMemo<Item[]>(() => {
     const pages: Item[] = (
-      [["navOverview", "/"], ["navExplore", "/explore"], ["navAlerts", "/alerts"], ["silences", "/alerts#silences"], ["rules", "/rules"], ["history", "/history"], ["receiversPage", "/receivers"], ["routeTree", "/routes"], ["navTargets", "/targets"], ["discovery", "/service-discovery"], ["navStatus", "/status"], ["queries", "/status#queries"], ["tsdb", "/tsdb-status"], ["configuration", "/config"], ["flags", "/flags"], ["alertmanager", "/alertmanager-discovery"]] as const
+      [["navOverview", "/"], ["navExplore", "/explore"], ["navAlerts", "/alerts"], ["silences", "/silences"], ["rules", "/rules"], ["history", "/history"], ["receiversPage", "/receivers"], ["routeTree", "/routes"], ["navTargets", "/targets"], ["discovery", "/service-discovery"], ["navStatus", "/status"], ["queries", "/status#queries"], ["tsdb", "/tsdb-status"], ["configuration", "/config"], ["flags", "/flags"], ["alertmanager", "/alertmanager-discovery"]] as const
     ).filter(([, path]) => !STORELESS || PAGES.some((p) => isAt(path.replace(/#.*/, ""), p))).map(([word, path]) => ({ kind: "page", text: t(word), detail: path, href: to(path) }));
     const seen = new Map<string, string>();
     const result = hosts.data?.data.resultType === "vector" ? hosts.data.data.result : [];

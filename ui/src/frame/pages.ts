@@ -13,7 +13,7 @@ export interface Page {
 
 /** Of an Alertmanager alone. */
 const MANAGER: readonly Page[] = [
-  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/maintenance", "maintenance"], ["/history", "history"], ["/receivers", "receiversPage"], ["/routes", "routeTree"]] },
+  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/silences", "silences"], ["/maintenance", "maintenance"], ["/history", "history"], ["/receivers", "receiversPage"], ["/routes", "routeTree"]] },
   { path: "/status", icon: "status", word: "navStatus", tabs: [["/status", "server"], ["/config", "configuration"], ["/flags", "flags"]] },
 ];
 
@@ -26,7 +26,7 @@ const AGENTS: readonly Page[] = [
 const SERVER: readonly Page[] = [
   { path: "/", icon: "overview", word: "navOverview" },
   { path: "/explore", icon: "explore", word: "navExplore" },
-  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/maintenance", "maintenance"], ["/rules", "rules"], ["/history", "history"], ["/receivers", "receiversPage"], ["/routes", "routeTree"]] },
+  { path: "/alerts", icon: "alerts", word: "navAlerts", tabs: [["/alerts", "navAlerts"], ["/silences", "silences"], ["/maintenance", "maintenance"], ["/rules", "rules"], ["/history", "history"], ["/receivers", "receiversPage"], ["/routes", "routeTree"]] },
   { path: "/targets", icon: "targets", word: "navTargets", tabs: [["/targets", "navTargets"], ["/service-discovery", "discovery"]] },
   {
     path: "/status",

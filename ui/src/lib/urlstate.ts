@@ -143,9 +143,8 @@ export function classicRedirect(path: string, search: string): string | undefine
       // In the classic page tab 1 was the table and a missing tab the table too; a link with only an expression shows both well as a graph.
       return `/explore?${panelsInto(withParams("", rangeParams(range)), panels)}`;
     }
-    case "/silences":
-      return "/alerts#silences";
     case "/alerts":
+    case "/silences":
     case "/rules":
     case "/targets":
     case "/service-discovery":

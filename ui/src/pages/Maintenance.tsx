@@ -62,7 +62,7 @@ function Windows({ list, edit }: { list: readonly MaintenanceWindow[]; edit: (id
   };
   const inside = (e: MouseEvent) => (e.target as HTMLElement).closest("a,button") !== null || (getSelection()?.toString() ?? "") !== "";
   return (
-    <table className="tbl cards" data-testid="window-table">
+    <table className="tbl cards" role="treegrid" data-testid="window-table">
       <thead>
         <tr>
           <th scope="col" className="c-state">{t("state")}</th>

@@ -89,8 +89,14 @@ export function OnCallForm({ rows, deed: first, onClose, onDone }: { rows: reado
     const by = { createdBy: author.trim(), comment: comment.trim() };
     try {
       if (deed === "silence") {
-        for (const r of rows) await api.createSilence({ matchers: matchersOf(r.labels), startsAt: new Date(now).toISOString(), endsAt, ...by });
-        toast(t("silenceMade", { until: formatInstant(now + ms, s.zone) }));
+        const made: string[] = [];
+        const undo = () => Promise.all(made.map((id) => api.expireSilence(id))).then(() => toast(t("silenceExpired")), said).finally(again);
+        try {
+          for (const r of rows) made.push((await api.createSilence({ matchers: matchersOf(r.labels), startsAt: new Date(now).toISOString(), endsAt, ...by })).silenceID);
+        } finally {
+          // Also what was made before one of them was refused.
+          if (made.length > 0) toast(t("silenceMade", { until: formatInstant(now + ms, s.zone) }), { action: { label: t("undo"), run: () => void undo() } });
+        }
       } else {
         const fingerprints = rows.map((r) => r.fingerprint).filter((f) => f !== undefined);
         const { alerts } = await api.acknowledge({ fingerprints, ...by, ...(deed === "snooze" ? { endsAt } : {}) });

@@ -11,11 +11,14 @@ import { change, settings, toast, useStore } from "../state";
 
 const LENGTHS = ["30m", "1h", "2h", "4h", "8h", "1d", "3d", "1w"] as const;
 
+/** In the address: a form with nothing in it yet, since an empty parameter is none. */
+export const BLANK = "new";
+
 export function SilenceForm({ initial, onClose }: { initial: string; onClose: () => void }) {
   const t = useT();
   const s = useStore(settings);
   const client = useQueryClient();
-  const [text, setText] = useState(initial === 'alertname=""' ? "" : initial);
+  const [text, setText] = useState(initial === BLANK ? "" : initial);
   const [length, setLength] = useState("2h");
   const [author, setAuthor] = useState(s.author);
   const [comment, setComment] = useState("");

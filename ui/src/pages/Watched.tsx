@@ -70,26 +70,26 @@ export function IgnoreRules() {
   return (
     <section className="section" id="ignores" aria-label={t("ignores")}>
       <h2>{t("ignores")} <span className="faint">{list.filter((i) => i.state === "active").length}</span></h2>
-      <table className="tbl" data-testid="ignore-table">
+      <table className="tbl cards" data-testid="ignore-table">
         <thead>
           <tr>
             <th scope="col" className="c-state">{t("state")}</th>
             <th scope="col">{t("matchers")}</th>
             <th scope="col" className="r">{t("hides")}</th>
             <th scope="col">{t("owner")}</th>
-            <th scope="col" className="phone-hide">{t("comment")}</th>
+            <th scope="col">{t("comment")}</th>
             <th scope="col" className="r">{t("ends")}</th>
           </tr>
         </thead>
         <tbody>
           {list.map((i) => (
             <tr key={`${i.route} ${i.matchers.join()} ${i.owner} ${i.endsAt}`} data-testid="ignore-row" data-row tabIndex={0}>
-              <td><StateMark state={i.state === "active" ? "silenced" : "pending"} word={t(i.state === "active" ? "silActive" : "silExpired")} /></td>
+              <td className="c-state"><StateMark state={i.state === "active" ? "silenced" : "pending"} word={t(i.state === "active" ? "silActive" : "silExpired")} /></td>
               <td className="mono wrap" title={i.route}>{i.matchers.join(", ")}</td>
-              <td className="r">{i.state === "active" ? i.hides : ""}</td>
-              <td>{i.owner}</td>
-              <td className="phone-hide wrap">{i.reason}</td>
-              <td className="r"><Ago at={Date.parse(i.endsAt)} ahead /></td>
+              <td className="r" data-label={t("hides")}>{i.state === "active" ? i.hides : ""}</td>
+              <td data-label={t("owner")}>{i.owner}</td>
+              <td className="wrap">{i.reason}</td>
+              <td className="r c-time"><Ago at={Date.parse(i.endsAt)} ahead /></td>
             </tr>
           ))}
         </tbody>
