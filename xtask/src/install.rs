@@ -53,6 +53,7 @@ const PYTHON_PACKAGES: &[&str] = &[
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
+    "confluent-kafka==2.16.1",
     "influxdb==5.3.2",
     "influxdb-client==1.50.0",
 ];

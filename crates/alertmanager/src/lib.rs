@@ -42,6 +42,7 @@ pub use cluster::{ClusterError, ClusterOptions, ClusterTimes};
 pub use config::{Config, ConfigError, Summary};
 pub use dispatch::{RECEIVER_ATTEMPTS_MAX, explain_config};
 pub use driver::{BuildInfo, Options, spawn};
+pub use events::read_kafka_answer;
 pub use handle::Handle;
 pub use history::read_segment;
 pub use hosts::{Asking, Host, Samples};

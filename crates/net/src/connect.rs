@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::config::{HttpClientConfig, TlsConfig};
 use crate::error::{Cause, plain_io_error};
@@ -41,7 +42,8 @@ static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Bytes both ways, whatever carries them.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// How a server is found, where the URL is not all that says it.
@@ -245,18 +247,7 @@ impl Inner {
     ) -> Result<(Box<dyn Stream>, bool), Cause> {
         let clients = self.tls_clients()?;
         let config = if peer == Peer::Proxy { clients.proxy } else { clients.target };
-        let name = if self.tls.server_name.is_empty() { host } else { &self.tls.server_name };
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| Cause::Tls(format!("tls: {name:?} is not a name a certificate can have")))?;
-        let handshake = TlsConnector::from(config).connect(name, io).await;
-        let stream = handshake.map_err(|err| {
-            let tls = err.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
-            match tls {
-                Some(tls) => Cause::Tls(plain_tls_error(tls)),
-                None if err.kind() == std::io::ErrorKind::UnexpectedEof => Cause::Eof,
-                None => Cause::Tls(format!("tls: {}", plain_io_error(&err))),
-            }
-        })?;
+        let stream = handshake(config, &self.tls, host, io).await?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
         Ok((Box::new(stream), is_http2))
     }
@@ -275,6 +266,27 @@ impl Inner {
         *made = Some(clients.clone());
         Ok(clients)
     }
+}
+
+/// TLS over `io`, spoken with `host` or whom the settings name instead.
+pub(crate) async fn handshake<S: Stream>(
+    config: Arc<ClientConfig>,
+    tls: &TlsConfig,
+    host: &str,
+    io: S,
+) -> Result<TlsStream<S>, Cause> {
+    let name = if tls.server_name.is_empty() { host } else { &tls.server_name };
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|_| Cause::Tls(format!("tls: {name:?} is not a name a certificate can have")))?;
+    let handshake = TlsConnector::from(config).connect(name, io).await;
+    handshake.map_err(|err| {
+        let tls = err.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(tls) => Cause::Tls(plain_tls_error(tls)),
+            None if err.kind() == std::io::ErrorKind::UnexpectedEof => Cause::Eof,
+            None => Cause::Tls(format!("tls: {}", plain_io_error(&err))),
+        }
+    })
 }
 
 /// Asks a SOCKS proxy for a connection.

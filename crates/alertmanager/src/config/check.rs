@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use model::labels::is_legacy_label_name;
 use model::yaml::YamlError;
 use model::{Duration, MatchOp, Matcher};
-use net::{HttpClientConfig, Secret};
+use net::{HttpClientConfig, Secret, TlsConfig};
 
 use super::own::RawOwn;
 use super::raw::{At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawRoute};
@@ -61,6 +61,17 @@ impl<'a> Checker<'a> {
         let mut http = own.or(self.global.http_config.as_ref()).cloned().unwrap_or_default();
         http.set_directory(self.dir);
         http
+    }
+
+    /// Files of it are relative to the configuration's.
+    pub(crate) fn tls(&self, mut tls: TlsConfig) -> TlsConfig {
+        tls.set_directory(self.dir);
+        tls
+    }
+
+    /// A file's name relative to the configuration's.
+    pub(crate) fn file(&self, path: &Path) -> PathBuf {
+        self.dir.join(path)
     }
 
     /// A secret in place or in a file, not both.

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use net::{HttpClientConfig, Secret};
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
+use super::kafka::{KafkaConfig, RawKafka};
 use crate::config::{At, Checker, Fault};
 
 /// From Alertmanager, as the others below.
@@ -29,8 +30,8 @@ pub(crate) struct RawEvents {
     file_outputs: Option<Vec<At<RawFile>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_outputs: Option<Vec<At<RawWebhook>>>,
-    #[serde(skip_serializing)]
-    kafka_outputs: Option<Vec<At<IgnoredAny>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kafka_outputs: Option<Vec<At<RawKafka>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stdout_outputs: Option<Vec<Option<RawStdout>>>,
 }
@@ -65,23 +66,24 @@ struct RawWebhook {
 struct RawStdout {}
 
 /// A whole number, also as `1e3`.
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let Some(number) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
     let is_whole = number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX);
     if is_whole { Ok(Some(number as i64)) } else { Err(D::Error::custom("expected a whole number")) }
 }
 
 /// The section, checked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct EventsConfig {
     pub(super) files: Vec<PathBuf>,
     pub(super) webhooks: Vec<WebhookConfig>,
+    pub(super) kafkas: Vec<KafkaConfig>,
     /// How often each line is written to standard output.
     pub(super) n_stdout: usize,
 }
 
 /// An HTTP endpoint that takes events.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct WebhookConfig {
     pub(super) url: Url,
     pub(super) http: HttpClientConfig,
@@ -93,7 +95,7 @@ pub(super) struct WebhookConfig {
 }
 
 /// How much goes into one request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Batch {
     pub(super) events_max: usize,
     /// Of the request; one event that is larger goes alone.
@@ -105,34 +107,33 @@ pub(super) struct Batch {
 impl EventsConfig {
     /// Whether there is anything to tell events to.
     pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.webhooks.is_empty() && self.n_stdout == 0
+        self.files.is_empty() && self.webhooks.is_empty() && self.kafkas.is_empty() && self.n_stdout == 0
     }
 }
 
 impl RawEvents {
-    /// Checks it. Relative files are relative to where the program runs, as upstream has it.
+    /// Checks it. Relative files are relative to the file it stands in.
     pub(crate) fn check(&self, checker: &Checker<'_>) -> Result<EventsConfig, Fault> {
         let files = self.file_outputs.iter().flatten().map(|at| {
             let is_missing = at.value.path.as_os_str().is_empty();
             let missing = || Fault::at(at, "event_recorder file output requires a path");
-            if is_missing { Err(missing()) } else { Ok(at.value.path.clone()) }
+            if is_missing { Err(missing()) } else { Ok(checker.file(&at.value.path)) }
         });
         let webhooks = self.webhook_outputs.iter().flatten();
         let webhooks = webhooks.map(|at| at.value.check(checker).map_err(|fault| fault.or_at(at)));
-        if let Some(at) = self.kafka_outputs.iter().flatten().next() {
-            let what = "event_recorder.kafka_outputs is not served yet: leave it out; webhook_outputs reach a Kafka REST proxy";
-            return Err(Fault::at(at, what));
-        }
+        let kafkas = self.kafka_outputs.iter().flatten();
+        let kafkas = kafkas.map(|at| at.value.check(checker).map_err(|fault| fault.or_at(at)));
         Ok(EventsConfig {
             files: files.collect::<Result<_, _>>()?,
             webhooks: webhooks.collect::<Result<_, _>>()?,
+            kafkas: kafkas.collect::<Result<_, _>>()?,
             n_stdout: self.stdout_outputs.iter().flatten().count(),
         })
     }
 }
 
 /// What is not set, or below one, is the default.
-fn above_zero<T: TryFrom<i64>>(value: Option<i64>, default: T) -> T {
+pub(super) fn above_zero<T: TryFrom<i64>>(value: Option<i64>, default: T) -> T {
     value.filter(|value| *value > 0).and_then(|value| T::try_from(value).ok()).unwrap_or(default)
 }
 

@@ -1,19 +1,23 @@
-//! The event recorder of Alertmanager 0.34: what happens, told to files, HTTP endpoints and standard output as it happens.
+//! The event recorder of Alertmanager 0.34: what happens, told to files, HTTP endpoints, Kafka and standard
+//! output as it happens.
 //!
-//! In from the core as [`Note`]s, through the driver; out as lines of JSON in Alertmanager's shape. Never holds dispatch up:
+//! In from the core as [`Note`]s, through the driver; out as JSON or protobuf in Alertmanager's shape. Never holds dispatch up:
 //! queues are bounded, and what does not fit is dropped and counted. What is kept and searched is the history's affair.
 //! Keys: docs/user/event-recorder.md.
 
 mod config;
 mod json;
+mod kafka;
 mod note;
+mod protobuf;
+mod shape;
 mod webhook;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::HttpClient;
+use net::{BuildError, Dialer, HttpClient};
 use parking_lot::Mutex;
 use stdx::Dir;
 use stdx::metrics::{Counter, Family, Registry};
@@ -21,11 +25,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 pub(crate) use config::{EventsConfig, RawEvents};
+pub use kafka::read_kafka_answer;
 pub(crate) use note::{GroupInfo, Note, Sent, What};
 
 use crate::cluster::Cluster;
 use crate::config::ConfigError;
-use config::WebhookConfig;
+use kafka::Kafka;
 use webhook::Webhook;
 
 /// Most events that wait to be written; more are dropped and counted. From Alertmanager.
@@ -56,9 +61,11 @@ struct NextOutputs {
 /// Outputs that are checked and not yet at work.
 #[derive(Debug)]
 pub(crate) struct NewOutputs {
-    files: Vec<PathBuf>,
-    webhooks: Vec<(WebhookConfig, HttpClient)>,
-    n_stdout: usize,
+    config: EventsConfig,
+    /// Of the webhooks, in order.
+    clients: Vec<HttpClient>,
+    /// Of the topics, in order.
+    dialers: Vec<Dialer>,
 }
 
 impl NewOutputs {
@@ -67,17 +74,22 @@ impl NewOutputs {
     /// # Errors
     /// When a certificate of one is not usable.
     pub(crate) fn new(config: &EventsConfig) -> Result<Self, ConfigError> {
-        let webhooks = config.webhooks.iter().map(|webhook| {
-            let client = HttpClient::new(&webhook.http).map_err(|err| ConfigError::Client {
-                receiver: "event_recorder.webhook_outputs".to_owned(),
-                message: err.to_string(),
-            })?;
-            Ok((webhook.clone(), client))
-        });
+        let unusable = |key: &str, err: BuildError| ConfigError::Client {
+            receiver: format!("event_recorder.{key}"),
+            message: err.to_string(),
+        };
+        let clients = config
+            .webhooks
+            .iter()
+            .map(|webhook| HttpClient::new(&webhook.http).map_err(|err| unusable("webhook_outputs", err)));
+        let dialers = config
+            .kafkas
+            .iter()
+            .map(|kafka| Dialer::new(kafka.tls.clone()).map_err(|err| unusable("kafka_outputs", err)));
         Ok(Self {
-            files: config.files.clone(),
-            webhooks: webhooks.collect::<Result<_, ConfigError>>()?,
-            n_stdout: config.n_stdout,
+            clients: clients.collect::<Result<_, _>>()?,
+            dialers: dialers.collect::<Result<_, _>>()?,
+            config: config.clone(),
         })
     }
 }
@@ -89,6 +101,7 @@ struct EventMetrics {
     bytes: Arc<Family<Counter>>,
     dropped: Arc<Family<Counter>>,
     output_drops: Arc<Family<Counter>>,
+    kafka_errors: Arc<Family<Counter>>,
 }
 
 impl EventMetrics {
@@ -113,6 +126,11 @@ impl EventMetrics {
                 "alertmanager_event_output_drops_total",
                 "Events that an output of the event recorder dropped because too many waited for it.",
                 &["output"],
+            ),
+            kafka_errors: registry.counters(
+                "alertmanager_event_kafka_produce_errors_total",
+                "Events that brokers of Kafka refused or did not take before the end.",
+                &["output", "error_type"],
             ),
         }
     }
@@ -142,7 +160,7 @@ impl EventRecorder {
             "Events that wait in the event recorder.",
             move || weak.upgrade().map_or(0.0, |queue| (QUEUE_MAX - queue.capacity()) as f64),
         );
-        let outputs = Outputs::start(outputs, files, Arc::clone(&metrics));
+        let outputs = Outputs::start(outputs, files, Arc::clone(&metrics), &teller.instance);
         let task = tokio::spawn(tell(notes, outputs, Arc::clone(&next), teller));
         Self { queue: Mutex::new(Some(queue)), next, metrics, task: Mutex::new(Some(task)) }
     }
@@ -188,9 +206,10 @@ async fn tell(mut notes: mpsc::Receiver<Note>, mut outputs: Outputs, next: Arc<N
             }
             () = next.given.notified() => {
                 let new = next.outputs.lock().take();
-                if let Some(new) = new {
+                // The same ones stay, with what waits for them.
+                if let Some(new) = new.filter(|new| new.config != outputs.config) {
                     let files = Arc::clone(&outputs.dir);
-                    let new = Outputs::start(new, files, Arc::clone(&outputs.metrics));
+                    let new = Outputs::start(new, files, Arc::clone(&outputs.metrics), &teller.instance);
                     // What waits for the old ones is sent beside what comes.
                     tokio::spawn(std::mem::replace(&mut outputs, new).close(OLD_TIMEOUT));
                 }
@@ -202,75 +221,92 @@ async fn tell(mut notes: mpsc::Receiver<Note>, mut outputs: Outputs, next: Arc<N
 
 /// Where events go.
 struct Outputs {
+    config: EventsConfig,
     dir: Arc<dyn Dir>,
-    files: Vec<PathBuf>,
     webhooks: Vec<Webhook>,
-    n_stdout: usize,
+    kafkas: Vec<Kafka>,
     metrics: Arc<EventMetrics>,
 }
 
 impl Outputs {
-    fn start(new: NewOutputs, dir: Arc<dyn Dir>, metrics: Arc<EventMetrics>) -> Self {
-        let webhooks = new.webhooks.into_iter().map(|(config, client)| {
-            let dropped = metrics.output_drops.with(&[&webhook::name_of(&config.url)]);
-            Webhook::start(config, client, dropped)
+    fn start(new: NewOutputs, dir: Arc<dyn Dir>, metrics: Arc<EventMetrics>, instance: &str) -> Self {
+        let NewOutputs { config, clients, dialers } = new;
+        let webhooks = config.webhooks.iter().cloned().zip(clients).map(|(webhook, client)| {
+            let dropped = metrics.output_drops.with(&[&webhook::name_of(&webhook.url)]);
+            Webhook::start(webhook, client, dropped)
         });
-        Self { dir, files: new.files, webhooks: webhooks.collect(), n_stdout: new.n_stdout, metrics }
+        let kafkas = config.kafkas.iter().cloned().zip(dialers).map(|(kafka, dialer)| {
+            let dropped = metrics.output_drops.with(&[&kafka.name]);
+            Kafka::start(kafka, dialer, instance, dropped, Arc::clone(&metrics.kafka_errors))
+        });
+        let (webhooks, kafkas) = (webhooks.collect(), kafkas.collect());
+        Self { config, dir, webhooks, kafkas, metrics }
     }
 
     async fn write(&self, notes: &[Note], teller: &Teller) {
         let position = teller.cluster.as_ref().map_or(0, |cluster| cluster.position());
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        let lines: Vec<(&'static str, String)> = notes
-            .iter()
-            .map(|note| (note.what.word(), json::line(note, &teller.instance, position)))
-            .collect();
+        let lines: Vec<String> =
+            notes.iter().map(|note| json::line(note, &teller.instance, position)).collect();
+        // As upstream counts: what waits for its endpoint or broker is told.
         for webhook in &self.webhooks {
-            lines.iter().for_each(|(_, line)| webhook.offer(line.clone()));
-            // As upstream counts: what waits for its endpoint is told.
-            self.count(&lines, &webhook.name, true, 0);
+            for (note, line) in notes.iter().zip(&lines) {
+                webhook.offer(line.clone());
+                self.count(note, &webhook.name, Some(line.len()));
+            }
         }
-        if self.files.is_empty() && self.n_stdout == 0 {
-            return;
+        for kafka in &self.kafkas {
+            for (note, line) in notes.iter().zip(&lines) {
+                let n_bytes = kafka.offer(note, line, &teller.instance, position);
+                self.count(note, &kafka.name, Some(n_bytes));
+            }
         }
-        let text: Arc<str> =
-            lines.iter().flat_map(|(_, line)| [line.as_str(), "\n"]).collect::<String>().into();
-        let (dir, files, n_stdout) = (Arc::clone(&self.dir), self.files.clone(), self.n_stdout);
+        if !self.config.files.is_empty() || self.config.n_stdout > 0 {
+            self.write_lines(notes, &lines).await;
+        }
+    }
+
+    /// Into files and to standard output.
+    async fn write_lines(&self, notes: &[Note], lines: &[String]) {
+        let text: Arc<str> = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>().into();
+        let (dir, config) = (Arc::clone(&self.dir), self.config.clone());
         let written = tokio::task::spawn_blocking(move || {
             let mut results: Vec<(String, std::io::Result<()>)> = Vec::new();
-            for path in &files {
+            for path in &config.files {
                 let written = append(&*dir, path, text.as_bytes());
                 results.push((format!("file:{}", path.display()), written));
             }
-            results.extend((0..n_stdout).map(|_| ("stdout".to_owned(), print(text.as_bytes()))));
+            results.extend((0..config.n_stdout).map(|_| ("stdout".to_owned(), print(text.as_bytes()))));
             results
         });
         for (name, result) in written.await.unwrap_or_default() {
             if let Err(err) = &result {
                 tracing::error!(output = %name, events = lines.len(), error = %err, "events not written");
             }
-            self.count(&lines, &name, result.is_ok(), 1);
+            for (note, line) in notes.iter().zip(lines) {
+                self.count(note, &name, result.is_ok().then_some(line.len() + 1));
+            }
         }
     }
 
-    /// Counts lines; each ends with `end_bytes` more.
-    fn count(&self, lines: &[(&'static str, String)], output: &str, is_told: bool, end_bytes: usize) {
-        let result = if is_told { "success" } else { "error" };
-        for (word, line) in lines {
-            self.metrics.recorded.with(&[word, output, result]).inc();
-            if is_told {
-                self.metrics.bytes.with(&[word, output]).add((line.len() + end_bytes) as u64);
-            }
+    /// Counts an event that was told in so many bytes, or could not be.
+    fn count(&self, note: &Note, output: &str, n_bytes: Option<usize>) {
+        let (word, result) = (note.what.word(), if n_bytes.is_some() { "success" } else { "error" });
+        self.metrics.recorded.with(&[word, output, result]).inc();
+        if let Some(n_bytes) = n_bytes {
+            self.metrics.bytes.with(&[word, output]).add(n_bytes as u64);
         }
     }
 
     /// Lets what waits be sent within `time`.
     async fn close(self, time: Duration) {
-        let closing = self.webhooks.into_iter().map(|webhook| webhook.close(time));
         let mut all: tokio::task::JoinSet<()> = tokio::task::JoinSet::new();
-        closing.for_each(|closing| {
-            all.spawn(closing);
-        });
+        for webhook in self.webhooks {
+            all.spawn(webhook.close(time));
+        }
+        for kafka in self.kafkas {
+            all.spawn(kafka.close(time));
+        }
         while all.join_next().await.is_some() {}
     }
 }

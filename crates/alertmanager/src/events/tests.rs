@@ -177,5 +177,68 @@ fn the_section_is_checked() {
     check("{webhook_outputs: [{url: 'http://h/', batch: true, batch_max_bytes: -5}]}", "cannot be negative");
     check("{stdout_outputs: [{a: b}]}", "field a not found");
     check("{other: 1}", "field other not found");
-    check("{kafka_outputs: [{brokers: [a], topic: t}]}", "kafka_outputs is not served yet");
+    check(
+        "{kafka_outputs: [{brokers: [a, 'b:1'], topic: t, acks: all, compression: lz4, buffer_size: -1}]}",
+        "",
+    );
+    check(
+        "{kafka_outputs: [{brokers: [a], topic: t, acks: '', compression: '', format: '', client_id: ''}]}",
+        "",
+    );
+    check("{kafka_outputs: [{topic: t}]}", "event_recorder kafka: at least one broker is required");
+    check("{kafka_outputs: [{brokers: [a, '']}]}", "event_recorder kafka: broker entries must be non-empty");
+    check("{kafka_outputs: [{brokers: ['h:x'], topic: t}]}", "broker \"h:x\" is not host:port");
+    check("{kafka_outputs: [{brokers: [a]}]}", "event_recorder kafka output requires a topic");
+    check(
+        "{kafka_outputs: [{brokers: [a], topic: t, acks: some}]}",
+        "event_recorder kafka: unknown acks \"some\", must be \"none\", \"leader\", or \"all\"",
+    );
+    check(
+        "{kafka_outputs: [{brokers: [a], topic: t, compression: lzo}]}",
+        "event_recorder kafka: unknown compression \"lzo\"",
+    );
+    check(
+        "{kafka_outputs: [{brokers: [a], topic: t, format: avro}]}",
+        "event_recorder kafka: unknown format \"avro\", must be \"json\" or \"protobuf\"",
+    );
+    check("{kafka_outputs: [{brokers: [a], topic: t, sasl: x}]}", "field sasl not found");
+}
+
+/// Byte for byte what Alertmanager 0.34 puts into a record, field by field.
+#[test]
+fn events_have_alertmanagers_protobuf() {
+    let check = |what: What, position: u32, expected: &[u8]| {
+        assert_eq!(protobuf::message(&Note { at_ms: T0 + 500, what }, "h", position), expected);
+    };
+    // Time: 1763676000 s and 500,000,000 ns; the instance; the data; the position.
+    let time = [0x0a, 0x0c, 0x08, 0xe0, 0x9e, 0xfe, 0xc8, 0x06, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
+    let head = [&time[..], &[0x12, 1, b'h']].concat();
+    let with = |data: &[u8]| [&head[..], data].concat();
+    check(What::Stopped, 0, &with(&[0x1a, 2, 0x12, 0]));
+    check(What::Stopped, 300, &with(&[0x1a, 2, 0x12, 0, 0x20, 0xac, 0x02]));
+    let started = What::Started { version: "1".to_owned(), build: String::new() };
+    check(started, 0, &with(&[0x1a, 5, 0x0a, 3, 0x0a, 1, b'1']));
+    let inhibited = What::Inhibited { rule: None, labels: Labels::empty(), by: Fingerprint(300) };
+    let bytes = protobuf::message(&Note { at_ms: T0, what: inhibited }, "", 0);
+    assert!(bytes.ends_with(&[0x1a, 2, 0xac, 0x02]), "numbers of a list are packed: {bytes:x?}");
+}
+
+/// At the end all that waits for the broker is given up: also what came before the reload.
+#[tokio::test]
+async fn a_reload_without_a_change_keeps_what_waits() {
+    let section = "{kafka_outputs: [{brokers: ['127.0.0.1:1'], topic: t}]}";
+    let (files, registry): (Arc<dyn Dir>, _) = (Arc::new(MemDir::new()), Registry::new());
+    let teller = Teller { instance: "h".to_owned(), cluster: None };
+    let recorder = EventRecorder::start(outputs(section), files, teller, &registry);
+    for n in 1..=2 {
+        recorder.offer(vec![Note { at_ms: T0, what: What::Stopped }]);
+        let told = format!("output=\"kafka:127.0.0.1:1/t\",result=\"success\"}} {n}");
+        while !registry.render().contains(&told) {
+            tokio::task::yield_now().await;
+        }
+        recorder.apply(outputs(section));
+    }
+    recorder.close().await;
+    let page = registry.render();
+    assert!(page.contains("output=\"kafka:127.0.0.1:1/t\",error_type=\"timeout\"} 2"), "{page}");
 }

@@ -29,6 +29,7 @@ mod exporters;
 mod faults;
 mod federation;
 mod import;
+mod kafka;
 mod keeping;
 mod kill9;
 mod maintenance;

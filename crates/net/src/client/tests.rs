@@ -429,3 +429,27 @@ async fn answers_come_over_a_socket_of_the_file_system() {
     let expected = format!("dial unix {}/none: connect: no such file or directory", dir.path().display());
     assert_eq!(missing, format!("Get \"http://localhost/a\": {expected}"));
 }
+
+#[tokio::test]
+async fn connections_that_are_not_http_speak_tls_too() {
+    let (port, ca, cert, key) = start_tls(true).await;
+    let (_, other_ca, ..) = start_tls(false).await;
+    let dialer = |ca: &str| {
+        let tls = crate::TlsConfig {
+            ca: ca.to_owned(),
+            cert: cert.clone(),
+            key: crate::Secret::new(key.clone()),
+            ..crate::TlsConfig::default()
+        };
+        crate::Dialer::new(Some(tls)).unwrap()
+    };
+    let mut stream = dialer(&ca).connect("localhost", port).await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.ends_with(b"secret"));
+    let err = dialer(&other_ca).connect("localhost", port).await.err().unwrap();
+    assert!(err.to_string().contains("x509: certificate signed by unknown authority"), "{err}");
+    let missing = crate::TlsConfig { ca_file: Some("/missing/ca.pem".into()), ..crate::TlsConfig::default() };
+    assert!(crate::Dialer::new(Some(missing)).is_err());
+}
