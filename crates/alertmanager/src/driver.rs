@@ -3,6 +3,7 @@
 //! In from the binary, which spawns it; out through [`crate::notify`] to receivers and through `state` to disk.
 //! One task. Attempts run beside it and report back; the file is synced beside it too.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -252,6 +253,7 @@ async fn run(shared: Arc<Shared>, speaking: Option<JoinHandle<()>>) {
         {
             syncing = shared.sync_files();
             last_sync = now;
+            rewrite_state(&shared);
         }
         tokio::select! {
             () = shared.stop.cancelled() => break,
@@ -264,6 +266,32 @@ async fn run(shared: Arc<Shared>, speaking: Option<JoinHandle<()>>) {
     if let Some(speaking) = speaking {
         let _ = speaking.await;
     }
+}
+
+/// Writes the state file anew where it has grown long, beside everything else.
+fn rewrite_state(shared: &Arc<Shared>) {
+    let Some(mut rewrite) = shared.inner.lock().store.begin_rewrite() else { return };
+    let (shared, dir) = (Arc::clone(shared), Arc::clone(&rewrite.dir));
+    tokio::task::spawn_blocking(move || {
+        let write = || {
+            loop {
+                let inner = shared.inner.lock();
+                let is_more = rewrite.take(&inner.core, shared.clock.now_ms());
+                // Whoever waits comes first.
+                MutexGuard::unlock_fair(inner);
+                rewrite.write()?;
+                if !is_more {
+                    return rewrite.sync().map(|()| rewrite);
+                }
+            }
+        };
+        let written = write();
+        shared.inner.lock().store.end_rewrite(written);
+        if let Err(err) = dir.sync_dir(Path::new("")) {
+            tracing::error!(error = %err, "cannot sync the directory of the alertmanager's state");
+            shared.metrics.state_failures.inc();
+        }
+    });
 }
 
 /// Lets attempts under way end, then writes everything down.

@@ -230,11 +230,6 @@ impl NotifyLog {
         self.entries.remove(key);
     }
 
-    /// All entries, for the state file.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&NotifyKey, &Entry)> {
-        self.entries.iter()
-    }
-
     /// How many.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

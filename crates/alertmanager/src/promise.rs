@@ -1,7 +1,7 @@
 //! Promises: who was told that an alert fires is owed its end.
 //!
-//! In from the dispatcher when a notification was delivered, from the state file and from other managers; asked at each
-//! flush. Pure. Two registers for each notification key, alert and manager: the last firing that this manager told, and the
+//! In from the dispatcher before a notification is sent and when it was delivered, from the state file and from other managers;
+//! asked at each flush. Pure. Two registers for each notification key, alert and manager: the last firing that this manager told, and the
 //! last one of its firings that whoever told an end knew of. So managers that say the same things to each other in any order
 //! end up with the same, and an end does not close the firing that another manager told at the same time, whatever their
 //! clocks: times of two managers are never compared. The notification log alone cannot tell: its last entry leaves out what was silenced when it was written.
@@ -25,7 +25,7 @@ pub(crate) type Who = u64;
 /// One that has no others.
 pub(crate) const ALONE: Who = 0;
 
-/// Something that was said: whose firing, whose end.
+/// Something that was said, or may have been: whose firing, whose end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Promised {
     pub(crate) key: NotifyKey,
@@ -35,6 +35,16 @@ pub(crate) struct Promised {
     pub(crate) by: Who,
     pub(crate) firing: BTreeSet<Fingerprint>,
     pub(crate) ended: BTreeMap<Fingerprint, Ended>,
+    /// Those that `by` was about to tell at `at_ms`, and did not.
+    pub(crate) withdrawn: BTreeSet<Fingerprint>,
+}
+
+impl Promised {
+    /// Without any alert yet.
+    pub(crate) fn new(key: NotifyKey, group_labels: Labels, at_ms: i64, by: Who) -> Self {
+        let (firing, ended, withdrawn) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        Self { key, group_labels, at_ms, by, firing, ended, withdrawn }
+    }
 }
 
 /// An end that was said. Unix milliseconds.
@@ -101,6 +111,31 @@ impl Group {
         self.of(alert).any(|(_, word)| word.is_open())
     }
 
+    /// All words as what was said, by time.
+    fn said(&self, key: &NotifyKey) -> Vec<Promised> {
+        let mut by_time: BTreeMap<(i64, Who), Promised> = BTreeMap::new();
+        let mut said_at = |at_ms: i64, by: Who, add: &mut dyn FnMut(&mut Promised)| {
+            let new = || Promised::new(key.clone(), self.labels.clone(), at_ms, by);
+            add(by_time.entry((at_ms, by)).or_insert_with(new));
+        };
+        for ((alert, who), word) in &self.words {
+            let (ended_ms, ends_at_ms) = word.ended;
+            if ended_ms > NEVER_MS {
+                let ended = Ended { ends_at_ms, covers: self.covers(*alert) };
+                said_at(ended_ms, *who, &mut |said| said.ended.extend([(*alert, ended.clone())]));
+            }
+            // Elsewhere with the end that covers it.
+            let has_end = || self.of(*alert).any(|(_, word)| word.ended.0 > NEVER_MS);
+            if word.covers_ms > NEVER_MS && !has_end() {
+                said_at(word.covers_ms, *who, &mut |said| said.withdrawn.extend([*alert]));
+            }
+            if word.is_open() {
+                said_at(word.fired_ms, *who, &mut |said| said.firing.extend([*alert]));
+            }
+        }
+        by_time.into_values().collect()
+    }
+
     /// Takes a word; returns whether it was news.
     fn take(&mut self, alert: Fingerprint, who: Who, word: Word) -> bool {
         let known = self.words.entry((alert, who)).or_insert(Word::NOTHING);
@@ -128,6 +163,12 @@ impl Promises {
         let words = self.groups.get(key).into_iter().flat_map(|group| group.of(alert));
         let fired = words.filter(|(_, word)| word.fired_ms > NEVER_MS);
         Ended { ends_at_ms, covers: fired.map(|(who, word)| (who, word.fired_ms)).collect() }
+    }
+
+    /// Whether `who` told `key` of a firing whose end is owed, or may have.
+    pub(crate) fn is_open_of(&self, key: &NotifyKey, alert: Fingerprint, who: Who) -> bool {
+        let word = self.groups.get(key).and_then(|group| group.words.get(&(alert, who)));
+        word.is_some_and(|word| word.is_open())
     }
 
     /// The end of an alert that `key` was told, if that was the last word about it.
@@ -161,7 +202,9 @@ impl Promises {
         let group = self.groups.entry(said.key.clone()).or_insert_with(|| Group::new(&said.group_labels));
         let mut is_news = false;
         let nothing = Word::NOTHING;
-        for alert in said.firing.iter().chain(said.ended.keys()) {
+        let alerts: BTreeSet<Fingerprint> =
+            said.firing.iter().chain(said.ended.keys()).chain(&said.withdrawn).copied().collect();
+        for alert in &alerts {
             let was_open = group.is_open(*alert);
             if said.firing.contains(alert) {
                 is_news |= group.take(*alert, said.by, Word { fired_ms: said.at_ms, ..nothing });
@@ -172,6 +215,9 @@ impl Promises {
                 for (who, covers_ms) in covers {
                     is_news |= group.take(*alert, *who, Word { covers_ms: *covers_ms, ..nothing });
                 }
+            }
+            if said.withdrawn.contains(alert) {
+                is_news |= group.take(*alert, said.by, Word { covers_ms: said.at_ms, ..nothing });
             }
             match (was_open, group.is_open(*alert)) {
                 (false, true) => *self.n_open.entry(*alert).or_default() += 1,
@@ -185,12 +231,13 @@ impl Promises {
         is_news
     }
 
-    /// Forgets the ends of `alerts` that `key` was told, when nobody else has to know.
-    pub(crate) fn forget_kept(&mut self, key: &NotifyKey, alerts: &BTreeMap<Fingerprint, Ended>) {
-        let Some(group) = self.groups.get_mut(key) else { return };
-        group.words.retain(|(alert, _), word| word.is_open() || !alerts.contains_key(alert));
+    /// Forgets what is not owed of the alerts of `said`, when nobody else has to know.
+    pub(crate) fn forget_kept(&mut self, said: &Promised) {
+        let Some(group) = self.groups.get_mut(&said.key) else { return };
+        let is_said = |alert: &Fingerprint| said.ended.contains_key(alert) || said.withdrawn.contains(alert);
+        group.words.retain(|(alert, _), word| word.is_open() || !is_said(alert));
         if group.words.is_empty() {
-            self.groups.remove(key);
+            self.groups.remove(&said.key);
         }
     }
 
@@ -215,32 +262,17 @@ impl Promises {
 
     /// Everything as what was said, by key and time; of keys after `after` only.
     pub(crate) fn said_after(&self, after: Option<&NotifyKey>) -> impl Iterator<Item = Promised> {
+        self.by_key(after).flat_map(|(_, said)| said)
+    }
+
+    /// The same for each key.
+    pub(crate) fn by_key(
+        &self,
+        after: Option<&NotifyKey>,
+    ) -> impl Iterator<Item = (&NotifyKey, Vec<Promised>)> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        self.groups.range((from, Unbounded)).flat_map(|(key, group)| {
-            let mut by_time: BTreeMap<(i64, Who), Promised> = BTreeMap::new();
-            let mut said_at = |at_ms: i64, by: Who, add: &mut dyn FnMut(&mut Promised)| {
-                add(by_time.entry((at_ms, by)).or_insert_with(|| Promised {
-                    key: key.clone(),
-                    group_labels: group.labels.clone(),
-                    at_ms,
-                    by,
-                    firing: BTreeSet::new(),
-                    ended: BTreeMap::new(),
-                }));
-            };
-            for ((alert, who), word) in &group.words {
-                let (ended_ms, ends_at_ms) = word.ended;
-                if ended_ms > NEVER_MS {
-                    let ended = Ended { ends_at_ms, covers: group.covers(*alert) };
-                    said_at(ended_ms, *who, &mut |said| said.ended.extend([(*alert, ended.clone())]));
-                }
-                if word.is_open() {
-                    said_at(word.fired_ms, *who, &mut |said| said.firing.extend([*alert]));
-                }
-            }
-            by_time.into_values()
-        })
+        self.groups.range((from, Unbounded)).map(|(key, group)| (key, group.said(key)))
     }
 }
 
@@ -267,14 +299,14 @@ mod tests {
         let covers = proptest::collection::btree_map(0u64..3, 0i64..6, 0..3);
         let end = (0i64..3, covers).prop_map(|(ends_at_ms, covers)| Ended { ends_at_ms, covers });
         let ends = proptest::collection::btree_map((0u64..4).prop_map(Fingerprint), end, 0..4);
-        (0usize..2, 0i64..6, 0u64..3, set(), ends).prop_map(|(idx, at_ms, by, firing, ended)| Promised {
-            key: key(idx),
-            group_labels: Labels::empty(),
-            at_ms,
-            by,
-            firing,
-            ended,
-        })
+        (0usize..2, 0i64..6, 0u64..3, set(), ends, set()).prop_map(
+            |(idx, at_ms, by, firing, ended, withdrawn)| Promised {
+                firing,
+                ended,
+                withdrawn,
+                ..Promised::new(key(idx), Labels::empty(), at_ms, by)
+            },
+        )
     }
 
     fn all_of(words: &[Promised]) -> (Vec<Promised>, usize) {
@@ -311,15 +343,12 @@ mod tests {
         let a = Fingerprint(1);
         // When and who; for an end the last firings known.
         let say = |at_ms, by, covers: Option<&[(Who, i64)]>| Promised {
-            key: key(0),
-            group_labels: Labels::empty(),
-            at_ms,
-            by,
             firing: if covers.is_none() { BTreeSet::from([a]) } else { BTreeSet::new() },
             ended: covers
                 .map(|covers| (a, Ended { ends_at_ms: at_ms, covers: covers.iter().copied().collect() }))
                 .into_iter()
                 .collect(),
+            ..Promised::new(key(0), Labels::empty(), at_ms, by)
         };
         let mut promises = Promises::default();
         // The end at 9, by a clock that is ahead, knows of the firing at 1, and not of that at 4.
@@ -345,5 +374,40 @@ mod tests {
         assert!(!promises.is_open(&key(0), a));
         promises.collect_garbage(11 + KEPT_MS);
         assert_eq!(promises.said_after(None).count(), 0);
+    }
+
+    #[test]
+    fn what_was_not_told_after_all_is_not_owed_and_hides_nothing_else() {
+        let a = Fingerprint(1);
+        let firing = |at_ms, by| Promised {
+            firing: BTreeSet::from([a]),
+            ..Promised::new(key(0), Labels::empty(), at_ms, by)
+        };
+        let withdrawn = |at_ms, by| Promised {
+            withdrawn: BTreeSet::from([a]),
+            ..Promised::new(key(0), Labels::empty(), at_ms, by)
+        };
+        let mut promises = Promises::default();
+        for (said, expected) in [
+            (firing(1, 1), [true, false]),
+            (withdrawn(1, 1), [false, false]),
+            // Said again, and delivered this time: the word of before does not close it.
+            (firing(3, 1), [true, false]),
+            (withdrawn(1, 1), [true, false]),
+            // Another one's does not either.
+            (firing(2, 2), [true, true]),
+            (withdrawn(2, 2), [true, false]),
+        ] {
+            promises.merge(&said);
+            assert_eq!([1, 2].map(|who| promises.is_open_of(&key(0), a, who)), expected, "{said:?}");
+            assert_eq!(promises.n_open(), usize::from(expected.contains(&true)));
+        }
+        // Who was away with the firing of 2 open hears that it was withdrawn.
+        let mut away = Promises::default();
+        away.merge(&firing(2, 2));
+        for said in promises.said_after(None) {
+            away.merge(&said);
+        }
+        assert_eq!([1, 2].map(|who| away.is_open_of(&key(0), a, who)), [true, false]);
     }
 }

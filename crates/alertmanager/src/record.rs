@@ -4,6 +4,7 @@
 
 pub(crate) mod codec;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::Measured;
@@ -36,6 +37,8 @@ pub(crate) enum Record {
     Notified(NotifyKey, Entry),
     NotifiedGone(NotifyKey),
     Promised(Promised),
+    /// Ends that are about to be told, and may have been when nothing else is said; none when it is known that they were not.
+    Doubted(NotifyKey, BTreeSet<Fingerprint>),
     /// It is about to be told. Said to other managers, and not kept.
     Claimed(NotifyKey),
     Watched(Fingerprint, Watch),

@@ -5,6 +5,7 @@
 //! Never refuses to start: what cannot be read is set aside and named.
 
 mod import;
+mod rewrite;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use crate::alert::Fingerprint;
 use crate::dispatch::Core;
 use crate::metrics::Metrics;
 use crate::record::{Record, codec};
+use rewrite::Pages;
+pub(crate) use rewrite::Rewrite;
 
 const FILE: &str = "state";
 const HEADER: &str = "hinomi-alertmanager-state 1\n";
 /// A file shorter than this is not worth a snapshot.
 const SNAPSHOT_BYTES_MIN: u64 = 1 << 20;
-/// How many times longer than its last snapshot the file may grow.
+/// How many times longer than its last snapshot the file may grow, until it is written anew.
 const GROWTH_MAX: u64 = 4;
 
 /// The open file.
@@ -33,12 +36,27 @@ pub(crate) struct Store {
     snapshot_bytes: u64,
     metrics: Arc<Metrics>,
     is_dirty: bool,
+    /// How often the file was written anew: only the last time counts.
+    n_rewrites: u64,
+    /// What was appended since the file is being written anew.
+    since: Option<String>,
 }
 
 impl Store {
     /// Reads the file in `dir`, else what an Alertmanager left there, and puts it into `core`; then writes a snapshot.
     pub(crate) fn open(dir: Arc<dyn Dir>, core: &mut Core, metrics: Arc<Metrics>, now_ms: i64) -> Self {
-        let mut store = Self { dir, file: None, bytes: 0, snapshot_bytes: 0, metrics, is_dirty: false };
+        let mut store = Self {
+            dir,
+            file: None,
+            bytes: 0,
+            snapshot_bytes: 0,
+            metrics,
+            is_dirty: false,
+            n_rewrites: 0,
+            since: None,
+        };
+        // Left by one that was killed; what it holds is in the other, too.
+        let _ = store.dir.remove_file(Path::new(rewrite::NEW_FILE));
         if store.dir.exists(Path::new(FILE)) {
             store.read(core, now_ms);
         } else {
@@ -80,8 +98,7 @@ impl Store {
         if records.is_empty() {
             return;
         }
-        let is_long = self.bytes > SNAPSHOT_BYTES_MIN && self.bytes / GROWTH_MAX > self.snapshot_bytes;
-        let Some(file) = self.file.as_mut().filter(|_| !is_long) else {
+        let Some(file) = self.file.as_mut() else {
             self.snapshot(core, now_ms);
             return;
         };
@@ -93,51 +110,81 @@ impl Store {
                 self.bytes += text.len() as u64;
                 self.is_dirty = true;
                 self.metrics.state_bytes.set(self.bytes as f64);
+                self.since.iter_mut().for_each(|since| since.push_str(&text));
             }
             Err(err) => self.on_failure(&err),
         }
     }
 
-    /// Writes all of `core` anew.
-    pub(crate) fn snapshot(&mut self, core: &Core, now_ms: i64) {
+    /// Begins to write the file anew, where it has grown long and nobody is at it.
+    pub(crate) fn begin_rewrite(&mut self) -> Option<Rewrite> {
+        let is_long = self.bytes > SNAPSHOT_BYTES_MIN && self.bytes / GROWTH_MAX > self.snapshot_bytes;
+        if !is_long || self.since.is_some() || self.file.is_none() {
+            return None;
+        }
+        self.n_rewrites += 1;
+        match Rewrite::new(Arc::clone(&self.dir), self.n_rewrites, HEADER) {
+            Ok(rewrite) => {
+                self.since = Some(String::new());
+                Some(rewrite)
+            }
+            Err(err) => {
+                self.give_up_rewrite(&err);
+                None
+            }
+        }
+    }
+
+    /// Has the file that was written anew take the place of the other, unless another one did meanwhile.
+    pub(crate) fn end_rewrite(&mut self, rewrite: std::io::Result<Rewrite>) {
+        let done = rewrite.and_then(|rewrite| {
+            let is_current = rewrite.number == self.n_rewrites;
+            let Some(since) = self.since.take_if(|_| is_current) else { return Ok(()) };
+            let Rewrite { mut file, bytes, .. } = rewrite;
+            file.append(since.as_bytes())?;
+            self.dir.rename(Path::new(rewrite::NEW_FILE), Path::new(FILE))?;
+            self.file = Some(file);
+            self.on_snapshot(bytes);
+            self.bytes += since.len() as u64;
+            self.is_dirty = true;
+            Ok(())
+        });
+        if let Err(err) = done {
+            self.give_up_rewrite(&err);
+        }
+    }
+
+    /// The file stays as it is, and is written anew when it has grown as much again.
+    fn give_up_rewrite(&mut self, err: &std::io::Error) {
+        tracing::error!(error = %err, "cannot write the alertmanager's state anew; its file grows on");
+        self.metrics.state_failures.inc();
+        self.since = None;
+        self.snapshot_bytes = self.bytes;
+        let _ = self.dir.remove_file(Path::new(rewrite::NEW_FILE));
+    }
+
+    /// Writes all of `core` anew, at once.
+    fn snapshot(&mut self, core: &Core, now_ms: i64) {
+        self.since = None;
         let mut text = HEADER.to_owned();
-        core.alerts.values().for_each(|alert| codec::push(&mut text, &Record::Alert(Arc::clone(alert))));
-        core.silences.iter().for_each(|silence| codec::push(&mut text, &Record::Silence(silence.clone())));
-        for (key, entry) in core.nflog.iter() {
-            codec::push(&mut text, &Record::Notified(key.clone(), entry.clone()));
-        }
-        for said in core.promises.said_after(None) {
-            codec::push(&mut text, &Record::Promised(said));
-        }
-        for (alert, watch) in core.watches.iter() {
-            codec::push(&mut text, &Record::Watched(alert, watch.clone()));
-        }
-        for window in core.windows.after(None) {
-            codec::push(&mut text, &Record::Maintenance(window.clone()));
-        }
-        for (alert, ack) in core.acks.after(None) {
-            codec::push(&mut text, &Record::Acked(alert, ack.clone()));
-        }
-        for (alert, changes) in core.flaps.iter() {
-            codec::push(&mut text, &Record::Flapped(alert, changes.clone()));
-        }
-        for (group, alert, pause) in core.pauses.iter() {
-            codec::push(&mut text, &Record::Paused(group.to_owned(), alert, pause));
-        }
-        codec::push(&mut text, &Record::Alive(now_ms));
+        let mut pages = Pages::new();
+        while pages.push_next(&mut text, core, now_ms) {}
         self.file = None;
         let written = self.dir.write_atomic(Path::new(FILE), text.as_bytes());
         match written.and_then(|()| self.dir.open(Path::new(FILE))) {
             Ok(file) => {
                 self.file = Some(file);
-                self.bytes = text.len() as u64;
-                self.snapshot_bytes = self.bytes;
-                self.metrics.keeping.snapshot_bytes.iter().for_each(|gauge| gauge.set(self.bytes as f64));
                 self.is_dirty = false;
-                self.metrics.state_bytes.set(self.bytes as f64);
+                self.on_snapshot(text.len() as u64);
             }
             Err(err) => self.on_failure(&err),
         }
+    }
+
+    fn on_snapshot(&mut self, bytes: u64) {
+        (self.bytes, self.snapshot_bytes) = (bytes, bytes);
+        self.metrics.keeping.snapshot_bytes.iter().for_each(|gauge| gauge.set(bytes as f64));
+        self.metrics.state_bytes.set(bytes as f64);
     }
 
     fn on_failure(&mut self, err: &std::io::Error) {
@@ -198,6 +245,7 @@ fn restore(core: &mut Core, records: Vec<Record>, now_ms: i64) {
             }
             Record::NotifiedGone(key) => core.nflog.remove(&key),
             Record::Promised(said) => core.restore_promise(&said),
+            Record::Doubted(key, ended) => core.doubts.keep(key, ended),
             Record::Watched(alert, watch) => core.watches.restore(alert, watch),
             Record::WatchGone(alert) => core.watches.remove(alert),
             Record::Maintenance(window) => {

@@ -242,7 +242,6 @@ impl Mesh {
             Body::Ping { to, nonce, members, digest } => {
                 if seq == 0 {
                     // Strangers are answered too, or nobody would ever be known.
-                    self.add_contact(&from.address, false, now_ms);
                     self.call_back(&from, now_ms);
                     let body = Body::Pong { to, nonce };
                     let message = Message { from: self.me.clone(), echo: Some(from.incarnation), seq, body };
@@ -326,9 +325,13 @@ impl Mesh {
 
     /// Whether a message of a known life counts, and if so, notes that it is there.
     fn hear(&mut self, from: &Identity, seq: u64, now_ms: i64) -> bool {
-        let Some(member) = self.members.get_mut(&from.name) else { return false };
+        let known = self.members.get_mut(&from.name).filter(|known| known.incarnation == from.incarnation);
         // Before the answer to a ping proves that it lives now, nothing counts: it may be said by who kept it.
-        if member.incarnation != from.incarnation || member.has_left || !member.window.accepts(seq) {
+        let Some(member) = known else {
+            self.call_back(from, now_ms);
+            return false;
+        };
+        if member.has_left || !member.window.accepts(seq) {
             return false;
         }
         member.heard_ms = now_ms;
@@ -441,9 +444,10 @@ impl Mesh {
         }
     }
 
-    /// Who calls and is not known is called within a probe's time: it becomes known here by its answer only, and before that
+    /// Who speaks and is not known is called within a probe's time: it becomes known here by its answer only, and before that
     /// nothing it asks is answered.
     fn call_back(&mut self, from: &Identity, now_ms: i64) {
+        self.add_contact(&from.address, false, now_ms);
         let known = self.members.get(&from.name);
         let is_known = known.is_some_and(|member| member.is_alive && member.incarnation == from.incarnation);
         let soon_ms = now_ms.saturating_add(self.options.probe_interval_ms);
@@ -596,5 +600,10 @@ mod tests {
         assert!(old.on_message(call.message, 85_000, &Nothing).is_none());
         // The answer, and then the call.
         assert_eq!(calls(&mut old, 85_000, 95_000), [85, 86]);
+        // It knows the old one now, which did not hear its answer: what it says leads to the next call.
+        let from = Identity { name: "b".to_owned(), address: "b".to_owned(), incarnation: 1 };
+        let body = Body::Pull { page: 1, after: None };
+        old.on_message(Message { from, echo: Some(1), seq: 1, body }, 90_000, &Nothing);
+        assert_eq!(calls(&mut old, 90_000, 95_000), [91]);
     }
 }

@@ -9,7 +9,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 
 const MAGIC: &[u8; 3] = b"HMC";
 /// Raised with every change that an older manager would not understand.
-pub(super) const VERSION: u8 = 4;
+pub(super) const VERSION: u8 = 5;
 const SALT_LEN: usize = 16;
 const HEAD_LEN: usize = MAGIC.len() + 1 + SALT_LEN + NONCE_LEN;
 
@@ -122,7 +122,7 @@ mod tests {
         newer[3] = VERSION + 1;
         let err = sealer("secret", "a").open(&newer).expect_err("newer");
         assert!(
-            err.to_string().starts_with("version 5 of the cluster's messages is not spoken here, only 4")
+            err.to_string().starts_with("version 6 of the cluster's messages is not spoken here, only 5")
         );
     }
 }

@@ -51,6 +51,7 @@ fn is_shared(record: &Record) -> bool {
             | Record::Silence(_)
             | Record::Notified(..)
             | Record::Promised(_)
+            | Record::Doubted(..)
             | Record::Claimed(_)
             | Record::Acked(..)
     )

@@ -61,6 +61,7 @@ impl Core {
         let (own, resolved) = (fingerprints(&alerts, true), fingerprints(&alerts, false));
         self.metrics.keeping.log_queries.inc();
         let last = self.nflog.get(key).map(|entry| entry.in_our_hashes(&alerts));
+        let last = last.map(|last| self.without_doubt(key, last, &alerts, now_ms));
         let last = last.as_deref();
         let hands = self.hands(route, &alerts, last, now_ms);
         // What somebody has stays known where it was told, and is no news where it was not.

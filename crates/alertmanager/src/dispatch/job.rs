@@ -32,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) resolved: BTreeSet<Fingerprint>,
     /// The ends that the message says, with what was known when it was sent.
     pub(super) ends: BTreeMap<Fingerprint, Ended>,
+    /// What the attempt under way may tell to fire, and nobody knows of yet: since when, and which.
+    pub(super) pledged: Option<(i64, BTreeSet<Fingerprint>)>,
     /// When each firing alert was issued last, once this is delivered.
     pub(crate) issued: Issued,
     pub(super) since: super::due::Since,

@@ -17,6 +17,7 @@ mod job;
 mod noted;
 mod oncall;
 mod owed;
+mod pledge;
 mod steps;
 mod turn;
 mod view;
@@ -31,6 +32,7 @@ pub(crate) use group::{Group, GroupId};
 pub(crate) use history::Counts;
 pub(crate) use job::{Job, JobId};
 pub(crate) use oncall::{Word, WordError};
+pub(crate) use pledge::Doubts;
 pub(crate) use steps::StepView;
 pub(crate) use turn::Turn;
 pub(crate) use view::AlertStatus;
@@ -97,6 +99,8 @@ pub(crate) struct Core {
     pub(crate) windows: Windows,
     pub(crate) nflog: NotifyLog,
     pub(crate) promises: Promises,
+    /// Ends that may have been told.
+    pub(crate) doubts: Doubts,
     pub(crate) watches: Watches,
     pub(crate) acks: Acks,
     pub(crate) pauses: Pauses,
@@ -182,6 +186,7 @@ impl Core {
             }),
             nflog: NotifyLog::default(),
             promises: Promises::default(),
+            doubts: Doubts::default(),
             watches: Watches::default(),
             acks: Acks::default(),
             pauses: Pauses::default(),
@@ -616,6 +621,7 @@ impl Core {
             firing,
             resolved,
             ends,
+            pledged: None,
             issued,
             since,
             repeat_interval_ms: route.repeat_interval_ms,
@@ -668,6 +674,7 @@ impl Core {
                 notification: Arc::clone(&job.notification),
                 deadline_ms: job.deadline_ms,
             });
+            self.pledge(id, now_ms);
         }
         actions
     }
@@ -738,6 +745,7 @@ impl Core {
                         error = %message, gives_up = is_over, "notification attempt failed");
                 }
                 self.record_outcome(id, outcome, is_over, now_ms);
+                self.withdraw(id);
                 if is_over {
                     self.end_job(id, Some(*reason), now_ms);
                 }
@@ -799,6 +807,7 @@ impl Core {
             data: told.data,
         };
         self.journal.push(Record::Notified(key.clone(), entry.clone()));
+        self.believe(&key);
         self.nflog.put(key, entry);
     }
 
@@ -836,6 +845,7 @@ impl Core {
             }
         }
         self.promises.collect_garbage(now_ms);
+        self.doubts.collect_garbage(|id| self.alerts.contains_key(id));
         self.claims.collect_garbage(now_ms);
         self.forget_watches(now_ms);
         self.forget_acks(now_ms);

@@ -109,21 +109,33 @@ impl Core {
         if !job.integration.sends_resolved {
             return;
         }
-        let key = job.key.clone();
-        let alerts = &job.notification.alerts;
-        let group_labels = job.notification.group_labels.clone();
-        let mut firing = fingerprints(alerts, true);
+        let mut firing = fingerprints(&job.notification.alerts, true);
         let mut ended = job.ends.clone();
-        let said_ms = self.promises.last_ms(&key, firing.iter().chain(ended.keys()));
-        let at_ms = said_ms.map_or(now_ms, |said_ms| now_ms.max(said_ms.saturating_add(1)));
+        let word = self.word_of(job, firing.iter().chain(ended.keys()), now_ms);
         if !self.turn.is_shared {
-            firing.retain(|alert| !self.promises.is_open(&key, *alert));
-            ended.retain(|alert, _| self.promises.is_open(&key, *alert));
+            firing.retain(|alert| !self.promises.is_open(&word.key, *alert));
+            ended.retain(|alert, _| self.promises.is_open(&word.key, *alert));
         }
-        let said = Promised { key, group_labels, at_ms, by: self.turn.me, firing, ended };
+        self.give(Promised { firing, ended, ..word });
+    }
+
+    /// What is said of `alerts` with a message, later than all that was said of them.
+    pub(super) fn word_of<'a>(
+        &self,
+        job: &Job,
+        alerts: impl IntoIterator<Item = &'a Fingerprint>,
+        now_ms: i64,
+    ) -> Promised {
+        let last_ms = self.promises.last_ms(&job.key, alerts);
+        let at_ms = last_ms.map_or(now_ms, |last_ms| now_ms.max(last_ms.saturating_add(1)));
+        Promised::new(job.key.clone(), job.notification.group_labels.clone(), at_ms, self.turn.me)
+    }
+
+    /// Takes own words of promises, and writes them down where they are news.
+    pub(super) fn give(&mut self, said: Promised) {
         if self.promises.merge(&said) {
             if !self.turn.is_shared {
-                self.promises.forget_kept(&said.key, &said.ended);
+                self.promises.forget_kept(&said);
             }
             self.journal.push(Record::Promised(said));
         }
@@ -189,8 +201,7 @@ impl Core {
                 "the end of alerts cannot be told: the configuration has no such receiver any more");
             let at_ms = self.promises.last_ms(&key, ended).map_or(now_ms, |said_ms| now_ms.max(said_ms + 1));
             let ended = ended.iter().map(|id| (*id, self.promises.end_of(&key, *id, now_ms))).collect();
-            let (by, firing) = (self.turn.me, BTreeSet::new());
-            let said = Promised { key, group_labels, at_ms, by, firing, ended };
+            let said = Promised { ended, ..Promised::new(key, group_labels, at_ms, self.turn.me) };
             self.promises.merge(&said);
             self.journal.push(Record::Promised(said));
             return;
@@ -226,6 +237,7 @@ impl Core {
             key,
             resolved: fingerprints(&notification.alerts, false),
             ends,
+            pledged: None,
             firing,
             issued: last.map(|last| last.issued.clone()).unwrap_or_default(),
             since: last

@@ -41,6 +41,8 @@ struct Sim {
     answer: Answer,
     /// Decides whether a host sends samples.
     is_active: IsActive,
+    /// Whether the manager dies when its next message has been answered, before it hears of that.
+    is_to_die: bool,
     /// What the next reports say of their value.
     value: Option<f64>,
     /// Ends that were told: name, beginning, end, value.
@@ -77,6 +79,7 @@ impl Sim {
             batches: Vec::new(),
             answer,
             is_active,
+            is_to_die: false,
             value: None,
             ends: Vec::new(),
         }
@@ -98,7 +101,9 @@ impl Sim {
     }
 
     fn step(&mut self) {
-        for action in self.core.poll(self.now_ms) {
+        let actions = self.core.poll(self.now_ms);
+        self.save();
+        for action in actions {
             let (job, integration, notification) = match action {
                 Action::Send { job, integration, notification, .. } => (job, integration, notification),
                 Action::AskHosts { hosts, .. } => {
@@ -120,6 +125,10 @@ impl Sim {
                     (alert.name().to_owned(), alert.starts_at_ms - T0, alert.ends_at_ms - T0, alert.measured)
                 }));
                 self.batches.push((self.now_ms - T0, who, alerts));
+            }
+            if std::mem::take(&mut self.is_to_die) {
+                self.come_back(1, &self.core.config.original.clone());
+                return;
             }
             self.core.on_outcome(job, &outcome, self.now_ms);
         }
@@ -180,6 +189,10 @@ impl Sim {
     /// As `kill -9` and a start some time later.
     fn restart(&mut self, at_ms: i64, down_ms: i64, config: &str) {
         self.run_to(at_ms);
+        self.come_back(down_ms, config);
+    }
+
+    fn come_back(&mut self, down_ms: i64, config: &str) {
         let image = self.dir.kill_image();
         self.now_ms += down_ms;
         self.core = new_core(config, self.now_ms);

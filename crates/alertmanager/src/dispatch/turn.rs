@@ -208,6 +208,10 @@ impl Core {
                     waited_ms.into_iter().for_each(|waited_ms| self.take_claim(key, waited_ms, now_ms));
                     false
                 }
+                Record::Doubted(key, ended) => {
+                    waited_ms.iter().for_each(|_| self.take_doubt(key, ended, now_ms));
+                    false
+                }
                 Record::Promised(said) => said.at_ms <= latest_ms && self.promises.merge(said),
                 Record::Maintenance(window) => {
                     self.merge_window(window, latest_ms, now_ms);

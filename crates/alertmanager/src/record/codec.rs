@@ -66,6 +66,10 @@ pub(crate) enum Line {
         key: KeyLine,
     },
     Promised(PromisedLine),
+    Doubted {
+        key: KeyLine,
+        ended: Vec<String>,
+    },
     Claimed {
         key: KeyLine,
     },
@@ -201,6 +205,9 @@ pub(crate) struct PromisedLine {
     /// Of each end, for each manager.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     covered: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Those that were not told after all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    withdrawn: Vec<String>,
 }
 
 /// What a file holds.
@@ -300,6 +307,7 @@ fn promised_line(said: &Promised) -> Line {
         by: if said.by == ALONE { String::new() } else { who_text(said.by) },
         covers: alone.filter_map(|(id, ended)| Some((id.to_string(), *ended.covers.get(&ALONE)?))).collect(),
         covered: shared.map(|(id, ended)| (id.to_string(), covered(ended))).collect(),
+        withdrawn: texts(&said.withdrawn),
     })
 }
 
@@ -363,6 +371,7 @@ pub(crate) fn to_line(record: &Record) -> Line {
         Record::Notified(key, entry) => notified_line(key, entry),
         Record::NotifiedGone(key) => Line::NotifiedGone { key: key_line(key) },
         Record::Promised(said) => promised_line(said),
+        Record::Doubted(key, ended) => Line::Doubted { key: key_line(key), ended: texts(ended) },
         Record::Claimed(key) => Line::Claimed { key: key_line(key) },
         Record::Watched(alert, watch) => Line::Watched {
             fingerprint: alert.to_string(),
@@ -473,6 +482,7 @@ fn promised(line: PromisedLine) -> Option<Promised> {
         by: who(&line.by)?,
         firing: set(line.firing)?,
         ended,
+        withdrawn: set(line.withdrawn)?,
     })
 }
 
@@ -549,6 +559,7 @@ pub(crate) fn from_line(line: Line) -> Option<Record> {
         }
         Line::NotifiedGone { key: key_line } => Record::NotifiedGone(key(key_line)),
         Line::Promised(line) => Record::Promised(promised(line)?),
+        Line::Doubted { key: key_line, ended } => Record::Doubted(key(key_line), set(ended)?),
         Line::Claimed { key: key_line } => Record::Claimed(key(key_line)),
         Line::Watched { fingerprint: text, seen, detected, counted } => {
             Record::Watched(fingerprint(&text)?, watch_of(seen, detected, counted))

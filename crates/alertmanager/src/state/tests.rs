@@ -132,19 +132,76 @@ fn a_failed_write_is_made_good_by_the_next() {
     }
 }
 
+/// The same alert again and again, until the file is worth writing anew.
+fn lengthen(store: &mut Store, core: &mut Core) -> Rewrite {
+    (0..)
+        .find_map(|i| {
+            assert_eq!(core.put_alert(alert("same", NOW_MS + 3_600_000 + i), NOW_MS), Ok(()));
+            let records = core.take_journal();
+            store.append(core, &records, NOW_MS);
+            store.begin_rewrite()
+        })
+        .expect("it grows")
+}
+
 #[test]
-fn a_long_file_becomes_a_snapshot() {
+fn a_long_file_is_written_anew_while_things_go_on() {
     let mem = MemDir::new();
     let dir: Arc<dyn Dir> = Arc::new(mem.clone());
     let (mut store, mut core) = open(&dir);
-    for i in 0..8_000 {
-        assert_eq!(core.put_alert(alert("same", NOW_MS + 3_600_000 + i), NOW_MS), Ok(()));
-        let records = core.take_journal();
-        store.append(&core, &records, NOW_MS);
+    // Each said twice, and kept once.
+    for i in 0..10_000 {
+        assert_eq!(core.put_alert(alert(&format!("a{}", i % 5_000), NOW_MS + 3_600_000), NOW_MS), Ok(()));
     }
-    let len = mem.read(Path::new(FILE)).expect("there").len() as u64;
-    assert!(len < SNAPSHOT_BYTES_MIN + 1_000, "{len}");
-    assert_eq!(open(&dir).1.alerts.len(), 1);
+    let mut rewrite = lengthen(&mut store, &mut core);
+    assert!(store.begin_rewrite().is_none(), "one at a time");
+    let mut n_expected = 5_001;
+    let mut is_more = true;
+    while is_more {
+        is_more = rewrite.take(&core, NOW_MS);
+        rewrite.write().expect("written");
+        // New ones before and behind the page that was taken, one that goes, one that is reported again.
+        for name in [format!("b{n_expected}"), format!("a{n_expected}"), "same".to_owned()] {
+            assert_eq!(core.put_alert(alert(&name, NOW_MS + 7_200_000), NOW_MS), Ok(()));
+        }
+        let mut records = core.take_journal();
+        let (gone, _) = core.alerts.pop_first().expect("there are some");
+        records.push(Record::AlertGone(gone));
+        store.append(&core, &records, NOW_MS);
+        n_expected += 1;
+        assert_eq!(core.alerts.len(), n_expected);
+        let killed: Arc<dyn Dir> = Arc::new(mem.kill_image());
+        assert_eq!(open(&killed).1.alerts, core.alerts, "killed meanwhile");
+    }
+    rewrite.sync().expect("synced");
+    let before = mem.read(Path::new(FILE)).expect("there").len();
+    store.end_rewrite(Ok(rewrite));
+    let after = mem.read(Path::new(FILE)).expect("there").len();
+    assert!(after < before, "{after} of {before}");
+    assert!(!dir.exists(Path::new(rewrite::NEW_FILE)));
+    // And goes on behind it.
+    assert_eq!(core.put_alert(alert("last", NOW_MS + 3_600_000), NOW_MS), Ok(()));
+    let records = core.take_journal();
+    store.append(&core, &records, NOW_MS);
+    assert_eq!(open(&dir).1.alerts, core.alerts);
+}
+
+#[test]
+fn a_rewrite_that_fails_or_comes_too_late_changes_nothing() {
+    let mem = MemDir::new();
+    let dir: Arc<dyn Dir> = Arc::new(mem.clone());
+    let (mut store, mut core) = open(&dir);
+    let rewrite = lengthen(&mut store, &mut core);
+    drop(rewrite);
+    store.end_rewrite(Err(std::io::Error::other("no room")));
+    assert_eq!(core.metrics.state_failures.get(), 1);
+    assert!(store.begin_rewrite().is_none(), "not at once");
+    let rewrite = lengthen(&mut store, &mut core);
+    // The program ends meanwhile.
+    store.close(&core, NOW_MS);
+    let closed = mem.read(Path::new(FILE)).expect("there");
+    store.end_rewrite(Ok(rewrite));
+    assert_eq!(mem.read(Path::new(FILE)).expect("there"), closed);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! The simulator: two or three managers on the real sync cores, in simulated time, with everything that goes wrong.
 //!
 //! In: a seed, which decides the number of managers, their clocks, what is lost, delayed, doubled and reordered, who is
-//! cut off, who is killed and comes back, with its disk or without, who reads its file again; what fires and what flaps;
+//! cut off, who is killed and comes back, with its disk or without, also just between an answer and its own note of it, who reads its file again; what fires and what flaps;
 //! what is silenced, under maintenance, in somebody's hands, snoozed or no news while its host is down; and which of
 //! these the configuration knows. Out: a failure with the seed and what happened.
 //!
@@ -62,6 +62,7 @@ enum Broken {
     Merge,
     Snapshot,
     Promise,
+    Pledge,
     Window,
     Hands,
     Flap,
@@ -156,6 +157,7 @@ fn what_is_broken_on_purpose_is_noticed() {
         Broken::Merge,
         Broken::Snapshot,
         Broken::Promise,
+        Broken::Pledge,
         Broken::Window,
         Broken::Hands,
         Broken::Flap,

@@ -107,7 +107,7 @@ impl World {
             comment: String::new(),
             annotations: BTreeMap::new(),
         };
-        let id = format!("s{}", self.n_events());
+        let id = format!("s{}", self.holds.len());
         if self.nodes[at].core.set_silence(silence, id, wall).is_ok() {
             let is_sure = self.now < MINUTE;
             let window = None;

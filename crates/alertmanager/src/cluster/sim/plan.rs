@@ -206,6 +206,13 @@ impl World {
             let event = Event::Kill { node, loses_disk: self.rng.chance(30), down };
             self.at(at, event);
         }
+        for _ in 0..self.rng.below(3) {
+            let at = self.rng.between(60, 900) * SECOND;
+            let down = self.rng.between(0, 200) * SECOND;
+            let node = self.rng.any(n_nodes);
+            let is_silenced = self.rng.chance(50);
+            self.at(at, Event::Doom { node, down, is_silenced });
+        }
         if self.rng.chance(30) {
             let at = self.rng.between(60, 900) * SECOND;
             let until = at + self.rng.between(1, 40) * SECOND;

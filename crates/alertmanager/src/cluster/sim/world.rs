@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::dispatch::{Action, Core, CoreOptions, JobId};
 use crate::metrics::Metrics;
 use crate::notification::{Outcome, Reason, Snapshot};
+use crate::record::Record;
 use crate::state::Store;
 
 /// Something that is due.
@@ -57,6 +58,12 @@ pub(super) enum Event {
         loses_disk: bool,
         down: i64,
     },
+    /// A manager is killed when its next message was answered, before it hears of that; and what it told may be silenced then.
+    Doom {
+        node: usize,
+        down: i64,
+        is_silenced: bool,
+    },
     Start(usize),
     Cut {
         a: usize,
@@ -91,6 +98,8 @@ pub(super) struct World {
     pub(super) broken: Broken,
     pub(super) rng: Rng,
     pub(super) drawn: Drawn,
+    /// Who is to be killed at its next message: for how long, and whether that is silenced then.
+    dooms: BTreeMap<usize, (i64, bool)>,
     pub(super) now: i64,
     pub(super) nodes: Vec<Node>,
     events: BTreeMap<(i64, u64), Event>,
@@ -153,6 +162,7 @@ impl World {
             nodes: Vec::new(),
             events: BTreeMap::new(),
             n_events: 0,
+            dooms: BTreeMap::new(),
             is_calm,
             loss_percent: if is_calm { rng.below(3) } else { rng.below(40) },
             delay_max: [20, 200, 3_000][rng.any(if is_calm { 2 } else { 3 })],
@@ -201,11 +211,6 @@ impl World {
     pub(super) fn at(&mut self, at: i64, event: Event) {
         self.n_events += 1;
         self.events.insert((at.max(self.now), self.n_events), event);
-    }
-
-    /// How many events there were: a number of its own for each.
-    pub(super) fn n_events(&self) -> u64 {
-        self.n_events
     }
 
     /// What the clock of a manager shows.
@@ -318,7 +323,10 @@ impl World {
         node.core.set_turn(turn);
         let actions = node.core.poll(wall);
         changed.into_iter().for_each(|text| self.note(text));
-        self.save(idx);
+        // What is said before an attempt starts; what is said after it comes with its outcome.
+        let is_pledge = |record: &Record| matches!(record, Record::Promised(_) | Record::Doubted(..));
+        let is_broken = self.broken == Broken::Pledge;
+        self.save_but(idx, |record| is_broken && is_pledge(record));
         for out in outs {
             self.send(idx, &out.address, out.message);
         }
@@ -329,8 +337,14 @@ impl World {
 
     /// Writes down and spreads what happened at one node.
     pub(super) fn save(&mut self, idx: usize) {
+        self.save_but(idx, |_| false);
+    }
+
+    /// The same but for records that get lost.
+    fn save_but(&mut self, idx: usize, is_lost: impl Fn(&Record) -> bool) {
         let node = &mut self.nodes[idx];
-        let journal = node.core.take_journal();
+        let mut journal = node.core.take_journal();
+        journal.retain(|record| !is_lost(record));
         node.store.append(&node.core, &journal, T0 + self.now + node.skew);
         spread(&mut node.mesh, &journal);
     }
@@ -366,6 +380,15 @@ impl World {
             let receiver = notification.receiver.clone();
             self.note(format!("n{idx} tells {receiver} {alerts:?} ({}) {seconds:?}", notification.reason));
             let group = notification.group_key.clone();
+            if let Some((down, is_silenced)) = self.dooms.remove(&idx) {
+                self.at(self.now + 1, Event::Kill { node: idx, loses_disk: false, down });
+                if let Some(alert) = alerts.keys().next().copied().filter(|_| is_silenced) {
+                    let starts = self.now + self.rng.between(1, 20) * SECOND;
+                    let hand = Hand::Silence { alert, ends: starts + self.rng.between(60, 600) * SECOND };
+                    (0..self.nodes.len())
+                        .for_each(|at| self.at(starts, Event::People { at, hand: hand.clone() }));
+                }
+            }
             self.hear(idx, Told { at: self.now, receiver, group, alerts, starts });
         }
         let at = self.now + self.rng.between(5, 300);
@@ -411,6 +434,12 @@ impl World {
             Event::People { at, hand } => self.lay_hand(at, hand),
             Event::Reload(node) => self.reload(node),
             Event::Kill { node, loses_disk, down } => self.kill(node, loses_disk, down),
+            Event::Doom { node, down, is_silenced } => {
+                // Not while one that lost its disk reads what this one knows.
+                if self.all_have_read() {
+                    self.dooms.insert(node, (down, is_silenced));
+                }
+            }
             Event::Start(node) => self.start(node),
             Event::Cut { a, b, until } => {
                 self.note(format!("cut n{a} n{b} until {}", until / SECOND));
@@ -459,6 +488,13 @@ impl World {
         self.save(to);
     }
 
+    /// Whether all are up and know what the others know.
+    fn all_have_read(&self) -> bool {
+        let name = |of: &Node| of.mesh.name().to_owned();
+        let knows = |node: &Node, other: &Node| name(node) == name(other) || node.mesh.has_read(&name(other));
+        self.nodes.iter().all(|node| node.is_up && self.nodes.iter().all(|other| knows(node, other)))
+    }
+
     fn kill(&mut self, idx: usize, loses_disk: bool, down: i64) {
         if !self.nodes[idx].is_up {
             return;
@@ -475,6 +511,9 @@ impl World {
             && self.events.values().all(|event| !is_trouble(event))
             && self.cuts.iter().all(|(_, _, until)| *until <= self.now);
         self.note(format!("n{idx} killed for {} s, disk lost: {loses_disk}", down / SECOND));
+        if loses_disk {
+            self.dooms.clear();
+        }
         let node = &mut self.nodes[idx];
         node.is_up = false;
         node.dir = if loses_disk { MemDir::new() } else { node.dir.kill_image() };

@@ -52,6 +52,57 @@ fn an_end_is_told_where_no_route_leads_any_more() {
     assert_eq!(sim.core.promises.n_open(), 0);
 }
 
+#[test]
+fn an_end_is_told_although_nobody_heard_that_the_firing_was() {
+    let mut sim = Sim::new(&file(""));
+    sim.put(1_000, "a0", 1_000, 0, "");
+    let failures = sim.failures();
+    sim.is_to_die = true;
+    sim.run_to(2_000);
+    // Told again after the start, and in vain.
+    failures.store(1, SeqCst);
+    sim.run_to(2_500);
+    sim.silence(2_500, Matcher::equal("alertname", "a0"), 2_500, 900_000);
+    sim.put(9_000, "a0", 1_000, 9_000, "");
+    sim.run_to(60_000);
+    let to_d: Vec<_> = sim.batches.iter().filter(|batch| batch.1 == "d/0").map(|batch| &batch.2[0]).collect();
+    assert_eq!(to_d, ["a0 1000..-", "a0 1000..9000"]);
+}
+
+#[test]
+fn what_fires_again_is_told_although_nobody_heard_that_its_end_was() {
+    let mut sim = Sim::new(&file(""));
+    sim.put(1_000, "a0", 1_000, 0, "");
+    sim.run_to(3_000);
+    sim.put(4_000, "a0", 1_000, 4_000, "");
+    sim.run_to(6_000);
+    sim.is_to_die = true;
+    sim.run_to(7_000);
+    // It fires again before the manager is back; that an end was told stands in no log.
+    sim.put(7_000, "a0", 7_000, 0, "");
+    sim.run_to(60_000);
+    let to_d: Vec<_> = sim.batches.iter().filter(|batch| batch.1 == "d/0").map(|batch| &batch.2[0]).collect();
+    assert_eq!(to_d, ["a0 1000..-", "a0 1000..4000", "a0 7000..-"]);
+    assert_eq!(sim.core.doubts.iter().count(), 0);
+}
+
+#[test]
+fn of_a_firing_that_could_not_be_told_no_end_is() {
+    let mut sim = Sim::new(&file(""));
+    let failures = sim.failures();
+    failures.store(u8::MAX, SeqCst);
+    sim.put(1_000, "a0", 1_000, 0, "");
+    sim.run_to(8_000);
+    assert_eq!(sim.core.promises.n_open(), 0);
+    // What is on the disk says so, too.
+    sim.restart(8_000, 1, &file(""));
+    assert_eq!(sim.core.promises.n_open(), 0);
+    sim.put(9_000, "a0", 1_000, 9_000, "");
+    failures.store(0, SeqCst);
+    sim.run_to(60_000);
+    assert!(sim.batches.iter().all(|batch| batch.1 == "d/1"), "{:?}", sim.batches);
+}
+
 /// What may come between.
 #[derive(Debug, Clone)]
 enum Between {
@@ -62,6 +113,8 @@ enum Between {
     Inhibit(bool),
     Reload(usize),
     Restart,
+    /// The next message is answered, and its manager dies before it hears of that.
+    Death,
     Failures(u8),
 }
 
@@ -73,6 +126,7 @@ fn between() -> impl Strategy<Value = Between> {
         2 => any::<bool>().prop_map(Between::Inhibit),
         2 => (0usize..4).prop_map(Between::Reload),
         1 => Just(Between::Restart),
+        1 => Just(Between::Death),
         1 => (1u8..4).prop_map(Between::Failures),
     ]
 }
@@ -155,6 +209,7 @@ proptest! {
                     sim.restart(at_ms, 1, &text);
                     at_ms += 1;
                 }
+                Between::Death => sim.is_to_die = true,
                 Between::Failures(n) => failures.store(*n, SeqCst),
             }
         }

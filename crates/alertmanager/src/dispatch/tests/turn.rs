@@ -154,12 +154,8 @@ fn an_end_that_only_the_disk_knows_is_not_told_before_it_could_be_reported() {
     // Another manager told of a later firing meanwhile.
     let key = sim.core.promises.said_after(None).next().expect("it was told").key;
     let said = Promised {
-        key,
-        group_labels: Labels::empty(),
-        at_ms: sim.now_ms,
-        by: 2,
         firing: sim.core.alerts.keys().copied().collect(),
-        ended: BTreeMap::new(),
+        ..Promised::new(key, Labels::empty(), sim.now_ms, 2)
     };
     sim.core.merge(vec![Record::Promised(said)], Some(15_000), sim.now_ms);
     sim.run_to(170_000);
