@@ -13,6 +13,7 @@ mod influx_udp;
 mod json;
 mod lifecycle;
 mod limits;
+mod manager;
 mod metrics;
 mod notices;
 mod otlp;
@@ -33,11 +34,12 @@ pub use influx::{InfluxOptions, InfluxReceiver};
 pub use influx_udp::serve_influx_udp;
 pub use json::Json;
 pub use limits::RequestLimits;
+pub use manager::manager_router;
 pub use notices::Notices;
 pub use otlp::{Delta as OtlpDelta, OtlpConfig, OtlpOptions, OtlpReceiver, Strategy as OtlpStrategy};
 pub use params::{FORM_BYTES_MAX, POINTS_MAX, Params, parse_duration, parse_time};
 pub use push::{PushOptions, PushReceiver};
-pub use routes::{manager_router, router};
+pub use routes::router;
 pub use state::{
     BuildInfo, Command, ConfigStatus, ExemplarsOf, FeatureTable, MetricsPage, Options, Role, Services, Shell,
 };

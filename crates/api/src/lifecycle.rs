@@ -12,9 +12,8 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::json::Json;
-use crate::respond::{json_response, text_response};
-use crate::state::{Command, Manager, Shell};
+use crate::respond::text_response;
+use crate::state::{Command, Shell};
 
 /// `GET /-/healthy`
 pub(crate) async fn healthy() -> Response {
@@ -33,26 +32,6 @@ pub(crate) async fn ready(State(shell): State<Arc<Shell>>) -> Response {
             response
         }
     }
-}
-
-/// `GET /-/healthy` of an Alertmanager
-pub(crate) async fn ok() -> Response {
-    text_response(StatusCode::OK, "OK")
-}
-
-/// `GET /-/ready` of an Alertmanager
-pub(crate) async fn manager_ready(_: Manager) -> Response {
-    text_response(StatusCode::OK, "OK")
-}
-
-/// Everything else below `/api/v1` of an Alertmanager, which left that version behind.
-pub(crate) async fn version_1_is_gone() -> Response {
-    let mut json = Json::new();
-    json.object(|json| {
-        json.key("status").text("deprecated");
-        json.key("error").text("The Alertmanager v1 API was deprecated in version 0.16.0 and is removed as of version 0.27.0 - please use the equivalent route in the v2 API");
-    });
-    json_response(StatusCode::GONE, json.finish())
 }
 
 /// `POST|PUT /-/reload`

@@ -90,11 +90,14 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
+/// As the client libraries say it: names that are no legacy ones would stand there with underscores.
+const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
 /// `GET /metrics`
 pub(crate) async fn page(State(shell): State<Arc<Shell>>) -> Response {
     let write = shell.page.clone();
     match crate::v1::aside(move || write()).await {
-        Ok(page) => typed_response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page),
+        Ok(page) => typed_response(StatusCode::OK, PAGE_TYPE, page),
         Err(err) => text_response(StatusCode::INTERNAL_SERVER_ERROR, format!("{err}\n")),
     }
 }

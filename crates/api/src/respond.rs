@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, StatusCode};
 
 use crate::json::Json;
 
@@ -70,9 +70,36 @@ pub(crate) fn json_response(status: StatusCode, body: String) -> Response {
     typed_response(status, "application/json", body)
 }
 
-/// Plain text for people.
+/// Plain text for people. Errors may quote what was asked: no browser is to take them for something else.
 pub(crate) fn text_response(status: StatusCode, body: impl Into<Body>) -> Response {
-    typed_response(status, "text/plain; charset=utf-8", body)
+    let mut response = typed_response(status, "text/plain; charset=utf-8", body);
+    if status.is_client_error() || status.is_server_error() {
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+/// Leads to `path` with the same query, in the form of Go's router.
+pub(crate) fn redirect(method: &Method, status: StatusCode, path: &str, query: Option<&str>) -> Response {
+    let to = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut response = match *method {
+        Method::GET | Method::HEAD => {
+            let shown =
+                to.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;");
+            let why = status.canonical_reason().unwrap_or_default();
+            typed_response(status, "text/html; charset=utf-8", format!("<a href=\"{shown}\">{why}</a>.\n\n"))
+        }
+        _ => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = status;
+            response
+        }
+    };
+    // A path that came in a request line can stand in a header.
+    if let Ok(to) = HeaderValue::try_from(to) {
+        response.headers_mut().insert(LOCATION, to);
+    }
+    response
 }
 
 /// A body of a type.

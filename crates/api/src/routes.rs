@@ -5,18 +5,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 use http::{Method, StatusCode};
 
 use crate::error::{ApiError, ErrorKind};
-use crate::limits::{self, RequestLimits};
+use crate::respond::redirect;
 use crate::state::Shell;
 use crate::v1::{
     admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search,
     self_metrics, series, status, targets, try_rules, write,
 };
-use crate::{agent, consoles, federate, lifecycle, metrics, notices, trace, ui};
+use crate::{agent, consoles, federate, lifecycle, metrics, notices, trace, ui, v2};
 
 /// All routes, below the route prefix.
 pub fn router(shell: Arc<Shell>) -> Router {
@@ -24,7 +24,7 @@ pub fn router(shell: Arc<Shell>) -> Router {
         .method_not_allowed_fallback(lifecycle::no_such_method)
         .fallback(unknown_endpoint)
         .layer(from_fn_with_state(shell.clone(), lifecycle::cors));
-    let v2 = crate::v2::routes().route("/write", post(influx::write_v2));
+    let v2 = v2::routes().route("/write", post(influx::write_v2));
     let v2 = v2.layer(from_fn_with_state(shell.clone(), lifecycle::cors));
     let reload = post(lifecycle::reload).put(lifecycle::reload).fallback(lifecycle::method_not_allowed);
     let quit = post(lifecycle::quit).put(lifecycle::quit).fallback(lifecycle::method_not_allowed);
@@ -59,41 +59,15 @@ pub fn router(shell: Arc<Shell>) -> Router {
     Router::new().fallback_service(below_prefix(routes, shell)).layer(from_fn(lifecycle::methods))
 }
 
-/// All routes of a program that is an Alertmanager and nothing else, below the route prefix.
-pub fn manager_router(shell: Arc<Shell>, limits: RequestLimits) -> Router {
-    let v2 = crate::v2::routes().layer(from_fn_with_state(shell.clone(), lifecycle::cors));
-    let reload = post(lifecycle::reload).fallback(lifecycle::method_not_allowed);
-    // What the page's status needs; the rest of version 1 went with Alertmanager 0.27.
-    let v1 = Router::new()
-        .route("/status/buildinfo", get(status::build_info))
-        .route("/status/runtimeinfo", get(status::runtime_info))
-        .route("/status/flags", get(status::flags))
-        .route("/status/config", get(status::config))
-        .route("/notifications", get(notices::list))
-        .route("/notifications/live", get(notices::live))
-        .fallback(lifecycle::version_1_is_gone);
-    let routes = Router::new()
-        .nest("/api/v1", v1)
-        .nest("/api/v2", v2)
-        .route("/-/healthy", get(lifecycle::ok))
-        .route("/-/ready", get(lifecycle::manager_ready))
-        .route("/-/reload", reload)
-        .route("/metrics", get(metrics::page))
-        .fallback(ui::serve)
-        .layer(from_fn_with_state(limits, limits::keep))
-        .layer(from_fn_with_state(shell.clone(), metrics::count))
-        .layer(from_fn(trace::span));
-    below_prefix(routes, shell)
-}
-
-fn below_prefix(routes: Router<Arc<Shell>>, shell: Arc<Shell>) -> Router {
+/// The same below the route prefix, with the way there from the root.
+pub(crate) fn below_prefix(routes: Router<Arc<Shell>>, shell: Arc<Shell>) -> Router {
     let prefix = shell.options.route_prefix.trim_end_matches('/').to_owned();
     if prefix.is_empty() {
         return routes.with_state(shell);
     }
     let home = format!("{prefix}/");
     let to_home = home.clone();
-    let root = move || std::future::ready(Redirect::to(&to_home));
+    let root = move || async move { redirect(&Method::GET, StatusCode::FOUND, &to_home, None) };
     // A router within another is not asked for the path that is nothing but its prefix and a slash.
     Router::new().nest(&prefix, routes).route(&home, get(ui::home)).route("/", get(root)).with_state(shell)
 }

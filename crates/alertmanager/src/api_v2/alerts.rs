@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use model::labels::quoted;
 use model::{Labels, Matcher, Measured};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::acks::Held;
-use super::json::{self, BodyPairs, BodyText, LabelMap, Texts, Time};
+use super::json::{self, BodyPairs, BodyText, LabelMap, Texts, Time, read_in_any_case};
 use super::params::Params;
+use super::uri::is_uri;
 use super::watched::IgnoredBy;
 use super::{LABELS_MAX, Reply, TEXT_BYTES_MAX, bad_time};
 use crate::alert::{Alert, Fingerprint, ZERO_TIME_MS};
@@ -293,21 +295,24 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
     Reply::json(&shown)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 struct PostableAlert<'a> {
-    #[serde(borrow)]
     labels: Option<BodyPairs<'a>>,
-    #[serde(borrow)]
     annotations: Option<BodyPairs<'a>>,
-    #[serde(borrow)]
     starts_at: Option<BodyText<'a>>,
-    #[serde(borrow)]
     ends_at: Option<BodyText<'a>>,
-    #[serde(rename = "generatorURL", borrow)]
     generator_url: Option<BodyText<'a>>,
     hinomi: Option<PostableMeasured>,
 }
+
+read_in_any_case!(PostableAlert<'de> {
+    "labels" => labels,
+    "annotations" => annotations,
+    "startsAt" => starts_at,
+    "endsAt" => ends_at,
+    "generatorURL" => generator_url,
+    "hinomi" => hinomi,
+});
 
 /// What a Hinomi that evaluates rules adds to a report.
 #[derive(Debug, Deserialize)]
@@ -329,10 +334,9 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
             return Reply::invalid(400, format!("parsing alerts body from \"\" failed, because {err}"));
         }
     };
-    if let Some(idx) = postable.iter().position(|alert| alert.labels.is_none()) {
-        return Reply::invalid(602, format!("{idx}.labels in body is required"));
-    }
-    if let Some(reply) = postable.iter().enumerate().find_map(|(idx, alert)| unreadable(idx, alert)) {
+    // As upstream's framework: what cannot be read before what is read and wrong.
+    let wrong = || postable.iter().enumerate().find_map(|(idx, alert)| wrong(idx, alert));
+    if let Some(reply) = postable.iter().find_map(unreadable).or_else(wrong) {
         return reply;
     }
     let mut refused = Vec::new();
@@ -350,25 +354,24 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
     if refused.is_empty() { Reply::empty(200) } else { Reply::error(400, refused.join("\n")) }
 }
 
-/// What upstream refuses a whole body for: a time or an address that is none.
-fn unreadable(idx: usize, alert: &PostableAlert<'_>) -> Option<Reply> {
-    for (name, text) in [("startsAt", &alert.starts_at), ("endsAt", &alert.ends_at)] {
-        let text = text.as_ref().map(|text| &*text.0).filter(|text| !text.is_empty());
-        if let Some(text) = text.filter(|text| parse_moment(text).is_none()) {
-            return Some(bad_time("alerts", name, text));
-        }
-    }
-    let url = alert.generator_url.as_ref().map(|url| &*url.0).filter(|url| !is_uri(url))?;
-    let url: String = url.chars().take(100).collect();
-    Some(Reply::invalid(601, format!("{idx}.generatorURL in body must be of type uri: {url:?}")))
+/// What upstream refuses a whole body for: a time that is none.
+fn unreadable(alert: &PostableAlert<'_>) -> Option<Reply> {
+    [("startsAt", &alert.starts_at), ("endsAt", &alert.ends_at)].into_iter().find_map(|(name, text)| {
+        let text = text.as_ref().map(|text| &*text.0).filter(|text| parse_moment(text).is_none())?;
+        Some(bad_time("alerts", name, text))
+    })
 }
 
-/// Nothing, a path, or something after a scheme.
-fn is_uri(text: &str) -> bool {
-    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    text.is_empty() || (is_scheme || text.starts_with('/')) && !text.contains(|c: char| c.is_ascii_control())
+/// What else upstream refuses a whole body for: an address that is none, no labels.
+fn wrong(idx: usize, alert: &PostableAlert<'_>) -> Option<Reply> {
+    if let Some(BodyText(url)) = alert.generator_url.as_ref().filter(|url| !is_uri(&url.0)) {
+        return Some(Reply::invalid(
+            601,
+            format!("{idx}.generatorURL in body must be of type uri: {}", quoted(url)),
+        ));
+    }
+    let has_labels = alert.labels.is_some();
+    (!has_labels).then(|| Reply::invalid(602, format!("{idx}.labels in body is required")))
 }
 
 fn read(alert: PostableAlert<'_>) -> Result<Incoming, String> {
@@ -411,7 +414,8 @@ fn labels(what: &str, BodyPairs(pairs): &BodyPairs<'_>, keeps_empty: bool) -> Re
     Ok(Labels::from_sorted(sorted.into_iter().filter(|(_, value)| keeps_empty || !value.is_empty())))
 }
 
-/// Only Go's zero time counts as not said. It was checked above.
+/// Go's zero time counts as not said, and so does an empty text, which upstream takes for 1970. It was checked above.
 fn time(text: Option<BodyText<'_>>) -> Option<i64> {
-    text.and_then(|text| parse_moment(&text.0)).filter(|at_ms| *at_ms != ZERO_TIME_MS)
+    let text = text.filter(|text| !text.0.is_empty())?;
+    parse_moment(&text.0).filter(|at_ms| *at_ms != ZERO_TIME_MS)
 }

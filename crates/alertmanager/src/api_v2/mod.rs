@@ -14,6 +14,7 @@ mod params;
 mod receivers;
 mod silences;
 mod status;
+mod uri;
 mod watched;
 
 use serde::Serialize;
@@ -60,10 +61,10 @@ impl Reply {
             code: u32,
             message: &'a str,
         }
-        Self {
-            status: if code == 400 { 400 } else { 422 },
-            ..Self::json(&Invalid { code, message: message.as_ref() })
-        }
+        let mut reply = Self::json(&Invalid { code, message: message.as_ref() });
+        // The framework writes no line break behind its errors, unlike those who write JSON themselves.
+        reply.body.truncate(reply.body.trim_end().len());
+        Self { status: if code == 400 { 400 } else { 422 }, ..reply }
     }
 }
 

@@ -48,18 +48,16 @@ impl Params {
         let texts = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value);
         // Upstream says so of one of its parameters.
         let lead = if name == "filter" { String::new() } else { format!("failed to parse {name} param: ") };
-        let refuse = |text: &str, err: &MatcherError| {
-            let bad = if err.names_text() { String::new() } else { format!("bad matcher format: {text}: ") };
-            Reply::error(400, format!("{lead}{bad}{err}"))
-        };
-        texts.map(|text| parse_matcher(text).map_err(|err| refuse(text, &err))).collect()
+        let refuse = |err: MatcherError| Reply::error(400, format!("{lead}{err}"));
+        texts.map(|text| parse_matcher(text).map_err(refuse)).collect()
     }
 
     /// The expression that names of receivers must match, if one is given.
     pub(super) fn receiver(&self) -> Result<Option<model::Regex>, Reply> {
         match self.first("receiver").filter(|text| !text.is_empty()) {
             None => Ok(None),
-            Some(text) => model::Regex::new(text)
+            // Whole names match anyway; what is wrong is told of the text that upstream makes of it.
+            Some(text) => model::Regex::new(&format!("^(?:{text})$"))
                 .map(Some)
                 .map_err(|err| Reply::error(400, format!("failed to parse receiver param: {err}"))),
         }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use model::{MatchOp, Matcher};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::json::read_in_any_case;
 use super::params::Params;
 use super::{Reply, TEXT_BYTES_MAX, bad_time};
 use crate::handle::Handle;
@@ -35,7 +36,7 @@ struct State {
     state: &'static str,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct JsonMatcher {
     is_equal: Option<bool>,
@@ -43,6 +44,13 @@ pub(super) struct JsonMatcher {
     name: Option<String>,
     value: Option<String>,
 }
+
+read_in_any_case!(JsonMatcher {
+    "isEqual" => is_equal,
+    "isRegex" => is_regex,
+    "name" => name,
+    "value" => value,
+});
 
 impl From<&Matcher> for JsonMatcher {
     fn from(matcher: &Matcher) -> Self {
@@ -127,8 +135,7 @@ fn not_uuid(id: &str) -> Reply {
     Reply::invalid(601, format!("silenceID in path must be of type uuid: {id:?}"))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 struct PostableSilence {
     id: Option<String>,
     matchers: Option<Vec<JsonMatcher>>,
@@ -138,6 +145,16 @@ struct PostableSilence {
     comment: Option<String>,
     annotations: Option<BTreeMap<String, String>>,
 }
+
+read_in_any_case!(PostableSilence {
+    "id" => id,
+    "matchers" => matchers,
+    "startsAt" => starts_at,
+    "endsAt" => ends_at,
+    "createdBy" => created_by,
+    "comment" => comment,
+    "annotations" => annotations,
+});
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,17 +173,13 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
             return Reply::invalid(400, format!("parsing silence body from \"\" failed, because {err}"));
         }
     };
-    let silence = match read(postable) {
+    let now_ms = handle.shared.look(|_, now_ms| now_ms);
+    let silence = match read(postable, now_ms) {
         Ok(silence) => silence,
         Err(reply) => return reply,
     };
     let Ok(new_id) = new_uuid() else { return Reply::error(500, "the system gives no random numbers") };
-    let changed = handle.shared.change(|core, now_ms| {
-        if silence.ends_at_ms < now_ms {
-            return Err(None);
-        }
-        core.set_silence(silence, new_id, now_ms).map_err(Some)
-    });
+    let changed = handle.shared.change(|core, now_ms| core.set_silence(silence, new_id, now_ms));
     match changed {
         Ok(silence_id) => {
             if handle.shared.logs_silences {
@@ -174,13 +187,13 @@ pub(super) fn post(handle: &Handle, body: &[u8]) -> Reply {
             }
             Reply::json(&Created { silence_id })
         }
-        Err(None) => Reply::error(400, "Failed to create silence: end time can't be in the past"),
-        Err(Some(SilenceError::NotFound)) => Reply::error(404, SilenceError::NotFound.to_string()),
-        Err(Some(err)) => Reply::error(400, err.to_string()),
+        Err(SilenceError::NotFound) => Reply::error(404, SilenceError::NotFound.to_string()),
+        Err(err) => Reply::error(400, err.to_string()),
     }
 }
 
-fn read(postable: PostableSilence) -> Result<Silence, Reply> {
+/// The silence of a body; faults are found in upstream's order.
+fn read(postable: PostableSilence, now_ms: i64) -> Result<Silence, Reply> {
     let required = |what: &str| Reply::invalid(602, format!("{what} in body is required"));
     // What is no time at all is found while reading, before anything is missed; then in the order of names.
     let time = |what: &str, text: &Option<String>| {
@@ -196,6 +209,14 @@ fn read(postable: PostableSilence) -> Result<Silence, Reply> {
     if matchers.is_empty() {
         return Err(Reply::invalid(612, "matchers in body should have at least 1 items"));
     }
+    matchers.iter().enumerate().try_for_each(|(idx, json)| is_whole(idx, json))?;
+    let starts_at_ms = starts_at_ms.ok_or_else(|| required("startsAt"))?;
+    if starts_at_ms >= ends_at_ms {
+        return Err(Reply::error(400, "Failed to create silence: start time must be before end time"));
+    }
+    if ends_at_ms < now_ms {
+        return Err(Reply::error(400, "Failed to create silence: end time can't be in the past"));
+    }
     if matchers.len() > MATCHERS_MAX {
         return Err(Reply::error(400, format!("invalid silence: more than {MATCHERS_MAX} matchers")));
     }
@@ -203,7 +224,7 @@ fn read(postable: PostableSilence) -> Result<Silence, Reply> {
     let silence = Silence {
         id: postable.id.unwrap_or_default(),
         matchers: matchers.collect::<Result<_, _>>()?,
-        starts_at_ms: starts_at_ms.ok_or_else(|| required("startsAt"))?,
+        starts_at_ms,
         ends_at_ms,
         updated_at_ms: 0,
         created_by,
@@ -211,30 +232,32 @@ fn read(postable: PostableSilence) -> Result<Silence, Reply> {
         annotations: postable.annotations.unwrap_or_default(),
     };
     let annotations = silence.annotations.iter().flat_map(|(name, value)| [name, value]);
-    if [&silence.comment, &silence.created_by]
-        .into_iter()
-        .chain(annotations)
-        .any(|text| text.len() > TEXT_BYTES_MAX)
-    {
-        return Err(Reply::error(
-            400,
-            format!("invalid silence: a text is longer than {TEXT_BYTES_MAX} bytes"),
-        ));
-    }
-    if silence.starts_at_ms >= silence.ends_at_ms {
-        return Err(Reply::error(400, "Failed to create silence: start time must be before end time"));
+    let texts = [&silence.comment, &silence.created_by].into_iter().chain(annotations);
+    if texts.map(String::len).any(|bytes| bytes > TEXT_BYTES_MAX) {
+        let what = format!("invalid silence: a text is longer than {TEXT_BYTES_MAX} bytes");
+        return Err(Reply::error(400, what));
     }
     Ok(silence)
 }
 
+/// Whether a matcher has all that it needs, in the order of names, as upstream finds what is missing.
+fn is_whole(idx: usize, json: &JsonMatcher) -> Result<(), Reply> {
+    let has = [
+        ("isRegex", json.is_regex.is_some()),
+        ("name", json.name.is_some()),
+        ("value", json.value.is_some()),
+    ];
+    match has.into_iter().find(|(_, is_there)| !is_there) {
+        Some((what, _)) => Err(Reply::invalid(602, format!("matchers.{idx}.{what} in body is required"))),
+        None => Ok(()),
+    }
+}
+
 /// The matcher at `idx` of a silence, or of a maintenance window.
 pub(super) fn matcher(idx: usize, json: JsonMatcher) -> Result<Matcher, Reply> {
-    let required = |what: &str| Reply::invalid(602, format!("matchers.{idx}.{what} in body is required"));
-    // In the order of names, as upstream finds them.
-    let is_regex = json.is_regex.ok_or_else(|| required("isRegex"))?;
-    let name = json.name.ok_or_else(|| required("name"))?;
-    let value = json.value.ok_or_else(|| required("value"))?;
-    let op = match (json.is_equal.unwrap_or(true), is_regex) {
+    is_whole(idx, &json)?;
+    let (name, value) = (json.name.unwrap_or_default(), json.value.unwrap_or_default());
+    let op = match (json.is_equal.unwrap_or(true), json.is_regex.unwrap_or_default()) {
         (true, false) => MatchOp::Equal,
         (false, false) => MatchOp::NotEqual,
         (true, true) => MatchOp::Regex,

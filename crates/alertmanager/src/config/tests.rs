@@ -119,7 +119,7 @@ fn wrong_files_are_refused_with_the_known_words() {
     check(&child("match: {a-b: c}"), "a.yml:5:5: invalid label name \"a-b\"");
     check(
         &child("matchers: ['foo']"),
-        "a.yml:5:16: 3:3: end of input: expected an operator such as '=', '!=', '=~' or '!~'",
+        "a.yml:5:16: bad matcher format: foo: 3:3: end of input: expected an operator such as '=', '!=', '=~' or '!~'",
     );
     check(&child("group_wait: soon"), "a.yml:5:17: not a valid duration string: \"soon\"");
 }

@@ -5,6 +5,9 @@ use model::{MatchOp, Matcher};
 
 use super::{MatcherError, build};
 
+/// How errors begin that only say that a text is no matcher.
+pub(super) const NO_MATCHER: &str = "bad matcher format: ";
+
 /// Reads a whole list. A brace on either side is taken off by itself, balanced or not.
 pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, MatcherError> {
     let text = text.strip_prefix('{').unwrap_or(text);
@@ -36,7 +39,7 @@ fn split(text: &str) -> Vec<&str> {
 
 /// Reads one matcher.
 pub(super) fn one(text: &str) -> Result<Matcher, MatcherError> {
-    let bad = || MatcherError::Classic(format!("bad matcher format: {text}"));
+    let bad = || MatcherError::Classic(format!("{NO_MATCHER}{text}"));
     let trimmed = text.trim();
     let name_bytes =
         trimmed.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).ok_or_else(bad)?;
@@ -48,11 +51,12 @@ pub(super) fn one(text: &str) -> Result<Matcher, MatcherError> {
     let ops =
         [("=~", MatchOp::Regex), ("!=", MatchOp::NotEqual), ("!~", MatchOp::NotRegex), ("=", MatchOp::Equal)];
     let (op_text, op) = ops.into_iter().find(|(op_text, _)| rest.starts_with(op_text)).ok_or_else(bad)?;
-    build(op, name.to_owned(), value(rest[op_text.len()..].trim(), text)?)
+    build(op, name.to_owned(), value(rest[op_text.len()..].trim())?)
 }
 
 /// Takes the quotes off and undoes the escapes; a backslash before anything else stays.
-fn value(raw: &str, whole: &str) -> Result<String, MatcherError> {
+fn value(raw: &str) -> Result<String, MatcherError> {
+    let whole = raw;
     let refuse =
         || Err(MatcherError::Classic(format!("matcher value contains unescaped double quote: {whole}")));
     let (is_quoted, raw) = match raw.strip_prefix('"') {

@@ -45,13 +45,6 @@ pub enum MatcherError {
     TooLong,
 }
 
-impl MatcherError {
-    /// Whether its message says which text it is about.
-    pub(crate) fn names_text(&self) -> bool {
-        matches!(self, Self::Classic(_) | Self::Brace(_) | Self::Regex(_))
-    }
-}
-
 /// Reads several matchers separated by commas, with or without braces, in the syntax of the process' [`MatcherMode`].
 ///
 /// By default both are tried. Where only one can read the text, it decides; where both can but disagree, the classic one
@@ -112,7 +105,11 @@ pub(crate) fn sort(matchers: &mut [Matcher]) {
 }
 
 fn build(op: MatchOp, name: String, value: String) -> Result<Matcher, MatcherError> {
-    Matcher::new(op, name, value).map_err(|err| MatcherError::Regex(err.to_string()))
+    Matcher::new(op, name, value).map_err(|err| {
+        // Whole values match anyway; what is wrong is told of the text that upstream makes of it.
+        let whole = model::Regex::new(&format!("^(?:{})$", err.pattern)).err();
+        MatcherError::Regex(whole.unwrap_or(err).to_string())
+    })
 }
 
 #[cfg(test)]
@@ -146,14 +143,18 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_place() {
-        check("foo", Err("3:3: end of input: expected an operator such as '=', '!=', '=~' or '!~'"));
-        check("日本", Err("2:2: end of input: expected an operator such as '=', '!=', '=~' or '!~'"));
-        check("foo=~(", Err("error parsing regexp: missing closing ): `(`"));
+        let no_operator = "end of input: expected an operator such as '=', '!=', '=~' or '!~'";
+        check("foo", Err(&format!("bad matcher format: foo: 3:3: {no_operator}")));
+        check("日本", Err(&format!("bad matcher format: 日本: 2:2: {no_operator}")));
+        check("foo=~(", Err("error parsing regexp: missing closing ): `^(?:()$`"));
+        check(r#"foo=~\"#, Err(r"error parsing regexp: missing closing ): `^(?:\)$`"));
+        check(r#"foo="b"c"#, Err(r#"matcher value contains unescaped double quote: "b"c"#));
         assert!(parse_matchers(r#"{foo="bar",,}"#).is_err());
         assert!(parse_matcher("{a=b}").is_err());
         // The classic syntax takes the comma for a part of the value, as upstream has it.
         assert_eq!(parse_matcher("a=b,c=d").map(|one| text_of(&one)), Ok("a=\"b,c=d\"".to_owned()));
-        assert_eq!(parse_matcher(""), Err(MatcherError::Count(0)));
+        let nothing = parse_matcher("").map_err(|err| err.to_string());
+        assert_eq!(nothing, Err("bad matcher format: : expected 1 matcher, found 0".to_owned()));
     }
 
     proptest! {

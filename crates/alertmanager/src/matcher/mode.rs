@@ -95,8 +95,11 @@ fn fall_back<T: PartialEq>(
     let (what, old) = match (new, old) {
         (Ok(new), Ok(old)) if new == old => return Ok(new),
         (Ok(new), Err(_)) => return Ok(new),
-        // Upstream reports the classic parser's error; the new one has the place, which helps more.
-        (Err(err), Err(_)) => return Err(err),
+        // Upstream reports the classic parser's error. Where that only says that it is none, the new one has the place.
+        (Err(new), Err(MatcherError::Classic(old))) if old.starts_with(classic::NO_MATCHER) => {
+            return Err(MatcherError::Classic(format!("{old}: {new}")));
+        }
+        (Err(_), Err(old)) => return Err(old),
         (Ok(_), Ok(old)) => {
             ("the classic and the UTF-8 syntax read these matchers differently; the classic one counts", old)
         }

@@ -2,55 +2,73 @@
 //!
 //! In from sockets; out as the reply that the handle gives. Bodies are capped at [`alertmanager::BODY_BYTES_MAX`].
 
+mod cors;
+mod negotiate;
+
 use std::sync::Arc;
 
 use alertmanager::Reply;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{OriginalUri, Path, RawQuery, Request};
-use axum::middleware::{self, Next};
+use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::routing::{MethodRouter, any, get, post};
+use http::header::{ALLOW, CACHE_CONTROL};
 use http::{HeaderValue, Method, StatusCode};
 
-use crate::respond::{json_response, typed_response};
+use crate::respond::{json_response, redirect, typed_response};
 use crate::state::{Manager, Shell};
 
-/// Everything below `/api/v2`.
+/// Everything below `/api/v2`. As in Alertmanager there is no `HEAD`, and `OPTIONS` is a browser's question only.
 pub(crate) fn routes() -> Router<Arc<Shell>> {
-    let not_get = |method: Method| async move { not_allowed(&method, "GET") };
-    let not_get_post = |method: Method| async move { not_allowed(&method, "GET,POST") };
-    let not_post = |method: Method| async move { not_allowed(&method, "POST") };
-    let not_one = |method: Method| async move { not_allowed(&method, "DELETE,GET,PUT") };
-    let not_get_delete = |method: Method| async move { not_allowed(&method, "DELETE,GET") };
-    let paths: [(&str, MethodRouter<Arc<Shell>>); 20] = [
-        ("/status", get(status).fallback(not_get)),
-        ("/receivers", get(receivers).fallback(not_get)),
-        ("/receivers/integrations", get(integrations).fallback(not_get)),
-        ("/receivers/test", post(post_test).fallback(not_post)),
-        ("/alerts", get(alerts).post(post_alerts).fallback(not_get_post)),
-        ("/alerts/groups", get(groups).fallback(not_get)),
-        ("/alerts/watched", get(watched).fallback(not_get)),
-        ("/acknowledgements", get(acknowledgements).post(acknowledge).fallback(not_get_post)),
-        ("/acknowledgements/end", post(unacknowledge).fallback(not_post)),
-        ("/alerts/history", get(history).fallback(not_get)),
-        ("/explain", get(explain).fallback(not_get)),
-        ("/ignores", get(ignores).fallback(not_get)),
-        ("/maintenance", get(windows).post(post_window).fallback(not_get_post)),
-        ("/maintenance/preview", post(preview_window).fallback(not_post)),
-        ("/maintenance/{id}", get(window).put(put_window).delete(delete_window).fallback(not_one)),
-        ("/maintenance/{id}/end", post(end_window).fallback(not_post)),
-        ("/maintenance/{id}/preview", get(window_preview).fallback(not_get)),
-        ("/silences", get(silences).post(post_silences).fallback(not_get_post)),
-        ("/silence/{id}", get(silence).delete(delete_silence).fallback(not_get_delete)),
-        ("/openapi.yaml", get(document)),
+    const ONE: &str = "DELETE,GET,PUT";
+    let paths: [(&str, &'static str, MethodRouter<Arc<Shell>>); 19] = [
+        ("/status", "GET", get(status)),
+        ("/receivers", "GET", get(receivers)),
+        ("/receivers/integrations", "GET", get(integrations)),
+        ("/receivers/test", "POST", post(post_test)),
+        ("/alerts", "GET,POST", get(alerts).post(post_alerts)),
+        ("/alerts/groups", "GET", get(groups)),
+        ("/alerts/watched", "GET", get(watched)),
+        ("/acknowledgements", "GET,POST", get(acknowledgements).post(acknowledge)),
+        ("/acknowledgements/end", "POST", post(unacknowledge)),
+        ("/alerts/history", "GET", get(history)),
+        ("/explain", "GET", get(explain)),
+        ("/ignores", "GET", get(ignores)),
+        ("/maintenance", "GET,POST", get(windows).post(post_window)),
+        ("/maintenance/preview", "POST", post(preview_window)),
+        ("/maintenance/{id}", ONE, get(window).put(put_window).delete(delete_window)),
+        ("/maintenance/{id}/end", "POST", post(end_window)),
+        ("/maintenance/{id}/preview", "GET", get(window_preview)),
+        ("/silences", "GET,POST", get(silences).post(post_silences)),
+        ("/silence/{id}", "DELETE,GET", get(silence).delete(delete_silence)),
     ];
-    let routes = paths.into_iter().fold(Router::new(), |routes, (path, answers)| {
+    let routes = paths.into_iter().fold(Router::new(), |routes, (path, allowed, answers)| {
+        let answers = refusing_others(answers.route_layer(from_fn(negotiate::keep)), allowed);
         // As in Alertmanager, a slash at the end makes no difference.
         routes.route(&format!("{path}/"), answers.clone()).route(path, answers)
     });
-    routes.fallback(unknown).layer(middleware::from_fn(only_json))
+    let document = refusing_others(get(document), "GET");
+    routes.route("/openapi.yaml", document).route("/", any(to_slash)).fallback(unknown)
+}
+
+/// All of it below `/api/v2` of a program that is an Alertmanager and nothing else, where browsers are answered as there.
+pub(crate) fn alone() -> Router<Arc<Shell>> {
+    let below = Router::new().nest("/api/v2", routes()).route("/api/v2/", any(unknown));
+    below.layer(from_fn(cors::keep))
+}
+
+fn refusing_others(answers: MethodRouter<Arc<Shell>>, allowed: &'static str) -> MethodRouter<Arc<Shell>> {
+    let refuse = move |method: Method| async move { not_allowed(&method, allowed) };
+    let refuse_head = move || async move { not_allowed(&Method::HEAD, allowed) };
+    let answers = if allowed.contains("GET") { answers.head(refuse_head) } else { answers };
+    answers.fallback(refuse)
+}
+
+/// The path itself without its slash.
+async fn to_slash(OriginalUri(uri): OriginalUri, method: Method) -> Response {
+    redirect(&method, StatusCode::TEMPORARY_REDIRECT, &format!("{}/", uri.path()), uri.query())
 }
 
 /// The contract, as a document of OpenAPI.
@@ -236,93 +254,10 @@ fn not_allowed(method: &Method, allowed: &'static str) -> Response {
     response
 }
 
-/// Refuses who takes no JSON: there is nothing else but the contract itself.
-async fn only_json(request: Request, next: Next) -> Response {
-    let takes = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    if takes_json(takes) || request.uri().path().trim_end_matches('/').ends_with("/openapi.yaml") {
-        return next.run(request).await;
-    }
-    let message = "unsupported media type requested, only [application/json] are available";
-    refuse(StatusCode::NOT_ACCEPTABLE, 406, message)
-}
-
-/// Whether values of `Accept` leave room for JSON; without any everything is taken.
-fn takes_json<'a>(values: impl Iterator<Item = &'a str>) -> bool {
-    let mut ranges =
-        values.flat_map(|value| value.split(',')).map(str::trim).filter(|range| !range.is_empty());
-    let takes = |range: &str| {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|q| q.parse::<f32>().ok());
-        matches!(kind.as_str(), "application/json" | "application/*" | "*/*") && weight != Some(0.0)
-    };
-    ranges.next().is_none_or(|first| takes(first) || ranges.any(takes))
-}
-
-/// The whole body, when it says it is JSON and is not too long. Nothing is nothing of any type.
+/// The whole body, when it is not too long.
 async fn body(request: Request) -> Result<Bytes, Response> {
-    let content_type = request.headers().get(CONTENT_TYPE).cloned();
-    let bytes = to_bytes(request.into_body(), alertmanager::BODY_BYTES_MAX).await.map_err(|err| {
+    to_bytes(request.into_body(), alertmanager::BODY_BYTES_MAX).await.map_err(|err| {
         let message = format!("cannot read the body (at most {} bytes): {err}", alertmanager::BODY_BYTES_MAX);
         refuse(StatusCode::PAYLOAD_TOO_LARGE, 413, &message)
-    })?;
-    if !bytes.is_empty() {
-        let content_type = content_type.as_ref().map_or(Ok("application/octet-stream"), HeaderValue::to_str);
-        if let Some(refused) = refuse_type(content_type.unwrap_or_default()) {
-            return Err(refused);
-        }
-    }
-    Ok(bytes)
-}
-
-fn refuse_type(content_type: &str) -> Option<Response> {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
-        return None;
-    }
-    if !kind.contains('/') {
-        let message = format!(
-            "parsing Content-Type header from {content_type:?} failed, because it is no type and subtype; \
-             write application/json"
-        );
-        return Some(refuse(StatusCode::BAD_REQUEST, 400, &message));
-    }
-    let message = format!("unsupported media type {content_type:?}, only [application/json] are allowed");
-    Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, &message))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_takes_no_json_is_told() {
-        let check = |values: &[&str], expected: bool| {
-            assert_eq!(takes_json(values.iter().copied()), expected, "{values:?}");
-        };
-        check(&[], true);
-        check(&[""], true);
-        check(&["*/*"], true);
-        check(&["text/html, application/xhtml+xml;q=0.9, */*;q=0.1"], true);
-        check(&["Application/JSON;q=0.5"], true);
-        check(&["text/html", "application/*"], true);
-        check(&["text/html"], false);
-        check(&["text/*, image/png"], false);
-        check(&["application/json;q=0"], false);
-    }
-
-    #[test]
-    fn bodies_say_that_they_are_json() {
-        let check = |content_type: &str, expected: Option<u16>| {
-            let refused = refuse_type(content_type);
-            assert_eq!(refused.map(|response| response.status().as_u16()), expected, "{content_type}");
-        };
-        check("application/json", None);
-        check("APPLICATION/JSON; charset=latin1", None);
-        check("text/plain", Some(415));
-        check("application/octet-stream", Some(415));
-        check("application/jsonx", Some(415));
-        check("json", Some(400));
-        check("", Some(400));
-    }
+    })
 }
