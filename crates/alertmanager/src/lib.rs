@@ -44,7 +44,7 @@ pub use dispatch::{RECEIVER_ATTEMPTS_MAX, explain_config};
 pub use driver::{BuildInfo, Options, spawn};
 pub use events::read_kafka_answer;
 pub use handle::Handle;
-pub use history::read_segment;
+pub use history::{kinds as history_kinds, read_segment};
 pub use hosts::{Asking, Host, Samples};
 pub use limits::{ALERTS_MAX, Limits};
 pub use maintenance::{Calendar, calendar_runs};

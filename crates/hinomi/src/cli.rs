@@ -239,25 +239,29 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Some(("check", sub)) => Invocation::Check(check::args::parse(sub)),
         Some(("test", sub)) => Invocation::TestRules(test_args(sub)),
         Some(("backfill", sub)) => Invocation::Backfill(backfill::parse(sub)),
-        Some(("push", sub)) => Invocation::Push(
-            push::parse(sub).map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
-        ),
-        Some(("maintenance", sub)) => Invocation::Maintenance(
-            maintenance::parse(sub)
-                .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
-        ),
-        Some(("alert", sub)) => Invocation::Alert(
-            alert::parse(sub).map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
-        ),
+        Some(("push", sub)) => Invocation::Push(push::parse(sub).map_err(|why| refused(&matches, why))?),
+        Some(("maintenance", sub)) => {
+            Invocation::Maintenance(maintenance::parse(sub).map_err(|why| refused(&matches, why))?)
+        }
+        Some(("alert", sub)) => Invocation::Alert(alert::parse(sub).map_err(|why| refused(&matches, why))?),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),
         Some(("promql", sub)) => Invocation::Promql(promql_tools::parse(sub)),
         Some(("debug", sub)) => Invocation::Debug(debug::parse(sub)),
-        Some(("tsdb", sub)) => Invocation::Tsdb(
-            data_dir::parse(sub)
-                .map_err(|why| command().error(clap::error::ErrorKind::ValueValidation, why))?,
-        ),
+        Some(("tsdb", sub)) => Invocation::Tsdb(data_dir::parse(sub).map_err(|why| refused(&matches, why))?),
         _ => Invocation::Server(values(SERVER, &matches)),
     })
+}
+
+/// A value that clap took and its command does not, with the usage of that command.
+fn refused(matches: &ArgMatches, why: String) -> clap::Error {
+    let mut all = command();
+    all.build();
+    let (mut found, mut given) = (&mut all, matches);
+    while let Some((name, below)) = given.subcommand() {
+        found = found.find_subcommand_mut(name).expect("clap found it");
+        given = below;
+    }
+    found.error(clap::error::ErrorKind::ValueValidation, why)
 }
 
 fn test_args(sub: &ArgMatches) -> unit_test::Args {
@@ -305,6 +309,19 @@ pub(crate) fn version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_value_is_told_with_the_usage_of_its_command() {
+        let check = |line: &[&str], expected: [&str; 2]| {
+            let told = parse(line.iter().map(OsString::from)).expect_err("refused").to_string();
+            assert!(expected.iter().all(|part| told.contains(part)), "{told}");
+        };
+        check(
+            &["hinomi", "alert", "snooze", "A", "--author", "k", "--for", "soon"],
+            ["--for: not a valid", "Usage: hinomi alert snooze"],
+        );
+        check(&["hinomi", "alert", "explain", "=x"], ["NAME=VALUE", "Usage: hinomi alert explain"]);
+    }
 
     #[test]
     fn flags_may_stand_before_the_command() {

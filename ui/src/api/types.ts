@@ -370,6 +370,7 @@ export interface ReceiverInfo {
   name: string;
   labels: LabelMap;
   routes: string[];
+  escalations?: string[];
   integrations: { name: string; index: number; sendResolved: boolean; last?: { at: string; isDelivered: boolean; tookSeconds: number; error?: string } }[];
 }
 
@@ -394,6 +395,7 @@ interface RouteSettings {
   occurrences?: { count: number; within: number };
   reissueDuration?: number;
   successDuration?: number;
+  flap?: { changes: number; within: number; stable: number };
 }
 
 export interface RouteNode extends RouteSettings {
@@ -401,6 +403,7 @@ export interface RouteNode extends RouteSettings {
   matchers: string[];
   receiver: string;
   continue: boolean;
+  escalate?: { receiver: string; after: number }[];
   outcome?: "taken" | "passed" | "notMatched" | "notReached";
   mismatches?: { matcher: string; has: string }[];
   routes: RouteNode[];

@@ -39,6 +39,7 @@ export default function Receivers() {
 
 function One({ receiver: r }: { receiver: ReceiverInfo }) {
   const t = useT();
+  const escalations = r.escalations ?? [];
   const to = useLinkTo();
   const client = useQueryClient();
   const [asked, setAsked] = useState(false);
@@ -68,9 +69,10 @@ function One({ receiver: r }: { receiver: ReceiverInfo }) {
           <button type="button" className="btn small" disabled={state.busy} onClick={() => setAsked(true)} data-testid="test-receiver">{state.busy ? t("testing") : t("sendTest")}</button>
         )}
       </h2>
-      <p className="note">{r.routes.length === 0 ? t("noRouteLeads") : <>{t("routesHere")} {r.routes.map((key) => <code key={key} className="mono">{key} </code>)}</>}</p>
+      <p className="note">{r.routes.length + escalations.length === 0 ? t("noRouteLeads") : r.routes.length === 0 ? null : <>{t("routesHere")} {r.routes.map((key) => <code key={key} className="mono">{key} </code>)}</>}</p>
+      {escalations.length === 0 ? null : <p className="note">{t("escalationsHere")} {escalations.map((key) => <code key={key} className="mono">{key} </code>)}</p>}
       {r.integrations.length === 0 ? null : (
-        <table className="tbl cards">
+        <table className="tbl cards receivers">
           <thead>
             <tr>
               <th scope="col">{t("integration")}</th>

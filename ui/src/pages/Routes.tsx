@@ -69,6 +69,7 @@ function Node({ of: node }: { of: RouteNode }) {
       </div>
       {(node.mismatches ?? []).map((m) => <div key={m.matcher} className="faint small">{m.has === "" ? t("wantsHasNone", { matcher: m.matcher }) : t("wantsHas", { matcher: m.matcher, has: m.has })}</div>)}
       <Settings of={node} />
+      {(node.escalate ?? []).map((step) => <div key={step.receiver} className="faint small">{t("escalatesAfter", { receiver: step.receiver, time: humanDuration(step.after) })}</div>)}
       {node.routes.length === 0 ? null : <ul>{node.routes.map((child, i) => <Node key={`${child.key}${i}`} of={child} />)}</ul>}
     </li>
   );
@@ -83,6 +84,7 @@ function Settings({ of: s }: { of: RouteNode | TakenRoute }) {
   if (s.occurrences) parts.push(t("routeOccurrences", { n: s.occurrences.count, within: humanDuration(s.occurrences.within) }));
   if (s.reissueDuration !== undefined) parts.push(`reissue_duration ${humanDuration(s.reissueDuration)}`);
   if (s.successDuration !== undefined) parts.push(`success_duration ${humanDuration(s.successDuration)}`);
+  if (s.flap) parts.push(t("routeFlap", { n: s.flap.changes, within: humanDuration(s.flap.within), stable: humanDuration(s.flap.stable) }));
   return <div className="faint small">{parts.join(" · ")}</div>;
 }
 
@@ -101,7 +103,7 @@ function Way({ of: taken }: { of: TakenRoute }) {
         <div className="wide"><dt>{t("timers")}</dt><dd><Settings of={taken} /></dd></div>
         {taken.nextFlushAt === undefined ? null : <div><dt>{t("nextLook")}</dt><dd><Ago at={Date.parse(taken.nextFlushAt)} ahead /> ({t("nAlerts", { n: taken.groupAlerts ?? 0 })})</dd></div>}
         {taken.escalation?.map((step) => (
-          <div key={step.receiver}><dt>{t("thenReceiver", { receiver: step.receiver })}</dt><dd>{t("histAfter", { time: humanDuration(step.after) })}{step.told ? `, ${t("ev_sent")}` : ""}{step.at === undefined ? null : <> · <Ago at={Date.parse(step.at)} ahead /></>}</dd></div>
+          <div key={step.receiver}><dt>{t("thenReceiver", { receiver: step.receiver })}</dt><dd>{t("afterTime", { time: humanDuration(step.after) })}{step.told ? `, ${t("ev_sent")}` : ""}{step.at === undefined ? null : <> · <Ago at={Date.parse(step.at)} ahead /></>}</dd></div>
         ))}
         {taken.toldAt === undefined ? null : <div><dt>{t("watchIssued")}</dt><dd><Ago at={Date.parse(taken.toldAt)} /></dd></div>}
         {taken.againAt === undefined ? null : <div><dt>{t("watchAgain")}</dt><dd><Ago at={Date.parse(taken.againAt)} ahead /></dd></div>}
@@ -127,6 +129,8 @@ function Hold({ of: h }: { of: RouteHold }) {
       return <>{t("holdSuccess")}{until}</>;
     case "hostAway":
       return <>{t("holdHostAway", { host: by })}</>;
+    case "snoozed":
+      return <>{t("holdSnoozed", { owner: h.owner ?? "" })} {h.reason}{until}</>;
     case "acknowledged":
       return <>{t("holdAcknowledged", { owner: h.owner ?? "" })} {h.reason}{until}</>;
     case "ignore":

@@ -135,9 +135,9 @@ impl<'a> From<&'a Found> for ShownEvent<'a> {
 }
 
 fn kinds(params: &Params) -> Result<BTreeSet<Kind>, Reply> {
-    let known = || Kind::ALL.map(|(_, word)| word).join(", ");
     let read = |word: &str| {
-        Kind::of_word(word).ok_or_else(|| Reply::error(400, format!("kind: {word:?} is none of {}", known())))
+        let bad = || Reply::error(400, format!("kind: {word:?} is none of {}", Kind::words()));
+        Kind::of_word(word).ok_or_else(bad)
     };
     params.words("kind").map(read).collect()
 }
@@ -152,13 +152,17 @@ fn wanted(query: &str) -> Result<Wanted, Reply> {
             .filter(|limit| (1..=LIMIT_MAX).contains(limit))
             .ok_or_else(|| Reply::error(400, format!("limit: {text:?} is not from 1 to {LIMIT_MAX}")))?,
     };
+    let (since_ms, until_ms) = (params.moment("since")?, params.moment("until")?);
+    if since_ms.zip(until_ms).is_some_and(|(since_ms, until_ms)| until_ms < since_ms) {
+        return Err(Reply::error(400, "until lies before since: nothing can have happened between"));
+    }
     let cursor = params.first("cursor").filter(|text| !text.is_empty());
     Ok(Wanted {
         matchers: params.matchers("filter")?,
         kinds: kinds(&params)?,
         receiver: params.first("receiver").filter(|name| !name.is_empty()).map(str::to_owned),
-        since_ms: params.moment("since")?,
-        until_ms: params.moment("until")?,
+        since_ms,
+        until_ms,
         limit,
         cursor: cursor.map(str::parse).transpose().map_err(|err: String| Reply::error(400, err))?,
     })

@@ -177,6 +177,9 @@ pub(super) fn put(handle: &Handle, id: &str, body: &[u8]) -> Reply {
 }
 
 fn set(handle: &Handle, id: &str, window: Window, done: &'static str) -> Reply {
+    if window.runs(handle.shared.clock.now_ms()).next().is_none() {
+        return refused(&WindowError::Past);
+    }
     let (name, owner) = (window.spec.name.clone(), window.spec.owner.clone());
     match handle.shared.change(|core, now_ms| core.set_window(id, window, now_ms)) {
         Ok(()) => {

@@ -9,6 +9,7 @@ use super::json::Time;
 use super::{LABELS_MAX, Reply, TEXT_BYTES_MAX};
 use crate::handle::Handle;
 use crate::history::LastAttempt;
+use crate::route::{Route, RouteTree};
 use crate::trying::{Refused, TESTS_MAX};
 
 #[derive(Debug, Serialize)]
@@ -17,6 +18,8 @@ struct ShownReceiver {
     labels: BTreeMap<String, String>,
     /// Keys of the routes that lead to it.
     routes: Vec<String>,
+    /// Keys of those that escalate to it.
+    escalations: Vec<String>,
     integrations: Vec<ShownIntegration>,
 }
 
@@ -52,17 +55,19 @@ impl From<&LastAttempt> for ShownLast {
     }
 }
 
+fn keys(routes: &RouteTree, is_wanted: impl Fn(&Route) -> bool) -> Vec<String> {
+    routes.iter().filter(|route| is_wanted(route)).map(|route| route.key.clone()).collect()
+}
+
 pub(super) fn list(handle: &Handle) -> Reply {
     handle.shared.look(|core, _| {
         let shown = core.config.receivers.iter().map(|receiver| ShownReceiver {
             name: receiver.name.clone(),
             labels: receiver.labels.clone(),
-            routes: core
-                .routes
-                .iter()
-                .filter(|route| route.receiver == receiver.name)
-                .map(|route| route.key.clone())
-                .collect(),
+            routes: keys(&core.routes, |route| route.receiver == receiver.name),
+            escalations: keys(&core.routes, |route| {
+                route.escalate.iter().any(|step| step.receiver == receiver.name)
+            }),
             integrations: receiver
                 .integrations
                 .iter()

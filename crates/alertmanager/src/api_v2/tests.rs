@@ -10,7 +10,7 @@ use stdx::{MemDir, TestClock};
 use crate::{BuildInfo, Config, Handle, Options, Reply, spawn};
 
 const CONFIG: &str = "
-route: {receiver: default, group_by: [alertname], routes: [{matchers: [team=b], receiver: b}]}
+route: {receiver: default, group_by: [alertname], routes: [{matchers: [team=b], receiver: b, hinomi: {escalate: [{after: 15m, receiver: default}]}}]}
 receivers: [{name: default}, {name: b, labels: {owner: bob}}]
 inhibit_rules: [{source_matchers: [alertname=Grave], target_matchers: [alertname=Small], equal: [host]}]
 ";
@@ -401,6 +401,10 @@ async fn windows_that_cannot_be_are_refused_with_what_to_change() {
     check("recurrence", json!("FREQ=SOMETIMES"), 400, "recurrence: FREQ=SOMETIMES is unknown");
     check("timeZone", json!("JST-9"), 400, "time zone: ");
     check("owner", json!(""), 400, "owner: an owner is needed");
+    let mut past = window_of("past");
+    (past["start"], past["recurrence"]) = (json!("2020-01-01T00:00"), json!(""));
+    let past = past.to_string();
+    check_error(&api.handle.post_maintenance(past.as_bytes()), 400, "start: every run is over already");
     check("colour", json!("red"), 400, "unknown field `colour`");
     check_error(&api.handle.post_maintenance(b"{"), 400, "no maintenance window");
     check_error(&api.handle.put_maintenance_window("x", b"{}"), 404, "not found");
@@ -412,6 +416,19 @@ async fn windows_that_cannot_be_are_refused_with_what_to_change() {
     silence["annotations"] = json!({"hinomi_maintenance_id": "x", "own": "kept"});
     let id = json_of(&api.silence(&silence))["silenceID"].as_str().expect("an id").to_owned();
     assert_eq!(json_of(&api.handle.get_silence(&id))["annotations"], json!({"own": "kept"}));
+    api.handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_escalates_to_a_receiver_is_said() {
+    let api = start();
+    let receivers = json_of(&api.handle.get_integrations());
+    let leads = |idx: usize| (receivers[idx]["routes"].clone(), receivers[idx]["escalations"].clone());
+    assert_eq!(leads(1), (json!(["{}/{team=\"b\"}"]), json!([])));
+    assert_eq!(leads(0), (json!(["{}"]), json!(["{}/{team=\"b\"}"])));
+    let tree = &json_of(&api.handle.get_explained(""))["tree"];
+    assert_eq!(tree["routes"][0]["escalate"], json!([{"receiver": "default", "after": 900.0}]));
+    assert_eq!(tree["escalate"], Value::Null);
     api.handle.shutdown().await;
 }
 

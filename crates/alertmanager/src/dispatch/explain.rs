@@ -48,6 +48,9 @@ struct Node {
     is_continue: bool,
     #[serde(flatten)]
     settings: Settings,
+    /// Further receivers, when nobody acknowledges.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    escalate: Vec<Further>,
     /// `taken`, `passed`, `notMatched`, `notReached`; nothing when no labels were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
@@ -55,6 +58,13 @@ struct Node {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mismatches: Vec<Mismatch>,
     routes: Vec<Node>,
+}
+
+#[derive(Debug, Serialize)]
+struct Further {
+    receiver: String,
+    /// How long after the first one.
+    after: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -225,6 +235,11 @@ impl Core {
             receiver: route.receiver.clone(),
             is_continue: route.is_continue(),
             settings: Settings::from(route),
+            escalate: route
+                .escalate
+                .iter()
+                .map(|step| Further { receiver: step.receiver.clone(), after: seconds(step.after_ms) })
+                .collect(),
             outcome,
             mismatches: if outcome == Some("notMatched") { mismatches } else { Vec::new() },
             routes,

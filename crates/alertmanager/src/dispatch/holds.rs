@@ -15,8 +15,8 @@ use crate::time::api_rfc3339;
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Hold {
-    /// `inhibition`, `dependency`, `mute`, `active`, `ignore`, `silence`, `maintenance`, `acknowledged`, `flapping`,
-    /// `occurrences`, `success`, `hostAway`, `noIntegrations`.
+    /// `inhibition`, `dependency`, `mute`, `active`, `ignore`, `silence`, `maintenance`, `acknowledged`, `snoozed`,
+    /// `flapping`, `occurrences`, `success`, `hostAway`, `noIntegrations`.
     kind: &'static str,
     /// Ids, names of intervals and windows, the host, or the labels of who inhibits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -97,7 +97,7 @@ impl Core {
     fn in_hand(&self, id: Fingerprint, alert: &Alert, now_ms: i64) -> Option<Hold> {
         let ack = self.acks.holding(id, alert, now_ms)?;
         Some(Hold {
-            kind: "acknowledged",
+            kind: if ack.is_snooze { "snoozed" } else { "acknowledged" },
             owner: Some(ack.by.clone()),
             reason: Some(ack.note.clone()),
             ends_at: ack.until_ms.map(api_rfc3339),

@@ -89,6 +89,11 @@ impl Kind {
         (Self::Dropped, "dropped"),
     ];
 
+    /// Their words, as a list.
+    pub(crate) fn words() -> String {
+        Self::ALL.map(|(_, word)| word).join(", ")
+    }
+
     /// The kind of this word.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind)

@@ -28,6 +28,12 @@ use log::Log;
 /// Most events that wait to be written; more are dropped and counted. Chosen: an end of every alert at once fits.
 pub(crate) const EVENTS_PENDING_MAX: usize = ALERTS_MAX;
 
+/// The words of all kinds of events, for help and errors: `firing, firing_again, …`.
+#[must_use]
+pub fn kinds() -> String {
+    Kind::words()
+}
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HistoryLimits {

@@ -4,7 +4,7 @@
 //! Beyond an inhibition rule: a child waits a short time for its parent to be reported, and as long for itself to recover
 //! once the parent is over; and hosts may stand behind others. Meaning: docs/adr/0010-on-call.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Labels, Matcher};
 
@@ -28,6 +28,51 @@ pub(crate) struct DependencyConfig {
 struct Dependency {
     rule: Rule,
     wait_ms: i64,
+    /// Which of the equal labels names the host.
+    host_idx: Option<usize>,
+    /// How the hosts of parents are written, by their name without a port, and by how many.
+    spellings: BTreeMap<String, BTreeMap<String, BTreeSet<Fingerprint>>>,
+}
+
+impl Dependency {
+    fn host<'a>(&self, labels: &'a Labels) -> Option<&'a str> {
+        self.host_idx.and_then(|idx| labels.get(&self.rule.equal()[idx]))
+    }
+
+    fn insert(&mut self, id: Fingerprint, labels: &Labels) {
+        self.rule.insert(id, labels);
+        if let Some(host) = self.host(labels).filter(|_| self.rule.is_source(labels)) {
+            let spelled = self.spellings.entry(without_port(host).to_owned()).or_default();
+            spelled.entry(host.to_owned()).or_default().insert(id);
+        }
+    }
+
+    fn remove(&mut self, id: Fingerprint, labels: &Labels) {
+        self.rule.remove(id, labels);
+        let Some(host) = self.host(labels) else { return };
+        let Some(spelled) = self.spellings.get_mut(without_port(host)) else { return };
+        if let Some(ids) = spelled.get_mut(host) {
+            ids.remove(&id);
+        }
+        spelled.retain(|_, ids| !ids.is_empty());
+        if spelled.is_empty() {
+            self.spellings.remove(without_port(host));
+        }
+    }
+}
+
+/// `db1` of `db1:9100`: a topology names machines, and each of their exporters has a port of its own.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if !port.is_empty()
+                && port.bytes().all(|b| b.is_ascii_digit())
+                && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
+        _ => host,
+    }
 }
 
 /// All of them.
@@ -36,8 +81,6 @@ pub(crate) struct Dependencies {
     dependencies: Vec<Dependency>,
     /// Behind which other host a host stands.
     behind: BTreeMap<String, String>,
-    /// Labels that name hosts.
-    host_labels: Vec<String>,
 }
 
 impl Dependencies {
@@ -50,13 +93,11 @@ impl Dependencies {
         let dependency = |config: &DependencyConfig| {
             let DependencyConfig { parents, children, equal, wait_ms } = config.clone();
             let rule = InhibitRuleConfig { name: String::new(), source: parents, target: children, equal };
-            Dependency { rule: Rule::new(&rule), wait_ms }
+            let named = |host: &String| rule.equal.iter().position(|name| name == host);
+            let host_idx = host_labels.iter().find_map(named).filter(|_| !behind.is_empty());
+            Dependency { rule: Rule::new(&rule), wait_ms, host_idx, spellings: BTreeMap::new() }
         };
-        Self {
-            dependencies: configs.iter().map(dependency).collect(),
-            behind: behind.clone(),
-            host_labels: host_labels.to_vec(),
-        }
+        Self { dependencies: configs.iter().map(dependency).collect(), behind: behind.clone() }
     }
 
     /// Whether there are any.
@@ -66,12 +107,12 @@ impl Dependencies {
 
     /// Takes note of a stored alert.
     pub(crate) fn insert(&mut self, id: Fingerprint, labels: &Labels) {
-        self.dependencies.iter_mut().for_each(|dependency| dependency.rule.insert(id, labels));
+        self.dependencies.iter_mut().for_each(|dependency| dependency.insert(id, labels));
     }
 
     /// Forgets an alert that is stored no more.
     pub(crate) fn remove(&mut self, id: Fingerprint, labels: &Labels) {
-        self.dependencies.iter_mut().for_each(|dependency| dependency.rule.remove(id, labels));
+        self.dependencies.iter_mut().for_each(|dependency| dependency.remove(id, labels));
     }
 
     /// The alert because of which `labels` are no news at `now_ms`: it fires, or was over a moment ago.
@@ -111,19 +152,26 @@ impl Dependencies {
 
     /// What the parents' labels may be: the same, then those of the hosts in front, the nearest first.
     fn places(&self, of: &Dependency, labels: &Labels) -> Vec<Vec<String>> {
-        let equal = of.rule.equal();
         let mut places = vec![of.rule.equal_values(labels)];
-        let host = self.host_labels.iter().find_map(|host| equal.iter().position(|name| name == host));
-        let Some(idx) = host.filter(|_| !self.behind.is_empty()) else { return places };
-        while let Some(front) = places.last().and_then(|place| self.behind.get(&place[idx])) {
-            if places.len() > DEPTH_MAX {
-                break;
+        let Some(idx) = of.host_idx else { return places };
+        let mut host = places[0][idx].clone();
+        for _ in 0..DEPTH_MAX {
+            let Some(front) = self.in_front(&host) else { break };
+            let spelled = of.spellings.get(without_port(front));
+            let others = spelled.into_iter().flat_map(BTreeMap::keys).filter(|name| *name != front);
+            for name in std::iter::once(front).chain(others) {
+                let mut place = places[0].clone();
+                place[idx].clone_from(name);
+                places.push(place);
             }
-            let mut place = places[0].clone();
-            place[idx].clone_from(front);
-            places.push(place);
+            host.clone_from(front);
         }
         places
+    }
+
+    /// The host in front of one, which may be written with the port of an exporter.
+    fn in_front(&self, host: &str) -> Option<&String> {
+        self.behind.get(host).or_else(|| self.behind.get(without_port(host)))
     }
 }
 
@@ -183,6 +231,42 @@ mod tests {
         check("db", 200, host, false);
         check("router", 200, host, true);
         check("db", 200, &[("alertname", "HostDown"), ("instance", "core")], false);
+        // Exporters have ports, machines have none; of the same host the labels must be equal all the same.
+        let exporter: &[(&str, &str)] = &[("alertname", "Slow"), ("instance", "db:9100")];
+        check("router", 200, exporter, true);
+        check("core:9116", 200, exporter, true);
+        check("core:9116", 200, service, true);
+        check("db", 200, exporter, false);
+        check("other:9100", 200, exporter, false);
+    }
+
+    #[test]
+    fn ports_are_cut_from_names_and_addresses() {
+        let check = |host: &str, expected: &str| assert_eq!(without_port(host), expected);
+        check("db:9100", "db");
+        check("db", "db");
+        check("[::1]:9100", "[::1]");
+        check("::1", "::1");
+        check("db:", "db:");
+        check("https://db/health", "https://db/health");
+        check("", "");
+    }
+
+    #[test]
+    fn a_parent_that_is_forgotten_leaves_nothing_behind() {
+        let config = DependencyConfig {
+            parents: vec![Matcher::equal("alertname", "HostDown")],
+            children: vec![],
+            equal: vec!["instance".to_owned()],
+            wait_ms: 30,
+        };
+        let behind = BTreeMap::from([("db".to_owned(), "router".to_owned())]);
+        let mut dependencies = Dependencies::new(&[config], &behind, &["instance".to_owned()]);
+        let labels = Labels::from_pairs([("alertname", "HostDown"), ("instance", "router:9100")]);
+        dependencies.insert(Fingerprint::of(&labels), &labels);
+        assert_eq!(dependencies.dependencies[0].spellings.len(), 1);
+        dependencies.remove(Fingerprint::of(&labels), &labels);
+        assert!(dependencies.dependencies[0].spellings.is_empty());
     }
 
     #[test]

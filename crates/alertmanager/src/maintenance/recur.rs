@@ -437,7 +437,11 @@ fn day(text: &str) -> Result<Day, String> {
     let text = text.trim();
     let at = text.len().checked_sub(2).filter(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let (nth, name) = text.split_at(at);
-    let weekday = weekday(name)?;
+    let weekday = weekday(name).map_err(|_| {
+        format!(
+            "BYDAY: {text:?} is none of MO, TU, WE, TH, FR, SA, SU, with a number before it as in 2TU or -1FR"
+        )
+    })?;
     let nth = match nth {
         "" => 0,
         nth => nth
@@ -550,7 +554,9 @@ mod tests {
         check("FREQ=DAILY;COUNT=0", "from 1 to 10000");
         check("FREQ=DAILY;COUNT=2;UNTIL=20270101", "exclude each other");
         check("FREQ=DAILY;FREQ=DAILY", "twice");
-        check("FREQ=WEEKLY;BYDAY=XX", "no weekday");
+        check("FREQ=WEEKLY;BYDAY=XX", "\"XX\" is none of MO, TU");
+        check("FREQ=WEEKLY;BYDAY=SUN", "\"SUN\" is none of MO, TU");
+        check("FREQ=WEEKLY;WKST=SUN", "no weekday");
         check("FREQ=WEEKLY;BYDAY=2MO", "FREQ=MONTHLY");
         check("FREQ=WEEKLY;BYMONTHDAY=3", "FREQ=MONTHLY");
         check("FREQ=MONTHLY;BYMONTHDAY=32", "from 1 to 31 or -31 to -1");
@@ -559,7 +565,7 @@ mod tests {
         check("FREQ=DAILY;UNTIL=tomorrow", "20261231");
         check("FREQ=DAILY;BYEASTER=1", "no part of a rule");
         check("FREQ=YEARLY;BYWEEKNO=20", "BYWEEKNO");
-        check("FREQ=WEEKLY;BYDAY=é", "no weekday");
+        check("FREQ=WEEKLY;BYDAY=é", "is none of MO");
     }
 
     proptest::proptest! {

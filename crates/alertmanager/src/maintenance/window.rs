@@ -106,6 +106,10 @@ pub(crate) enum WindowError {
     Recurrence(String),
     #[error("recurrence: no run comes of it; compare start, recurrence and except")]
     NoRun,
+    #[error(
+        "start: every run is over already: nothing would be hidden; compare start, recurrence and time zone"
+    )]
+    Past,
     #[error("there are {0} maintenance windows, which is the limit: delete those that are over")]
     TooMany(usize),
     #[error("maintenance window not found")]

@@ -85,6 +85,10 @@ fn node(node: &Value, lead: &str, below: &str, out: &mut Vec<String>) {
     let matchers: Vec<&str> = texts(&node["matchers"]);
     let matchers = if matchers.is_empty() { "everything".to_owned() } else { matchers.join(", ") };
     let mut line = format!("{lead}{matchers} → {}", node["receiver"].as_str().unwrap_or_default());
+    for step in node["escalate"].as_array().into_iter().flatten() {
+        let after = duration((step["after"].as_f64().unwrap_or(0.0) * 1e3) as i64);
+        line += &format!(", {} after {after}", step["receiver"].as_str().unwrap_or_default());
+    }
     if node["continue"] == true {
         line += " (continue)";
     }
@@ -211,7 +215,13 @@ fn hold(hold: &Value) -> String {
         }
         "success" => format!("over at {} unless it is detected again", text("endsAt")),
         "hostAway" => format!("its end is no success yet: nobody knows that {by} is active"),
-        "acknowledged" => format!("acknowledged by {}: {}", text("owner"), text("reason")),
+        kind @ ("acknowledged" | "snoozed") => {
+            let until =
+                if text("endsAt").is_empty() { String::new() } else { format!(" until {}", text("endsAt")) };
+            let reason =
+                if text("reason").is_empty() { String::new() } else { format!(": {}", text("reason")) };
+            format!("{kind} by {}{until}{reason}", text("owner"))
+        }
         "inhibition" => format!("inhibited by {by}, which fires"),
         "mute" => format!("muted now by the time interval {by}"),
         "active" => format!("active only in the time interval {by}, and it is none now"),

@@ -18,6 +18,7 @@ pub(super) struct Args {
     path: &'static str,
     verb: &'static str,
     body: Value,
+    is_json: bool,
 }
 
 /// `hinomi alert ack`, `unack` and `snooze` for clap.
@@ -31,6 +32,7 @@ pub(super) fn commands() -> [Command; 3] {
                 .help("Alerts that match all of these: severity=page, instance=~\"web.*\"; a word alone is an alert's name"),
             value("author", "NAME", "Who says so; without it the user name of the shell"),
             value("comment", "TEXT", "Why, or what is being done").default_value(""),
+            value("format", "FORMAT", "text or json").short('o').default_value("text").value_parser(["text", "json"]),
         ])
     };
     [
@@ -56,6 +58,7 @@ pub(super) fn parse(name: &str, matches: &ArgMatches) -> Result<Args, String> {
     let author = matches.get_one::<String>("author").cloned().or_else(|| std::env::var("USER").ok());
     let author = author.filter(|author| !author.trim().is_empty());
     let author = author.ok_or("--author is needed: who says so")?;
+    let is_json = matches.get_one::<String>("format").is_some_and(|format| format == "json");
     let mut body = json!({"matchers": matchers, "createdBy": author});
     body["comment"] = json!(matches.get_one::<String>("comment"));
     if name == "snooze" {
@@ -72,19 +75,25 @@ pub(super) fn parse(name: &str, matches: &ArgMatches) -> Result<Args, String> {
         let until = jiff::Timestamp::from_millisecond(until_ms).map_err(|why| format!("--until: {why}"))?;
         body["endsAt"] = json!(until.to_string());
     }
-    Ok(match name {
-        "unack" => Args { path: "acknowledgements/end", verb: "given back", body },
-        "snooze" => Args { path: "acknowledgements", verb: "snoozed", body },
-        _ => Args { path: "acknowledgements", verb: "acknowledged", body },
-    })
+    let (path, verb) = match name {
+        "unack" => ("acknowledgements/end", "given back"),
+        "snooze" => ("acknowledgements", "snoozed"),
+        _ => ("acknowledgements", "acknowledged"),
+    };
+    Ok(Args { path, verb, body, is_json })
 }
 
 /// Says it, and prints about which alerts.
 pub(super) fn run(manager: &Manager, args: &Args) -> Result<()> {
     let answer = block_on(manager.ask(Method::POST, args.path, Some(&args.body)))?;
+    if args.is_json {
+        say(&answer.to_string());
+        return Ok(());
+    }
+    let until = args.body["endsAt"].as_str().map(|until| format!(" until {until}")).unwrap_or_default();
     let Some(alerts) = answer["alerts"].as_array() else { bail!("the answer is none of an acknowledgement") };
     for alert in alerts {
-        say(&format!("{} {}", args.verb, about_labels(&alert["labels"])));
+        say(&format!("{} {}{until}", args.verb, about_labels(&alert["labels"])));
     }
     Ok(())
 }

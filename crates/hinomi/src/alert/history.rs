@@ -34,12 +34,12 @@ enum Format {
 pub(super) fn command() -> Command {
     Command::new("history")
         .about("Shows what happened to alerts, silences and messages, the newest first")
-        .after_help(
-            "Kinds: firing, firing_again, resolved, expired, silenced, unsilenced, inhibited, uninhibited, acknowledged, snoozed, given_back, muted, unmuted,\n\
-             silence_made, silence_changed, silence_ended, sent, retry, failed, dropped\n\n\
+        .after_help(format!(
+            "Kinds: {}\n\n\
              hinomi alert history HighLoad instance=~'web.*' --since 24h\n\
              hinomi alert history --kind failed --receiver pager --format csv",
-        )
+            alertmanager::history_kinds(),
+        ))
         .args([
             Arg::new("matchers")
                 .value_name("MATCHER")
@@ -226,6 +226,8 @@ fn detail(event: &Value) -> String {
             format!("{window}until {} by {}: {}", text("endsAt"), said("createdBy"), said("comment"))
         }
         "escalated" => format!("to {}", by()),
+        // Nobody is named while there is time for a parent to be reported.
+        "dependency_held" if by().is_empty() => "waits for what it depends on to be reported".to_owned(),
         "flapping" | "stable" | "success_awaited" => format!("for {}", by()),
         "host_away" | "host_back" => by(),
         "resolved" | "expired" => {
@@ -273,6 +275,10 @@ mod tests {
             assert_eq!([word(&event), about(&event), detail(&event)], expected.map(str::to_owned));
         };
         let alert = json!([{"fingerprint": "f", "labels": {"alertname": "Load", "host": "a"}}]);
+        check(
+            json!({"kind": "dependency_held", "alerts": alert}),
+            ["dependency held", r#"Load{host="a"}"#, "waits for what it depends on to be reported"],
+        );
         check(json!({"kind": "firing_again", "alerts": alert}), ["firing again", r#"Load{host="a"}"#, ""]);
         check(
             json!({"kind": "resolved", "alerts": alert, "startsAt": "2023-11-14T22:13:20Z", "endsAt": "2023-11-14T22:14:20Z", "peak": 7.5}),
@@ -288,6 +294,14 @@ mod tests {
             ["silence made", "silence {a=\"b\"}", "until e by me: why"],
         );
         check(json!({"kind": "dropped", "count": 7}), ["dropped", "", "7 events were not recorded"]);
+    }
+
+    #[test]
+    fn help_names_every_kind_there_is() {
+        let help = command().render_long_help().to_string();
+        for kind in alertmanager::history_kinds().split(", ") {
+            assert!(help.contains(kind), "{kind} in {help}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn print(integration: &Value, is_verbose: bool) {
             let text = |key: &str| exchange[key].as_str().unwrap_or_default();
             let status =
                 exchange["status"].as_u64().map_or("no answer".to_owned(), |status| status.to_string());
-            say(&format!("    {} → {status} {}", text("to"), text("answer").trim()));
+            say(format!("    {} → {status} {}", text("to"), text("answer").trim()).trim_end());
             if is_verbose {
                 text("sent").lines().for_each(|line| say(&format!("    > {line}")));
             }

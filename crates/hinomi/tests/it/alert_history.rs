@@ -143,6 +143,8 @@ fn a_test_says_what_the_other_side_answered_and_what_would_happen_is_explained()
     let file = format!("--config.file={}", manager.folder.path().join("alertmanager.yml").display());
     let (code, shown, errors) = output(binary().args(["alert", "explain", "team=db", &file]));
     assert!(code == 0 && shown.contains("silences and other alerts are not known"), "{shown}{errors}");
+    let bad = manager.get("/api/v2/alerts/history?since=1700000000&until=1600000000");
+    assert!(bad.status == 400 && bad.body.contains("until lies before since"), "{}", bad.body);
     let bad = manager.get("/api/v2/explain?label=x");
     assert!(bad.status == 400 && bad.body.contains("name=value"), "{}", bad.body);
 }

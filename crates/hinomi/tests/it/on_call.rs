@@ -64,11 +64,18 @@ fn somebody_takes_an_alert_and_what_nobody_takes_goes_on() {
     assert_eq!(code, 0, "{errors}");
     wait_for("the one that was given back", wait, || (n_told() > n_before).then_some(()));
     let (code, said, errors) = alert(&manager, &["snooze", "Mine", "--author", "kim", "--for", "1h"]);
-    assert_eq!((code, said.trim()), (0, "snoozed Mine"), "{errors}");
+    assert!(code == 0 && said.starts_with("snoozed Mine until 20"), "{said}{errors}");
+    let (code, said, errors) = alert(&manager, &["explain", "Mine"]);
+    assert!(code == 0 && said.contains("held back: snoozed by kim until 20"), "{said}{errors}");
+    let (_, said, errors) =
+        alert(&manager, &["snooze", "Mine", "--author", "kim", "--for", "2h", "-o", "json"]);
+    let said: Value = serde_json::from_str(&said).unwrap_or_else(|err| panic!("{err}: {said}{errors}"));
+    assert_eq!(said["alerts"][0]["labels"], json!({"alertname": "Mine"}));
     for (args, expected) in [
         (&["ack", "Nothing", "--author", "kim"][..], "no alert that fires matches"),
         (&["unack", "Other", "--author", "kim"][..], "nobody has acknowledged"),
         (&["snooze", "Mine", "--author", "kim", "--for", "soon"][..], "--for"),
+        (&["ack", "Mine", "--author", ""][..], "Usage: hinomi alert ack"),
     ] {
         let (code, _, errors) = alert(&manager, args);
         assert!(code != 0 && errors.contains(expected), "{args:?}: {errors}");
