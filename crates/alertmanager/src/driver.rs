@@ -3,12 +3,15 @@
 //! In from the binary, which spawns it; out through [`crate::notify`] to receivers and through `state` to disk.
 //! One task. Attempts run beside it and report back; the file is synced beside it too.
 
+use std::collections::BTreeSet;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use stdx::dir::SubDir;
+use stdx::metrics::{Family, Gauge};
 use stdx::{Clock, Dir};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,7 +25,7 @@ use crate::handle::Handle;
 use crate::history::{History, HistoryLimits};
 use crate::hosts::{Host, Samples};
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{MetricDetail, Metrics};
 use crate::notification::{Outcome, Reason};
 use crate::notify::Notifier;
 use crate::record::Record;
@@ -65,6 +68,8 @@ pub struct Options {
     pub logs_silences: bool,
     /// How to share silences and the notification log with other managers; `None` to run alone.
     pub cluster: Option<ClusterOptions>,
+    /// Which labels metrics have besides the usual ones.
+    pub metric_detail: MetricDetail,
     /// What this instance is called in recorded events: the host's name.
     pub instance: String,
     /// Knows which hosts send samples, where the configuration names nobody; `None` for a program without a store.
@@ -150,12 +155,12 @@ impl Shared {
 /// # Errors
 /// When a template or a certificate of the configuration, or an option of the cluster, is not usable.
 pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
-    let metrics = Arc::new(Metrics::new(&options.registry));
+    let metrics = Arc::new(Metrics::with_detail(&options.registry, options.metric_detail));
     options.config.require_samples(options.samples.is_some())?;
     let notifier = Notifier::new(&options.config, &options.external_url, Arc::clone(&options.files))?;
     let now_ms = options.clock.now_ms();
     let config = Arc::new(options.config);
-    set_config_gauges(&metrics, &config, now_ms);
+    metrics.know(&config, now_ms);
     metrics.keeping.per_name_limit.set(options.limits.alerts_per_name_max as f64);
     let core_options = CoreOptions {
         retention_ms: options.retention.as_ms(),
@@ -175,6 +180,7 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     let (clock, registry) = (Arc::clone(&options.clock), &options.registry);
     let joined = options.cluster.map(|own| cluster::prepare(own, clock, registry, &core)).transpose()?;
     let cluster = joined.as_ref().map(|joined| Arc::clone(&joined.cluster));
+    metrics.cluster_enabled.set(f64::from(u8::from(cluster.is_some())));
     let teller = Teller { instance: options.instance, cluster: cluster.clone() };
     let events = EventRecorder::start(outputs, Arc::clone(&options.files), teller, registry);
     let mut inner = Inner { core, store };
@@ -212,18 +218,6 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
 fn open_history(dir: &Arc<dyn Dir>, limits: Limits, registry: &stdx::metrics::Registry) -> History {
     let limits = HistoryLimits { keep_ms: limits.history_keep.as_ms(), bytes_max: limits.history_bytes_max };
     History::open(Arc::new(SubDir::new(Arc::clone(dir), "history")), limits, registry)
-}
-
-/// Gauges that change with the configuration only.
-pub(crate) fn set_config_gauges(metrics: &Metrics, config: &Config, now_ms: i64) {
-    metrics.keeping.config_hash.set(f64::from(crc32c::crc32c(config.original.as_bytes())));
-    metrics.reload_success.set(1.0);
-    metrics.reload_time.set(now_ms as f64 / 1e3);
-    metrics.receivers.set(config.receivers.len() as f64);
-    metrics
-        .integrations
-        .set(config.receivers.iter().map(|receiver| receiver.integrations.len()).sum::<usize>() as f64);
-    metrics.inhibition_rules.set(config.inhibit_rules.len() as f64);
 }
 
 /// What a task beside the core came to.
@@ -339,7 +333,7 @@ fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
     let (clock, metrics) = (Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
     attempts.spawn(async move {
         let began = clock.monotonic();
-        let name = integration.name;
+        let receiving = Arc::clone(&integration);
         // A task of its own, so that a panic of one receiver is one failed attempt.
         let attempt = tokio::spawn(async move { notifier.send(&integration, &notification, timeout).await });
         let outcome = attempt.await.unwrap_or_else(|err| Outcome::Failed {
@@ -349,7 +343,7 @@ fn start(shared: &Arc<Shared>, attempts: &mut Attempts, action: Action) {
             wait_ms: 0,
         });
         let took = clock.monotonic().saturating_sub(began);
-        metrics.latency.with(&[name]).observe(took.as_secs_f64());
+        metrics.deliveries.note_latency(&receiving, took.as_secs_f64());
         Done::Attempt(job, outcome)
     });
 }
@@ -446,8 +440,9 @@ impl Shared {
         }
         self.look(|core, now_ms| {
             let metrics = &self.metrics;
-            metrics.alerts.with(&["active"]).set(f64::from(counts.n_active));
-            metrics.alerts.with(&["suppressed"]).set(f64::from(counts.n_suppressed));
+            if !metrics.detail.group_keys {
+                set_states(&metrics.alerts, &counts, None);
+            }
             for state in ["active", "pending", "expired"] {
                 let n =
                     core.silences.iter().filter(|silence| silence.state_at(now_ms).text() == state).count();
@@ -458,5 +453,36 @@ impl Shared {
             metrics.groups.set(core.n_groups() as f64);
             metrics.log_entries.set(core.nflog.len() as f64);
         });
+        if self.metrics.detail.group_keys {
+            self.set_group_gauges();
+        }
+    }
+
+    /// Alerts by state and group; of groups that are gone nothing is left.
+    fn set_group_gauges(&self) {
+        let (mut keys, mut after) = (BTreeSet::new(), None);
+        loop {
+            let inner = self.inner.lock();
+            let (groups, last) = inner.core.count_groups(after.as_ref(), self.clock.now_ms());
+            // Whoever waits comes first.
+            MutexGuard::unlock_fair(inner);
+            for (key, counts) in groups {
+                set_states(&self.metrics.alerts, &counts, Some(&key));
+                keys.insert(key);
+            }
+            after = last;
+            if after.is_none() {
+                break;
+            }
+        }
+        self.metrics.alerts.retain(|values| keys.contains(&values[1]));
+    }
+}
+
+/// How many alerts, of all or of one group.
+fn set_states(alerts: &Family<Gauge>, counts: &Counts, group_key: Option<&str>) {
+    for (state, n_alerts) in [("active", counts.n_active), ("suppressed", counts.n_suppressed)] {
+        let labels: Vec<&str> = iter::once(state).chain(group_key).collect();
+        alerts.with(&labels).set(f64::from(n_alerts));
     }
 }

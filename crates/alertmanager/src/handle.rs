@@ -7,7 +7,7 @@ use model::{Labels, Measured};
 use crate::alert::{Alert, ZERO_TIME_MS};
 use crate::config::{Config, ConfigError};
 use crate::dispatch::Refused;
-use crate::driver::{Shared, set_config_gauges};
+use crate::driver::Shared;
 use crate::events::NewOutputs;
 use crate::notify::Notifier;
 
@@ -108,7 +108,7 @@ impl Handle {
         shared.change(|core, now_ms| {
             // Under the core's lock, so that no action of one configuration meets the notifier of another.
             *shared.notifier.write() = Arc::new(notifier);
-            set_config_gauges(&shared.metrics, &config, now_ms);
+            shared.metrics.know(&config, now_ms);
             core.reload(config, now_ms);
         });
         shared.events.apply(outputs);

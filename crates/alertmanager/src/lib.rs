@@ -51,4 +51,5 @@ pub use maintenance::{Calendar, calendar_runs};
 pub use matcher::{
     MATCHERS_BYTES_MAX, MatcherError, MatcherMode, parse_matcher, parse_matchers, set_matcher_mode,
 };
+pub use metrics::MetricDetail;
 pub use silence::SILENCES_MAX;

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use stdx::metrics::{Counter, Family, Gauge, Histogram, Registry};
 
+use crate::config::{Config, Integration};
+use crate::notification::Reason;
+
 const RELOAD_SUCCESS: &str = "alertmanager_config_last_reload_successful";
 const RELOAD_TIME: &str = "alertmanager_config_last_reload_success_timestamp_seconds";
 
@@ -12,14 +15,12 @@ const RELOAD_TIME: &str = "alertmanager_config_last_reload_success_timestamp_sec
 pub(crate) struct Metrics {
     pub(crate) received: Arc<Family<Counter>>,
     pub(crate) invalid: Arc<Family<Counter>>,
-    pub(crate) alerts_limited: Arc<Counter>,
-    pub(crate) notifications: Arc<Family<Counter>>,
-    pub(crate) failed: Arc<Family<Counter>>,
-    pub(crate) requests: Arc<Family<Counter>>,
-    pub(crate) requests_failed: Arc<Family<Counter>>,
+    alerts_limited: Arc<Family<Counter>>,
+    pub(crate) deliveries: Deliveries,
     pub(crate) suppressed: Arc<Family<Counter>>,
-    pub(crate) latency: Arc<Family<Histogram>>,
+    /// By state, and by the group's key where [`MetricDetail::group_keys`] asks for it.
     pub(crate) alerts: Arc<Family<Gauge>>,
+    pub(crate) detail: MetricDetail,
     pub(crate) silences: Arc<Family<Gauge>>,
     pub(crate) groups: Arc<Gauge>,
     pub(crate) log_entries: Arc<Gauge>,
@@ -28,11 +29,136 @@ pub(crate) struct Metrics {
     pub(crate) receivers: Arc<Gauge>,
     pub(crate) integrations: Arc<Gauge>,
     pub(crate) inhibition_rules: Arc<Gauge>,
+    pub(crate) cluster_enabled: Arc<Gauge>,
     pub(crate) on_call: OnCall,
     pub(crate) state_bytes: Arc<Gauge>,
     pub(crate) state_failures: Arc<Counter>,
     pub(crate) state_damaged: Arc<Counter>,
     pub(crate) keeping: Keeping,
+}
+
+/// Labels that metrics have besides the usual ones: features of Alertmanager that are off by default, since each name
+/// is a series more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MetricDetail {
+    /// Of alerts, where too many of one name were refused.
+    pub alert_names: bool,
+    /// Of receivers, on all that counts notifications.
+    pub receiver_names: bool,
+    /// Of groups, on the number of alerts.
+    pub group_keys: bool,
+}
+
+/// What became of notifications, by integration, and by receiver where [`MetricDetail::receiver_names`] asks for it.
+#[derive(Debug)]
+pub(crate) struct Deliveries {
+    has_receivers: bool,
+    notifications: Arc<Family<Counter>>,
+    failed: Arc<Family<Counter>>,
+    requests: Arc<Family<Counter>>,
+    requests_failed: Arc<Family<Counter>>,
+    latency: Arc<Family<Histogram>>,
+}
+
+/// Up to how long attempts take, in seconds; the upper ones are Alertmanager's.
+const LATENCY_BOUNDS: &[f64] = &[0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0];
+
+impl Deliveries {
+    fn new(registry: &Registry, has_receivers: bool) -> Self {
+        let labels: &[&str] =
+            if has_receivers { &["integration", "receiver_name"] } else { &["integration"] };
+        let with_reason: &[&str] = if has_receivers {
+            &["integration", "receiver_name", "reason"]
+        } else {
+            &["integration", "reason"]
+        };
+        Self {
+            has_receivers,
+            notifications: registry.counters(
+                "alertmanager_notifications_total",
+                "Notifications attempted.",
+                labels,
+            ),
+            failed: registry.counters(
+                "alertmanager_notifications_failed_total",
+                "Notifications given up.",
+                with_reason,
+            ),
+            requests: registry.counters(
+                "alertmanager_notification_requests_total",
+                "Attempts to notify.",
+                labels,
+            ),
+            requests_failed: registry.counters(
+                "alertmanager_notification_requests_failed_total",
+                "Attempts to notify that failed.",
+                labels,
+            ),
+            latency: registry.histograms(
+                "alertmanager_notification_latency_seconds",
+                "How long attempts to notify took.",
+                labels,
+                || Histogram::new(LATENCY_BOUNDS),
+            ),
+        }
+    }
+
+    /// Series that an alert may watch exist before the first event; those of receivers that are gone are forgotten.
+    fn know(&self, config: &Config) {
+        if !self.has_receivers {
+            crate::receiver::NAMES.iter().for_each(|integration| self.create(&[integration]));
+            return;
+        }
+        let integrations = config.receivers.iter().flat_map(|receiver| &receiver.integrations);
+        let integrations: Vec<&Integration> = integrations.map(|integration| &**integration).collect();
+        let is_there = |values: &[String]| {
+            integrations.iter().any(|known| known.name == values[0] && known.receiver == values[1])
+        };
+        for family in [&self.notifications, &self.failed, &self.requests, &self.requests_failed] {
+            family.retain(is_there);
+        }
+        self.latency.retain(is_there);
+        integrations.iter().for_each(|integration| self.create(&self.labels(integration)));
+    }
+
+    fn create(&self, labels: &[&str]) {
+        self.latency.with(labels);
+        for family in [&self.notifications, &self.requests, &self.requests_failed] {
+            family.with(labels);
+        }
+        for reason in Reason::ALL {
+            self.failed.with(&[labels, &[reason.text()]].concat());
+        }
+    }
+
+    fn labels<'a>(&self, of: &'a Integration) -> Vec<&'a str> {
+        if self.has_receivers { vec![of.name, &of.receiver] } else { vec![of.name] }
+    }
+
+    /// A notification is to be sent.
+    pub(crate) fn note_begun(&self, of: &Integration) {
+        self.notifications.with(&self.labels(of)).inc();
+    }
+
+    /// A notification was given up.
+    pub(crate) fn note_failed(&self, of: &Integration, reason: Reason) {
+        self.failed.with(&[&self.labels(of)[..], &[reason.text()]].concat()).inc();
+    }
+
+    /// An attempt begins.
+    pub(crate) fn note_request(&self, of: &Integration) {
+        self.requests.with(&self.labels(of)).inc();
+    }
+
+    /// An attempt failed.
+    pub(crate) fn note_request_failed(&self, of: &Integration) {
+        self.requests_failed.with(&self.labels(of)).inc();
+    }
+
+    /// An attempt took so long.
+    pub(crate) fn note_latency(&self, of: &Integration, seconds: f64) {
+        self.latency.with(&self.labels(of)).observe(seconds);
+    }
 }
 
 /// Of what is kept, asked for and written down.
@@ -114,8 +240,13 @@ impl OnCall {
 }
 
 impl Metrics {
-    /// Declares them in `registry`.
+    /// Declares them in `registry`, with the usual labels.
     pub(crate) fn new(registry: &Registry) -> Self {
+        Self::with_detail(registry, MetricDetail::default())
+    }
+
+    /// Declares them in `registry`.
+    pub(crate) fn with_detail(registry: &Registry, detail: MetricDetail) -> Self {
         let metrics = Self {
             keeping: Keeping::new(registry),
             received: registry.counters(
@@ -128,41 +259,23 @@ impl Metrics {
                 "Alerts refused as invalid.",
                 &["version"],
             ),
-            alerts_limited: registry.counter(
+            alerts_limited: registry.counters(
                 "alertmanager_alerts_limited_total",
                 "New alerts refused because too many are kept.",
+                if detail.alert_names { &["alertname"] } else { &[] },
             ),
-            notifications: registry.counters(
-                "alertmanager_notifications_total",
-                "Notifications attempted.",
-                &["integration"],
-            ),
-            failed: registry.counters(
-                "alertmanager_notifications_failed_total",
-                "Notifications given up.",
-                &["integration", "reason"],
-            ),
-            requests: registry.counters(
-                "alertmanager_notification_requests_total",
-                "Attempts to notify.",
-                &["integration"],
-            ),
-            requests_failed: registry.counters(
-                "alertmanager_notification_requests_failed_total",
-                "Attempts to notify that failed.",
-                &["integration"],
-            ),
+            deliveries: Deliveries::new(registry, detail.receiver_names),
             suppressed: registry.counters(
                 "alertmanager_notifications_suppressed_total",
                 "Alerts kept back from notifications.",
                 &["reason"],
             ),
-            latency: registry.seconds(
-                "alertmanager_notification_latency_seconds",
-                "How long attempts to notify took.",
-                &["integration"],
+            alerts: registry.gauges(
+                "alertmanager_alerts",
+                "Alerts by state.",
+                if detail.group_keys { &["state", "group_key"] } else { &["state"] },
             ),
-            alerts: registry.gauges("alertmanager_alerts", "Alerts by state.", &["state"]),
+            detail,
             silences: registry.gauges("alertmanager_silences", "Silences by state.", &["state"]),
             groups: registry.gauge("alertmanager_dispatcher_aggregation_groups", "Groups of alerts."),
             log_entries: registry.gauge("alertmanager_nflog_entries", "Entries of the notification log."),
@@ -172,6 +285,8 @@ impl Metrics {
             receivers: registry.gauge("alertmanager_receivers", "Receivers configured."),
             integrations: registry.gauge("alertmanager_integrations", "Integrations configured."),
             inhibition_rules: registry.gauge("alertmanager_inhibition_rules", "Inhibition rules configured."),
+            cluster_enabled: registry
+                .gauge("alertmanager_cluster_enabled", "Whether this manager is one of several."),
             on_call: OnCall::new(registry),
             state_bytes: registry.gauge("alertmanager_state_file_bytes", "Size of the state file."),
             state_failures: registry
@@ -196,16 +311,82 @@ impl Metrics {
             self.received.with(&[status, "v2"]);
         }
         self.invalid.with(&["v2"]);
-        for integration in crate::receiver::NAMES {
-            self.latency.with(&[integration]);
-            self.notifications.with(&[integration]);
-            self.requests.with(&[integration]);
-            self.requests_failed.with(&[integration]);
-            for reason in
-                ["other", "clientError", "serverError", "contextDeadlineExceeded", "authError", "rateLimited"]
-            {
-                self.failed.with(&[integration, reason]);
-            }
+        if !self.detail.alert_names {
+            self.alerts_limited.with(&[]);
         }
+    }
+
+    /// A new alert of this name is not kept.
+    pub(crate) fn note_limited(&self, alert_name: &str) {
+        let labels: &[&str] = if self.detail.alert_names { &[alert_name] } else { &[] };
+        self.alerts_limited.with(labels).inc();
+    }
+
+    /// The configuration that is at work from `now_ms` on.
+    pub(crate) fn know(&self, config: &Config, now_ms: i64) {
+        self.keeping.config_hash.set(f64::from(crc32c::crc32c(config.original.as_bytes())));
+        self.reload_success.set(1.0);
+        self.reload_time.set(now_ms as f64 / 1e3);
+        self.receivers.set(config.receivers.len() as f64);
+        let n_integrations: usize = config.receivers.iter().map(|receiver| receiver.integrations.len()).sum();
+        self.integrations.set(n_integrations as f64);
+        self.inhibition_rules.set(config.inhibit_rules.len() as f64);
+        self.deliveries.know(config);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(receivers: &str) -> Config {
+        let text = format!("route: {{receiver: a}}\nreceivers: {receivers}\n");
+        Config::parse("a.yml", &text).expect("good")
+    }
+
+    #[test]
+    fn receivers_are_told_apart_where_asked_and_forgotten_when_gone() {
+        let registry = Registry::new();
+        let detail = MetricDetail { receiver_names: true, alert_names: true, group_keys: true };
+        let metrics = Metrics::with_detail(&registry, detail);
+        let hook = "webhook_configs: [{url: 'http://h/'}]";
+        let two = config(&format!("[{{name: a, {hook}}}, {{name: b, {hook}}}]"));
+        metrics.know(&two, 0);
+        for receiver in &two.receivers {
+            metrics.deliveries.note_begun(&receiver.integrations[0]);
+            metrics.deliveries.note_failed(&receiver.integrations[0], Reason::Client);
+        }
+        let has = |line: &str, n: u32| {
+            let page = registry.render();
+            let found = page.lines().any(|known| known == format!("{line} {n}"));
+            assert!(found, "{line} {n} in {page}");
+        };
+        has("alertmanager_notifications_total{integration=\"webhook\",receiver_name=\"b\"}", 1);
+        has(
+            "alertmanager_notifications_failed_total{integration=\"webhook\",receiver_name=\"b\",reason=\"other\"}",
+            0,
+        );
+        has(
+            "alertmanager_notifications_failed_total{integration=\"webhook\",receiver_name=\"b\",reason=\"clientError\"}",
+            1,
+        );
+        metrics.know(&config(&format!("[{{name: a, {hook}}}]")), 0);
+        assert!(!registry.render().contains("receiver_name=\"b\""), "b is gone");
+        has("alertmanager_notifications_total{integration=\"webhook\",receiver_name=\"a\"}", 1);
+
+        assert!(!registry.render().contains("alertmanager_alerts_limited_total{"));
+        metrics.note_limited("Loud");
+        has("alertmanager_alerts_limited_total{alertname=\"Loud\"}", 1);
+    }
+
+    #[test]
+    fn by_default_every_kind_of_receiver_has_its_series() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry);
+        metrics.know(&config("[{name: a}]"), 0);
+        metrics.note_limited("Loud");
+        let page = registry.render();
+        assert!(page.contains("\nalertmanager_notifications_total{integration=\"jira\"} 0\n"), "{page}");
+        assert!(page.contains("\nalertmanager_alerts_limited_total 1\n"), "{page}");
     }
 }

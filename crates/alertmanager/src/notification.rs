@@ -81,6 +81,9 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Other, Self::Client, Self::Server, Self::Deadline, Self::Auth, Self::RateLimited];
+
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Other => "other",

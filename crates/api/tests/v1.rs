@@ -162,6 +162,7 @@ impl Server {
             start_delay: model::Duration::ZERO,
             limits: alertmanager::Limits::default(),
             logs_silences: false,
+            metric_detail: alertmanager::MetricDetail::default(),
             instance: "h".to_owned(),
             cluster: None,
             samples: None,

@@ -107,6 +107,11 @@ impl<M> Family<M> {
         Arc::clone(self.children.write().entry(key).or_insert_with(|| Arc::new((self.make)())))
     }
 
+    /// Forgets children whose label values are not to be kept.
+    pub fn retain(&self, keep: impl Fn(&[String]) -> bool) {
+        self.children.write().retain(|values, _| keep(values));
+    }
+
     /// Forgets a child, for things that went away.
     pub fn remove(&self, label_values: &[&str]) {
         let key: Vec<String> = label_values.iter().map(|value| (*value).to_owned()).collect();
@@ -203,7 +208,17 @@ impl Registry {
         help: &'static str,
         label_names: &'static [&'static str],
     ) -> Arc<Family<Histogram>> {
-        let make = || Histogram::new(SECONDS_BOUNDS);
+        self.histograms(name, help, label_names, || Histogram::new(SECONDS_BOUNDS))
+    }
+
+    /// Histograms with bounds of their own, told apart by labels.
+    pub fn histograms(
+        &self,
+        name: &str,
+        help: &'static str,
+        label_names: &'static [&'static str],
+        make: fn() -> Histogram,
+    ) -> Arc<Family<Histogram>> {
         let family = Arc::new(Family { label_names, children: RwLock::default(), make });
         self.insert(name, help, Kind::Histogram, family.clone());
         family

@@ -34,6 +34,7 @@ fn start_in(dir: MemDir) -> Api {
         start_delay: model::Duration::ZERO,
         limits: crate::Limits::default(),
         logs_silences: false,
+        metric_detail: crate::MetricDetail::default(),
         build: BuildInfo { version: "0.34.0".to_owned(), ..BuildInfo::default() },
         instance: "h".to_owned(),
         cluster: None,

@@ -32,7 +32,6 @@ pub(super) struct ClusterMetrics {
 
 impl ClusterMetrics {
     pub(super) fn new(registry: &Registry, name: &str) -> Self {
-        registry.gauge("alertmanager_cluster_enabled", "Whether this manager is one of several.").set(1.0);
         let info = "A constant 1, with the name of this manager.";
         registry.gauges("alertmanager_cluster_peer_info", info, &["peer"]).with(&[name]).set(1.0);
         let kinds = &["msg_type"];

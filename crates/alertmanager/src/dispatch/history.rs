@@ -12,13 +12,22 @@ use crate::notification::{Outcome, Snapshot};
 use crate::route::Route;
 
 /// Alerts that are looked at while nobody else is served. Chosen: some milliseconds, of the hundred that all of 100,000 took at once.
-const ALERTS_PER_LOOK: usize = 4_096;
+pub(super) const ALERTS_PER_LOOK: usize = 4_096;
 
 /// How many alerts fire, by whether anything keeps them back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) n_active: u32,
     pub(crate) n_suppressed: u32,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, status: &AlertStatus) {
+        match status.state() {
+            "active" => self.n_active += 1,
+            _ => self.n_suppressed += 1,
+        }
+    }
 }
 
 impl AddAssign for Counts {
@@ -52,10 +61,7 @@ impl Core {
                 continue;
             }
             let status = self.status_of(&alert.labels, now_ms);
-            match status.state() {
-                "active" => counts.n_active += 1,
-                _ => counts.n_suppressed += 1,
-            }
+            counts.add(&status);
             if recorder.is_on() {
                 recorder.stand(*id, alert, self.standing(alert, status, now_ms), now_ms);
             }

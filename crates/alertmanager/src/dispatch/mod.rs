@@ -279,7 +279,7 @@ impl Core {
             Ok(())
         };
         if refused.is_err() {
-            self.metrics.alerts_limited.inc();
+            self.metrics.note_limited(new.name());
         }
         refused
     }
@@ -606,7 +606,7 @@ impl Core {
         };
         let id = JobId(self.next_job);
         self.next_job += 1;
-        self.metrics.notifications.with(&[integration.name]).inc();
+        self.metrics.deliveries.note_begun(&integration);
         if reason == nflog::Reason::Escalated {
             self.metrics.on_call.escalations.inc();
         }
@@ -667,7 +667,7 @@ impl Core {
             job.is_in_flight = true;
             job.began_ms = now_ms;
             job.n_attempts += 1;
-            self.metrics.requests.with(&[job.integration.name]).inc();
+            self.metrics.deliveries.note_request(&job.integration);
             actions.push(Action::Send {
                 job: id,
                 integration: Arc::clone(&job.integration),
@@ -735,7 +735,7 @@ impl Core {
             }
             Outcome::Failed { is_retryable, reason, message, wait_ms } => {
                 let integration = job.integration.name;
-                self.metrics.requests_failed.with(&[integration]).inc();
+                self.metrics.deliveries.note_request_failed(&job.integration);
                 job.next_attempt_ms = now_ms.saturating_add(job.backoff_ms(id).max(*wait_ms));
                 // A job of an older configuration has nobody to retry for: the new groups decide.
                 let is_over = !is_retryable || job.next_attempt_ms >= job.deadline_ms || job.epoch != epoch;
@@ -757,7 +757,7 @@ impl Core {
     fn end_job(&mut self, id: JobId, failed: Option<Reason>, now_ms: i64) {
         let Some(job) = self.forget_job(id) else { return };
         if let Some(reason) = failed {
-            self.metrics.failed.with(&[job.integration.name, reason.text()]).inc();
+            self.metrics.deliveries.note_failed(&job.integration, reason);
         }
         if job.epoch != self.epoch {
             return;

@@ -228,7 +228,7 @@ impl Core {
         let ends = self.ends_said(&key, &notification.alerts, now_ms);
         let id = JobId(self.next_job);
         self.next_job += 1;
-        self.metrics.notifications.with(&[integration.name]).inc();
+        self.metrics.deliveries.note_begun(&integration);
         let job = Job {
             epoch: NO_EPOCH,
             // No group has it: nothing waits for this job.

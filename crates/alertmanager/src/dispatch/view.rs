@@ -1,10 +1,12 @@
 //! What the API and the web page see of the core: states of alerts and groups, computed when asked.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use model::Labels;
 
-use super::Core;
+use super::history::{ALERTS_PER_LOOK, Counts};
+use super::{Core, Group, GroupId};
 use crate::alert::{Alert, Fingerprint, alert_order, label_order};
 
 /// Whether an alert is heard, and if not, why.
@@ -91,5 +93,31 @@ impl Core {
     /// How many groups there are.
     pub(crate) fn n_groups(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Alerts that fire, by group: of some groups behind `after`, or of the first ones, and behind which to go on.
+    pub(crate) fn count_groups(
+        &self,
+        after: Option<&GroupId>,
+        now_ms: i64,
+    ) -> (Vec<(String, Counts)>, Option<GroupId>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut groups, mut n_alerts) = (Vec::new(), 0);
+        for (id, group) in self.groups.range::<GroupId, _>((from, Bound::Unbounded)) {
+            groups.push((self.group_key(id), self.count_group(group, now_ms)));
+            n_alerts += group.alerts.len();
+            if n_alerts >= ALERTS_PER_LOOK {
+                return (groups, Some(id.clone()));
+            }
+        }
+        (groups, None)
+    }
+
+    fn count_group(&self, group: &Group, now_ms: i64) -> Counts {
+        let mut counts = Counts::default();
+        for alert in group.alerts.values().filter(|alert| !alert.is_resolved_at(now_ms)) {
+            counts.add(&self.status_of(&alert.labels, now_ms));
+        }
+        counts
     }
 }

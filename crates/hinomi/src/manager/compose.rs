@@ -27,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) limits: alertmanager::Limits,
     /// Whether changes of silences are said in the log.
     pub(crate) logs_silences: bool,
+    /// Which labels metrics have besides the usual ones.
+    pub(crate) metric_detail: alertmanager::MetricDetail,
     /// How to join other managers; `None` to be alone.
     pub(crate) cluster: Option<alertmanager::ClusterOptions>,
     /// Knows which hosts send samples; `None` without a store.
@@ -76,6 +78,7 @@ pub(crate) fn start(
         },
         limits: parts.limits,
         logs_silences: parts.logs_silences,
+        metric_detail: parts.metric_detail,
         instance: crate::server::web::hostname(),
         cluster: parts.cluster,
         samples: parts.samples,

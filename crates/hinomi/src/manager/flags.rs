@@ -1,6 +1,6 @@
 //! The flags of `hinomi alertmanager`: names, defaults and meaning of Alertmanager 0.34.
 
-use alertmanager::MatcherMode;
+use alertmanager::{MatcherMode, MetricDetail};
 use anyhow::{Result, bail};
 
 use crate::cluster;
@@ -102,16 +102,16 @@ enum Feature {
     Mode(MatcherMode),
     /// Why it has no effect.
     Idle(&'static str),
-    /// Why it is not served.
-    Refused(&'static str),
+    /// Labels of metrics.
+    Detail(fn(&mut MetricDetail)),
 }
 
 const FEATURES: &[(&str, Feature)] = &[
     ("auto-gomemlimit", Feature::Idle(GO)),
     ("auto-gomaxprocs", Feature::Idle(GO)),
-    ("alert-names-in-metrics", Feature::Refused("metrics carry no names of alerts; leave it out")),
-    ("receiver-name-in-metrics", Feature::Refused("metrics carry no names of receivers; leave it out")),
-    ("group-key-in-metrics", Feature::Refused("metrics carry no group keys; leave it out")),
+    ("alert-names-in-metrics", Feature::Detail(|detail| detail.alert_names = true)),
+    ("receiver-name-in-metrics", Feature::Detail(|detail| detail.receiver_names = true)),
+    ("group-key-in-metrics", Feature::Detail(|detail| detail.group_keys = true)),
     ("classic-mode", Feature::Mode(MatcherMode::Classic)),
     ("utf8-strict-mode", Feature::Mode(MatcherMode::Utf8Strict)),
     ("event-recorder", Feature::Idle("events are recorded wherever the file's event_recorder names outputs")),
@@ -121,6 +121,7 @@ const FEATURES: &[(&str, Feature)] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Features {
     pub(crate) matcher_mode: MatcherMode,
+    pub(crate) metric_detail: MetricDetail,
     /// What the log should say.
     pub(crate) remarks: Vec<String>,
 }
@@ -128,7 +129,7 @@ pub(crate) struct Features {
 /// Reads the values of `--enable-feature`.
 ///
 /// # Errors
-/// A name that is not served, or not known; both modes of matchers.
+/// A name that is not known; both modes of matchers.
 pub(crate) fn features(values: &[String]) -> Result<Features> {
     let mut features = Features::default();
     for name in values.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty())
@@ -143,9 +144,7 @@ pub(crate) fn features(values: &[String]) -> Result<Features> {
             Some(Feature::Idle(why)) => {
                 features.remarks.push(format!("--enable-feature={name} has no effect: {why}"));
             }
-            Some(Feature::Refused(why)) => {
-                bail!("--enable-feature={name} is not served by this version: {why}")
-            }
+            Some(Feature::Detail(switch)) => switch(&mut features.metric_detail),
             None => bail!("--enable-feature: unknown option {name:?}"),
         }
     }
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn features_are_served_or_refused_by_name() {
+    fn features_have_their_effects_or_a_remark() {
         let check = |value: &str, expected: Result<usize, &str>| {
             let got = features(&[value.to_owned()])
                 .map(|features| features.remarks.len())
@@ -194,7 +193,12 @@ mod tests {
         check("auto-gomemlimit", Ok(1));
         check("", Ok(0));
         check("auto-gomemlimit,event-recorder", Ok(2));
-        check("group-key-in-metrics", Err("group-key-in-metrics is not served"));
+        let detail = |value: &str| features(&[value.to_owned()]).expect("known").metric_detail;
+        let alert_names = MetricDetail { alert_names: true, ..MetricDetail::default() };
+        assert_eq!(detail("alert-names-in-metrics"), alert_names);
+        let others = MetricDetail { alert_names: false, receiver_names: true, group_keys: true };
+        assert_eq!(detail("receiver-name-in-metrics,group-key-in-metrics"), others);
+        assert_eq!(detail(""), MetricDetail::default());
         check("nonsense", Err("unknown option \"nonsense\""));
         check("classic-mode,utf8-strict-mode", Err("exclude each other"));
         let mode = |value: &str| features(&[value.to_owned()]).expect("known").matcher_mode;

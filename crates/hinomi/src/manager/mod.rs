@@ -93,12 +93,12 @@ async fn serve(flags: &Values, tracer: Tracer) -> Result<()> {
         start_delay: flags.duration("dispatch.start-delay")?,
         limits: limits(flags)?,
         logs_silences: flags.is_on("log.silences"),
+        metric_detail: features.metric_detail,
         cluster,
         samples: None,
     };
     let manager = compose::start(config, parts, &registry, &clock)?;
     shell.set_manager(manager.clone());
-
     let stop_http = CancellationToken::new();
     let server = net::server::ServerOptions {
         connections_max: CONNECTIONS_MAX,

@@ -74,6 +74,7 @@ impl Alerting {
             start_delay: model::Duration::ZERO,
             limits: compose::history_limits(flags)?,
             logs_silences: false,
+            metric_detail: alertmanager::MetricDetail::default(),
             cluster: cluster::options(flags)?,
             samples: Some(Arc::new(samples)),
         };
