@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use jiff::Timestamp;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::say;
 
@@ -46,15 +47,17 @@ impl Table {
     pub(crate) fn lines(&self) -> Vec<String> {
         let width = |idx: usize| {
             let texts = self.rows.iter().filter_map(|row| row.get(idx));
-            texts.chain([&self.columns[idx].0]).map(|text| text.chars().count()).max().unwrap_or(0)
+            texts.chain([&self.columns[idx].0]).map(|text| text.width()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let line = |row: &[String]| {
             let cells = self.columns.iter().zip(&widths).enumerate().map(|(idx, ((_, align), width))| {
                 let text = row.get(idx).map_or("", String::as_str);
+                // Japanese and Korean letters take two places of a terminal, which `{text:<width$}` does not know.
+                let room = " ".repeat(width.saturating_sub(text.width()));
                 match align {
-                    Align::Left => format!("{text:<width$}"),
-                    Align::Right => format!("{text:>width$}"),
+                    Align::Left => format!("{text}{room}"),
+                    Align::Right => format!("{room}{text}"),
                 }
             });
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
@@ -158,6 +161,10 @@ mod tests {
         table.row(["é".to_owned(), "1".to_owned()]);
         table.row(["longer".to_owned(), "12,345".to_owned(), "x".to_owned()]);
         assert_eq!(table.lines(), ["NAME         N", "é            1", "longer  12,345  x"]);
+        let mut table = Table::new([("NAME", Align::Left), ("N", Align::Right)]);
+        table.row(["停止".to_owned(), "1".to_owned()]);
+        table.row(["부족한 것".to_owned(), "2".to_owned()]);
+        assert_eq!(table.lines(), ["NAME       N", "停止       1", "부족한 것  2"]);
     }
 
     #[test]

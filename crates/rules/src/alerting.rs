@@ -142,6 +142,8 @@ impl AlertingRule {
         labels.set(ALERT_NAME, &self.name);
         let annotations =
             self.annotations.iter().map(|(name, text)| (name, text.expand(around.functions, &data)));
+        // What is remembered and was not measured now stands here without data, and says so from its first message on.
+        let no_data_since_ms = self.seen.get(&own).copied().filter(|last_ms| *last_ms < at_ms);
         Active {
             labels: labels.build(),
             annotations: Labels::from_pairs(annotations),
@@ -155,7 +157,7 @@ impl AlertingRule {
             keep_firing_since_ms: None,
             series: own,
             peak: sample.value,
-            no_data_since_ms: None,
+            no_data_since_ms,
             end_value: None,
         }
     }

@@ -51,6 +51,21 @@ fn an_alert_whose_series_vanishes_ends_stays_or_raises_others() {
 }
 
 #[test]
+fn the_first_word_of_a_series_without_data_says_so() {
+    let mut world = World::new(&rule(", hinomi: {no_data: alert}"));
+    world.run(3 * MINUTE_MS, &[(A, 0.1), (B, 0.1)]);
+    assert!(world.take_sent().is_empty());
+    // Longer than PromQL looks back.
+    world.run(8 * MINUTE_MS, &[(A, 0.1)]);
+    let sent = world.take_sent();
+    assert_eq!(sent[0].labels.get("instance"), Some("b"));
+    for alert in &sent {
+        let remark = alert.annotations.get("no_data").unwrap_or_default();
+        assert!(remark.starts_with("no data since "), "{alert:?}");
+    }
+}
+
+#[test]
 fn what_ends_while_it_has_data_ends() {
     for own in ["", ", hinomi: {no_data: keep}", ", hinomi: {no_data: alert}"] {
         let mut world = World::new(&rule(own));

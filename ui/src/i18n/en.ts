@@ -381,6 +381,7 @@ export const en = {
   silencesUnavailable: "Silences are kept by the alertmanager, which does not answer.",
   noSilences: "No silences. Press “Silence” beside an alert, or make one for planned work.",
   noSilencesTitle: "Nothing is silenced",
+  shownAsOf: "What is shown was read",
   filterSilences: "Filter: matcher, who, comment",
   noMatchSilences: "There are {n} silences, but none of this kind.",
   hides: "Hides",

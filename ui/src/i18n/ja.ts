@@ -383,6 +383,7 @@ export const ja: Catalogue = {
   silencesUnavailable: "サイレンスはアラートマネージャーにありますが、応答がありません。",
   noSilences: "サイレンスはありません。アラートの横の「サイレンス」を押すか、予定の作業のために作ってください。",
   noSilencesTitle: "サイレンスはありません",
+  shownAsOf: "表示中の内容を読んだのは",
   filterSilences: "絞り込み: 条件、作成者、コメント",
   noMatchSilences: "サイレンスは {n} 件ありますが、条件に合うものはありません。",
   hides: "隠す件数",

@@ -383,6 +383,7 @@ export const ko: Catalogue = {
   silencesUnavailable: "무음은 경보 관리자가 보관하는데 응답하지 않습니다.",
   noSilences: "무음이 없습니다. 경보 옆의 “무음”을 누르거나 예정된 작업을 위해 만드십시오.",
   noSilencesTitle: "무음이 없습니다",
+  shownAsOf: "표시된 내용을 읽은 때:",
   filterSilences: "거르기: 매처, 작성자, 설명",
   noMatchSilences: "무음이 {n}개 있지만 조건에 맞는 것이 없습니다.",
   hides: "숨김",

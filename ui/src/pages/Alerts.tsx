@@ -67,6 +67,7 @@ export default function Alerts() {
       </div>
       {rules.error ? <ErrorBox error={rules.error} title={t("errRules")} /> : null}
       {am.error ? <ErrorBox error={am.error} title={t("errAlertmanager")} /> : null}
+      {am.error && am.data !== undefined ? <p className="note" role="status">{t("shownAsOf")} <Ago at={am.dataUpdatedAt} /></p> : null}
       {byRule ? <AlertsByRule groups={ruleGroups.data?.data.groups} filter={filter} only={only} error={ruleGroups.error} /> : null}
       <section aria-label={t("wrongNow")} id="now" hidden={byRule}>
         {!loaded ? (

@@ -75,8 +75,9 @@ function SilenceList({ silences, error, filter, rows, edit }: { silences: readon
   const hides = (s: AmSilence) => rows.filter((r) => r.silencedBy.includes(s.id)).length;
   return (
     <section aria-label={t("silences")}>
-      {error || silences === undefined ? (
-        error ? <ErrorBox error={error} title={t("silencesUnavailable")} /> : <Waiting />
+      {error ? <ErrorBox error={error} title={t("silencesUnavailable")} /> : null}
+      {silences === undefined ? (
+        error ? null : <Waiting />
       ) : list.length === 0 ? (
         wanted.length < (silences ?? []).length && filter !== "" ? <Empty title={t("noMatch")} why={t("noMatchSilences", { n: silences.length })} /> : <Empty title={t("noSilencesTitle")} why={t("noSilences")} />
       ) : (

@@ -284,6 +284,33 @@ async fn a_slow_webhook_ends_with_its_timeout() {
 }
 
 #[test]
+fn messages_have_the_other_annotations_and_links_can_be_followed() {
+    let (notifier, _) = notifier("webhook_configs: [{url: 'http://h/'}]");
+    let mut of = notification();
+    of.alerts.truncate(1);
+    let annotations = [
+        ("summary", "the summary"),
+        ("runbook_url", "https://wiki/x?a=1"),
+        ("no_data", "no data since noon"),
+        ("trap", "javascript:alert(1)"),
+    ];
+    std::sync::Arc::make_mut(&mut of.alerts[0].alert).annotations = Labels::from_pairs(annotations);
+    let data = Data::new(&of, "", 0);
+    for template in ["email.default.text", "slack.default.text"] {
+        let text = format!(r#"{{{{ template "{template}" . }}}}"#);
+        let text = notifier.templates.text(&text, &data, T0).expect("it fills in");
+        for part in ["runbook_url: https://wiki/x?a=1\n", "no_data: no data since noon\n"] {
+            assert!(text.contains(part), "{template}: {text}");
+        }
+        assert_eq!(text.matches("the summary").count(), 1, "{template}: {text}");
+    }
+    let html = notifier.templates.html(r#"{{ template "email.default.html" . }}"#, &data, T0);
+    let html = html.expect("it fills in");
+    assert!(html.contains(r#"<a href="https://wiki/x?a=1""#), "{html}");
+    assert!(!html.contains(r#"href="javascript"#) && html.contains("javascript:alert(1)"), "{html}");
+}
+
+#[test]
 fn messages_say_how_long_how_bad_and_how_it_is_now() {
     let (notifier, _) = notifier("webhook_configs: [{url: 'http://h/'}]");
     let check = |value: Option<f64>, peak: f64, expected: &str| {
