@@ -14,14 +14,12 @@ use model::labels::METRIC_NAME;
 use model::{Alert, Labels, Measured};
 use promql::Expr;
 
+use crate::humanize::rfc3339;
 use crate::measure::Measure;
-use crate::notifier::rfc3339;
+use crate::no_data::{NoData, NoDataSpec};
 use crate::query::Sample;
 use crate::template::{Text, alert_data};
 use crate::view::{AlertState, AlertView};
-
-pub(crate) use no_data::NO_DATA_FOR_MS;
-pub use no_data::{NoData, NoDataSpec};
 
 /// How long a resolved alert is kept and sent again, so that an Alertmanager that was away hears of it. From Prometheus.
 pub(crate) const RESOLVED_KEPT_MS: i64 = 15 * 60_000;

@@ -13,8 +13,8 @@ use promql::Expr;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-use crate::alerting::{NO_DATA_FOR_MS, NoData, NoDataSpec};
 use crate::measure::Measure;
+use crate::no_data::{NO_DATA_FOR_MS, NoData, NoDataSpec};
 use crate::template::check_template;
 
 /// Rules of one group, at most. Chosen: far above any known file.
@@ -118,7 +118,7 @@ impl GroupSpec {
     /// Where it is evaluated within its interval, milliseconds: the same at every start.
     #[must_use]
     pub fn phase_ms(&self, interval_ms: i64) -> i64 {
-        crate::manager::phase_ms(interval_ms, &self.file, &self.name)
+        crate::grid::phase_ms(interval_ms, &self.file, &self.name)
     }
 }
 

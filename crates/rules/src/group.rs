@@ -11,16 +11,24 @@ use tracing::field::Empty;
 use tracing::{Span, info_span};
 
 use crate::alerting::{AlertingRule, Surroundings};
+use crate::env::{Env, Options};
 use crate::file::{Expression, GroupSpec, RuleSpec, label_set};
-use crate::manager::{Env, Options};
 use crate::measure::Measure;
 use crate::metrics::RuleMetrics;
 use crate::query::{Querier, Sample};
 use crate::recording;
 use crate::restore::{self, Tolerance, restore};
 use crate::template::{Scene, expression_link, functions};
-use crate::trial::RuleFailure;
 use crate::view::{AlertState, AlertingView, GroupView, Health, RuleView};
+
+/// A rule that could not be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFailure {
+    /// The rule's name.
+    pub rule: String,
+    /// Why.
+    pub error: String,
+}
 
 /// A rule with what is known of it.
 pub(crate) struct RuleState {

@@ -1,4 +1,4 @@
-//! Numbers for people: `humanize` and its kin, as Prometheus' templates print them.
+//! Numbers for people: `humanize` and its kin, as Prometheus' templates print them; and times.
 
 use gotemplate::{Value, sprintf};
 
@@ -110,4 +110,10 @@ pub(crate) fn to_time(seconds: f64) -> Result<Value, String> {
     }
     // Prometheus keeps milliseconds.
     Ok(Value::time_ms((seconds * 1_000.0) as i64))
+}
+
+/// `2025-01-01T00:00:00.000Z`
+pub(crate) fn rfc3339(unix_ms: i64) -> String {
+    let held = unix_ms.clamp(jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond());
+    jiff::Timestamp::from_millisecond(held).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

@@ -11,12 +11,15 @@ pub mod builtin;
 mod config;
 mod console;
 pub mod driver;
+mod env;
 pub mod file;
+mod grid;
 mod group;
 mod humanize;
 mod manager;
 mod measure;
 mod metrics;
+mod no_data;
 mod notifier;
 mod query;
 mod recording;
@@ -26,17 +29,19 @@ mod template;
 mod trial;
 mod view;
 
-pub use alerting::{NoData, NoDataSpec};
 pub use backfill::{BackfillRequest, BackfillState, BackfillStatus, Backfills, Prepared, ProgressFile};
 pub use builtin::BuiltinRules;
 pub use config::{AlertingConfig, AlertmanagerConfig};
 pub use console::{Console, ConsoleEnv};
+pub use env::{AlertSink, Env, Options};
 pub use file::{Expression, GroupSpec, RuleSpec, parse_file};
-pub use manager::{AlertSink, Env, Manager, Options};
+pub use group::RuleFailure;
+pub use manager::Manager;
+pub use no_data::{NoData, NoDataSpec};
 pub use notifier::{Endpoint, Notifier, NotifierOptions};
 pub use replay::{
     Firing, REPLAY_FIRINGS_MAX, REPLAY_STEPS_MAX, ReplayError, ReplayRequest, ReplayRules, Replayed,
 };
 pub use template::{ALERT_DEFS, check_template};
-pub use trial::{NoSink, RuleFailure, Trial};
+pub use trial::{NoSink, Trial};
 pub use view::{AlertState, AlertView, AlertingView, GroupView, Health, RuleView};

@@ -7,114 +7,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use model::relabel::{self, RelabelConfig};
-use model::{Alert, Labels};
+use model::Labels;
 use parking_lot::{Mutex, RwLock};
-use promql::{CancelToken, Engine, QueryOrigin};
-use stdx::Clock;
+use promql::{CancelToken, QueryOrigin};
 use stdx::metrics::Registry;
-use storage::{Appendable, Queryable};
 use tracing::info_span;
 
+use crate::env::{Env, Options};
 use crate::file::GroupSpec;
+use crate::grid::{first_after, key_of};
 use crate::group::{GroupState, Round, mark_stale};
 use crate::metrics::RuleMetrics;
 use crate::query::Querier;
 use crate::view::GroupView;
-
-/// Takes alerts on their way to Alertmanagers. Must not block for long: queue, do not send.
-pub trait AlertSink: Send + Sync {
-    /// Takes alerts that fire or were resolved, external labels added. The same alert comes again every resend delay.
-    fn send(&self, alerts: Vec<Alert>);
-}
-
-/// Several sinks as one: every alert goes to each.
-impl AlertSink for Vec<Arc<dyn AlertSink>> {
-    fn send(&self, alerts: Vec<Alert>) {
-        if let Some((last, others)) = self.split_last() {
-            for sink in others {
-                sink.send(alerts.clone());
-            }
-            last.send(alerts);
-        }
-    }
-}
-
-/// What rules work on.
-#[derive(Clone)]
-pub struct Env {
-    /// Read by expressions and templates.
-    pub queryable: Arc<dyn Queryable>,
-    /// Takes results.
-    pub appendable: Arc<dyn Appendable>,
-    /// Takes alerts.
-    pub sink: Arc<dyn AlertSink>,
-    /// For durations and query timeouts; when to evaluate comes in as `now_ms`.
-    pub clock: Arc<dyn Clock>,
-}
-
-impl std::fmt::Debug for Env {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Env")
-    }
-}
-
-/// What the configuration and flags say; may change at each reload.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Evaluates expressions.
-    pub engine: Engine,
-    /// `global.external_labels`.
-    pub external_labels: Labels,
-    /// `--web.external-url`, without a slash at the end.
-    pub external_url: Arc<str>,
-    /// `global.evaluation_interval`, milliseconds, above zero.
-    pub interval_ms: i64,
-    /// `global.rule_query_offset`, milliseconds.
-    pub query_offset_ms: i64,
-    /// `alerting.alert_relabel_configs`.
-    pub alert_relabel: Vec<RelabelConfig>,
-    /// `--rules.alert.for-outage-tolerance`, milliseconds.
-    pub outage_tolerance_ms: i64,
-    /// `--rules.alert.for-grace-period`, milliseconds.
-    pub grace_period_ms: i64,
-    /// `--rules.alert.resend-delay`, milliseconds.
-    pub resend_delay_ms: i64,
-}
-
-impl Default for Options {
-    /// Prometheus' defaults.
-    fn default() -> Self {
-        Self {
-            engine: Engine::default(),
-            external_labels: Labels::empty(),
-            external_url: Arc::from(""),
-            interval_ms: 60_000,
-            query_offset_ms: 0,
-            alert_relabel: Vec::new(),
-            outage_tolerance_ms: 3_600_000,
-            grace_period_ms: 600_000,
-            resend_delay_ms: 60_000,
-        }
-    }
-}
-
-impl Options {
-    /// External labels added where the alert has none of the name, then relabelled; what is dropped is gone.
-    pub(crate) fn prepared(&self, alerts: Vec<Alert>) -> Vec<Alert> {
-        let prepare = |mut alert: Alert| {
-            let mut labels = alert.labels.to_builder();
-            for (name, value) in &self.external_labels {
-                if alert.labels.get(name).is_none() {
-                    labels.set(name, value);
-                }
-            }
-            alert.labels = relabel::process(&labels.build(), &self.alert_relabel)?;
-            (!alert.labels.is_empty()).then_some(alert)
-        };
-        alerts.into_iter().filter_map(prepare).collect()
-    }
-}
 
 /// One group with its timetable.
 pub(crate) struct GroupCell {
@@ -167,32 +72,6 @@ impl std::fmt::Debug for Manager {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Manager").field("n_groups", &self.groups.read().len()).finish_non_exhaustive()
     }
-}
-
-/// FNV-1a, 64 bits: spreads groups over their interval, the same after every restart.
-fn spread(key: &str) -> u64 {
-    key.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// What names a group, in metrics and for its place in time.
-fn key_of(file: &str, name: &str) -> String {
-    format!("{file};{name}")
-}
-
-fn phase_of(interval_ms: i64, key: &str) -> i64 {
-    (spread(key) % interval_ms.unsigned_abs().max(1)).cast_signed()
-}
-
-/// Where a group is evaluated within its interval, milliseconds: the same at every start.
-pub(crate) fn phase_ms(interval_ms: i64, file: &str, name: &str) -> i64 {
-    phase_of(interval_ms, &key_of(file, name))
-}
-
-/// The first time on the group's grid after `now_ms`.
-fn first_after(now_ms: i64, interval_ms: i64, key: &str) -> i64 {
-    let offset_ms = phase_of(interval_ms, key);
-    now_ms - (now_ms - offset_ms).rem_euclid(interval_ms) + interval_ms
 }
 
 impl Manager {

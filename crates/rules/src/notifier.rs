@@ -16,7 +16,8 @@ use stdx::metrics::Registry;
 use url::Url;
 
 use crate::config::{AlertingConfig, AlertmanagerConfig};
-use crate::manager::AlertSink;
+use crate::env::AlertSink;
+use crate::humanize::rfc3339;
 use crate::metrics::NotifierMetrics;
 
 /// Alerts in one request. From Prometheus.
@@ -401,10 +402,4 @@ pub(crate) fn payload(alerts: &[Alert]) -> Vec<u8> {
         })
         .collect();
     serde_json::to_vec(&alerts).expect("maps with text keys always serialise")
-}
-
-/// `2025-01-01T00:00:00.000Z`
-pub(crate) fn rfc3339(unix_ms: i64) -> String {
-    let held = unix_ms.clamp(jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond());
-    jiff::Timestamp::from_millisecond(held).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

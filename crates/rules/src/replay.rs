@@ -11,10 +11,12 @@ use std::time::Duration;
 use model::Labels;
 use promql::{CancelToken, Expr, MatrixSeries, QueryOrigin, RangeParams};
 
-use crate::alerting::{AlertingRule, FiringNow, NoDataSpec, Surroundings};
+use crate::alerting::{AlertingRule, FiringNow, Surroundings};
+use crate::env::Options;
 use crate::file::{Expression, GroupSpec, RuleSpec, parse_file};
-use crate::manager::{Manager, Options};
+use crate::manager::Manager;
 use crate::measure::Measure;
+use crate::no_data::NoDataSpec;
 use crate::query::{Querier, Sample};
 use crate::template::{Scene, functions};
 

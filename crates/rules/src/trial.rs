@@ -6,9 +6,9 @@ use model::Alert;
 use promql::{CancelToken, QueryOrigin};
 use stdx::metrics::Registry;
 
+use crate::env::{AlertSink, Env, Options};
 use crate::file::GroupSpec;
-use crate::group::{GroupState, Round};
-use crate::manager::{AlertSink, Env, Options};
+use crate::group::{GroupState, Round, RuleFailure};
 use crate::metrics::RuleMetrics;
 use crate::query::Querier;
 use crate::view::GroupView;
@@ -33,15 +33,6 @@ pub struct NoSink;
 
 impl AlertSink for NoSink {
     fn send(&self, _: Vec<Alert>) {}
-}
-
-/// A rule that could not be evaluated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleFailure {
-    /// The rule's name.
-    pub rule: String,
-    /// Why.
-    pub error: String,
 }
 
 impl Trial {

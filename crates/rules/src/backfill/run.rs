@@ -14,8 +14,8 @@ use storage::{AppendError, SelectHints};
 use super::Tracker;
 use super::order::Order;
 use super::progress::Progress;
+use crate::env::Env;
 use crate::file::{GroupSpec, RuleSpec};
-use crate::manager::Env;
 use crate::query::{Querier, Sample};
 use crate::recording;
 
