@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use crate::SdError;
 use crate::group::{Groups, TargetGroup};
 use crate::health::SdHealth;
-use crate::hub::Owner;
 use crate::metrics::SdMetrics;
 
 /// First pause after a failure; doubles up to the interval. Chosen: a service that was down at start is found soon.
@@ -33,6 +32,15 @@ pub trait Provider: Send + std::fmt::Debug + 'static {
     /// # Errors
     /// When the service did not say, or not all; the targets of the last good answer stay then.
     fn refresh(&mut self) -> impl Future<Output = Result<Vec<TargetGroup>, SdError>> + Send;
+}
+
+/// Who wants targets; labels of the metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// `scrape` or `notify`.
+    pub name: &'static str,
+    /// The job.
+    pub config: String,
 }
 
 /// What a running configuration has at hand.

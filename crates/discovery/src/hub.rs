@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::driver::Context;
+use crate::driver::{Context, Owner};
 use crate::group::Groups;
 use crate::health::SdHealth;
 use crate::kinds::SdConfig;
@@ -28,15 +28,6 @@ pub struct HubOptions {
     pub dir: Arc<dyn Dir>,
     /// Where our own metrics go.
     pub registry: Registry,
-}
-
-/// Who wants targets; labels of the metrics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// `scrape` or `notify`.
-    pub name: &'static str,
-    /// The job.
-    pub config: String,
 }
 
 /// Starts and shares watchers. Must be used within a tokio runtime.

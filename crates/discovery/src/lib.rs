@@ -20,9 +20,9 @@ mod zookeeper;
 #[cfg(test)]
 mod fake;
 
-pub use driver::{Context, Provider, Task};
+pub use driver::{Context, Owner, Provider, Task};
 pub use error::SdError;
 pub use group::{Groups, TargetGroup};
 pub use health::{SdHealth, Trouble};
-pub use hub::{Hub, HubOptions, Owner, Subscription};
+pub use hub::{Hub, HubOptions, Subscription};
 pub use kinds::SdConfig;

@@ -15,8 +15,8 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, info_span};
 
 use crate::config::WriteMessage;
-use crate::manager::Queue;
 use crate::position::{Position, Step};
+use crate::queue::Queue;
 use crate::read::{ReadError, Slice, Source, read};
 use crate::request::Request;
 use crate::verdict::{Answer, Verdict, backoff_ms, judge};

@@ -11,6 +11,7 @@ mod journal;
 mod manager;
 mod metrics;
 mod position;
+mod queue;
 mod read;
 mod reader;
 mod request;
@@ -20,7 +21,8 @@ mod tests;
 mod verdict;
 
 pub use config::{RemoteReadConfig, RemoteWriteConfig, WriteMessage};
-pub use manager::{Env, Manager, MetadataOf, Prepared};
+pub use manager::{Manager, Prepared};
+pub use queue::{Env, MetadataOf};
 pub use reader::{PreparedReads, ReadThrough};
 
 /// For fuzzing: decodes a queue's position; `true` when it is one.

@@ -4,19 +4,14 @@
 //! on a blocking thread. One task per job asks discovery. A reload touches only what it changes.
 //! Invariant: after [`Manager::stop`] returned, nothing of this crate runs or writes.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use discovery::{Hub, Owner, Subscription};
-use net::{Buffers, Line};
+use discovery::{Owner, Subscription};
+use net::Line;
 use parking_lot::{Mutex, RwLock};
-use stdx::clock::Clock;
-use stdx::dir::Dir;
-use stdx::metrics::Registry;
-use storage::Appendable;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,13 +24,15 @@ use wire::exposition::diff::Blocks;
 use crate::config::{GlobalConfig, ScrapeConfig, ScrapeConfigFile};
 use crate::failures::{self, FailureLogs};
 use crate::fetch::{FetchError, Page, Question};
-use crate::ingest::StartOptions;
 use crate::lanes::Lanes;
 use crate::local::LocalTarget;
 use crate::metrics::ScrapeMetrics;
-use crate::pool::{Pool, Settings, Source, TargetState};
+use crate::options::ManagerOptions;
+use crate::pool::{Pool, Source, TargetState};
 use crate::record;
 use crate::schedule::{Schedule, Step, fnv1a};
+use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::target::Target;
 use crate::view::View;
 
@@ -50,36 +47,6 @@ const SYNC_PAUSE: StdDuration = StdDuration::from_secs(1);
 /// Largest body, as sent, that is read and stored where it arrived, in bytes. Chosen: under a millisecond of work once its series are
 /// known; larger ones go to a blocking thread, so that they do not hold up others.
 const INLINE_BYTES_MAX: usize = 256 << 10;
-
-/// What flags switch on for all jobs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FeatureOptions {
-    /// What `extra_scrape_metrics` is where the file does not say.
-    pub extra_scrape_metrics: bool,
-    /// Types and units of metrics become labels (`__type__`, `__unit__`).
-    pub type_and_unit_labels: bool,
-}
-
-/// What a manager needs.
-#[derive(Clone)]
-pub struct ManagerOptions {
-    /// Tells the time of samples.
-    pub clock: Arc<dyn Clock>,
-    /// Takes them.
-    pub store: Arc<dyn Appendable>,
-    /// Finds targets.
-    pub discovery: Arc<Hub>,
-    /// Holds the files of `scrape_failure_log_file`; [`stdx::dir::DiskDir::anywhere`] outside of tests.
-    pub dir: Arc<dyn Dir>,
-    /// Where our own metrics go.
-    pub registry: Registry,
-    /// What is done with `_created` lines of OpenMetrics.
-    pub starts: StartOptions,
-    /// What else is off by default.
-    pub features: FeatureOptions,
-    /// This machine's name: moves the schedule, and stands in global URLs.
-    pub host_name: String,
-}
 
 /// Why a configuration was not taken. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -101,45 +68,6 @@ pub enum ApplyError {
         /// What is wrong.
         why: std::io::Error,
     },
-}
-
-pub(crate) struct Shared {
-    pub(crate) options: ManagerOptions,
-    pub(crate) metrics: Arc<ScrapeMetrics>,
-    pools: RwLock<BTreeMap<String, Arc<Pool>>>,
-    locals: RwLock<Vec<Arc<Pool>>>,
-    /// Of the host's name and the external labels, so that two servers of a pair scrape at different moments.
-    seed: RwLock<u64>,
-    ingests: Arc<Semaphore>,
-    /// Memory for bodies.
-    buffers: Arc<Buffers>,
-    /// What pages of all targets have in common.
-    blocks: Arc<Blocks>,
-    /// One for each page that is being read.
-    tools: Mutex<Vec<record::Tools>>,
-    failure_logs: FailureLogs,
-    lanes: Lanes,
-    tasks: TaskTracker,
-    stopping: CancellationToken,
-}
-
-impl Shared {
-    /// All jobs, local ones too, by name.
-    pub(crate) fn all_pools(&self) -> Vec<Arc<Pool>> {
-        let mut all: Vec<_> =
-            self.pools.read().values().cloned().chain(self.locals.read().iter().cloned()).collect();
-        all.sort_by(|a, b| a.job.cmp(&b.job));
-        all
-    }
-
-    /// Whether another target writes the same series now, for instance one that was added anew with another interval:
-    /// markers for the old one would then be a gap in the new one's.
-    fn has_successor(&self, gone: &TargetState) -> bool {
-        let labels = gone.target.lock().labels.clone();
-        let is_same =
-            |state: &Arc<TargetState>| !state.gone.is_cancelled() && state.target.lock().labels == labels;
-        self.all_pools().iter().any(|pool| pool.state.lock().targets.values().any(is_same))
-    }
 }
 
 /// Runs all scrapes of a server. Must be used within a tokio runtime.

@@ -1,6 +1,5 @@
 //! The HTTP side of a scrape: what is asked for, and which answers count.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -8,16 +7,14 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 use net::client::status_error;
 use net::{Body, HttpError, Limits, Line, Repeated, Request};
 
-use crate::config::{EscapingScheme, ScrapeConfig, ScrapeProtocol};
-use crate::pool::Settings;
+use crate::config::ScrapeConfig;
+use crate::settings::Settings;
 use crate::target::Target;
 
 /// Largest body where no `body_size_limit` is set, in bytes. Chosen: ten times the largest pages seen in the wild.
 pub(crate) const BODY_BYTES_MAX: usize = 512 << 20;
 /// How much longer than its text a compressed body may be: gzip's own header. Chosen.
 const GZIP_OVERHEAD_BYTES: usize = 1 << 10;
-/// Prometheus' weight of the first format is one tenth of this, and of the next ones less.
-const FIRST_WEIGHT: usize = 6;
 
 static TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
@@ -40,22 +37,6 @@ pub(crate) fn decoded_bytes_max(config: &ScrapeConfig) -> usize {
         0 => BODY_BYTES_MAX,
         limit => usize::try_from(limit - 1).unwrap_or(usize::MAX).min(BODY_BYTES_MAX),
     }
-}
-
-/// `application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,…,*/*;q=0.2`
-pub(crate) fn accept(protocols: &[ScrapeProtocol], escaping: EscapingScheme) -> String {
-    let mut text = String::new();
-    let mut weight = FIRST_WEIGHT;
-    for protocol in protocols {
-        text.push_str(protocol.media_type());
-        if matches!(protocol, ScrapeProtocol::PrometheusText100 | ScrapeProtocol::OpenMetricsText100) {
-            let _ = write!(text, ";escaping={}", escaping.as_str());
-        }
-        let _ = write!(text, ";q=0.{weight},");
-        weight = weight.saturating_sub(1).max(1);
-    }
-    let _ = write!(text, "*/*;q=0.{weight}");
-    text
 }
 
 /// gzip first: one page of it is inflated in one step, zstd as a stream.
@@ -121,23 +102,4 @@ pub(crate) enum FetchError {
     /// A function of this process that panicked.
     #[error("the source of this target failed: {0}")]
     Local(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accept_is_prometheus() {
-        assert_eq!(
-            accept(&ScrapeProtocol::DEFAULT[1..], EscapingScheme::AllowUtf8),
-            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-             application/openmetrics-text;version=0.0.1;q=0.5,\
-             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
-        );
-        assert_eq!(
-            accept(&[ScrapeProtocol::PrometheusProto], EscapingScheme::AllowUtf8),
-            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,*/*;q=0.5"
-        );
-    }
 }

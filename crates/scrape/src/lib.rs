@@ -12,9 +12,12 @@ pub mod ingest;
 mod lanes;
 pub mod local;
 pub mod metrics;
+mod options;
 pub mod pool;
 mod record;
 pub mod schedule;
+mod settings;
+mod shared;
 pub mod target;
 pub mod view;
 
@@ -22,7 +25,9 @@ pub mod view;
 pub use discovery::SdHealth;
 
 pub use config::{GlobalConfig, HistogramPolicy, ScrapeConfig, ScrapeConfigError, ScrapeConfigFile};
-pub use driver::{FeatureOptions, Manager, ManagerOptions};
+pub use driver::Manager;
 pub use ingest::StartOptions;
 pub use local::LocalTarget;
-pub use view::{ActiveTarget, DroppedTarget, Health, TargetMetadata, View};
+pub use options::{FeatureOptions, ManagerOptions};
+pub use pool::Health;
+pub use view::{ActiveTarget, DroppedTarget, TargetMetadata, View};

@@ -8,35 +8,40 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use discovery::{Groups, SdHealth, TargetGroup};
 use model::Labels;
-use net::HttpClient;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wire::exposition::diff::Blocks;
 
 use crate::config::ScrapeConfig;
-use crate::fetch;
 use crate::ingest::ScrapeCache;
 use crate::ingest::{IngestOptions, ReportSeries};
 use crate::local::{NativesFn, PageFn};
 use crate::metrics::ToldMetadata;
+use crate::settings::Settings;
 use crate::target::{Built, Target, build};
-use crate::view::Health;
 
-/// What all targets of a job share, until a reload replaces it.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) config: ScrapeConfig,
-    pub(crate) client: HttpClient,
-    pub(crate) accept: String,
+/// How the last scrape went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Health {
+    /// Not scraped yet.
+    #[default]
+    Unknown,
+    /// Well.
+    Up,
+    /// Not well.
+    Down,
 }
 
-impl Settings {
-    /// `starts` says whether pages are asked for the starts of counters.
-    pub(crate) fn new(config: ScrapeConfig, starts: bool) -> Result<Self, net::BuildError> {
-        let client = HttpClient::new(&config.http)?;
-        let accept = fetch::accept(config.protocols(starts), config.name_escaping);
-        Ok(Self { config, client, accept })
+impl Health {
+    /// As in Prometheus' JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
     }
 }
 

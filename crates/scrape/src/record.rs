@@ -8,14 +8,14 @@ use storage::{AppendStats, StorageError};
 use wire::exposition::Format;
 
 use crate::config::ScrapeConfig;
-use crate::driver::ManagerOptions;
 use crate::failures::FailureLogs;
 use crate::fetch::{FetchError, Page, decoded_bytes_max};
 use crate::ingest::{self, IngestError, IngestOptions, IngestStats, Report, Scratch, ingest};
 use crate::metrics::ScrapeMetrics;
-use crate::pool::{Settings, Status, TargetState, Work};
+use crate::options::ManagerOptions;
+use crate::pool::{Health, Status, TargetState, Work};
+use crate::settings::Settings;
 use crate::target::Target;
-use crate::view::Health;
 
 /// A scrape as the driver leaves it.
 pub(crate) struct Scraped {

@@ -9,32 +9,8 @@ use discovery::SdHealth;
 use model::relabel::RelabelConfig;
 use model::{Duration, Labels, Metadata};
 
-use crate::driver::Shared;
-use crate::pool::{Pool, TargetState};
-
-/// How the last scrape went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Health {
-    /// Not scraped yet.
-    #[default]
-    Unknown,
-    /// Well.
-    Up,
-    /// Not well.
-    Down,
-}
-
-impl Health {
-    /// As in Prometheus' JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Down => "down",
-        }
-    }
-}
+use crate::pool::{Health, Pool, TargetState};
+use crate::shared::Shared;
 
 /// A target that is scraped.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,15 +8,20 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use discovery::Hub;
 use model::{Labels, MatchOp, Matcher, TimeRange, is_stale};
 use net::server::{ServerMetrics, ServerOptions, serve};
 use stdx::clock::SystemClock;
 use stdx::dir::{Dir, DiskDir};
-use storage::{MemStore, Queryable, SelectHints};
+use stdx::metrics::Registry;
+use storage::{Appendable, MemStore, Queryable, SelectHints};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::view::{ActiveTarget, Health};
+use crate::ingest::StartOptions;
+use crate::options::FeatureOptions;
+use crate::pool::Health;
+use crate::view::ActiveTarget;
 
 const TEXT: &str = "text/plain; version=0.0.4";
 
