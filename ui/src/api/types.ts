@@ -207,6 +207,8 @@ export interface AlertOwn {
   escalation?: { receiver: string; told: boolean; at?: string }[];
   hiddenBecause?: { fingerprint: string; labels: LabelMap };
   waitsUntil?: string;
+  /** Time intervals that keep every route it takes quiet. */
+  mutedBy?: string[];
   flapping?: { since: string; changes: number; stableAt: string };
   /** The rule that ignores it on every route: nobody is told. */
   ignoredBy?: { owner: string; reason: string; endsAt: string };

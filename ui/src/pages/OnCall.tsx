@@ -34,7 +34,7 @@ export function OnCallMarks({ row }: { row: AlertRow }) {
   const t = useT();
   const s = useStore(settings);
   const at = (time: string) => formatInstant(Date.parse(time), s.zone, true);
-  const { acknowledged: ack, hiddenBecause: parent, waitsUntil, escalation, flapping } = row.own ?? {};
+  const { acknowledged: ack, hiddenBecause: parent, waitsUntil, escalation, flapping, mutedBy } = row.own ?? {};
   const next = escalation?.find((step) => !step.told && step.at !== undefined);
   const told = escalation?.filter((step) => step.told) ?? [];
   return (
@@ -45,6 +45,7 @@ export function OnCallMarks({ row }: { row: AlertRow }) {
         </span>
       )}
       {parent === undefined ? null : <span className="mark"><Icon name="silence" size={12} /> {t("hiddenBecause", { what: `${parent.labels.alertname ?? ""} ${parent.labels.instance ?? ""}`.trim() })}</span>}
+      {mutedBy === undefined ? null : <span className="mark"><Icon name="silence" size={12} /> {t("holdMute", { names: mutedBy.join(", ") })}</span>}
       {flapping === undefined ? null : <span className="mark"><Icon name="refresh" size={12} /> {t("flapping", { n: flapping.changes, time: at(flapping.stableAt) })}</span>}
       {waitsUntil === undefined ? null : <span className="mark"><Icon name="clock" size={12} /> {t("waitsForParent", { time: at(waitsUntil) })}</span>}
       {told.map((step) => <span className="mark" key={step.receiver}><Icon name="out" size={12} /> {t("escalatedTo", { who: step.receiver })}</span>)}

@@ -71,6 +71,9 @@ struct GettableOwn<'a> {
     /// The rule that ignores it on every route it takes: nobody is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     ignored_by: Option<IgnoredBy<'a>>,
+    /// Time intervals that keep every route it takes quiet; `status.mutedBy` is of groups alone, as upstream's.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    muted_by: &'a [String],
 }
 
 /// An alert that changes its state too often.
@@ -95,7 +98,8 @@ impl GettableOwn<'_> {
         let is_loud = self.hidden_because.is_none()
             && self.waits_until.is_none()
             && self.flapping.is_none()
-            && self.ignored_by.is_none();
+            && self.ignored_by.is_none()
+            && self.muted_by.is_empty();
         self.measured.is_none() && self.acknowledged.is_none() && self.escalation.is_empty() && is_loud
     }
 }
@@ -125,6 +129,7 @@ pub(super) struct Own {
     waits_until_ms: Option<i64>,
     flapping: Option<(i64, usize, i64)>,
     ignored_by: Option<Ignore>,
+    muted_by: Vec<String>,
 }
 
 impl Own {
@@ -136,6 +141,7 @@ impl Own {
             waits_until_ms: core.waits_until_ms(alert, now_ms),
             flapping: core.flapping(id, alert, now_ms),
             ignored_by: core.ignored_everywhere(&alert.labels, now_ms).cloned(),
+            muted_by: core.muted_everywhere(&alert.labels, now_ms),
         }
     }
 }
@@ -201,6 +207,7 @@ impl Serialize for Shown {
                     stable_at: Time(stable_ms),
                 }),
                 ignored_by: own.ignored_by.as_ref().map(IgnoredBy::from),
+                muted_by: &own.muted_by,
             },
             labels: LabelMap(&alert.labels),
         };

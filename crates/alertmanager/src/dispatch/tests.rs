@@ -500,6 +500,10 @@ fn muted_routes_are_quiet_and_say_why() {
     sim.check(&[]);
     let muted: Vec<_> = sim.core.group_views().into_iter().map(|view| view.muted_by).collect();
     assert_eq!(muted, [["always"], ["never"]]);
+    let by = |pairs: Pairs<'_>| {
+        sim.core.muted_everywhere(&Labels::from_pairs(pairs.iter().copied()), sim.now_ms).join(",")
+    };
+    assert_eq!([by(&[("x", "1")]), by(&[("x", "2")]), by(&[("x", "3")])], ["always", "never", ""]);
 }
 
 const SLOW: &str = "route: {receiver: d, group_by: [alertname], group_wait: 1s, group_interval: 5s, repeat_interval: 4h}\n\

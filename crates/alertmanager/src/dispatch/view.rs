@@ -70,6 +70,24 @@ impl Core {
         self.routes.matching(labels).into_iter().map(|idx| self.routes.get(idx).receiver.clone()).collect()
     }
 
+    /// The time intervals that keep every route of `labels` quiet; none when one route speaks.
+    pub(crate) fn muted_everywhere(&self, labels: &Labels, now_ms: i64) -> Vec<String> {
+        if self.config.intervals.is_empty() {
+            return Vec::new();
+        }
+        let mut names = Vec::new();
+        for idx in self.routes.matching(labels) {
+            let muting = self.muting_intervals(self.routes.get(idx), now_ms);
+            if muting.is_empty() {
+                return Vec::new();
+            }
+            names.extend(muting);
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// All groups, by the number of their labels, labels, then receiver.
     pub(crate) fn group_views(&self) -> Vec<GroupView> {
         let mut views: Vec<GroupView> = self
