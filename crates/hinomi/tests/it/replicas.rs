@@ -224,10 +224,10 @@ fn three_managers_tell_once_and_strangers_learn_and_change_nothing() {
     let url = format!("http://127.0.0.1:{}/cluster/v1", cluster.ports[0]);
     let (name, expected): (&[u8], _) = (b"nonsense", "not a message of a cluster of Hinomi's managers");
     let (old, sealed) =
-        ([b"HMC\x01".as_slice(), &[0; 60]].concat(), [b"HMC\x04".as_slice(), &[0; 60]].concat());
+        ([b"HMC\x01".as_slice(), &[0; 60]].concat(), [b"HMC\x05".as_slice(), &[0; 60]].concat());
     for (body, code, text) in [
         (name, 400, expected),
-        (&old, 400, "version 1 of the cluster's messages is not spoken here, only 4"),
+        (&old, 400, "version 1 of the cluster's messages is not spoken here, only 5"),
         (&sealed, 403, "sealed with another key or for another cluster"),
     ] {
         let answer = post(&url, "application/octet-stream", std::str::from_utf8(body).unwrap()).unwrap();
