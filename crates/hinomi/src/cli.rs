@@ -16,6 +16,7 @@ use crate::manager;
 use crate::promql_tools;
 use crate::push;
 use crate::query::{self, QueryArgs};
+use crate::silence;
 use crate::unit_test;
 
 /// What was asked for.
@@ -39,6 +40,8 @@ pub(crate) enum Invocation {
     Alert(alert::Args),
     /// Send metrics on.
     Push(push::Args),
+    /// Make quiet.
+    Silence(silence::Args),
     /// Plan quiet.
     Maintenance(maintenance::Args),
     /// Format and edit queries.
@@ -85,6 +88,7 @@ pub(crate) fn command() -> Command {
         .subcommand(data_dir::command().arg(enable_feature()))
         .subcommand(backfill::command().arg(enable_feature()))
         .subcommand(push::command().arg(enable_feature()))
+        .subcommand(silence::command())
         .subcommand(maintenance::command())
         .subcommand(alert::command())
         .subcommand(promql_tools::command().arg(enable_feature()))
@@ -242,6 +246,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Some(("push", sub)) => Invocation::Push(push::parse(sub).map_err(|why| refused(&matches, why))?),
         Some(("maintenance", sub)) => {
             Invocation::Maintenance(maintenance::parse(sub).map_err(|why| refused(&matches, why))?)
+        }
+        Some(("silence", sub)) => {
+            Invocation::Silence(silence::parse(sub).map_err(|why| refused(&matches, why))?)
         }
         Some(("alert", sub)) => Invocation::Alert(alert::parse(sub).map_err(|why| refused(&matches, why))?),
         Some(("query", sub)) => Invocation::Query(query::parse(sub)),

@@ -23,6 +23,7 @@ mod promql_tools;
 mod push;
 mod query;
 mod server;
+mod silence;
 mod terminal;
 mod unit_test;
 
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         Invocation::Debug(args) => debug::run(&args),
         Invocation::Backfill(args) => backfill::run(&args),
         Invocation::Maintenance(args) => maintenance::run(&args),
+        Invocation::Silence(args) => silence::run(&args),
         Invocation::Push(args) => return ended(push::run(&args)),
         Invocation::Check(args) => return ended(check::run(&args)),
     };

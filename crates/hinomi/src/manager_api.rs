@@ -34,6 +34,21 @@ pub(crate) fn url_arg() -> Arg {
         .default_value(URL)
 }
 
+/// Matchers of a silence or a window as one writes them: `job="db", severity!="critical"`
+pub(crate) fn matchers(of: &Value) -> String {
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let one = |matcher: &Value| {
+        let op = match (matcher["isEqual"] == false, matcher["isRegex"] == true) {
+            (false, false) => "=",
+            (true, false) => "!=",
+            (false, true) => "=~",
+            (true, true) => "!~",
+        };
+        format!("{}{op}{:?}", text(matcher, "name"), text(matcher, "value"))
+    };
+    of["matchers"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
+}
+
 impl Manager {
     /// The manager at `url`.
     ///

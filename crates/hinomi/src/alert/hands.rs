@@ -55,25 +55,12 @@ pub(super) fn parse(name: &str, matches: &ArgMatches) -> Result<Args, String> {
     for text in matches.get_many::<String>("matchers").into_iter().flatten() {
         matchers.extend(filters(text)?);
     }
-    let author = matches.get_one::<String>("author").cloned().or_else(|| std::env::var("USER").ok());
-    let author = author.filter(|author| !author.trim().is_empty());
-    let author = author.ok_or("--author is needed: who says so")?;
+    let author = author(matches)?;
     let is_json = matches.get_one::<String>("format").is_some_and(|format| format == "json");
     let mut body = json!({"matchers": matchers, "createdBy": author});
     body["comment"] = json!(matches.get_one::<String>("comment"));
     if name == "snooze" {
-        let until_ms = match matches.get_one::<String>("for") {
-            Some(text) => {
-                let length = text.parse::<model::Duration>().map_err(|why| format!("--for: {why}"))?;
-                SystemClock::new().now_ms().saturating_add(length.as_ms())
-            }
-            None => {
-                let text = matches.get_one::<String>("until").map_or("", String::as_str);
-                api::parse_time(text).map_err(|why| format!("--until: {why}"))?
-            }
-        };
-        let until = jiff::Timestamp::from_millisecond(until_ms).map_err(|why| format!("--until: {why}"))?;
-        body["endsAt"] = json!(until.to_string());
+        body["endsAt"] = json!(until(matches)?);
     }
     let (path, verb) = match name {
         "unack" => ("acknowledgements/end", "given back"),
@@ -81,6 +68,29 @@ pub(super) fn parse(name: &str, matches: &ArgMatches) -> Result<Args, String> {
         _ => ("acknowledgements", "acknowledged"),
     };
     Ok(Args { path, verb, body, is_json })
+}
+
+/// `--author`, or who is logged in.
+pub(crate) fn author(matches: &ArgMatches) -> Result<String, String> {
+    let author = matches.get_one::<String>("author").cloned().or_else(|| std::env::var("USER").ok());
+    let author = author.filter(|author| !author.trim().is_empty());
+    author.ok_or_else(|| "--author is needed: who says so".to_owned())
+}
+
+/// `--for` from now on, or `--until`, as the API takes it.
+pub(crate) fn until(matches: &ArgMatches) -> Result<String, String> {
+    let until_ms = match matches.get_one::<String>("for") {
+        Some(text) => {
+            let length = text.parse::<model::Duration>().map_err(|why| format!("--for: {why}"))?;
+            SystemClock::new().now_ms().saturating_add(length.as_ms())
+        }
+        None => {
+            let text = matches.get_one::<String>("until").map_or("", String::as_str);
+            api::parse_time(text).map_err(|why| format!("--until: {why}"))?
+        }
+    };
+    let until = jiff::Timestamp::from_millisecond(until_ms).map_err(|why| format!("--until: {why}"))?;
+    Ok(until.to_string())
 }
 
 /// Says it, and prints about which alerts.

@@ -81,7 +81,7 @@ pub(super) fn parse(matches: &ArgMatches) -> Result<Args, String> {
 }
 
 /// Matchers as the API takes them; a word alone is a name.
-pub(super) fn filters(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn filters(text: &str) -> Result<Vec<String>, String> {
     if !text.is_empty() && !text.contains(['=', '~', '!', '{', '}', '"', ',']) {
         return Ok(vec![format!("alertname={}", model::labels::quoted(text))]);
     }
@@ -195,7 +195,7 @@ fn about(event: &Value) -> String {
 }
 
 /// An alert's or group's labels, its name first.
-pub(super) fn about_labels(value: &Value) -> String {
+pub(crate) fn about_labels(value: &Value) -> String {
     let pairs = value.as_object().into_iter().flatten();
     let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()));
     let labels = model::Labels::from_pairs(pairs);

@@ -16,6 +16,9 @@ use clap::{Arg, ArgMatches, Command};
 use crate::http::{self, Access};
 use crate::manager_api::{self, Manager};
 
+pub(crate) use hands::{author, until};
+pub(crate) use history::{about_labels, filters};
+
 /// Where a server listens when nothing is said.
 const URL: &str = "http://localhost:9090";
 

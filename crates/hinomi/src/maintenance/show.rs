@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use crate::manager_api::matchers;
 use crate::say;
 use crate::terminal::{Align, Table, bold};
 
@@ -16,20 +17,6 @@ fn time(at: &str, zone: &str) -> String {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
     let at: Result<Timestamp, _> = at.parse();
     at.map_or_else(|_| "?".to_owned(), |at| at.to_zoned(zone).strftime("%a %Y-%m-%d %H:%M %z").to_string())
-}
-
-/// `job="db", severity!="critical"`
-fn matchers(window: &Value) -> String {
-    let one = |matcher: &Value| {
-        let op = match (matcher["isEqual"] == false, matcher["isRegex"] == true) {
-            (false, false) => "=",
-            (true, false) => "!=",
-            (false, true) => "=~",
-            (true, true) => "!~",
-        };
-        format!("{}{op}{:?}", text(matcher, "name"), text(matcher, "value"))
-    };
-    window["matchers"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// All windows.

@@ -44,6 +44,7 @@ mod remote_read;
 mod remote_write;
 mod remote_write_out;
 mod replicas;
+mod silence;
 mod starts;
 mod startup;
 mod tracing;
