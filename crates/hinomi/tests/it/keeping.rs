@@ -156,7 +156,10 @@ fn samples_go_by_time_by_size_and_by_share_of_the_disk_oldest_first() {
         let newest = number(&server, &format!("count(m_v{{job=\"long\"}} @ {})", store().end));
         assert_eq!(newest.is_some(), kept > 0.0, "{arg}: kept {kept}");
         println!("{arg}: of {ALL} samples {kept} are kept");
-        assert!(server.process.log().contains("block past retention removed"), "{}", server.process.log());
+        // Said after it is done.
+        wait_for("a word in the log", Duration::from_secs(10), || {
+            server.process.log().contains("block past retention removed").then_some(())
+        });
     }
 }
 
