@@ -10,7 +10,7 @@ use net::{HttpClientConfig, Secret, TlsConfig};
 
 use super::own::RawOwn;
 use super::raw::{At, RawConfig, RawGlobal, RawInhibitRule, RawInterval, RawNamedInterval, RawRoute};
-use super::{Config, ConfigError, Receiver, render};
+use super::{Config, ConfigError, Receiver, shown};
 use crate::inhibit::InhibitRuleConfig;
 use crate::interval::{self, Interval};
 use crate::matcher;
@@ -136,8 +136,6 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
     global.resolve_timeout.get_or_insert(RESOLVE_TIMEOUT);
     global.smtp_hello.get_or_insert_with(|| "localhost".to_owned());
     global.smtp_require_tls.get_or_insert(true);
-    let original = render::to_yaml(raw);
-
     let global = raw.global.as_ref().expect("put there above");
     let checker = Checker { global, dir };
     check_global(&checker)?;
@@ -170,7 +168,7 @@ fn check(raw: &mut RawConfig, dir: &Path) -> Result<Config, Fault> {
         promises_resolves: own.and_then(|own| own.promised_resolves).unwrap_or(true),
         hosts,
         windows: super::maintenance::check(windows)?,
-        original,
+        original: shown::to_yaml(raw, dir),
     })
 }
 
@@ -257,9 +255,8 @@ fn check_root(root: &At<RawRoute>) -> Result<(), Fault> {
     if route.receiver.as_ref().is_none_or(|name| name.value.is_empty()) {
         return Err(Fault::at(root, "root route must specify a default receiver"));
     }
-    let has = |map: &Option<BTreeMap<String, String>>| map.as_ref().is_some_and(|map| !map.is_empty());
-    if has(&route.equal)
-        || has(&route.match_re)
+    if route.equal.as_ref().is_some_and(|map| !map.is_empty())
+        || route.match_re.as_ref().is_some_and(|map| !map.is_empty())
         || route.matchers.as_ref().is_some_and(|list| !list.is_empty())
     {
         return Err(Fault::at(root, "root route must not have any matchers"));
@@ -370,7 +367,7 @@ fn check_group_by(at: &At<Vec<String>>) -> Result<GroupBy, Fault> {
 /// `match`, `match_re` and `matchers` together.
 fn check_matchers(
     equal: &Option<BTreeMap<String, String>>,
-    regex: &Option<BTreeMap<String, String>>,
+    regex: &Option<BTreeMap<String, Option<String>>>,
     texts: &Option<Vec<At<String>>>,
 ) -> Result<Vec<Matcher>, Fault> {
     let mut matchers = Vec::new();
@@ -378,6 +375,8 @@ fn check_matchers(
         matchers.push(Matcher::equal(legacy_name(name)?, value));
     }
     for (name, value) in regex.iter().flatten() {
+        let missing = || Fault::new(format!("invalid regexp value for {}", model::labels::quoted(name)));
+        let value = value.as_ref().ok_or_else(missing)?;
         // Upstream's anchored form, since route keys show it.
         let value = format!("^(?:{value})$");
         let matcher = Matcher::new(MatchOp::Regex, legacy_name(name)?, value);

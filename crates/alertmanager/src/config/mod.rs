@@ -9,7 +9,7 @@ mod load;
 mod maintenance;
 mod own;
 mod raw;
-mod render;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

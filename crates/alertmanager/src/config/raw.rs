@@ -1,6 +1,6 @@
 //! The file as it is written: one type for each section, unknown keys refused.
 //!
-//! In from YAML; out to `check`, which turns it into [`super::Config`], and to `render`, which shows it with defaults
+//! In from YAML; out to `check`, which turns it into [`super::Config`], and to `shown`, which shows it with defaults
 //! and without secrets. An absent key is `None`; so is a key without a value.
 
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ pub(crate) struct RawRoute {
     pub(crate) group_by: Option<At<Vec<String>>>,
     #[serde(rename = "match")]
     pub(crate) equal: Option<BTreeMap<String, String>>,
-    pub(crate) match_re: Option<BTreeMap<String, String>>,
+    pub(crate) match_re: Option<BTreeMap<String, Option<String>>>,
     pub(crate) matchers: Option<Vec<At<String>>>,
     pub(crate) mute_time_intervals: Option<Vec<At<String>>>,
     pub(crate) active_time_intervals: Option<Vec<At<String>>>,
@@ -135,10 +135,10 @@ pub(crate) struct RawRoute {
 pub(crate) struct RawInhibitRule {
     pub(crate) name: Option<String>,
     pub(crate) source_match: Option<BTreeMap<String, String>>,
-    pub(crate) source_match_re: Option<BTreeMap<String, String>>,
+    pub(crate) source_match_re: Option<BTreeMap<String, Option<String>>>,
     pub(crate) source_matchers: Option<Vec<At<String>>>,
     pub(crate) target_match: Option<BTreeMap<String, String>>,
-    pub(crate) target_match_re: Option<BTreeMap<String, String>>,
+    pub(crate) target_match_re: Option<BTreeMap<String, Option<String>>>,
     pub(crate) target_matchers: Option<Vec<At<String>>>,
     pub(crate) equal: Option<Vec<String>>,
 }

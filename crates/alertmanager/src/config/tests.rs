@@ -118,6 +118,10 @@ fn wrong_files_are_refused_with_the_known_words() {
     check(&child("group_interval: 0s"), "a.yml:5:5: group_interval cannot be zero");
     check(&child("match: {a-b: c}"), "a.yml:5:5: invalid label name \"a-b\"");
     check(
+        "receivers: [{name: r}]\nroute: {receiver: r, routes: [{match_re: {a: null}}]}\n",
+        "a.yml:2:31: invalid regexp value for \"a\"",
+    );
+    check(
         &child("matchers: ['foo']"),
         "a.yml:5:16: bad matcher format: foo: 3:3: end of input: expected an operator such as '=', '!=', '=~' or '!~'",
     );
@@ -345,4 +349,62 @@ fn wrong_maintenance_windows_are_refused_where_they_stand() {
     );
     refused("'a=b'", "'='", "a.yml:5:26: ");
     refused("duration", "length", "a.yml:5:");
+}
+
+#[test]
+fn the_file_is_shown_with_its_defaults_in_upstreams_order() {
+    let text = "receivers:\n- slack_configs: [{channel: '#c', api_url: 'http://h/x', actions: [{type: button, text: t, url: u, name: n}]}]\n  name: r\n\
+                route: {routes: [{matchers: ['b=~\"x|y\", a=b'], continue: true, mute_time_intervals: [off]}], receiver: r, group_wait: 90s}\n\
+                time_intervals: [{name: off, time_intervals: [{months: ['january:march'], weekdays: ['Sunday:sunday'], days_of_month: ['1:5']}]}]\n";
+    let shown = Config::parse("a.yml", text).expect("good").original;
+    let (global, rest) = shown.split_once("route:\n").expect("a route");
+    assert!(
+        global.starts_with("global:\n  resolve_timeout: 5m\n  http_config:\n    follow_redirects: true\n"),
+        "{global}"
+    );
+    let expected = "  receiver: r
+  continue: false
+  routes:
+  - matchers:
+    - a=\"b\"
+    - b=~\"x|y\"
+    mute_time_intervals:
+    - \"off\"
+    continue: true
+  group_wait: 1m30s
+receivers:
+- name: r
+  slack_configs:
+  - send_resolved: false
+    http_config:
+      follow_redirects: true
+      enable_http2: true
+    api_url: <secret>
+    channel: '#c'
+    username: '{{ template \"slack.default.username\" . }}'
+    color: '{{ template \"slack.default.color\" . }}'
+    title: '{{ template \"slack.default.title\" . }}'
+    title_link: '{{ template \"slack.default.titlelink\" . }}'
+    pretext: '{{ template \"slack.default.pretext\" . }}'
+    text: '{{ template \"slack.default.text\" . }}'
+    short_fields: false
+    footer: '{{ template \"slack.default.footer\" . }}'
+    fallback: '{{ template \"slack.default.fallback\" . }}'
+    callback_id: '{{ template \"slack.default.callbackid\" . }}'
+    icon_emoji: '{{ template \"slack.default.iconemoji\" . }}'
+    icon_url: '{{ template \"slack.default.iconurl\" . }}'
+    link_names: false
+    actions:
+    - type: button
+      text: t
+      url: u
+templates: []
+time_intervals:
+- name: \"off\"
+  time_intervals:
+  - weekdays: [sunday]
+    days_of_month: [\"1:5\"]
+    months: [\"1:3\"]
+";
+    assert_eq!(rest, expected);
 }

@@ -10,7 +10,7 @@ use model::Matcher;
 use model::labels::is_legacy_label_name;
 use parking_lot::Mutex;
 
-use super::{MATCHERS_BYTES_MAX, MatcherError, classic, text_of, text_of_all, utf8};
+use super::{MATCHERS_BYTES_MAX, MatcherError, classic, text_of, utf8};
 
 /// How many texts are remembered that the log was told of. Chosen: a file has fewer, and what a client makes up is no news
 /// after so many.
@@ -49,9 +49,10 @@ impl MatcherMode {
         match self {
             Self::Classic => classic::parse(text),
             Self::Utf8Strict => utf8::parse(text),
-            Self::Fallback => {
-                fall_back(text, utf8::parse(text), classic::parse(text), |all| text_of_all(all))
-            }
+            Self::Fallback => fall_back(text, utf8::parse(text), classic::parse(text), |all| {
+                let texts: Vec<String> = all.iter().map(text_of).collect();
+                texts.join(",")
+            }),
         }
     }
 
@@ -115,6 +116,7 @@ fn fall_back<T: PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matcher::text_of_all;
 
     #[test]
     fn each_mode_reads_its_own() {

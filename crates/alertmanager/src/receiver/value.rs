@@ -119,8 +119,41 @@ impl<'de> Deserialize<'de> for GoDuration {
 
 impl Serialize for GoDuration {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}ms", self.0.as_millis()))
+        serializer.serialize_str(&go_duration_text(self.0))
     }
+}
+
+/// `1h2m3.5s`, `1.5ms`, `0s`, as Go writes durations.
+fn go_duration_text(duration: Duration) -> String {
+    let ns = duration.as_nanos();
+    let decimal = |unit_ns: u128, unit: &str| {
+        let fraction = format!("{:0width$}", ns % unit_ns, width = unit_ns.ilog10() as usize);
+        let fraction = fraction.trim_end_matches('0');
+        let point = if fraction.is_empty() { "" } else { "." };
+        format!("{}{point}{fraction}{unit}", ns / unit_ns)
+    };
+    match ns {
+        0 => return "0s".to_owned(),
+        1..1_000 => return format!("{ns}ns"),
+        1_000..1_000_000 => return decimal(1_000, "µs"),
+        1_000_000..1_000_000_000 => return decimal(1_000_000, "ms"),
+        _ => {}
+    }
+    let minutes = duration.as_secs() / 60;
+    let seconds = go_seconds(duration - Duration::from_secs(minutes * 60));
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => seconds,
+        (0, minutes) => format!("{minutes}m{seconds}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+    }
+}
+
+/// Seconds below a minute, with what is finer.
+fn go_seconds(duration: Duration) -> String {
+    let fraction = format!("{:09}", duration.subsec_nanos());
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}s", duration.as_secs())
 }
 
 /// Reads `1h2m3.5s`; negative ones, and those over 292 years, are refused.
@@ -153,6 +186,14 @@ fn go_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        for text in ["0s", "500ms", "1.5ms", "2µs", "3ns", "1.5s", "1m0s", "1m1.5s", "1h0m0s", "26h2m3.25s"]
+        {
+            assert_eq!(go_duration_text(go_duration(text).expect(text)), text);
+        }
+    }
 
     #[test]
     fn durations_in_gos_syntax() {

@@ -301,7 +301,7 @@ mod tests {
         );
         check(
             "proxy_url: http://u:hunter2@proxy:3128, follow_redirects: no",
-            r#"{"proxy_url":"<secret>","follow_redirects":false,"enable_http2":true}"#,
+            r#"{"proxy_url":"http://u:xxxxx@proxy:3128","follow_redirects":false,"enable_http2":true}"#,
         );
     }
 

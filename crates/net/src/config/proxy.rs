@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::Secret;
@@ -11,7 +11,7 @@ use crate::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ProxyConfig {
     /// The proxy, `http://`, `https://`, `socks5://` or `socks5h://`; may hold a password.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "without_password")]
     pub proxy_url: Option<Secret>,
     /// Hosts to be reached directly, separated by commas.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -60,6 +60,22 @@ impl ProxyConfig {
             }
         }
         Ok(Self { proxy_url, no_proxy, proxy_from_environment, proxy_connect_header })
+    }
+}
+
+/// The proxy with `xxxxx` for a password, as Prometheus and Alertmanager show it: a mask instead of all of it would be no URL.
+fn without_password<S: Serializer>(url: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = url.as_ref().map_or("", Secret::expose);
+    let masked = text.split_once("://").and_then(|(scheme, rest)| {
+        let (user, host) = rest.split_at(rest[..rest.find('/').unwrap_or(rest.len())].rfind('@')?);
+        let (user, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{user}:xxxxx{host}"))
+    });
+    match masked {
+        Some(masked) => serializer.serialize_str(&masked),
+        // Without a scheme a password has no place that is sure.
+        None if text.contains('@') && !text.contains("://") => serializer.serialize_str("<secret>"),
+        None => serializer.serialize_str(text),
     }
 }
 
