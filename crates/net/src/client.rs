@@ -229,6 +229,33 @@ impl HttpClient {
         Ok(response)
     }
 
+    /// As [`HttpClient::request`], for callers to whom the status says enough: of a body that breaks off, does not end in
+    /// time, is longer than the limits or cannot be decompressed, what can be read is kept, which may be nothing.
+    ///
+    /// # Errors
+    /// When no headers come within the time.
+    pub async fn request_for_status(
+        &self,
+        mut request: Request,
+        limits: &Limits,
+    ) -> Result<Response, HttpError> {
+        request.headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
+        let deadline = tokio::time::Instant::now() + limits.timeout;
+        let mut answer = self.open(request, limits.timeout).await?;
+        let mut body = Vec::new();
+        while body.len() < limits.body_bytes_max {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let Ok(Some(piece)) = answer.next(left).await else { break };
+            body.extend_from_slice(&piece);
+        }
+        body.truncate(limits.body_bytes_max);
+        let mut response = Response { status: answer.status, headers: answer.headers, body: body.into() };
+        let encoding = response.header(&CONTENT_ENCODING).to_owned();
+        let body = decompress::decode(&encoding, response.body, limits.decoded_bytes_max);
+        response.body = body.unwrap_or_default();
+        Ok(response)
+    }
+
     /// Sends, and returns the body as it was sent; for callers that decompress on another thread.
     ///
     /// # Errors

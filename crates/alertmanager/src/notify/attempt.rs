@@ -142,10 +142,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// POSTs JSON to an address that may be a secret; an answer other than 2xx is a failure.
-    pub(crate) async fn post_json(&self, url: &str, body: &impl Serialize) -> Result<Response, Failure> {
-        let url = Url::parse(url)
-            .map_err(|err| Failure::fatal(format!("the receiver's URL is not a URL: {err}")))?;
-        self.send_json(Method::POST, url, HeaderMap::new(), body).await
+    pub(crate) async fn post_json(&self, url: &str, body: &impl Serialize) -> Result<(), Failure> {
+        self.send_json(Method::POST, parsed(url)?, HeaderMap::new(), body).await
     }
 
     /// As [`Attempt::post_json`] with all that can be said.
@@ -153,19 +151,43 @@ impl<'a> Attempt<'a> {
         &self,
         method: Method,
         url: Url,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
+        body: &impl Serialize,
+    ) -> Result<(), Failure> {
+        self.deliver(json_request(method, url, headers, body)).await
+    }
+
+    /// As [`Attempt::post_json`], of a receiver whose answer says more than its status.
+    pub(crate) async fn ask_post(&self, url: &str, body: &impl Serialize) -> Result<Response, Failure> {
+        self.ask_json(Method::POST, parsed(url)?, HeaderMap::new(), body).await
+    }
+
+    /// As [`Attempt::send_json`], of a receiver whose answer says more than its status.
+    pub(crate) async fn ask_json(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
         body: &impl Serialize,
     ) -> Result<Response, Failure> {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let request = Request { method, url, headers, body: go_json(body).into() };
-        let response = self.request(request).await?;
+        let response = self.request(json_request(method, url, headers, body)).await?;
         Failure::check_status(&response)?;
         Ok(response)
     }
 
-    /// One request with the integration's client, whatever comes back. Errors never show the URL's path, which often
-    /// is the secret.
+    /// One request whose status says all: a message that was taken is not sent again because the answer's body was too
+    /// long or broke off.
+    pub(crate) async fn deliver(&self, request: Request) -> Result<(), Failure> {
+        Failure::check_status(&self.exchange(request, Reading::AsFarAsItComes).await?)
+    }
+
+    /// One request with the integration's client, whatever comes back, whole.
     pub(crate) async fn request(&self, request: Request) -> Result<Response, Failure> {
+        self.exchange(request, Reading::Whole).await
+    }
+
+    /// Errors never show the URL's path, which often is the secret.
+    async fn exchange(&self, request: Request, reading: Reading) -> Result<Response, Failure> {
         let client = self.client.ok_or_else(|| Failure::fatal("the receiver has no HTTP client"))?;
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let limits = Limits {
@@ -175,7 +197,11 @@ impl<'a> Attempt<'a> {
         };
         let secret = request.url.to_string();
         self.trace(|trace| trace.request(&request.method, &request.url, &request.body));
-        let response = client.request(request, &limits).await.map_err(|err| Failure {
+        let answer = match reading {
+            Reading::Whole => client.request(request, &limits).await,
+            Reading::AsFarAsItComes => client.request_for_status(request, &limits).await,
+        };
+        let response = answer.map_err(|err| Failure {
             reason: if err.is_timeout() { Reason::Deadline } else { Reason::Other },
             ..Failure::retryable(format!("{host}: {}", err.to_string().replace(&secret, "<redacted>")))
         })?;
@@ -185,6 +211,22 @@ impl<'a> Attempt<'a> {
         });
         Ok(response)
     }
+}
+
+/// How much of an answer's body has to be there.
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    Whole,
+    AsFarAsItComes,
+}
+
+fn parsed(url: &str) -> Result<Url, Failure> {
+    Url::parse(url).map_err(|err| Failure::fatal(format!("the receiver's URL is not a URL: {err}")))
+}
+
+fn json_request(method: Method, url: Url, mut headers: HeaderMap, body: &impl Serialize) -> Request {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Request { method, url, headers, body: go_json(body).into() }
 }
 
 /// A header whose value is a secret.

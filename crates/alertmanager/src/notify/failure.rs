@@ -68,7 +68,8 @@ impl Failure {
             429 => (true, Reason::RateLimited),
             401 | 403 => (false, Reason::Auth),
             500.. => (true, Reason::Server),
-            _ => (false, Reason::Client),
+            400.. => (false, Reason::Client),
+            _ => (false, Reason::Other),
         };
         let text: String = String::from_utf8_lossy(&response.body).chars().take(ANSWER_CHARS_MAX).collect();
         let message = format!("unexpected status code {status}: {}", text.trim());

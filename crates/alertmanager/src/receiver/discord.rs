@@ -97,7 +97,7 @@ impl Kind for Discord {
     fn send<'a>(&'a self, attempt: &'a Attempt<'_>) -> Sending<'a> {
         Box::pin(async move {
             let message = self.message(attempt)?;
-            attempt.post_json(&attempt.secret(&self.url)?, &message).await.map(|_| ())
+            attempt.post_json(&attempt.secret(&self.url)?, &message).await
         })
     }
 }

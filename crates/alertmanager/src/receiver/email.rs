@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lettre::address::Envelope;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -259,7 +260,13 @@ fn message(config: &Email, attempt: &Attempt<'_>) -> Result<Message, Failure> {
     let to: Mailboxes = address(&fill(&config.to)?, "to")?;
     let at = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
     let domain = from.email.domain().to_owned();
-    let mut builder = Message::builder().mailbox(lettre::message::header::From::from(Mailboxes::from(from)));
+    // Whatever the headers say: a `From` or `Cc` of theirs is for the reader.
+    let recipients = to.iter().map(|mailbox| mailbox.email.clone()).collect();
+    let envelope = Envelope::new(Some(from.email.clone()), recipients)
+        .map_err(|err| Failure::fatal(format!("parse 'to' addresses: {err}")))?;
+    let mut builder = Message::builder()
+        .envelope(envelope)
+        .mailbox(lettre::message::header::From::from(Mailboxes::from(from)));
     builder = builder.mailbox(lettre::message::header::To::from(to)).date(at);
     let is_given = |name: &str| config.headers.keys().any(|known| known.eq_ignore_ascii_case(name));
     if !is_given("message-id") {
@@ -425,5 +432,22 @@ threading: {enabled: true, thread_by_date: daily}
         let html = attempt.html(&email.html).expect("HTML");
         assert!(html.contains("ホスト停止 &lt;b&gt;호스트"), "{html}");
         assert!(html.contains("1 firing") && html.contains("b:9100"), "{html}");
+    }
+    #[test]
+    fn headers_do_not_say_who_gets_it() {
+        let keys = "{to: 'a@x.example, B <b@x.example>', from: 'F <f@x.example>', smarthost: 'm:25', \
+            headers: {From: other@x.example, To: all@x.example, Cc: c@x.example}}";
+        let email = email(keys);
+        let (notifier, integration) = notifier("webhook_configs: [{url: 'http://h/'}]");
+        let notification = notification();
+        let message = message(&email, &attempt(&notifier, &integration, &notification)).expect("a message");
+        let envelope = message.envelope();
+        assert_eq!(envelope.from().map(ToString::to_string).as_deref(), Some("f@x.example"));
+        let to: Vec<String> = envelope.to().iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["a@x.example", "b@x.example"]);
+        let text = String::from_utf8(message.formatted()).expect("ASCII");
+        for line in ["From: other@x.example", "To: all@x.example", "Cc: c@x.example"] {
+            assert!(text.contains(&format!("\r\n{line}\r\n")) || text.starts_with(line), "{line} in {text}");
+        }
     }
 }

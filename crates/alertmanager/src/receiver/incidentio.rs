@@ -102,7 +102,7 @@ impl Kind for IncidentIo {
                 // One incident comes of a group, whatever the number of its alerts.
                 message.keep_first();
             }
-            attempt.send_json(Method::POST, url, headers, &message).await.map(|_| ())
+            attempt.send_json(Method::POST, url, headers, &message).await
         })
     }
 }

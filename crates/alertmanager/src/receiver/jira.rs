@@ -198,7 +198,8 @@ impl Jira {
 
     async fn find(&self, attempt: &Attempt<'_>) -> Result<Option<Found>, Failure> {
         let body = json!({"fields": ["status"], "jql": self.query(attempt)?, "maxResults": 2});
-        let answer = parsed(&call(attempt, Method::POST, self.search_url.clone(), &body).await?)?;
+        let answer = attempt.ask_json(Method::POST, self.search_url.clone(), headers(), &body).await?;
+        let answer = parsed(&answer)?;
         let issue = &answer["issues"][0];
         let Some(key) = issue["key"].as_str().filter(|key| !key.is_empty()) else { return Ok(None) };
         let is_done = issue["fields"]["status"]["statusCategory"]["key"] == "done";
@@ -255,7 +256,7 @@ impl Jira {
             None if !attempt.is_firing() => Ok(()),
             None => {
                 let body = json!({"fields": self.fields(attempt, false)?});
-                call(attempt, Method::POST, below(&self.url, "issue"), &body).await.map(|_| ())
+                call(attempt, Method::POST, below(&self.url, "issue"), &body).await
             }
             Some(found) => {
                 let body = json!({"fields": self.fields(attempt, true)?});
@@ -283,7 +284,7 @@ impl Jira {
             let key = &found.key;
             return Err(Failure::refused(format!("can't find transition {wanted} for issue {key}")));
         };
-        call(attempt, Method::POST, url, &json!({"transition": {"id": id}})).await.map(|_| ())
+        call(attempt, Method::POST, url, &json!({"transition": {"id": id}})).await
     }
 }
 
@@ -295,7 +296,7 @@ fn headers() -> HeaderMap {
     ])
 }
 
-async fn call(attempt: &Attempt<'_>, method: Method, url: Url, body: &Value) -> Result<Response, Failure> {
+async fn call(attempt: &Attempt<'_>, method: Method, url: Url, body: &Value) -> Result<(), Failure> {
     attempt.send_json(method, url, headers(), body).await
 }
 

@@ -75,7 +75,7 @@ impl Kind for Teams {
                 text: attempt.text(&self.text)?,
                 theme_color: if attempt.is_firing() { RED } else { GREEN },
             };
-            attempt.post_json(&attempt.secret(&self.url)?, &card).await.map(|_| ())
+            attempt.post_json(&attempt.secret(&self.url)?, &card).await
         })
     }
 }

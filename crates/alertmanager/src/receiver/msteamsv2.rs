@@ -81,7 +81,7 @@ impl Kind for Teams {
         Box::pin(async move {
             let (title, text) = (attempt.text(&self.title)?, attempt.text(&self.text)?);
             let card = card(&title, &text, attempt.is_firing());
-            attempt.post_json(&attempt.secret(&self.url)?, &card).await.map(|_| ())
+            attempt.post_json(&attempt.secret(&self.url)?, &card).await
         })
     }
 }

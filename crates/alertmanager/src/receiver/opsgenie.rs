@@ -200,7 +200,7 @@ impl Opsgenie {
             let source = attempt.text(&self.source)?;
             let body = Single::from([("source", source.as_str())]);
             let url = self.of_alias(attempt, "close");
-            return attempt.send_json(Method::POST, url, headers, &body).await.map(|_| ());
+            return attempt.send_json(Method::POST, url, headers, &body).await;
         }
         let create = self.create(attempt)?;
         attempt.send_json(Method::POST, below(&self.url, "v2/alerts"), headers.clone(), &create).await?;

@@ -284,7 +284,7 @@ impl Kind for PagerDuty {
                 (Err(failure), Version::One(_)) if failure.message.contains("status code 403") => {
                     Err(Failure { is_retryable: true, reason: Reason::RateLimited, ..failure })
                 }
-                (answer, _) => answer.map(|_| ()),
+                (answer, _) => answer,
             }
         })
     }

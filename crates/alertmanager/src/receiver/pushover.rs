@@ -128,7 +128,7 @@ impl Kind for Pushover {
     fn send<'a>(&'a self, attempt: &'a Attempt<'_>) -> Sending<'a> {
         Box::pin(async move {
             let request = Request::post(self.address(attempt)?, "text/plain", "");
-            Failure::check_status(&attempt.request(request).await?)
+            attempt.deliver(request).await
         })
     }
 }

@@ -210,7 +210,7 @@ impl Kind for RocketChat {
             headers.extend(secret_header(header("x-user-id"), &attempt.secret(&self.token_id)?)?);
             let message = self.message(attempt)?;
             let url = below(&self.url, "api/v1/chat.postMessage");
-            let response = attempt.send_json(Method::POST, url, headers, &message).await?;
+            let response = attempt.ask_json(Method::POST, url, headers, &message).await?;
             // It says 200 also when it refuses.
             let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
             match answer["success"].as_bool() {

@@ -431,7 +431,7 @@ impl Kind for Slack {
                 message.channel = channel;
                 url = url.replace("chat.postMessage", UPDATE_PATH);
             }
-            let response = attempt.post_json(&url, &message).await?;
+            let response = attempt.ask_post(&url, &message).await?;
             check_answer(&response.body)?;
             if self.updates_message {
                 note_message(attempt, &response.body);

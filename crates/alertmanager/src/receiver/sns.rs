@@ -159,7 +159,7 @@ impl Kind for Sns {
                 .map_err(|err| Failure::refused(format!("api_url is not a URL: {err}")))?;
             let form = form_of(&self.fields(attempt)?);
             let request = Request::post(url, "application/x-www-form-urlencoded", form);
-            Failure::check_status(&attempt.request(request).await?)
+            attempt.deliver(request).await
         })
     }
 }

@@ -135,7 +135,7 @@ impl Kind for Telegram {
                 message: failure.message.replace(&token, "<redacted>"),
                 ..failure
             };
-            answer.map(|_| ()).map_err(redact)
+            answer.map_err(redact)
         })
     }
 }

@@ -456,3 +456,38 @@ async fn slack_gets_one_attachment_and_its_no_is_a_no() {
     );
     assert_eq!(body, expected);
 }
+
+/// A message that was taken is not sent again because of what stands behind the status.
+#[tokio::test]
+async fn a_status_is_enough_where_the_answer_says_no_more() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{\"a\":";
+    let long: &str = format!(
+        "HTTP/1.1 202 Accepted\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n{}",
+        " ".repeat(100_000)
+    )
+    .leak();
+    for receiver in [
+        "webhook_configs: [{url: 'http://127.0.0.1:PORT/'}]",
+        "pagerduty_configs: [{routing_key: k, url: 'http://127.0.0.1:PORT/'}]",
+        "discord_configs: [{webhook_url: 'http://127.0.0.1:PORT/'}]",
+        "sns_configs: [{api_url: 'http://127.0.0.1:PORT/', phone_number: '1', sigv4: {region: r, access_key: a, secret_key: s}}]",
+    ] {
+        for answer in [cut, long] {
+            let (outcome, _) = exchange(receiver, &notification(), vec![answer]).await;
+            assert_eq!(outcome, Outcome::delivered(), "{receiver}: {}", &answer[..20]);
+        }
+    }
+    let slack = "slack_configs: [{api_url: 'http://127.0.0.1:PORT/', channel: c}]";
+    let (outcome, _) = exchange(slack, &notification(), vec![cut]).await;
+    assert!(
+        matches!(outcome, Outcome::Failed { is_retryable: true, .. }),
+        "Slack says yes or no in the body"
+    );
+    let moved = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n";
+    let hook = "webhook_configs: [{url: 'http://127.0.0.1:PORT/'}]";
+    let (outcome, _) = exchange(hook, &notification(), vec![moved]).await;
+    assert!(
+        matches!(outcome, Outcome::Failed { is_retryable: false, reason: Reason::Other, .. }),
+        "{outcome:?}"
+    );
+}

@@ -122,7 +122,7 @@ impl Kind for VictorOps {
         Box::pin(async move {
             let key = attempt.secret(&self.key)?;
             let url = below(&self.url, &format!("{key}/{}", attempt.text(&self.routing_key)?));
-            attempt.post_json(url.as_str(), &self.event(attempt)?).await.map(|_| ())
+            attempt.post_json(url.as_str(), &self.event(attempt)?).await
         })
     }
 }

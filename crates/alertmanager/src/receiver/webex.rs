@@ -66,7 +66,7 @@ impl Kind for Webex {
                 markdown: cut_bytes(attempt.text(&self.message)?, MESSAGE_BYTES_MAX),
                 room_id: attempt.text(&self.room_id)?,
             };
-            attempt.post_json(self.url.as_str(), &message).await.map(|_| ())
+            attempt.post_json(self.url.as_str(), &message).await
         })
     }
 }

@@ -94,7 +94,6 @@ impl Kind for Webhook {
                     attempt.post_json(&url, &message).await
                 }
             }
-            .map(|_| ())
         })
     }
 }

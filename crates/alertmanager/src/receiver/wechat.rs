@@ -164,7 +164,7 @@ impl Kind for WeChat {
             let token = self.token(attempt).await?;
             let mut url = below(&self.url, "message/send");
             url.query_pairs_mut().append_pair("access_token", &token);
-            let response = attempt.post_json(url.as_str(), &self.message(attempt)?).await?;
+            let response = attempt.ask_post(url.as_str(), &self.message(attempt)?).await?;
             let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
             let said = answer["errmsg"].as_str().unwrap_or("no reason given");
             match answer["errcode"].as_i64() {

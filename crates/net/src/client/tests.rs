@@ -89,6 +89,24 @@ async fn bodies_above_the_limit_are_refused_however_they_come() {
 }
 
 #[tokio::test]
+async fn a_status_counts_however_the_body_goes_on() {
+    let long = format!("HTTP/1.1 201 Created\r\nContent-Length: 200000\r\n\r\n{}", "x".repeat(200_000));
+    let cases: [(&'static [u8], u16, usize); 4] = [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", 200, 5),
+        (long.leak().as_bytes(), 201, 100_000),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 200, 0),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nwait", 503, 4),
+    ];
+    for (answer, status, n_bytes) in cases {
+        let url = Url::parse(&format!("http://{}/", start_raw(answer).await)).unwrap();
+        let response = client("").request_for_status(Request::get(url), &LIMITS).await.unwrap();
+        assert_eq!((response.status.as_u16(), response.body.len()), (status, n_bytes));
+    }
+    let url = Url::parse(&format!("http://{}/", start_raw(b"").await)).unwrap();
+    assert!(client("").request_for_status(Request::get(url), &LIMITS).await.is_err(), "no status at all");
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_said_in_known_words() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let cases: [(SocketAddr, &str); 6] = [
