@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::mail::{MailServer, PASSWORD, USER};
+use crate::harness::manager::Manager;
 use crate::harness::target::{Reply, Request, Target};
 use crate::harness::{Hinomi, free_port, wait_for};
 
@@ -84,6 +85,24 @@ fn a_dead_service_is_said_once_and_its_return_once() {
         (crate::harness::now_secs() > quiet_until).then_some(())
     });
     assert_eq!((mail.messages().len(), hook.requests().len(), slack.requests().len()), (2, 2, 2), "and once");
+}
+
+/// What `insecure_skip_verify` says of the certificate goes for the name in it, too.
+#[test]
+fn mail_goes_to_a_server_whose_certificate_is_not_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mail = MailServer::start(folder.path());
+    let config = format!(
+        "route: {{receiver: ops, group_wait: 1s}}\nreceivers:\n- name: ops\n  email_configs:\n  - to: ops@example.com\n    \
+         from: hinomi@example.com\n    smarthost: localhost:{}\n    auth_username: {USER}\n    auth_password: {PASSWORD}\n    \
+         tls_config: {{insecure_skip_verify: true, server_name: other.example.com}}\n",
+        mail.port
+    );
+    let manager = Manager::start(&config, &[]);
+    let alert = serde_json::json!([{"labels": {"alertname": "Watched"}}]);
+    assert_eq!(manager.post("/api/v2/alerts", &alert).status, 200);
+    wait_for("one mail", Duration::from_secs(15), || (!mail.messages().is_empty()).then_some(()));
+    assert!(mail.messages()[0].contains("RCPT: ops@example.com"), "{}", mail.messages()[0]);
 }
 
 /// Subject in Japanese, HTML part, both instances.

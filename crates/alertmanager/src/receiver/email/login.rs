@@ -1,4 +1,5 @@
-//! Mail by a connection of our own, for the two ways to log in that lettre's transport does not speak.
+//! Mail by a connection of our own, where a name and a password are configured: lettre's transport logs in by fewer ways, and does
+//! not go on without where a server offers none.
 //!
 //! CRAM-MD5 (RFC 2195): the server sends a challenge; the answer is its HMAC-MD5 under the secret, so that the secret itself never
 //! travels. PLAIN (RFC 4616) with an identity: who logs in acts for somebody else.
@@ -39,24 +40,52 @@ pub(super) async fn send(config: &Email, attempt: &Attempt<'_>, message: &Messag
         }
         connection.starttls(tls_parameters(config, attempt)?, &hello).await.map_err(fail)?;
     }
-    let refused = match &config.auth_secret {
-        Some(secret) => with_secret(config, attempt.secret(secret)?, &mut connection).await?.err(),
-        None => None,
-    };
-    match (&config.auth_password, refused) {
-        // Let in with the secret.
-        (_, None) if config.auth_secret.is_some() => {}
-        (Some(password), _) => {
-            with_password(config, attempt.secret(password)?, is_tls, &mut connection).await.map_err(fail)?;
-        }
-        (None, Some(refused)) => return Err(fail(refused)),
-        (None, None) => return Err(Failure::fatal("auth_username is set, but no auth_password")),
+    if offers_login(config, &mut connection).await.map_err(fail)? {
+        log_in(config, attempt, is_tls, &mut connection).await?;
     }
     let sent = connection.send(message.envelope(), &message.formatted()).await;
     // The message is out or not by now, whatever the server says to our leaving.
     let _ = connection.quit().await;
     let answer = sent.map_err(fail)?;
     traced(attempt, &answer);
+    Ok(())
+}
+
+/// Whether the server lets anybody log in, by whatever way. One that does not takes mail as it is, as relays inside of a
+/// network do.
+async fn offers_login(
+    config: &Email,
+    connection: &mut AsyncSmtpConnection,
+) -> Result<bool, lettre::transport::smtp::Error> {
+    let known = [Mechanism::Plain, Mechanism::Login];
+    if known.iter().any(|way| connection.server_info().supports_auth_mechanism(*way)) {
+        return Ok(true);
+    }
+    // Of other ways lettre keeps nothing.
+    let offers = connection.command(format!("EHLO {}\r\n", config.hello)).await?;
+    Ok(offers.message().any(|line| line.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("AUTH"))))
+}
+
+async fn log_in(
+    config: &Email,
+    attempt: &Attempt<'_>,
+    is_tls: bool,
+    connection: &mut AsyncSmtpConnection,
+) -> Result<(), Failure> {
+    let fail = |err: lettre::transport::smtp::Error| failure(config, &err);
+    let refused = match &config.auth_secret {
+        Some(secret) => with_secret(config, attempt.secret(secret)?, connection).await?.err(),
+        None => None,
+    };
+    match (&config.auth_password, refused) {
+        // Let in with the secret.
+        (_, None) if config.auth_secret.is_some() => {}
+        (Some(password), _) => {
+            with_password(config, attempt.secret(password)?, is_tls, connection).await.map_err(fail)?;
+        }
+        (None, Some(refused)) => return Err(fail(refused)),
+        (None, None) => return Err(Failure::fatal("auth_username is set, but no auth_password")),
+    }
     Ok(())
 }
 
@@ -145,6 +174,7 @@ mod tests {
                     _ if in_message => continue,
                     "DATA" => "354 go on\r\n".to_owned(),
                     "QUIT" => "221 bye\r\n".to_owned(),
+                    hello if hello.starts_with("EHLO") && ways.is_empty() => "250 me\r\n".to_owned(),
                     hello if hello.starts_with("EHLO") => format!("250-me\r\n250 AUTH {ways}\r\n"),
                     auth if auth.starts_with("AUTH") => "235 come in\r\n".to_owned(),
                     _ => "250 fine\r\n".to_owned(),
@@ -170,6 +200,12 @@ mod tests {
         // LOGIN has no place for it, upstream neither.
         let told_login = told(keys, "LOGIN").await;
         assert!(told_login.contains("AUTH LOGIN\r\n"), "{told_login}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_lets_nobody_log_in_is_given_the_mail_and_no_password() {
+        let told = told("auth_username: me, auth_password: secret", "").await;
+        assert!(told.contains("MAIL FROM") && !told.contains("AUTH"), "{told}");
     }
 
     #[test]
