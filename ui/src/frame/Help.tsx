@@ -1,6 +1,6 @@
 /** `?`: what the keyboard and the mouse can do. */
-import { Modal } from "@mantine/core";
 import { type Key, useT } from "../i18n";
+import { Dialog } from "../parts/Dialog";
 
 const KEYS: readonly (readonly [string, Key])[] = [
   ["Ctrl K", "keySearch"],
@@ -32,7 +32,7 @@ const MOUSE: readonly (readonly [Key, Key])[] = [
 export default function Help({ onClose }: { onClose: () => void }) {
   const t = useT();
   return (
-    <Modal opened onClose={onClose} title={t("help")} size={560} shadow="none" transitionProps={{ duration: 0 }} closeButtonProps={{ "aria-label": t("close") }}>
+    <Dialog onClose={onClose} title={t("help")} size={560}>
       <table className="keys" data-testid="help">
         <tbody>
           {KEYS.map(([k, word]) => (
@@ -54,6 +54,6 @@ export default function Help({ onClose }: { onClose: () => void }) {
           ))}
         </tbody>
       </table>
-    </Modal>
+    </Dialog>
   );
 }

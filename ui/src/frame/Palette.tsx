@@ -1,5 +1,4 @@
 /** Ctrl-K: pages, hosts and metrics in one list. Loaded when first opened. */
-import { Modal } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
@@ -8,6 +7,7 @@ import { STORELESS, api } from "../api/client";
 import { type Key, useT } from "../i18n";
 import { matchesFilter, natural } from "../lib/labels";
 import { exploreLink } from "../lib/urlstate";
+import { Dialog } from "../parts/Dialog";
 import { Icon } from "../parts/icons";
 import { useLinkTo } from "../view";
 import { PAGES, isAt } from "./pages";
@@ -71,7 +71,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
     e.preventDefault();
   };
   return (
-    <Modal opened onClose={onClose} withCloseButton={false} size={640} padding={0} yOffset="10vh" shadow="none" transitionProps={{ duration: 0 }} aria-label={t("search")}>
+    <Dialog onClose={onClose} withCloseButton={false} size={640} padding={0} yOffset="10vh" aria-label={t("search")}>
       <div className="palette" data-testid="palette">
         <div className="palette-head">
           <Icon name="search" />
@@ -88,6 +88,6 @@ export default function Palette({ onClose }: { onClose: () => void }) {
           {found.length === 0 ? <p className="faint palette-none">{t("nothingFound", { text })}</p> : null}
         </div>
       </div>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,5 +1,4 @@
 /** Cardinality: where the series come from, what it costs, and what to do about it. */
-import { Modal } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
@@ -8,6 +7,7 @@ import type { NameValue } from "../api/types";
 import { useT } from "../i18n";
 import { escapeRegex, quote } from "../lib/labels";
 import { exploreLink } from "../lib/urlstate";
+import { Dialog } from "../parts/Dialog";
 import { Code, ErrorBox, Instant, Num, Waiting } from "../parts/parts";
 import { toast } from "../state";
 import { useView } from "../view";
@@ -145,7 +145,7 @@ function DeleteSeries({ selector, onClose }: { selector: string; onClose: () => 
     }
   };
   return (
-    <Modal opened onClose={onClose} title={t("deleteSeries")} size={560} shadow="none" transitionProps={{ duration: 0 }} closeButtonProps={{ "aria-label": t("close") }}>
+    <Dialog onClose={onClose} title={t("deleteSeries")} size={560}>
       <form className="form" onSubmit={(e) => { e.preventDefault(); if (typed.trim() === selector) void go(); }} data-testid="delete-form">
         <p><code className="wrap">{selector}</code></p>
         <p>{n === undefined ? <span className="faint">{t("loading")}</span> : t("deleteWill", { n })}</p>
@@ -157,6 +157,6 @@ function DeleteSeries({ selector, onClose }: { selector: string; onClose: () => 
           <button type="submit" className="btn danger" disabled={busy || typed.trim() !== selector} data-testid="delete-go">{t("deleteForever")}</button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

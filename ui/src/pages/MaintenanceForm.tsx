@@ -1,5 +1,4 @@
 /** A maintenance window made or changed: its next runs and what it would hide are shown as it is typed. */
-import { Modal } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useMemo, useState } from "react";
 import { ApiError, api } from "../api/client";
@@ -8,6 +7,7 @@ import { useT } from "../i18n";
 import { matcherText, matchesEverything, parseMatchers } from "../lib/alerts";
 import { type Repeat, WEEKDAYS, type Weekday, choiceOf, monthdayOf, nextHour, nthKey, ruleOf, weekdayOf } from "../lib/recurrence";
 import { type Zone, formatInstant, parseDuration } from "../lib/time";
+import { Dialog } from "../parts/Dialog";
 import { ErrorBox, LabelList } from "../parts/parts";
 import { change, settings, toast, useStore } from "../state";
 
@@ -96,7 +96,7 @@ export function MaintenanceForm({ initial, onClose }: { initial: MaintenanceWind
     }
   };
   return (
-    <Modal opened onClose={onClose} title={t(initial === undefined ? "newWindow" : "changeWindow")} size={720} shadow="none" transitionProps={{ duration: 0 }} closeButtonProps={{ "aria-label": t("close") }}>
+    <Dialog onClose={onClose} title={t(initial === undefined ? "newWindow" : "changeWindow")} size={720}>
       <form className="form" onSubmit={(e) => void submit(e)} data-testid="window-form">
         <label>
           <span>{t("windowName")}</span>
@@ -152,7 +152,7 @@ export function MaintenanceForm({ initial, onClose }: { initial: MaintenanceWind
           <button type="submit" className="btn primary" disabled={!ready || busy} data-testid="window-submit">{t(initial === undefined ? "windowDo" : "windowSave")}</button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -1,5 +1,4 @@
 /** Who has an alert: the marks in its row, the dialog to take many at once, and how its value went. */
-import { Modal } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { ALONE, api } from "../api/client";
@@ -7,6 +6,7 @@ import { useT } from "../i18n";
 import { type AlertRow, comparison, matchersOf } from "../lib/alerts";
 import { isSubset } from "../lib/labels";
 import { formatInstant, parseDuration } from "../lib/time";
+import { Dialog } from "../parts/Dialog";
 import { Icon } from "../parts/icons";
 import { ErrorBox, LabelList } from "../parts/parts";
 import { Sparkline } from "../parts/Sparkline";
@@ -115,7 +115,7 @@ export function OnCallForm({ rows, deed: first, onClose, onDone }: { rows: reado
     }
   };
   return (
-    <Modal opened onClose={onClose} title={t("pickedAlerts", { n: rows.length })} size={560} shadow="none" transitionProps={{ duration: 0 }} closeButtonProps={{ "aria-label": t("close") }}>
+    <Dialog onClose={onClose} title={t("pickedAlerts", { n: rows.length })} size={560}>
       <form className="form" onSubmit={(e) => void submit(e)} data-testid="on-call-form">
         <span className="seg" role="group" aria-label={t("actions")}>
           {DEEDS.map((d) => (
@@ -157,7 +157,7 @@ export function OnCallForm({ rows, deed: first, onClose, onDone }: { rows: reado
           <button type="submit" className="btn primary" disabled={!ready || busy} data-testid="on-call-submit">{t(`deed_${deed}`)}</button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
 

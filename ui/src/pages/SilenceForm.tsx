@@ -1,11 +1,11 @@
 /** A new silence: what it hides is shown before it is made, and making it can be undone. */
-import { Modal } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useMemo, useState } from "react";
 import { api } from "../api/client";
 import { useT } from "../i18n";
 import { matcherText, matchesEverything, parseMatchers } from "../lib/alerts";
 import { formatInstant, parseDuration } from "../lib/time";
+import { Dialog } from "../parts/Dialog";
 import { ErrorBox, LabelList } from "../parts/parts";
 import { change, settings, toast, useStore } from "../state";
 
@@ -62,7 +62,7 @@ export function SilenceForm({ initial, onClose }: { initial: string; onClose: ()
   };
   const hit = preview.data ?? [];
   return (
-    <Modal opened onClose={onClose} title={t("newSilence")} size={640} shadow="none" transitionProps={{ duration: 0 }} closeButtonProps={{ "aria-label": t("close") }}>
+    <Dialog onClose={onClose} title={t("newSilence")} size={640}>
       <form className="form" onSubmit={(e) => void submit(e)} data-testid="silence-form">
         <label>
           <span>{t("matchers")}</span>
@@ -112,6 +112,6 @@ export function SilenceForm({ initial, onClose }: { initial: string; onClose: ()
           <button type="submit" className="btn primary" disabled={!ready || busy} data-testid="silence-submit">{t("silenceDo")}</button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
