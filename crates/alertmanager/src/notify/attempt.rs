@@ -237,9 +237,26 @@ pub(crate) fn secret_header(name: HeaderName, value: &str) -> Result<HeaderMap, 
     Ok(HeaderMap::from_iter([(name, value)]))
 }
 
+/// Floats as Go's encoder writes them: `1000` and `1e+21`, where serde's has `1000.0` and `1e21`.
+struct GoNumbers;
+
+impl serde_json::ser::Formatter for GoNumbers {
+    fn write_f64<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, value: f64) -> std::io::Result<()> {
+        match value.abs() {
+            0.0 => write!(writer, "{value}"),
+            size if size >= 1e21 => writer.write_all(format!("{value:e}").replace('e', "e+").as_bytes()),
+            size if size < 1e-6 => write!(writer, "{value:e}"),
+            _ => write!(writer, "{value}"),
+        }
+    }
+}
+
 /// JSON as Go's encoder writes it: no raw `<`, `>`, `&`, and a newline at the end.
 pub(crate) fn go_json(value: &impl Serialize) -> String {
-    let json = serde_json::to_string(value).expect("texts, numbers and maps of texts always serialise");
+    let mut bytes = Vec::new();
+    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, GoNumbers);
+    value.serialize(&mut writer).expect("texts, numbers and maps of texts always serialise");
+    let json = String::from_utf8(bytes).expect("JSON is text");
     let mut out = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         // These occur only inside of strings.
@@ -254,4 +271,17 @@ pub(crate) fn go_json(value: &impl Serialize) -> String {
     }
     out.push('\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_as_gos_encoder_writes_it() {
+        let check = |value: Value, expected: &str| assert_eq!(go_json(&value), format!("{expected}\n"));
+        check(serde_json::json!(["<&>\u{2028}", 5, 1.5]), r#"["\u003c\u0026\u003e\u2028",5,1.5]"#);
+        let floats = serde_json::json!([1000.0, -0.0, 1e20, 1e21, -2.5e30, 1e-6, 1.5e-7]);
+        check(floats, "[1000,-0,100000000000000000000,1e+21,-2.5e+30,0.000001,1.5e-7]");
+    }
 }
