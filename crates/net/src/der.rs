@@ -127,9 +127,7 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
     };
     let field = |idx: usize| rest[idx * 2..idx * 2 + 2].parse::<i64>().ok();
     let (month, day) = (field(0)?, field(1)?);
-    // Days of the civil calendar since 1970-01-01, the year beginning in March.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let days = stdx::calendar::days(year, month, day)?;
     Some(days * 86_400 + field(2)? * 3_600 + field(3)? * 60 + field(4)?)
 }
 

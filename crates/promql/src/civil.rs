@@ -1,4 +1,4 @@
-//! Unix seconds to calendar dates, in UTC. Method: Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+//! Unix seconds to calendar dates and times of day, in UTC.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -29,16 +29,7 @@ impl Civil {
         let seconds = i128::from(seconds) + wrapped;
         let days = seconds.div_euclid(SECONDS_PER_DAY.into()) as i64;
         let rest = seconds.rem_euclid(SECONDS_PER_DAY.into()) as i64;
-        // Days since 0000-03-01, in eras of 400 years.
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_from_march + 2) / 153;
-        let day = day_from_march - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (year, month, day) = stdx::calendar::date(days);
         let days_before: i64 = (1..month).map(|m| days_in_month(year, m)).sum();
         Self {
             year,

@@ -5,6 +5,7 @@
 //! and the one user of `std::fs`.
 
 pub mod bits;
+pub mod calendar;
 pub mod clock;
 pub mod dir;
 pub mod hex;

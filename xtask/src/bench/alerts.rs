@@ -225,19 +225,7 @@ fn quantile(values: &[f64], share: f64) -> f64 {
 /// Seconds from now, as RFC 3339 in UTC.
 fn at(secs: i64) -> String {
     let now = super::workloads::now_ms() / 1_000 + secs;
-    let (day, of_day) = (now.div_euclid(86_400), now.rem_euclid(86_400));
-    // Days to a date: Howard Hinnant's civil_from_days.
-    let z = day + 719_468;
-    let era = z.div_euclid(146_097);
-    let of_era = z.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let (d, m) =
-        (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = year_of_era + era * 400 + i64::from(m <= 2);
-    let (h, min, s) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{m:02}-{d:02}T{h:02}:{min:02}:{s:02}Z")
+    jiff::Timestamp::from_second(now).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// A request's alerts from the `first`, as Prometheus words them.
