@@ -32,7 +32,7 @@ pub enum MatcherError {
     #[error("{0}")]
     Classic(String),
     /// One matcher was wanted.
-    #[error("expected 1 matcher, found {0}")]
+    #[error("{}", if *.0 == 0 { "no matchers".to_owned() } else { format!("expected 1 matcher, found {}", .0) })]
     Count(usize),
     /// One matcher was wanted, without braces.
     #[error("unexpected open or close brace: {0}")]
@@ -154,7 +154,7 @@ mod tests {
         // The classic syntax takes the comma for a part of the value, as upstream has it.
         assert_eq!(parse_matcher("a=b,c=d").map(|one| text_of(&one)), Ok("a=\"b,c=d\"".to_owned()));
         let nothing = parse_matcher("").map_err(|err| err.to_string());
-        assert_eq!(nothing, Err("bad matcher format: : expected 1 matcher, found 0".to_owned()));
+        assert_eq!(nothing, Err("bad matcher format: : no matchers".to_owned()));
     }
 
     proptest! {

@@ -58,7 +58,7 @@ impl MatcherMode {
 
     /// Reads exactly one matcher without braces.
     pub(super) fn parse_one(self, text: &str) -> Result<Matcher, MatcherError> {
-        if text.starts_with('{') || text.ends_with('}') && self != Self::Classic {
+        if self != Self::Classic && (text.starts_with('{') || text.ends_with('}')) {
             return Err(MatcherError::Brace(text.to_owned()));
         }
         if text.len() > MATCHERS_BYTES_MAX {

@@ -4,6 +4,7 @@ use model::{MatchOp, Matcher};
 
 use super::{MatcherError, build};
 
+const NOTHING_MORE: &str = "expected end of input";
 const NO_OPERATOR: &str = "expected an operator such as '=', '!=', '=~' or '!~'";
 
 /// Characters that end an unquoted name or value.
@@ -32,8 +33,12 @@ struct Spanned {
 
 impl Spanned {
     fn refuse<T>(&self, what: &str) -> Result<T, MatcherError> {
-        let text = if self.token == Token::End { "end of input" } else { &self.text };
-        Err(MatcherError::Syntax { start: self.start, end: self.end, what: format!("{text}: {what}") })
+        let what = match self.token {
+            Token::End => format!("end of input: {what}"),
+            _ if what == NOTHING_MORE => format!("{}: {what}", self.text),
+            _ => format!("unexpected {}: {what}", self.text),
+        };
+        Err(MatcherError::Syntax { start: self.start, end: self.end, what })
     }
 }
 
@@ -176,7 +181,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, MatcherError> {
         (false, Token::Close) => token.refuse("expected opening brace"),
         (true, _) => {
             let rest = lexer.next()?;
-            if rest.token == Token::End { Ok(matchers) } else { rest.refuse("expected end of input") }
+            if rest.token == Token::End { Ok(matchers) } else { rest.refuse(NOTHING_MORE) }
         }
         (false, _) => Ok(matchers),
     }
