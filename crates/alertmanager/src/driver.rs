@@ -181,7 +181,9 @@ pub fn spawn(options: Options) -> Result<Handle, ConfigError> {
     let joined = options.cluster.map(|own| cluster::prepare(own, clock, registry, &core)).transpose()?;
     let cluster = joined.as_ref().map(|joined| Arc::clone(&joined.cluster));
     metrics.cluster_enabled.set(f64::from(u8::from(cluster.is_some())));
-    let teller = Teller { instance: options.instance, cluster: cluster.clone() };
+    let others = cluster.clone();
+    let position = Box::new(move || others.as_ref().map_or(0, |cluster| cluster.position()));
+    let teller = Teller { instance: options.instance, position };
     let events = EventRecorder::start(outputs, Arc::clone(&options.files), teller, registry);
     let mut inner = Inner { core, store };
     if let Some(joined) = &joined {

@@ -28,7 +28,6 @@ pub(crate) use config::{EventsConfig, RawEvents};
 pub use kafka::read_kafka_answer;
 pub(crate) use note::{GroupInfo, Note, Sent, What};
 
-use crate::cluster::Cluster;
 use crate::config::ConfigError;
 use kafka::Kafka;
 use webhook::Webhook;
@@ -137,11 +136,17 @@ impl EventMetrics {
 }
 
 /// Who we are, in events.
-#[derive(Debug)]
 pub(crate) struct Teller {
     /// The host's name.
     pub(crate) instance: String,
-    pub(crate) cluster: Option<Arc<Cluster>>,
+    /// How many managers speak before this one.
+    pub(crate) position: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
+impl std::fmt::Debug for Teller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Teller").field("instance", &self.instance).finish_non_exhaustive()
+    }
 }
 
 impl EventRecorder {
@@ -244,8 +249,7 @@ impl Outputs {
     }
 
     async fn write(&self, notes: &[Note], teller: &Teller) {
-        let position = teller.cluster.as_ref().map_or(0, |cluster| cluster.position());
-        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        let position = u32::try_from((teller.position)()).unwrap_or(u32::MAX);
         let lines: Vec<String> =
             notes.iter().map(|note| json::line(note, &teller.instance, position)).collect();
         // As upstream counts: what waits for its endpoint or broker is told.

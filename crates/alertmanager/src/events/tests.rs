@@ -133,7 +133,7 @@ fn outputs(section: &str) -> NewOutputs {
 #[tokio::test]
 async fn files_are_appended_to_and_may_be_rotated_away() {
     let (dir, registry) = (MemDir::new(), Registry::new());
-    let teller = Teller { instance: "h".to_owned(), cluster: None };
+    let teller = Teller { instance: "h".to_owned(), position: Box::new(|| 0) };
     let files: Arc<dyn Dir> = Arc::new(dir.clone());
     let recorder = EventRecorder::start(outputs("{file_outputs: [{path: e}]}"), files, teller, &registry);
     let stopped = || vec![Note { at_ms: T0, what: What::Stopped }];
@@ -228,7 +228,7 @@ fn events_have_alertmanagers_protobuf() {
 async fn a_reload_without_a_change_keeps_what_waits() {
     let section = "{kafka_outputs: [{brokers: ['127.0.0.1:1'], topic: t}]}";
     let (files, registry): (Arc<dyn Dir>, _) = (Arc::new(MemDir::new()), Registry::new());
-    let teller = Teller { instance: "h".to_owned(), cluster: None };
+    let teller = Teller { instance: "h".to_owned(), position: Box::new(|| 0) };
     let recorder = EventRecorder::start(outputs(section), files, teller, &registry);
     for n in 1..=2 {
         recorder.offer(vec![Note { at_ms: T0, what: What::Stopped }]);
