@@ -445,6 +445,13 @@ export const en = {
   filterFlags: "Filter flags",
   version: "Version",
   cluster: "Cluster",
+  clusterAlone: "This manager works alone.",
+  clusterReady: "Ready",
+  clusterSettling: "Settling",
+  clusterMembers: "{n} managers are there, this one included",
+  peerName: "Name",
+  peerAddress: "Address",
+  thisManager: "this one",
 
   keyDiscovery: "Go to service discovery",
   keyRules: "Go to the rules",

@@ -447,6 +447,13 @@ export const ja: Catalogue = {
   filterFlags: "フラグを絞り込む",
   version: "バージョン",
   cluster: "クラスター",
+  clusterAlone: "このマネージャーは単独で動いています。",
+  clusterReady: "準備完了",
+  clusterSettling: "準備中",
+  clusterMembers: "このマネージャーを含めて {n} 台います",
+  peerName: "名前",
+  peerAddress: "アドレス",
+  thisManager: "このマネージャー",
 
   keyDiscovery: "サービスディスカバリーへ",
   keyRules: "ルールへ",

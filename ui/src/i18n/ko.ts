@@ -447,6 +447,13 @@ export const ko: Catalogue = {
   filterFlags: "플래그 거르기",
   version: "버전",
   cluster: "클러스터",
+  clusterAlone: "이 관리자는 혼자 일합니다.",
+  clusterReady: "준비됨",
+  clusterSettling: "준비 중",
+  clusterMembers: "이 관리자를 포함해 {n}대가 있습니다",
+  peerName: "이름",
+  peerAddress: "주소",
+  thisManager: "이 관리자",
 
   keyDiscovery: "서비스 검색으로 이동",
   keyRules: "규칙으로 이동",

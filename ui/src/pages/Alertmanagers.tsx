@@ -4,12 +4,13 @@ import { api } from "../api/client";
 import { useT } from "../i18n";
 import { Ago, CopyButton, ErrorBox, Waiting } from "../parts/parts";
 import { useView } from "../view";
+import { Cluster } from "./Cluster";
 
 export default function Alertmanagers() {
   const t = useT();
   const { every } = useView();
   const list = useQuery({ queryKey: ["alertmanagers"], queryFn: ({ signal }) => api.alertmanagers(signal), refetchInterval: every });
-  const am = useQuery({ queryKey: ["am-status"], queryFn: ({ signal }) => api.amStatus(signal), retry: 0 });
+  const am = useQuery({ queryKey: ["am-status"], queryFn: ({ signal }) => api.amStatus(signal), refetchInterval: every, retry: 0 });
   const data = list.data?.data;
   return (
     <div className="page" data-testid="page-alertmanagers">
@@ -33,8 +34,9 @@ export default function Alertmanagers() {
             <table className="tbl kv"><tbody>
               <tr><th scope="row">{t("version")}</th><td>{am.data.versionInfo.version ?? "–"}</td></tr>
               <tr><th scope="row">{t("since")}</th><td><Ago at={Date.parse(am.data.uptime)} /></td></tr>
-              <tr><th scope="row">{t("cluster")}</th><td>{am.data.cluster.status}</td></tr>
             </tbody></table>
+            <h3>{t("cluster")}</h3>
+            <Cluster of={am.data.cluster} />
             {am.data.config.original.trim() === "" ? null : (
               <>
                 <h3>{t("configuration")}</h3>

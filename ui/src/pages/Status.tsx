@@ -2,11 +2,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect } from "react";
 import { Link, Redirect } from "wouter";
-import { STORELESS, api } from "../api/client";
+import { ALONE, STORELESS, api } from "../api/client";
 import { type Key, useT } from "../i18n";
 import { exploreLink } from "../lib/urlstate";
 import { ErrorBox, Instant, Jump, Num, Waiting } from "../parts/parts";
 import { useLinkTo, useView } from "../view";
+import { Cluster } from "./Cluster";
 import Queries from "./Queries";
 
 /** Where parts of this page went that links from before name. */
@@ -19,6 +20,7 @@ export default function Status() {
   const build = useQuery({ queryKey: ["buildinfo"], queryFn: ({ signal }) => api.buildinfo(signal) });
   const runtime = useQuery({ queryKey: ["runtimeinfo"], queryFn: ({ signal }) => api.runtimeinfo(signal), refetchInterval: every });
   const tsdb = useQuery({ queryKey: ["tsdb", 10], queryFn: ({ signal }) => api.tsdb(10, signal), refetchInterval: every, enabled: !STORELESS });
+  const am = useQuery({ queryKey: ["am-status"], queryFn: ({ signal }) => api.amStatus(signal), refetchInterval: every, retry: 0, enabled: ALONE });
   const settled = [build, runtime, ...(STORELESS ? [] : [tsdb])].every((q) => q.isFetched);
   useEffect(() => {
     const id = location.hash.slice(1);
@@ -31,7 +33,7 @@ export default function Status() {
     <div className="page" data-testid="page-status">
       <h1 className="offscreen">{t("navStatus")}</h1>
       <nav className="jump toolbar" aria-label={t("sections")}>
-        {(STORELESS ? (["server", "runtime"] as const) : (["queries", "server", "runtime", "storage"] as const)).map((k) => <Jump key={k} id={k}>{t(k)}</Jump>)}
+        {(ALONE ? (["server", "runtime", "cluster"] as const) : STORELESS ? (["server", "runtime"] as const) : (["queries", "server", "runtime", "storage"] as const)).map((k) => <Jump key={k} id={k}>{t(k)}</Jump>)}
       </nav>
       {STORELESS ? null : <Queries />}
       <div className="columns">
@@ -41,6 +43,7 @@ export default function Status() {
         <Part id="runtime" word="runtime" q={runtime}>
           <KeyValues of={withoutGo(runtime.data?.data ?? {})} />
         </Part>
+        {ALONE ? <Part id="cluster" word="cluster" q={am}>{am.data === undefined ? null : <Cluster of={am.data.cluster} />}</Part> : null}
         {STORELESS ? null : <Part id="storage" word="storage" q={tsdb}>
           {head ? (
             <>
