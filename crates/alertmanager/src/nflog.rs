@@ -121,11 +121,12 @@ pub(crate) struct Current<'a> {
     pub(crate) sends_resolved: bool,
     /// Whether the end of one of `resolved` is owed.
     pub(crate) is_owed: bool,
-    pub(crate) repeat_interval_ms: i64,
+    /// What was said before is said again.
+    pub(crate) repeated_before_ms: i64,
 }
 
 /// Whether to notify, and why.
-pub(crate) fn due(last: Option<&Entry>, current: &Current<'_>, now_ms: i64) -> Option<Reason> {
+pub(crate) fn due(last: Option<&Entry>, current: &Current<'_>) -> Option<Reason> {
     let Some(last) = last else {
         let owed = current.is_owed.then_some(Reason::AllResolved);
         return if current.firing.is_empty() { owed } else { Some(Reason::First) };
@@ -140,7 +141,7 @@ pub(crate) fn due(last: Option<&Entry>, current: &Current<'_>, now_ms: i64) -> O
     if current.is_owed || current.sends_resolved && !is_told {
         return Some(Reason::SomeResolved);
     }
-    (last.sent_at_ms < now_ms.saturating_sub(current.repeat_interval_ms)).then_some(Reason::Repeat)
+    (last.sent_at_ms < current.repeated_before_ms).then_some(Reason::Repeat)
 }
 
 /// As [`due`], alert by alert: what is new, what was issued `reissue_ms` ago and is still detected, what ended. Returns why, and
@@ -265,9 +266,9 @@ mod tests {
             resolved: &resolved,
             sends_resolved,
             is_owed: false,
-            repeat_interval_ms: 100,
+            repeated_before_ms: 900,
         };
-        assert_eq!(due(last.as_ref(), &current, 1_000), expected, "{last:?} {now:?}");
+        assert_eq!(due(last.as_ref(), &current), expected, "{last:?} {now:?}");
     }
 
     #[test]
@@ -291,7 +292,7 @@ mod tests {
                 resolved: &resolved,
                 sends_resolved: true,
                 is_owed: false,
-                repeat_interval_ms: 0,
+                repeated_before_ms: i64::MAX,
             };
             let is_ended = |id: Fingerprint| last.is_some_and(|last| last.firing.contains(&id));
             // The third waits for its success: it is not detected.

@@ -83,10 +83,11 @@ impl Core {
         self.settle_flaps(id, now_ms);
         let all = self.to_be_told(self.groups.get(id)?, route, now_ms);
         let mut loud = self.sift(all.clone(), route, now_ms).0;
-        if let Some(parked) = &self.groups.get(id)?.parked {
+        let parked = self.groups.get(id)?.parked.as_ref();
+        if let Some(parked) = parked {
             loud.retain(|alert| parked.tells(alert));
         }
-        let heard = Heard { all, loud };
+        let heard = Heard { at_ms: parked.map_or(now_ms, |parked| parked.since_ms), all, loud };
         let due = lines.iter().filter(|line| self.due_on(line, &heard, route, now_ms).is_some());
         let due: Vec<NotifyKey> = due.map(|line| line.key.clone()).collect();
         due.iter().filter_map(|key| self.held_until_ms(key, now_ms)).max()

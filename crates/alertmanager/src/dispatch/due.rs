@@ -75,7 +75,7 @@ impl Core {
             resolved: &resolved,
             sends_resolved: integration.sends_resolved,
             is_owed: integration.sends_resolved && resolved.iter().any(|id| self.is_owed(key, *id)),
-            repeat_interval_ms: route.repeat_interval_ms,
+            repeated_before_ms: heard.at_ms.saturating_sub(route.repeat_interval_ms),
         };
         let (reason, said) = self.decide((key, route), &alerts, last, &current, &hands, now_ms)?;
         // A first notification begins anew: what was noted belongs to the message before.
@@ -114,7 +114,7 @@ impl Core {
                     ids.filter(|id| !hands.held.contains(id)).collect()
                 };
                 let said = (!hands.held.is_empty()).then(all_but_held);
-                let reason = nflog::due(last, current, now_ms);
+                let reason = nflog::due(last, current);
                 let again = (!hands.again.is_empty()).then_some(Reason::Reopened);
                 reason.filter(|reason| *reason != Reason::Repeat).or(again).or(reason).map(|why| (why, said))
             }

@@ -57,6 +57,10 @@ pub(crate) struct Group {
     pub(crate) tried_ms: Option<i64>,
 }
 
+/// By how much a look may be late, in milliseconds, and still count as on time. Chosen: a busy machine; less than any interval
+/// that somebody sets.
+const LATE_MS_MAX: i64 = 500;
+
 impl Group {
     /// An empty group whose first flush is at `next_flush_ms`.
     pub(crate) fn new(next_flush_ms: i64) -> Self {
@@ -105,6 +109,13 @@ impl Group {
         let parked = self.parked.take()?;
         self.due_ms = Some(self.next_flush_ms.max(parked.since_ms)).filter(|due_ms| *due_ms < now_ms);
         Some(parked)
+    }
+
+    /// For when a look that begins now was planned, where that was not long ago: its interval is counted from then, or looks
+    /// would come later by some milliseconds each.
+    pub(crate) fn due_at(&self, now_ms: i64) -> i64 {
+        let late_ms = now_ms.saturating_sub(self.next_flush_ms);
+        if (0..=LATE_MS_MAX).contains(&late_ms) { self.next_flush_ms } else { now_ms }
     }
 
     /// Its time has come, and it is over when all had their turn, `wait_ms` later; the next one is an interval later.

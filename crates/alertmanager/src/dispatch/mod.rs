@@ -138,6 +138,8 @@ pub(crate) struct Core {
 /// The alerts of a group at a flush: all of them, and those that nothing keeps back.
 #[derive(Debug)]
 struct Heard {
+    /// When it was due: what is to be repeated is counted to then, however many milliseconds later somebody looks.
+    at_ms: i64,
     all: Vec<Snapshot>,
     loud: Vec<Snapshot>,
 }
@@ -452,19 +454,20 @@ impl Core {
         let muted_by = self.muting_intervals(&route, now_ms);
         let Some(group) = self.groups.get_mut(id) else { return };
         group.muted_by = muted_by;
+        let at_ms = group.due_at(now_ms);
         let parked = group.unpark(now_ms);
-        let alerts = match &parked {
+        let (at_ms, alerts) = match &parked {
             Some(parked) => {
                 // What is stable since is told by the next look, not as what it was.
                 self.settle_flaps(id, now_ms);
-                parked.alerts.clone()
+                (parked.since_ms, parked.alerts.clone())
             }
-            None => self.begin_flush(id, &route, now_ms, now_ms),
+            None => (at_ms, self.begin_flush(id, &route, at_ms, now_ms)),
         };
         let resolved = alerts.iter().filter(|alert| !alert.is_firing);
         let resolved = resolved.map(|alert| (alert.fingerprint, alert.alert.updated_at_ms)).collect();
         let mut flush = group::Flush { n_pending: 0, has_failed: false, resolved };
-        let mut heard = self.hear(alerts, &route, now_ms);
+        let mut heard = Heard { at_ms, ..self.hear(alerts, &route, now_ms) };
         if let Some(parked) = &parked {
             heard.loud.retain(|alert| parked.tells(alert));
         }
@@ -508,7 +511,7 @@ impl Core {
 
     /// Parts what nothing keeps back from all alerts of a group.
     fn hear(&self, all: Vec<Snapshot>, route: &Route, now_ms: i64) -> Heard {
-        Heard { loud: self.audible(all.clone(), route, now_ms), all }
+        Heard { at_ms: now_ms, loud: self.audible(all.clone(), route, now_ms), all }
     }
 
     /// Leaves out what is kept back, and counts it by what keeps it.

@@ -67,7 +67,8 @@ impl Core {
             last.is_some_and(|last| last.firing.contains(&snapshot.fingerprint))
                 || self.is_owed(&line.key, snapshot.fingerprint)
         };
-        Heard { loud: heard.loud.iter().filter(is_told).cloned().collect(), all: heard.all.clone() }
+        let loud = heard.loud.iter().filter(is_told).cloned().collect();
+        Heard { at_ms: heard.at_ms, loud, all: heard.all.clone() }
     }
 
     /// What the integrations of the route's own receiver were told.
@@ -171,7 +172,8 @@ impl Core {
             let of_line =
                 |alert: &&Snapshot| due.contains(&alert.fingerprint) || told.contains(&alert.fingerprint);
             let loud: Vec<Snapshot> = heard.iter().filter(of_line).cloned().collect();
-            let held_ms = self.tell_step(id, &route, line, &Heard { all: loud.clone(), loud }, now_ms);
+            let held_ms =
+                self.tell_step(id, &route, line, &Heard { at_ms: now_ms, all: loud.clone(), loud }, now_ms);
             next_ms = next_ms.min(held_ms.unwrap_or(i64::MAX));
         }
         next_ms

@@ -264,6 +264,24 @@ fn reports_of_one_episode_are_one_alert() {
     }
 }
 
+/// As in Alertmanager, whose log has the time of the answer and whose looks that of their timer: a message is never said again
+/// at the very multiple, also where a look is some milliseconds late and the first one was not.
+#[test]
+fn a_repeat_comes_at_the_look_behind_its_interval() {
+    let text = config("", "")
+        .replace("group_interval: 1s, repeat_interval: 1ms", "group_interval: 2s, repeat_interval: 4s");
+    let mut sim = Sim::new(&text);
+    sim.put(1_000, "a", 1_000, 0, "");
+    sim.run_to(2_001);
+    for look_ms in [4_000, 6_000] {
+        sim.now_ms = T0 + look_ms + 3;
+        sim.step();
+    }
+    sim.run_to(8_001);
+    let at: Vec<i64> = sim.batches.iter().map(|batch| batch.0).collect();
+    assert_eq!(at, [2_000, 8_000]);
+}
+
 #[test]
 fn firing_alerts_are_repeated() {
     let mut sim = Sim::new(&config("", ""));
