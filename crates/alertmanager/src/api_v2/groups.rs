@@ -1,6 +1,7 @@
 //! `/api/v2/alerts/groups`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::Labels;
 use serde::Serialize;
@@ -9,8 +10,10 @@ use super::alerts::{Filter, Own, Shown};
 use super::json;
 use super::params::Params;
 use super::{Named, Reply};
-use crate::alert::Fingerprint;
+use crate::alert::{Alert, Fingerprint};
+use crate::dispatch::GroupView;
 use crate::handle::Handle;
+use crate::notification::{Notification, Snapshot};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,11 +64,35 @@ pub(super) fn get(handle: &Handle, query: &str) -> Reply {
         if !alerts.is_empty() {
             groups.push(GettableGroup {
                 alerts,
+                route_labels: route_labels(handle, &view, asked_ms),
                 labels: view.labels,
                 receiver: Named { name: view.receiver },
-                route_labels: view.route_labels,
             });
         }
     }
     Reply::json(&groups)
+}
+
+/// With templates filled in over all alerts of the group.
+fn route_labels(handle: &Handle, view: &GroupView, now_ms: i64) -> BTreeMap<String, String> {
+    if !view.route_labels.values().any(|text| text.contains("{{")) {
+        return view.route_labels.clone();
+    }
+    let snapshot = |(fingerprint, alert): (Fingerprint, Arc<Alert>)| {
+        let is_firing = !alert.is_resolved_at(now_ms);
+        Snapshot { fingerprint, alert, is_firing, is_flapping: false }
+    };
+    let notifier = Arc::clone(&handle.shared.notifier.read());
+    notifier.route_labels(&Notification {
+        receiver: view.receiver.clone(),
+        group_key: String::new(),
+        group_labels: view.labels.clone(),
+        route_labels: view.route_labels.clone(),
+        // As in Alertmanager: nobody is told now.
+        reason: "unknown",
+        alerts: view.sorted_alerts(|_| true).into_iter().map(snapshot).collect(),
+        others_fire: false,
+        data: BTreeMap::new(),
+        now_ms,
+    })
 }

@@ -9,11 +9,11 @@ use stdx::{MemDir, TestClock};
 
 use crate::{BuildInfo, Config, Handle, Options, Reply, spawn};
 
-const CONFIG: &str = "
-route: {receiver: default, group_by: [alertname], routes: [{matchers: [team=b], receiver: b, hinomi: {escalate: [{after: 15m, receiver: default}]}}]}
+const CONFIG: &str = r#"
+route: {receiver: default, group_by: [alertname], routes: [{matchers: [team=b], receiver: b, labels: {to: bob, say: '{{ routeLabels "to" }}: {{ .CommonLabels.alertname }}', bad: '{{ routeLabels "bad" }}'}, hinomi: {escalate: [{after: 15m, receiver: default}]}}]}
 receivers: [{name: default}, {name: b, labels: {owner: bob}}]
 inhibit_rules: [{source_matchers: [alertname=Grave], target_matchers: [alertname=Small], equal: [host]}]
-";
+"#;
 
 struct Api {
     handle: Handle,
@@ -173,6 +173,12 @@ async fn groups_are_listed_with_their_alerts() {
         .collect();
     assert_eq!(shown, [(json!("A"), json!("b"), Some(1)), (json!("B"), json!("default"), Some(2))]);
     assert_eq!(groups[1]["alerts"][0]["labels"]["instance"], "1");
+    assert_eq!(
+        groups[0]["routeLabels"],
+        json!({"to": "bob", "say": "bob: A"}),
+        "without what waits for itself"
+    );
+    assert_eq!(groups[1]["routeLabels"], json!({}));
     assert_eq!(json_of(&api.handle.get_alert_groups("receiver=b")).as_array().map(Vec::len), Some(1));
     api.handle.shutdown().await;
 }

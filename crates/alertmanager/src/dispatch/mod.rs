@@ -35,7 +35,7 @@ pub(crate) use oncall::{Word, WordError};
 pub(crate) use pledge::Doubts;
 pub(crate) use steps::StepView;
 pub(crate) use turn::Turn;
-pub(crate) use view::AlertStatus;
+pub(crate) use view::{AlertStatus, GroupView};
 pub(crate) use watched::{WatchState, WatchedView};
 pub(crate) use windows::{RUNS_SHOWN, WindowView};
 

@@ -52,6 +52,15 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
+    /// The route's own labels as a message would have them; one that cannot be filled in is left out, as in Alertmanager.
+    pub(crate) fn route_labels(&self, notification: &Notification) -> Kv {
+        let mut data = Data::new(notification, &self.external_url, 0);
+        if let Err(err) = self.templates.fill_route_labels(&mut data, notification.now_ms) {
+            tracing::debug!(receiver = %notification.receiver, error = %err, "a route's label cannot be filled in");
+        }
+        data.route_labels
+    }
+
     /// Reads templates and TLS files.
     ///
     /// # Errors
