@@ -151,8 +151,22 @@ pub(crate) fn duration(ms: i64) -> String {
     }
 }
 
+/// The same in whole seconds from a minute on, for what nobody knows more exactly.
+pub(crate) fn roughly(ms: i64) -> String {
+    if ms.abs() < 60_000 { duration(ms) } else { duration((ms + 500) / 1_000 * 1_000) }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_took_minutes_took_whole_seconds() {
+        for (ms, expected) in
+            [(1_129, "1.129s"), (752_129, "12m32s"), (752_500, "12m33s"), (59_999, "59.999s")]
+        {
+            assert_eq!(roughly(ms), expected);
+        }
+    }
+
     use super::*;
 
     #[test]

@@ -91,8 +91,8 @@ impl Keys {
     }
 }
 
-fn checked_responder(raw: &Responder) -> Result<Responder, Fault> {
-    let mut responder = raw.clone();
+/// Sent as it is written; only what it may be goes by small letters, as in Alertmanager.
+fn checked_responder(responder: &Responder) -> Result<Responder, Fault> {
     if responder.id.is_empty() && responder.username.is_empty() && responder.name.is_empty() {
         return Err(Fault::new(
             "opsGenieConfig responder has to have at least one of id, username or name specified",
@@ -104,16 +104,15 @@ fn checked_responder(raw: &Responder) -> Result<Responder, Fault> {
             return Err(Fault::new(what));
         }
     } else {
-        responder.kind = responder.kind.to_lowercase();
-        if !RESPONDER_TYPES.contains(&responder.kind.as_str()) {
+        let kind = responder.kind.to_lowercase();
+        if !RESPONDER_TYPES.contains(&kind.as_str()) {
             return Err(Fault::new(format!(
-                "opsGenieConfig responder type {:?} does not match valid options ^({})$",
-                responder.kind,
+                "opsGenieConfig responder type {kind:?} does not match valid options ^({})$",
                 RESPONDER_TYPES.join("|")
             )));
         }
     }
-    Ok(responder)
+    Ok(responder.clone())
 }
 
 /// Keys in upstream's order.

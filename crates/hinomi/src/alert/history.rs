@@ -10,7 +10,7 @@ use crate::admin::block_on;
 use crate::manager_api::Manager;
 use crate::query::csv_line;
 use crate::say;
-use crate::terminal::{Align, Table, duration, red, time, yellow};
+use crate::terminal::{Align, Table, duration, red, roughly, time, yellow};
 
 /// Most events of one question. From the API.
 const PAGE_MAX: usize = 5_000;
@@ -232,7 +232,7 @@ fn detail(event: &Value) -> String {
         "host_away" | "host_back" => by(),
         "resolved" | "expired" => {
             let ms = |key: &str| api::parse_time(text(key)).unwrap_or_default();
-            let lasted = duration((ms("endsAt") - ms("startsAt")).max(0));
+            let lasted = roughly((ms("endsAt") - ms("startsAt")).max(0));
             match event["peak"].as_f64() {
                 Some(peak) => format!("after {lasted}, peak {peak}"),
                 None => format!("after {lasted}"),

@@ -14,7 +14,7 @@ use crate::admin::{Admin, block_on};
 use crate::http::{self, Access};
 use crate::query::csv_line;
 use crate::say;
-use crate::terminal::{Align, Table, bold, duration, time, yellow};
+use crate::terminal::{Align, Table, bold, roughly, time, yellow};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ fn labels(labels: &Value) -> String {
 /// «14 firings in the last 7d, 3m median».
 fn headline(rule: &Value, since: &str) -> String {
     let name = rule["name"].as_str().unwrap_or_default();
-    let seconds = |key: &str| duration((rule[key].as_f64().unwrap_or(0.0) * 1e3) as i64);
+    let seconds = |key: &str| roughly((rule[key].as_f64().unwrap_or(0.0) * 1e3) as i64);
     match rule["count"].as_u64().unwrap_or(0) {
         0 => format!("{name}: no firing in the last {since}"),
         n => format!(
@@ -177,7 +177,7 @@ fn print(rule: &Value, since: &str) {
     for firing in firings(rule) {
         let at = |key: &str| firing[key].as_str().and_then(|at| api::parse_time(at).ok());
         let start_ms = at("start").unwrap_or_default();
-        let lasted = at("end").map_or("still".to_owned(), |end_ms| duration(end_ms - start_ms));
+        let lasted = at("end").map_or("still".to_owned(), |end_ms| roughly(end_ms - start_ms));
         let peak = firing["peak"].as_str().unwrap_or_default().to_owned();
         table.row([time(start_ms), lasted, peak, labels(&firing["labels"])]);
     }
