@@ -3,13 +3,16 @@
 //! In from the executor, both the template's own text (trusted: it moves the state) and values (escaped: they cannot
 //! move it). The place is found while writing, by a small state machine over the HTML written so far, where Go's
 //! html/template finds it beforehand; so a template whose branches end in different places works here.
-//! Conservative: where Go would guess (template literals, regular expressions, CSS strings), this refuses.
+//! Conservative: where Go would guess (regular expressions, CSS strings), this refuses.
 
 use std::fmt::Write as _;
 
 use crate::print::{items, push_text, to_text};
-use crate::value::{Items, Value};
+use crate::time::format_time;
+use crate::value::{Items, Object, Value};
 
+/// Go's layout of times in JSON.
+const RFC_3339_NANO: &str = "2006-01-02T15:04:05.999999999Z07:00";
 /// Stands where a value would have been dangerous. Go's word, so that people find what it means.
 const UNSAFE: &str = "ZgotmplZ";
 
@@ -66,7 +69,9 @@ enum Js {
     Single,
     LineComment,
     BlockComment,
-    /// After a slash that may begin a regular expression, or inside a template literal: values are refused.
+    /// Inside a template literal, but not in its `${…}`, which is code.
+    Template,
+    /// After a slash that may begin a regular expression: values are refused.
     Unsure,
 }
 
@@ -80,6 +85,8 @@ pub(crate) struct Html {
     delim: Delim,
     url: UrlPart,
     js: Js,
+    /// How many braces are open in each `${…}` that encloses the code.
+    js_braces: Vec<usize>,
     /// Inside a CSS string or comment, or a parenthesis.
     css_unsure: Option<char>,
     /// The last bytes of text, for what spans several: `--`, `</script`.
@@ -130,6 +137,7 @@ impl Html {
             delim: Delim::Double,
             url: UrlPart::Start,
             js: Js::Code,
+            js_braces: Vec::new(),
             css_unsure: None,
             tail: String::new(),
         }
@@ -242,6 +250,7 @@ impl Html {
         self.content = content_of(&self.attr);
         self.url = UrlPart::Start;
         self.js = Js::Code;
+        self.js_braces.clear();
         self.css_unsure = None;
     }
 
@@ -257,6 +266,7 @@ impl Html {
         };
         self.state = State::Raw;
         self.js = Js::Code;
+        self.js_braces.clear();
         self.css_unsure = None;
         self.tail.clear();
     }
@@ -318,7 +328,22 @@ impl Html {
         self.js = match (self.js, c) {
             (Js::Code, '"') => Js::Double,
             (Js::Code, '\'') => Js::Single,
-            (Js::Code, '`') => Js::Unsure,
+            (Js::Code, '`') => Js::Template,
+            (Js::Template, '`') if !escaped => Js::Code,
+            (Js::Template, '{') if self.tail.ends_with("${") && !self.tail.ends_with("\\${") => {
+                self.js_braces.push(0);
+                Js::Code
+            }
+            (Js::Code, '}') if self.js_braces.last() == Some(&0) => {
+                self.js_braces.pop();
+                Js::Template
+            }
+            (Js::Code, '{' | '}') => {
+                if let Some(n_open) = self.js_braces.last_mut() {
+                    *n_open = if c == '{' { *n_open + 1 } else { *n_open - 1 };
+                }
+                Js::Code
+            }
             (Js::Code, '/') if self.tail.ends_with("//") => Js::LineComment,
             (Js::Code, '*') if self.tail.ends_with("/*") => Js::BlockComment,
             (Js::Code, c) if !matches!(c, '/' | '*') && self.tail_before(c).ends_with('/') => Js::Unsure,
@@ -354,10 +379,18 @@ impl Html {
                 out.push_str("&lt;");
                 self.write(value, out)
             }
+            State::TagName if !self.tag.starts_with(['!', '/', '?']) => {
+                self.attr.clear();
+                self.write_attr_name(value, out);
+                Ok(())
+            }
             State::TagName | State::Markup => {
                 Err("html mode: a value cannot stand in a tag's name".to_owned())
             }
-            State::Tag | State::AfterName | State::AttrName => self.write_attr_name(value, out),
+            State::Tag | State::AfterName | State::AttrName => {
+                self.write_attr_name(value, out);
+                Ok(())
+            }
             State::BeforeValue => {
                 self.begin_value(Delim::Unquoted);
                 self.write_content(value, out)
@@ -367,19 +400,16 @@ impl Html {
         }
     }
 
-    fn write_attr_name(&mut self, value: &Value, out: &mut String) -> Result<(), String> {
-        let text = plain(value);
-        let name = if self.state == State::AttrName { format!("{}{text}", self.attr) } else { text.clone() };
-        let is_word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !is_word || content_of(&name) != Content::Plain {
-            return Err(format!("html mode: {text:?} cannot stand as an attribute's name"));
-        }
-        out.push_str(&text);
-        if !text.is_empty() {
-            self.attr = name;
-            self.state = State::AttrName;
-        }
-        Ok(())
+    fn write_attr_name(&mut self, value: &Value, out: &mut String) {
+        let text = plain(value).to_lowercase();
+        let before = if self.state == State::AttrName { self.attr.as_str() } else { "" };
+        let is_word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let is_plain = |name: &str| content_of(name) == Content::Plain;
+        let is_safe = is_word && is_plain(&text) && is_plain(&format!("{before}{text}"));
+        let text = if is_safe { text.as_str() } else { UNSAFE };
+        self.attr = format!("{before}{text}");
+        self.state = State::AttrName;
+        out.push_str(text);
     }
 
     /// Into an attribute's value.
@@ -438,9 +468,8 @@ impl Html {
             );
         }
         let text = plain(value);
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b" #.%_-+!,".contains(&b) || b >= 0x80;
         let lower: String = text.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
-        let is_safe = text.bytes().all(allowed)
+        let is_safe = !text.contains(|c| "\0\"'()/;@[\\]`{}<>".contains(c))
             && !text.contains("--")
             && !lower.contains("expression")
             && !lower.contains("mozbinding");
@@ -455,17 +484,19 @@ impl Html {
             Js::Code => {
                 let mut json = String::new();
                 push_json(&mut json, value);
-                // Numbers keep their distance from names and other numbers.
-                Ok(if json.starts_with('"') { json } else { format!(" {json} ") })
+                // Numbers and words keep their distance from names and other numbers.
+                let is_word = |c: char| c.is_alphanumeric() || c == '$' || c == '_';
+                Ok(if json.starts_with(is_word) || json.ends_with(is_word) {
+                    format!(" {json} ")
+                } else {
+                    json
+                })
             }
-            Js::Double | Js::Single => {
-                let json = json_string(&plain(value));
-                Ok(json[1..json.len() - 1].replace('\'', "\\u0027").replace("\\\"", "\\u0022"))
-            }
+            Js::Double | Js::Single => Ok(js_escaped(&plain(value), false)),
+            Js::Template => Ok(js_escaped(&plain(value), true)),
             Js::LineComment | Js::BlockComment => Ok(String::new()),
             Js::Unsure => {
-                Err("html mode: a value cannot stand in a template literal or regular expression of a script"
-                    .to_owned())
+                Err("html mode: a value cannot stand in a regular expression of a script".to_owned())
             }
         }
     }
@@ -550,6 +581,30 @@ fn url_escaped(text: &str, normalises: bool) -> String {
     out
 }
 
+/// Text inside quotes of a script, or inside a template literal.
+fn js_escaped(text: &str, is_template: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '/' => out.push_str("\\/"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{c}' => out.push_str("\\f"),
+            '\0' | '\u{b}' | '"' | '\'' | '`' | '&' | '+' | '<' | '>' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            '$' | '{' | '}' if is_template => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// As Go's encoder writes it.
 fn json_string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -560,10 +615,9 @@ fn json_string(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            '<' | '>' | '&' | '\'' | '/' | '=' | '+' | '`' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c if c.is_control() => {
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }
             c => out.push(c),
@@ -573,42 +627,74 @@ fn json_string(text: &str) -> String {
     out
 }
 
+/// A finite number as Go's encoder writes it: with an exponent where it is very small or large.
+pub fn json_number(n: f64) -> String {
+    match n.abs() {
+        0.0 | 1e-6..1e21 => n.to_string(),
+        size if size < 1e-6 => format!("{n:e}"),
+        _ => format!("{n:e}").replace('e', "e+"),
+    }
+}
+
 fn push_json(out: &mut String, value: &Value) {
     if out.len() > crate::limits::OUTPUT_BYTES_MAX {
         return;
     }
     match value {
         Value::Nil => out.push_str("null"),
-        Value::Bool(_) | Value::Int(_) | Value::Duration(_) => {
-            let number = match value {
-                Value::Duration(ns) => Value::Int(*ns),
-                other => other.clone(),
-            };
-            push_text(out, &number);
-        }
-        Value::Float(number) if number.is_finite() => {
-            let _ = write!(out, "{number}");
-        }
+        Value::Bool(_) | Value::Int(_) => push_text(out, value),
+        Value::Float(number) if number.is_finite() => out.push_str(&json_number(*number)),
+        Value::Time(time) => out.push_str(&json_string(&format_time(time, RFC_3339_NANO))),
+        Value::Object(object) => push_object_json(out, object.as_ref()),
         other => match items(other) {
-            Some(Items::List(list)) => {
-                out.push('[');
-                for (idx, value) in list.iter().enumerate() {
-                    out.push_str(if idx > 0 { "," } else { "" });
-                    push_json(out, value);
-                }
-                out.push(']');
-            }
-            Some(Items::Map(pairs)) => {
-                out.push('{');
-                for (idx, (key, value)) in pairs.iter().enumerate() {
-                    out.push_str(if idx > 0 { "," } else { "" });
-                    out.push_str(&json_string(&to_text(key)));
-                    out.push(':');
-                    push_json(out, value);
-                }
-                out.push('}');
-            }
+            Some(items) => push_items_json(out, items),
             None => out.push_str(&json_string(&to_text(other))),
         },
+    }
+}
+
+fn push_items_json(out: &mut String, items: Items) {
+    match items {
+        Items::List(list) => {
+            out.push('[');
+            for (idx, value) in list.iter().enumerate() {
+                out.push_str(if idx > 0 { "," } else { "" });
+                push_json(out, value);
+            }
+            out.push(']');
+        }
+        Items::Map(pairs) => {
+            out.push('{');
+            for (idx, (key, value)) in pairs.iter().enumerate() {
+                out.push_str(if idx > 0 { "," } else { "" });
+                out.push_str(&json_string(&to_text(key)));
+                out.push(':');
+                push_json(out, value);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// What can say itself as text does so; structures are marshalled by their fields.
+fn push_object_json(out: &mut String, object: &dyn Object) {
+    if let Some(Ok(text)) = object.call("String", &[]) {
+        out.push_str(&json_string(&to_text(&text)));
+        return;
+    }
+    let keys = object.json_keys();
+    match object.items() {
+        Some(items) => push_items_json(out, items),
+        None if keys.is_empty() => out.push_str(&json_string(&object.display())),
+        None => {
+            out.push('{');
+            for (idx, (key, field)) in keys.iter().enumerate() {
+                out.push_str(if idx > 0 { "," } else { "" });
+                out.push_str(&json_string(key));
+                out.push(':');
+                push_json(out, &object.field(field).unwrap_or(Value::Nil));
+            }
+            out.push('}');
+        }
     }
 }

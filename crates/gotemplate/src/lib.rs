@@ -24,6 +24,7 @@ mod value;
 
 pub use error::{ExecError, ParseError};
 pub use functions::{Arity, Functions};
+pub use html::json_number;
 pub use set::{Options, Template, TemplateSet};
 pub use time::{format_duration, format_time, parse_time};
 pub use value::{Items, Map, Object, Value};

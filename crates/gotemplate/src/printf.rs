@@ -4,7 +4,7 @@
 
 use crate::limits::{OUTPUT_BYTES_MAX, PRINTF_WIDTH_MAX};
 use crate::print::{items, push_text, quote_with, to_text};
-use crate::value::{Items, Value};
+use crate::value::{Items, Object, Value};
 
 /// How a float is written.
 #[derive(Debug, Clone, Copy)]
@@ -287,8 +287,11 @@ fn push_verb(out: &mut String, arg: &Value, verb: char, flags: &Flags) {
     match (verb, arg) {
         ('T', _) => push_padded(out, &arg.type_name(), flags, false),
         ('v', Value::Nil) => push_padded(out, "<nil>", flags, false),
-        (_, Value::Nil) => push_bad(out, arg, verb),
+        (_, Value::Nil) => push_bad(out, arg, verb, flags),
         ('v' | 't', Value::Bool(value)) => push_padded(out, &value.to_string(), flags, false),
+        (_, Value::Object(object)) if !says_itself(object.as_ref(), verb) => {
+            push_items(out, arg, verb, flags);
+        }
         ('v' | 's' | 'q' | 'x' | 'X', Value::Time(_) | Value::Object(_)) => {
             push_str_verb(out, arg, verb, flags);
         }
@@ -301,21 +304,28 @@ fn push_verb(out: &mut String, arg: &Value, verb: char, flags: &Flags) {
             push_str_verb(out, arg, verb, flags);
         }
         (_, Value::List(_) | Value::Map(_)) => push_items(out, arg, verb, flags),
-        _ => push_bad(out, arg, verb),
+        _ => push_bad(out, arg, verb, flags),
     }
 }
 
 /// `%!d(string=hi)`.
-fn push_bad(out: &mut String, arg: &Value, verb: char) {
+fn push_bad(out: &mut String, arg: &Value, verb: char, flags: &Flags) {
     out.push_str("%!");
     out.push(verb);
     out.push('(');
     out.push_str(&arg.type_name());
     if !matches!(arg, Value::Nil) {
         out.push('=');
-        push_text(out, arg);
+        // As Go: with the flags of the verb that is bad.
+        push_verb(out, arg, 'v', flags);
     }
     out.push(')');
+}
+
+/// Whether an object is printed as its text: where the verb is one for texts and it has one of its own, or it holds nothing.
+fn says_itself(object: &dyn Object, verb: char) -> bool {
+    let has_text = || object.call("String", &[]).is_some();
+    object.items().is_none() || verb == 'v' || matches!(verb, 's' | 'q' | 'x' | 'X') && has_text()
 }
 
 /// The verb applied to every element, as Go does for slices and maps.
@@ -339,7 +349,7 @@ fn push_items(out: &mut String, arg: &Value, verb: char, flags: &Flags) {
             }
             out.push(']');
         }
-        None => push_bad(out, arg, verb),
+        None => push_bad(out, arg, verb, flags),
     }
 }
 
@@ -387,8 +397,8 @@ fn push_int(out: &mut String, value: i64, arg: &Value, verb: char, flags: &Flags
         'x' => (format!("{magnitude:x}"), "0x"),
         'X' => (format!("{magnitude:X}"), "0X"),
         'c' | 'q' | 'U' => return push_char(out, value, verb, flags),
-        'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 's' | 't' => return push_bad(out, arg, verb),
-        _ => return push_bad(out, arg, verb),
+        'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 's' | 't' => return push_bad(out, arg, verb, flags),
+        _ => return push_bad(out, arg, verb, flags),
     };
     let sign = match (value < 0, flags.plus, flags.space) {
         (true, ..) => "-",

@@ -87,6 +87,11 @@ pub trait Object: Send + Sync + fmt::Debug {
         }
     }
 
+    /// Of a structure: the keys that Go marshals, in their order, and the fields behind them.
+    fn json_keys(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// As `print` and `{{ . }}` write it.
     fn display(&self) -> String;
 }

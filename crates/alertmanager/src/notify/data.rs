@@ -132,6 +132,20 @@ impl Object for DataObject {
         "*template.Data"
     }
 
+    fn json_keys(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("receiver", "Receiver"),
+            ("status", "Status"),
+            ("alerts", "Alerts"),
+            ("notification_reason", "NotificationReason"),
+            ("groupLabels", "GroupLabels"),
+            ("commonLabels", "CommonLabels"),
+            ("commonAnnotations", "CommonAnnotations"),
+            ("routeLabels", "RouteLabels"),
+            ("externalURL", "ExternalURL"),
+        ]
+    }
+
     fn field(&self, name: &str) -> Option<Value> {
         let data = &self.0;
         Some(match name {
@@ -149,7 +163,20 @@ impl Object for DataObject {
     }
 
     fn display(&self) -> String {
-        format!("{{{} {}}}", self.0.receiver, self.0.status())
+        let data = &self.0;
+        // Behind the fields stands one of Go's own: that the route's labels are filled in.
+        format!(
+            "{{{} {} {} {} {} {} {} {} {} true}}",
+            data.receiver,
+            data.status(),
+            AlertList(data.alerts.clone()).display(),
+            data.reason,
+            kv_value(&data.group_labels),
+            kv_value(&data.common_labels),
+            kv_value(&data.common_annotations),
+            kv_value(&data.route_labels),
+            data.external_url
+        )
     }
 }
 
@@ -245,6 +272,19 @@ impl Object for AlertObject {
         "template.Alert"
     }
 
+    /// What is ours in an alert is not among them.
+    fn json_keys(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("status", "Status"),
+            ("labels", "Labels"),
+            ("annotations", "Annotations"),
+            ("startsAt", "StartsAt"),
+            ("endsAt", "EndsAt"),
+            ("generatorURL", "GeneratorURL"),
+            ("fingerprint", "Fingerprint"),
+        ]
+    }
+
     fn field(&self, name: &str) -> Option<Value> {
         let alert = &self.0;
         Some(match name {
@@ -332,6 +372,15 @@ impl Object for KvObject {
 #[derive(Debug)]
 struct Pairs(Vec<(String, String)>);
 
+impl Pairs {
+    fn named(&self, of: impl Fn(&(String, String)) -> &String) -> Value {
+        Value::object(Strings {
+            texts: self.0.iter().map(|pair| of(pair).clone()).collect(),
+            type_name: NAMED,
+        })
+    }
+}
+
 impl Object for Pairs {
     fn type_name(&self) -> &str {
         "template.Pairs"
@@ -339,8 +388,8 @@ impl Object for Pairs {
 
     fn call(&self, method: &str, args: &[Value]) -> Option<Result<Value, String>> {
         Some(match (method, args) {
-            ("Names", []) => Ok(Value::object(Strings(self.0.iter().map(|pair| pair.0.clone()).collect()))),
-            ("Values", []) => Ok(Value::object(Strings(self.0.iter().map(|pair| pair.1.clone()).collect()))),
+            ("Names", []) => Ok(self.named(|pair| &pair.0)),
+            ("Values", []) => Ok(self.named(|pair| &pair.1)),
             ("String", []) => Ok(Value::str(self.display())),
             ("Names" | "Values" | "String", args) => Err(wrong_count(method, 0, args)),
             _ => return None,
@@ -367,6 +416,10 @@ impl Object for Pair {
         "template.Pair"
     }
 
+    fn json_keys(&self) -> &'static [(&'static str, &'static str)] {
+        &[("Name", "Name"), ("Value", "Value")]
+    }
+
     fn field(&self, name: &str) -> Option<Value> {
         match name {
             "Name" => Some(Value::str(&self.0)),
@@ -382,17 +435,24 @@ impl Object for Pair {
 
 /// A list of texts that can be joined.
 #[derive(Debug)]
-pub(crate) struct Strings(pub(super) Vec<String>);
+struct Strings {
+    texts: Vec<String>,
+    /// Names and values have a type of their own in Go.
+    type_name: &'static str,
+}
+
+const NAMED: &str = "template.Strings";
+const PLAIN: &str = "[]string";
 
 impl Object for Strings {
     fn type_name(&self) -> &str {
-        "template.Strings"
+        self.type_name
     }
 
     fn call(&self, method: &str, args: &[Value]) -> Option<Result<Value, String>> {
         match (method, args) {
             ("Join", [separator]) => {
-                Some(Ok(Value::str(self.0.join(separator.as_str().unwrap_or_default()))))
+                Some(Ok(Value::str(self.texts.join(separator.as_str().unwrap_or_default()))))
             }
             ("Join", args) => Some(Err(wrong_count(method, 1, args))),
             _ => None,
@@ -400,23 +460,27 @@ impl Object for Strings {
     }
 
     fn items(&self) -> Option<Items> {
-        Some(Items::List(self.0.iter().map(Value::str).collect()))
+        Some(Items::List(self.texts.iter().map(Value::str).collect()))
     }
 
     fn display(&self) -> String {
-        format!("[{}]", self.0.join(" "))
+        format!("[{}]", self.texts.join(" "))
     }
 }
 
-/// A list of texts in any of its forms.
+/// A list of texts, as a value.
+pub(crate) fn strings(texts: impl Iterator<Item = String>) -> Value {
+    Value::object(Strings { texts: texts.collect(), type_name: PLAIN })
+}
+
+/// The texts of a list of texts; a list of anything is none, whatever it holds.
 pub(crate) fn texts(value: &Value) -> Result<Vec<String>, String> {
-    let text_of = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let wrong = |name: &str| format!("wrong type for value; expected []string; got {name}");
     match value {
-        Value::List(list) => Ok(list.iter().map(text_of).collect()),
-        Value::Object(object) => match object.items() {
-            Some(Items::List(list)) => Ok(list.iter().map(text_of).collect()),
-            _ => Err(format!("wrong type {} for a list of strings", object.type_name())),
+        Value::Object(object) if [NAMED, PLAIN].contains(&object.type_name()) => match object.items() {
+            Some(Items::List(list)) => Ok(list.iter().map(ToString::to_string).collect()),
+            _ => Ok(Vec::new()),
         },
-        other => Err(format!("wrong type {} for a list of strings", other.type_name())),
+        other => Err(wrong(&other.type_name())),
     }
 }

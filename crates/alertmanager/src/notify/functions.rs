@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gotemplate::{Functions, Items, Map, Value, format_time, parse_time, sprintf};
+use gotemplate::{Functions, Items, Map, Value, format_time, json_number, parse_time, sprintf};
 use jiff::tz::TimeZone;
 use regex_automata::meta;
 
 use super::attempt::go_json;
-use super::data::{Kv, texts};
+use super::data::{Kv, strings, texts};
 
 /// Memory that a compiled expression of a template may take, in bytes. As for matchers.
 const REGEX_BYTES_MAX: usize = 10 << 20;
@@ -31,7 +31,7 @@ pub(super) fn functions(now_ms: i64, route_labels: &Kv, awaited: &BTreeSet<Strin
         .add("safeHtml", 1, |args| Ok(Value::Html(Arc::from(text(&args[0])?))))
         .add("safeUrl", 1, |args| Ok(Value::Url(Arc::from(text(&args[0])?))))
         .add("urlUnescape", 1, |args| url_unescape(text(&args[0])?))
-        .add("stringSlice", 0.., |args| Ok(Value::list(args.iter().map(|arg| Value::str(arg.to_string())))))
+        .add("stringSlice", 0.., |args| Ok(strings(args.iter().map(ToString::to_string))))
         .add("routeLabels", 1, move |args| {
             let name = text(&args[0])?;
             if awaited.contains(name) {
@@ -269,15 +269,6 @@ fn json(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// With an exponent where Go's encoder has one.
-fn json_number(n: f64) -> String {
-    match n.abs() {
-        0.0 | 1e-6..1e21 => n.to_string(),
-        size if size < 1e-6 => format!("{n:e}"),
-        _ => format!("{n:e}").replace('e', "e+"),
-    }
-}
-
 fn json_text(out: &mut String, text: &str) {
     out.push_str(go_json(&text).trim_end());
 }
@@ -312,37 +303,9 @@ fn json_map<'a>(
     Ok(())
 }
 
-/// The keys that Go marshals of a structure, by its type, and the fields behind them. What is ours in an alert is not among them.
-fn keys_of(type_name: &str) -> &'static [(&'static str, &'static str)] {
-    match type_name {
-        "template.Alert" => &[
-            ("status", "Status"),
-            ("labels", "Labels"),
-            ("annotations", "Annotations"),
-            ("startsAt", "StartsAt"),
-            ("endsAt", "EndsAt"),
-            ("generatorURL", "GeneratorURL"),
-            ("fingerprint", "Fingerprint"),
-        ],
-        "*template.Data" => &[
-            ("receiver", "Receiver"),
-            ("status", "Status"),
-            ("alerts", "Alerts"),
-            ("notification_reason", "NotificationReason"),
-            ("groupLabels", "GroupLabels"),
-            ("commonLabels", "CommonLabels"),
-            ("commonAnnotations", "CommonAnnotations"),
-            ("routeLabels", "RouteLabels"),
-            ("externalURL", "ExternalURL"),
-        ],
-        "template.Pair" => &[("Name", "Name"), ("Value", "Value")],
-        _ => &[],
-    }
-}
-
 /// A structure; what is none, as text.
 fn json_fields(out: &mut String, object: &dyn gotemplate::Object, depth: usize) -> Result<(), String> {
-    let keys = keys_of(object.type_name());
+    let keys = object.json_keys();
     if keys.is_empty() {
         json_text(out, &object.display());
         return Ok(());
