@@ -127,8 +127,8 @@ fn meant(method: &Method, path: &str) -> Option<&'static str> {
         Method::POST => &["/-/reload", "/api/v1/alerts", "/api/v1/silences"],
         _ => &[],
     };
-    let path = path.strip_suffix('/').unwrap_or(path);
-    known.iter().copied().find(|known| known.eq_ignore_ascii_case(path))
+    let without_slash = path.strip_suffix('/').unwrap_or(path);
+    known.iter().copied().find(|known| known.eq_ignore_ascii_case(without_slash) && *known != path)
 }
 
 /// Middleware: a path with empty parts, `.` or `..` leads to the clean one.
@@ -195,5 +195,7 @@ mod tests {
         check(Method::POST, "/-/reload/", Some("/-/reload"));
         check(Method::POST, "/-/healthy/", None);
         check(Method::GET, "/alerts", None);
+        check(Method::GET, "/Favicon.ico", Some("/favicon.ico"));
+        check(Method::GET, "/favicon.ico", None);
     }
 }

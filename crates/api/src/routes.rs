@@ -10,7 +10,7 @@ use axum::routing::{any, delete, get, post, put};
 use http::{Method, StatusCode};
 
 use crate::error::{ApiError, ErrorKind};
-use crate::respond::redirect;
+use crate::respond::{redirect, text_response};
 use crate::state::Shell;
 use crate::v1::{
     admin, backfill, exemplars, import, influx, openapi, otlp, push, queries, query, read, rules, search,
@@ -69,7 +69,8 @@ pub(crate) fn below_prefix(routes: Router<Arc<Shell>>, shell: Arc<Shell>) -> Rou
     let to_home = home.clone();
     let root = move || async move { redirect(&Method::GET, StatusCode::FOUND, &to_home, None) };
     // A router within another is not asked for the path that is nothing but its prefix and a slash.
-    Router::new().nest(&prefix, routes).route(&home, get(ui::home)).route("/", get(root)).with_state(shell)
+    let all = Router::new().nest(&prefix, routes).route(&home, get(ui::home)).route("/", get(root));
+    all.fallback(|| async { text_response(StatusCode::NOT_FOUND, "404 page not found\n") }).with_state(shell)
 }
 
 fn v1() -> Router<Arc<Shell>> {
