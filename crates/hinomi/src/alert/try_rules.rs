@@ -206,7 +206,7 @@ mod tests {
         let check = |rule: Value, expected: &str| assert_eq!(headline(&rule, "7d"), expected);
         check(
             json!({"name": "Load", "count": 14, "medianSeconds": 180, "longestSeconds": 3600.5}),
-            "Load: 14 firings in the last 7d, 3m0s median, 1h0m0.5s the longest",
+            "Load: 14 firings in the last 7d, 3m0s median, 1h0m1s the longest",
         );
         check(
             json!({"name": "Load", "count": 1}),
